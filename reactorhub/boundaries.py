@@ -1,0 +1,213 @@
+"""The seams: what the machinery asks of the world outside, as Protocols.
+
+Each has a double in :mod:`reactorhub.adapters.memory` that ships with the hub, and one suite of tests that
+runs over the double and over the real adapter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, Protocol, TypeVar
+
+from twisted.internet.defer import Deferred
+
+from reactorhub.model import CrawlEnd, Run, RunSpec, RunState, ScheduleMark, Tick
+
+T = TypeVar("T")
+View = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page of a list, newest first. ``next_cursor`` is opaque; None on the last page."""
+
+    rows: tuple[T, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFilter:
+    """Which runs to list; an empty field filters nothing. ``since``/``until`` bound ``created_at``."""
+
+    states: frozenset[RunState] = frozenset()
+    spider: str | None = None
+    project: str | None = None
+    schedule: str | None = None
+    tag: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerCounts:
+    """How much the ledger holds: runs by state (only states that occur), and tick rows."""
+
+    runs: Mapping[RunState, int]
+    ticks: int
+
+
+class Ledger(Protocol):
+    """The durable record. Every write's Deferred fires once the change would survive a power cut.
+
+    Writes take effect in the order in which they were asked for, and each either happens whole or fails
+    with :exc:`reactorhub.errors.LedgerError` and leaves nothing. Reads see every write that has fired.
+    """
+
+    def open(self) -> Deferred[None]:
+        """Open or create the record and bring its schema up to date."""
+
+    def close(self) -> Deferred[None]:
+        """Finish what was asked for, then close. Later calls fail with LedgerError."""
+
+    def add_run(self, run: Run) -> Deferred[None]:
+        """Keep a new run."""
+
+    def save_run(self, run: Run) -> Deferred[None]:
+        """Replace what is kept of a known run; ``run.id`` tells which. Its place in the order stays."""
+
+    def record_tick(self, tick: Tick, run: Run | None = None) -> Deferred[bool]:
+        """Keep a tick's row, its run (if it has one) and the schedule's progress in one transaction.
+
+        The schedule's mark, if there is one, is moved forward to the tick's nominal time (or ``until``),
+        never back. Fires with False, and writes nothing, where this (schedule, nominal time) has its row.
+        """
+
+    def interrupt_active(self, moment: datetime, reason: str) -> Deferred[list[Run]]:
+        """Make every run that is starting, running or stopping ``interrupted``; fires with those runs."""
+
+    def run(self, run_id: str) -> Deferred[Run]:
+        """Look a run up. Fails with UnknownRun."""
+
+    def runs(self, which: RunFilter, limit: int, cursor: str | None = None) -> Deferred[Page[Run]]:
+        """List runs, newest first. Fails with InvalidRequest for a cursor that is not this list's."""
+
+    def waiting_runs(self) -> Deferred[list[Run]]:
+        """All queued runs, in the order in which they were added."""
+
+    def last_runs(self) -> Deferred[dict[str, Run]]:
+        """The newest run of each schedule that ever had one."""
+
+    def ticks(self, schedule: str, limit: int, cursor: str | None = None) -> Deferred[Page[Tick]]:
+        """List a schedule's ticks, newest nominal time first."""
+
+    def counts(self) -> Deferred[LedgerCounts]:
+        """How much is kept. Its cost does not grow with history."""
+
+    def marks(self) -> Deferred[dict[str, ScheduleMark]]:
+        """What is remembered of each schedule, by name."""
+
+    def set_marks(self, keep: Sequence[ScheduleMark], forget: Sequence[str] = ()) -> Deferred[None]:
+        """Replace these schedules' marks and forget others, in one transaction."""
+
+    def overrides(self) -> Deferred[dict[str, Any]]:
+        """What operators have set at run time (JSON values by name), such as limits."""
+
+    def set_override(self, name: str, value: Any) -> Deferred[None]:
+        """Keep an override; None removes it."""
+
+
+class Crawl(Protocol):
+    """One crawl under way. Its rungs are harsher from top to bottom; each may be called at any time, in any
+    state, more than once, and returns at once."""
+
+    opened: Deferred[None]
+    """Fires when the spider has opened. Never fires if the crawl ends before."""
+
+    done: Deferred[CrawlEnd]
+    """Fires once, when nothing of the crawl is left but facts. Never fails."""
+
+    def stats(self) -> Mapping[str, Any]:
+        """Today's stats; empty before there are any."""
+
+    def errors(self) -> int:
+        """How many of this run's own records had level ERROR or above so far."""
+
+    def stop(self) -> None:
+        """Ask for a graceful end: no new requests, what is in flight may finish."""
+
+    def abort(self) -> None:
+        """Give up what is in flight: downloads are cut off."""
+
+    def cancel_tasks(self) -> None:
+        """Cancel everything that still runs on this crawl's behalf."""
+
+    def abandon(self) -> None:
+        """Stop waiting: ``done`` fires now, whatever is left behind."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpiderInfo:
+    """A spider that can run. ``arguments`` are the names its ``__init__`` takes."""
+
+    name: str
+    project: str
+    docstring: str | None
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokenModule:
+    """A spider module that failed to import, with its traceback."""
+
+    project: str
+    module: str
+    error: str
+    traceback: str
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The spiders of all projects, the modules that could not be imported, and warnings worth showing."""
+
+    spiders: tuple[SpiderInfo, ...]
+    broken: tuple[BrokenModule, ...]
+    warnings: tuple[str, ...] = ()
+
+
+class Engine(Protocol):
+    """Runs crawls."""
+
+    def catalog(self) -> Catalog:
+        """What can run."""
+
+    def resolve(self, spider: str, project: str | None) -> str:
+        """Return the project that has this spider; ``project`` may be None where only one has it.
+
+        :raises UnknownSpider: if there is none, or if several have it and none was named.
+        """
+
+    def launch(self, run_id: str, spec: RunSpec) -> Crawl:
+        """Begin a crawl. Never raises: whatever goes wrong is told by the crawl's end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SinkState:
+    """How a sink fares: ``off``, ``connected`` or ``disconnected``, since when, and what it had to drop."""
+
+    state: str
+    since: datetime | None = None
+    dropped: int = 0
+
+
+class Sink(Protocol):
+    """Where views are sent. A publish returns at once, never raises, and never makes a crawl wait."""
+
+    def start(self) -> Deferred[None]:
+        """Get ready. Fires even where the far side is absent: the sink keeps trying."""
+
+    def stop(self, within: float) -> Deferred[None]:
+        """Send what is left, for at most ``within`` seconds, then let go. Never fails."""
+
+    def publish_run(self, run: View, at: datetime) -> None:
+        """Take a run's newest view, stats included. Only the newest of each run need arrive."""
+
+    def publish_event(self, event: View) -> None:
+        """Take one event. Events arrive in order."""
+
+    def publish_hub(self, hub: View) -> None:
+        """Take the hub's own heartbeat."""
+
+    def state(self) -> SinkState:
+        """How it fares."""

@@ -1,0 +1,87 @@
+"""Every exception the hub raises. Each message is a sentence its reader can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+
+class ReactorHubError(Exception):
+    """The root of the tree: catch this to catch all that the hub raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Mistake:
+    """One mistake in the schedule file, with the place where its author can mend it."""
+
+    file: str
+    line: int
+    column: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}:{self.column}"
+        return f"{where}: {self.path}: {self.message}" if self.path else f"{where}: {self.message}"
+
+
+class ConfigError(ReactorHubError):
+    """The schedule file cannot be used; ``mistakes`` holds all that is wrong with it, in file order."""
+
+    def __init__(self, mistakes: Iterable[Mistake]) -> None:
+        self.mistakes = tuple(sorted(mistakes))
+        super().__init__("\n".join(str(mistake) for mistake in self.mistakes))
+
+
+class StartError(ReactorHubError):
+    """The hub cannot start here: the data folder is in use, a port is taken, a program is missing."""
+
+
+class WrongReactor(ReactorHubError):
+    """Another reactor than asyncio's was installed before the hub could install its own."""
+
+
+class InvalidRequest(ReactorHubError):
+    """An order has wrong inputs; ``fields`` maps each field's name to what is wrong with it."""
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        self.fields = dict(fields)
+        super().__init__("; ".join(f"{name}: {message}" for name, message in self.fields.items()))
+
+
+class NotFound(ReactorHubError):
+    """Something was named that the hub does not have."""
+
+
+class UnknownRun(NotFound):
+    """There is no run with this id."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"there is no run {run_id!r}")
+
+
+class UnknownSchedule(NotFound):
+    """There is no schedule with this name in the schedule file."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no schedule {name!r}")
+
+
+class UnknownSpider(NotFound):
+    """No configured project has this spider, or several do and none was chosen."""
+
+
+class IllegalTransition(ReactorHubError):
+    """A run was told to move to a state that its present state does not lead to."""
+
+
+class QueueFull(ReactorHubError):
+    """So many runs wait already that the hub takes no more; try again later."""
+
+
+class ShuttingDown(ReactorHubError):
+    """The hub is stopping and takes no new orders."""
+
+
+class LedgerError(ReactorHubError):
+    """The ledger could not write or read; nothing of this order was kept."""

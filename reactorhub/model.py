@@ -1,0 +1,210 @@
+"""The nouns of the hub as frozen values, and the one table of what a run may become."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any
+
+from reactorhub.errors import IllegalTransition
+from reactorhub.triggers import Trigger
+
+DEFAULT_QUEUE = "default"
+
+
+class RunState(str, Enum):
+    """Where a run is in its life. Beside each state: who moves a run into it."""
+
+    QUEUED = "queued"  # hub.submit, once the run is on disk
+    STARTING = "starting"  # the dispatcher, once the run has its slot
+    RUNNING = "running"  # the dispatcher, when the engine says that the spider has opened
+    STOPPING = "stopping"  # the dispatcher, on cancel, timeout or shutdown
+    SUCCEEDED = "succeeded"  # the outcome rule
+    FAILED = "failed"  # the outcome rule
+    CANCELLED = "cancelled"  # an operator's cancel
+    TIMED_OUT = "timed_out"  # the run's own timeout
+    INTERRUPTED = "interrupted"  # shutdown, or recovery after the process died
+
+    @property
+    def final(self) -> bool:
+        """Whether a run in this state never changes again."""
+        return not TRANSITIONS[self]
+
+    @property
+    def active(self) -> bool:
+        """Whether a run in this state holds a slot."""
+        return self in ACTIVE
+
+
+FINAL = frozenset(
+    {
+        RunState.SUCCEEDED,
+        RunState.FAILED,
+        RunState.CANCELLED,
+        RunState.TIMED_OUT,
+        RunState.INTERRUPTED,
+    }
+)
+ACTIVE = frozenset({RunState.STARTING, RunState.RUNNING, RunState.STOPPING})
+TRANSITIONS: Mapping[RunState, frozenset[RunState]] = {
+    RunState.QUEUED: frozenset({RunState.STARTING, RunState.CANCELLED}),
+    RunState.STARTING: frozenset({RunState.RUNNING, RunState.STOPPING}) | FINAL,
+    RunState.RUNNING: frozenset({RunState.STOPPING}) | FINAL,
+    RunState.STOPPING: FINAL,
+    **{state: frozenset() for state in FINAL},
+}
+
+
+class Overlap(str, Enum):
+    """What happens to a due tick while an earlier run of the same schedule is not final.
+
+    The names are those of Temporal's schedule overlap policies.
+    """
+
+    SKIP = "skip"  # the tick is skipped
+    BUFFER_ONE = "buffer_one"  # one run waits for the earlier one; further ticks are skipped
+    ALLOW_ALL = "allow_all"  # every tick becomes a run
+
+
+class Catchup(str, Enum):
+    """Which of the ticks that came due while the hub was down still run."""
+
+    SKIP = "skip"
+    LATEST = "latest"
+    ALL = "all"
+
+
+class TickOutcome(str, Enum):
+    """What became of a tick."""
+
+    RUN = "run"
+    SKIPPED = "skipped"
+    MISSED = "missed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSpec:
+    """What a run is meant to be: everything its requester chose. Durations are seconds."""
+
+    spider: str
+    project: str
+    args: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    queue: str = DEFAULT_QUEUE
+    priority: int = 0
+    timeout: float | None = None
+    stop_grace: float = 30.0
+    not_before: datetime | None = None
+    tags: tuple[str, ...] = ()
+    schedule: str | None = None
+    nominal_time: datetime | None = None
+    attempt: int = 1
+    retry_of: str | None = None
+    batch: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One attempt to crawl, as it stands now. Times are aware UTC."""
+
+    id: str
+    spec: RunSpec
+    created_at: datetime
+    state: RunState = RunState.QUEUED
+    reason: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    finish_reason: str | None = None
+    errors: int | None = None
+    error: str | None = None
+    stats: Mapping[str, Any] = field(default_factory=dict)
+
+    def moved(self, to: RunState, **changes: Any) -> Run:
+        """Return this run in state ``to`` with ``changes`` applied.
+
+        :raises IllegalTransition: if the table does not lead from the present state to ``to``.
+        """
+        if to not in TRANSITIONS[self.state]:
+            raise IllegalTransition(f"run {self.id} is {self.state.value} and cannot become {to.value}")
+        return replace(self, state=to, **changes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """A named entry of the schedule file. ``trigger`` is None for one that only runs by hand."""
+
+    name: str
+    spec: RunSpec
+    trigger: Trigger | None = None
+    overlap: Overlap = Overlap.SKIP
+    catchup: Catchup = Catchup.LATEST
+    catchup_window: timedelta = timedelta(minutes=10)
+    enabled: bool = True
+    run_on_start: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """The ledger's row for one nominal fire time of one schedule: what became of it and why.
+
+    ``until`` is set on a row that stands for several missed ticks: the nominal time of the last one.
+    """
+
+    schedule: str
+    nominal_time: datetime
+    outcome: TickOutcome
+    reason: str | None
+    run_id: str | None
+    recorded_at: datetime
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleMark:
+    """What the ledger remembers of a schedule between starts of the hub.
+
+    ``since`` is the moment after which its ticks are still to be accounted for. ``fingerprint`` tells
+    whether its trigger is still the one that ``since`` was kept for: an edit is not retroactive.
+    """
+
+    name: str
+    fingerprint: str
+    since: datetime
+    paused: bool = False
+    paused_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrawlEnd:
+    """The facts about a crawl that has ended, before any rule has judged them.
+
+    ``failure`` is set when the crawl itself raised. ``errors`` counts the run's own records of level ERROR
+    and above, ``exceptions`` those of them that carried an exception; ``error`` is the last one's last line.
+    """
+
+    failure: str | None = None
+    finish_reason: str | None = None
+    items: int = 0
+    errors: int = 0
+    exceptions: int = 0
+    error: str | None = None
+    stats: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """Why a crawl was told to stop, and the final state this leads to."""
+
+    state: RunState
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a run ended, and the sentence that says which rule decided."""
+
+    state: RunState
+    reason: str
+    error: str | None = None
