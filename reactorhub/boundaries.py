@@ -108,6 +108,25 @@ class Ledger(Protocol):
         """Keep an override; None removes it."""
 
 
+class RunLog(Protocol):
+    """The log of one crawl under way."""
+
+    counts: dict[str, int]
+    """How many records of each level name the run has caused, whatever its own LOG_LEVEL lets through."""
+
+    exceptions: int
+    """How many records of level ERROR and above carried an exception."""
+
+    error: str | None
+    """The last line of the last exception that a record of level ERROR or above carried."""
+
+    def configure(self, settings: Mapping[str, Any]) -> None:
+        """Apply the run's own LOG_* settings from here on."""
+
+    def close(self) -> None:
+        """Write what is left. Records that arrive later are counted nowhere."""
+
+
 class Crawl(Protocol):
     """One crawl under way. Its rungs are harsher from top to bottom; each may be called at any time, in any
     state, more than once, and returns at once."""

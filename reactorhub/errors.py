@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -85,3 +86,8 @@ class ShuttingDown(ReactorHubError):
 
 class LedgerError(ReactorHubError):
     """The ledger could not write or read; nothing of this order was kept."""
+
+
+def last_line(error: BaseException) -> str:
+    """Return the last line that Python would print of this exception: its type and its message."""
+    return traceback.format_exception_only(error)[-1].strip()

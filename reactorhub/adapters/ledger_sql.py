@@ -1,0 +1,235 @@
+"""All SQL of the ledger: one function for each write and each question, over one open database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from reactorhub.adapters import ledger_rows as rows
+from reactorhub.boundaries import LedgerCounts, Page, RunFilter
+from reactorhub.errors import LedgerError, UnknownRun
+from reactorhub.model import ACTIVE, Run, RunState, ScheduleMark, Tick
+
+
+class Cursor(Protocol):
+    """What is used of a database cursor."""
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows the statement changed."""
+
+    def fetchone(self) -> Any:
+        """The next row, None after the last."""
+
+    def fetchall(self) -> list[Any]:
+        """The rows that are left."""
+
+
+class Database(Protocol):
+    """What is used of a database connection."""
+
+    def execute(self, sql: str, parameters: Any = ..., /) -> Cursor:
+        """Run one statement."""
+
+    def executemany(self, sql: str, parameters: Iterable[Any], /) -> Cursor:
+        """Run one statement for each of the parameters."""
+
+
+def _insert(table: str, columns: str) -> str:
+    return f"INSERT INTO {table} ({columns}) VALUES ({_places(columns.split(', '))})"
+
+
+def _places(values: Sequence[str]) -> str:
+    return ", ".join("?" for _ in values)
+
+
+_RUN = rows.RUN_COLUMNS
+_NAMES = tuple(_RUN.split(", "))
+_CHANGING = tuple(index for index, name in enumerate(_NAMES) if name not in {"id", "created_at"})
+_INSERT_RUN = f"{_insert('runs', _RUN)} ON CONFLICT (id) DO NOTHING"
+_UPDATE_RUN = f"UPDATE runs SET {', '.join(f'{_NAMES[index]} = ?' for index in _CHANGING)} WHERE id = ?"
+_INSERT_TICK = f"{_insert('ticks', rows.TICK_COLUMNS)} ON CONFLICT (schedule, nominal_time) DO NOTHING"
+_REPLACE_MARK = _insert("marks", rows.MARK_COLUMNS).replace("INSERT", "REPLACE")
+
+
+def add_run(db: Database, run: Run) -> None:
+    """Keep a new run.
+
+    :raises LedgerError: if there is a run with this id already.
+    """
+    if not db.execute(_INSERT_RUN, rows.write_run(run)).rowcount:
+        raise LedgerError(f"run {run.id} is in the ledger already: give each run an id of its own")
+
+
+def save_run(db: Database, run: Run) -> None:
+    """Replace what is kept of a run, but not its id, its place and ``created_at``.
+
+    :raises LedgerError: if there is no run with this id.
+    """
+    row = rows.write_run(run)
+    if not db.execute(_UPDATE_RUN, (*(row[index] for index in _CHANGING), run.id)).rowcount:
+        raise LedgerError(f"run {run.id} is not in the ledger: add it before saving it")
+
+
+def record_tick(db: Database, tick: Tick, run: Run | None) -> bool:
+    """Keep a tick, its run and the schedule's progress; False if the tick has its row already."""
+    if not db.execute(_INSERT_TICK, rows.write_tick(tick)).rowcount:
+        return False
+    if run is not None:
+        add_run(db, run)
+    reached = rows.to_number(tick.until or tick.nominal_time)
+    db.execute("UPDATE marks SET since = max(since, ?) WHERE name = ?", (reached, tick.schedule))
+    return True
+
+
+def interrupt_active(db: Database, moment: datetime, reason: str) -> list[Run]:
+    """Make every active run interrupted; return them in the order in which they were added."""
+    found = _runs_in(db, ACTIVE)
+    stopped = [run.moved(RunState.INTERRUPTED, reason=reason, finished_at=moment) for run in found]
+    for run in stopped:
+        save_run(db, run)
+    return stopped
+
+
+def set_marks(db: Database, keep: Sequence[ScheduleMark], forget: Sequence[str]) -> None:
+    """Forget some schedules' marks, then replace others."""
+    db.executemany("DELETE FROM marks WHERE name = ?", [(name,) for name in forget])
+    db.executemany(_REPLACE_MARK, [rows.write_mark(mark) for mark in keep])
+
+
+def set_override(db: Database, name: str, value: Any) -> None:
+    """Keep an override; None removes it."""
+    if value is None:
+        db.execute("DELETE FROM overrides WHERE name = ?", (name,))
+    else:
+        db.execute("REPLACE INTO overrides (name, value) VALUES (?, ?)", (name, rows.json_text(value)))
+
+
+def find_run(db: Database, run_id: str) -> Run:
+    """Return the run with this id.
+
+    :raises UnknownRun: if there is none.
+    """
+    row = db.execute(f"SELECT {_RUN} FROM runs WHERE id = ?", (run_id,)).fetchone()
+    if row is None:
+        raise UnknownRun(run_id)
+    return rows.read_run(row)
+
+
+def _runs_in(db: Database, states: Iterable[RunState]) -> list[Run]:
+    names = [state.value for state in states]
+    sql = f"SELECT {_RUN} FROM runs WHERE state IN ({_places(names)}) ORDER BY seq"
+    return [rows.read_run(row) for row in db.execute(sql, names).fetchall()]
+
+
+def waiting_runs(db: Database) -> list[Run]:
+    """Return all queued runs, in the order in which they were added."""
+    return _runs_in(db, [RunState.QUEUED])
+
+
+# Steps from name to name along runs_by_schedule, and in each from state to state (counters has their names),
+# so that its cost is that of the schedules, not of their runs.
+_LAST_RUNS = f"""
+    WITH RECURSIVE names (name) AS (
+        SELECT min(schedule) FROM runs WHERE schedule IS NOT NULL
+        UNION ALL
+        SELECT (SELECT min(schedule) FROM runs WHERE schedule > names.name) FROM names WHERE name IS NOT NULL
+    ), newest (seq) AS (
+        SELECT (
+            SELECT max((SELECT max(seq) FROM runs WHERE schedule = names.name AND state = counters.name))
+            FROM counters
+        ) FROM names WHERE name IS NOT NULL
+    )
+    SELECT {_RUN} FROM newest CROSS JOIN runs USING (seq)
+"""
+
+
+def last_runs(db: Database) -> dict[str, Run]:
+    """Return the newest run of each schedule that ever had one."""
+    found = (rows.read_run(row) for row in db.execute(_LAST_RUNS).fetchall())
+    return {run.spec.schedule: run for run in found if run.spec.schedule is not None}
+
+
+# created_at follows seq but for the clock's steps back, whose size run_clock knows: see 001.sql. Rows beyond
+# the first one that lies outside by more than that are outside too.
+_SINCE = """runs.created_at >= :since AND {seq} >= coalesce((
+    SELECT early.seq FROM runs AS early WHERE early.created_at < :since - (SELECT backstep FROM run_clock)
+    ORDER BY early.created_at DESC, early.seq DESC LIMIT 1), 0)"""
+_UNTIL = """runs.created_at < :until AND {seq} <= coalesce((
+    SELECT late.seq FROM runs AS late WHERE late.created_at > :until + (SELECT backstep FROM run_clock)
+    ORDER BY late.created_at, late.seq LIMIT 1), 9223372036854775807)"""
+_FILTERS = ("spider", "project", "schedule")
+
+
+def select_runs(which: RunFilter, limit: int, before: int | None) -> tuple[str, dict[str, Any]]:
+    """Return the statement that lists ``limit + 1`` runs, newest first, and its parameters."""
+    arms = " UNION ALL ".join(_arms(which, before))
+    sql = f"SELECT seq, {_RUN} FROM runs WHERE seq IN ({arms}) ORDER BY seq DESC LIMIT :rows"
+    return sql, {
+        **{name: getattr(which, name) for name in (*_FILTERS, "tag")},
+        "since": which.since and rows.to_number(which.since),
+        "until": which.until and rows.to_number(which.until),
+        "before": before,
+        "rows": limit + 1,
+    }
+
+
+def _arms(which: RunFilter, before: int | None) -> list[str]:
+    """Without a tag, each state is asked for by itself: it is one stretch of an index in the right order.
+
+    Merged they make a page that costs the same however long the history is.
+    """
+    rules = [f"runs.{name} = :{name}" for name in _FILTERS if getattr(which, name) is not None]
+    states = sorted(which.states or RunState) if rules else sorted(which.states)
+    bounds = {_SINCE: which.since, _UNTIL: which.until, "{seq} < :before": before}
+    rules += [rule for rule, bound in bounds.items() if bound is not None]
+    if which.tag is not None:
+        one_of = ", ".join(f"'{state.value}'" for state in which.states or RunState)
+        tagged = ["run_tags.tag = :tag", *rules, f"runs.state IN ({one_of})"]
+        return [_arm("run_tags CROSS JOIN runs USING (seq)", "run_tags.seq", tagged)]
+    if not states:
+        return [_arm("runs", "runs.seq", rules)]
+    return [_arm("runs", "runs.seq", [f"runs.state = '{state.value}'", *rules]) for state in states]
+
+
+def _arm(source: str, seq: str, rules: Sequence[str]) -> str:
+    where = f"WHERE {' AND '.join(rules)}".format(seq=seq) if rules else ""
+    return f"SELECT * FROM (SELECT {seq} FROM {source} {where} ORDER BY {seq} DESC LIMIT :rows)"
+
+
+def runs(db: Database, which: RunFilter, limit: int, before: int | None) -> Page[Run]:
+    """Return a page of runs, newest first."""
+    found = db.execute(*select_runs(which, limit, before)).fetchall()
+    return rows.make_page("runs", [(seq, rows.read_run(tuple(row))) for seq, *row in found], limit)
+
+
+def ticks(db: Database, schedule: str, limit: int, before: int | None) -> Page[Tick]:
+    """Return a page of a schedule's ticks, newest nominal time first."""
+    earlier = "" if before is None else "AND nominal_time < :before"
+    found = db.execute(
+        f"SELECT nominal_time, {rows.TICK_COLUMNS} FROM ticks WHERE schedule = :schedule {earlier}"
+        " ORDER BY nominal_time DESC LIMIT :rows",
+        {"schedule": schedule, "before": before, "rows": limit + 1},
+    ).fetchall()
+    return rows.make_page("ticks", [(place, rows.read_tick(tuple(row))) for place, *row in found], limit)
+
+
+def counts(db: Database) -> LedgerCounts:
+    """Return how much is kept, from the counters."""
+    amounts = dict(db.execute("SELECT name, amount FROM counters").fetchall())
+    by_state = {state: amounts[state.value] for state in RunState if amounts[state.value]}
+    return LedgerCounts(runs=by_state, ticks=amounts["ticks"])
+
+
+def marks(db: Database) -> dict[str, ScheduleMark]:
+    """Return what is remembered of each schedule, by name."""
+    found = db.execute(f"SELECT {rows.MARK_COLUMNS} FROM marks").fetchall()
+    return {row[0]: rows.read_mark(row) for row in found}
+
+
+def overrides(db: Database) -> dict[str, Any]:
+    """Return what operators have set at run time, by name."""
+    found = db.execute("SELECT name, value FROM overrides").fetchall()
+    return {name: json.loads(value) for name, value in found}

@@ -1,0 +1,210 @@
+"""A ledger in memory: the double that ships with the hub. It does what the one on disk does, until exit."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from itertools import islice
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred, execute, succeed
+
+from reactorhub.adapters import ledger_rows as rows
+from reactorhub.boundaries import Ledger, LedgerCounts, Page, RunFilter
+from reactorhub.errors import LedgerError, UnknownRun
+from reactorhub.model import Run, RunState, ScheduleMark, Tick
+
+R = TypeVar("R")
+
+
+def matches(which: RunFilter, run: Run) -> bool:
+    """Return whether the filter lets this run through: from ``since`` on, and before ``until``."""
+    spec = run.spec
+    return (
+        (not which.states or run.state in which.states)
+        and which.spider in (None, spec.spider)
+        and which.project in (None, spec.project)
+        and which.schedule in (None, spec.schedule)
+        and (which.tag is None or which.tag in spec.tags)
+        and (which.since is None or which.since <= run.created_at)
+        and (which.until is None or run.created_at < which.until)
+    )
+
+
+def _kept(run: Run) -> Run:
+    """The run as it would come back from a file."""
+    return rows.read_run(rows.write_run(run))
+
+
+class MemoryLedger:
+    """A :class:`reactorhub.boundaries.Ledger` whose Deferreds fire at once.
+
+    It works without :meth:`open`, and keeps what it has over a :meth:`close` and the next open, as a restart
+    would find it. Set ``fail_writes`` to an exception and each write fails with it, as with a full disk.
+    """
+
+    def __init__(self) -> None:
+        self.fail_writes: Exception | None = None
+        self._closed = False
+        self._runs: dict[str, Run] = {}  # in the order of adding: replacing a value keeps its place
+        self._ticks: dict[tuple[str, int], Tick] = {}
+        self._marks: dict[str, ScheduleMark] = {}
+        self._overrides: dict[str, str] = {}
+
+    def open(self) -> Deferred[None]:
+        """Take orders (again)."""
+        self._closed = False
+        return succeed(None)
+
+    def close(self) -> Deferred[None]:
+        """Take no more orders."""
+        self._closed = True
+        return succeed(None)
+
+    def add_run(self, run: Run) -> Deferred[None]:
+        """Keep a new run."""
+        return self._write(lambda: self._add_run(run))
+
+    def _add_run(self, run: Run) -> None:
+        if run.id in self._runs:
+            raise LedgerError(f"run {run.id} is in the ledger already: give each run an id of its own")
+        self._runs[run.id] = _kept(run)
+
+    def save_run(self, run: Run) -> Deferred[None]:
+        """Replace what is kept of a known run, but not its place and ``created_at``."""
+        return self._write(lambda: self._save_run(run))
+
+    def _save_run(self, run: Run) -> None:
+        if run.id not in self._runs:
+            raise LedgerError(f"run {run.id} is not in the ledger: add it before saving it")
+        self._runs[run.id] = replace(_kept(run), created_at=self._runs[run.id].created_at)
+
+    def record_tick(self, tick: Tick, run: Run | None = None) -> Deferred[bool]:
+        """Keep a tick's row, its run and its schedule's progress, or write nothing and fire with False."""
+        return self._write(lambda: self._record_tick(tick, run))
+
+    def _record_tick(self, tick: Tick, run: Run | None) -> bool:
+        key = tick.schedule, rows.to_number(tick.nominal_time)
+        if key in self._ticks:
+            return False
+        kept = rows.read_tick(rows.write_tick(tick))
+        if run is not None:
+            self._add_run(run)
+        self._ticks[key] = kept
+        if mark := self._marks.get(tick.schedule):
+            since = max(mark.since, tick.until or tick.nominal_time)
+            self._marks[tick.schedule] = replace(mark, since=since)
+        return True
+
+    def interrupt_active(self, moment: datetime, reason: str) -> Deferred[list[Run]]:
+        """Make every active run interrupted; fires with them as they stand then."""
+        return self._write(lambda: self._interrupt_active(moment, reason))
+
+    def _interrupt_active(self, moment: datetime, reason: str) -> list[Run]:
+        active = [run for run in self._runs.values() if run.state.active]
+        stopped = [run.moved(RunState.INTERRUPTED, reason=reason, finished_at=moment) for run in active]
+        for run in stopped:
+            self._save_run(run)
+        return stopped
+
+    def set_marks(self, keep: Sequence[ScheduleMark], forget: Sequence[str] = ()) -> Deferred[None]:
+        """Forget some schedules' marks and replace others."""
+        return self._write(lambda: self._set_marks(keep, forget))
+
+    def _set_marks(self, keep: Sequence[ScheduleMark], forget: Sequence[str]) -> None:
+        kept = {mark.name: rows.read_mark(rows.write_mark(mark)) for mark in keep}
+        for name in forget:
+            self._marks.pop(name, None)
+        self._marks.update(kept)
+
+    def set_override(self, name: str, value: Any) -> Deferred[None]:
+        """Keep an override; None removes it."""
+        return self._write(lambda: self._set_override(name, value))
+
+    def _set_override(self, name: str, value: Any) -> None:
+        self._overrides.pop(name, None)
+        if value is not None:
+            self._overrides[name] = rows.json_text(value)
+
+    def run(self, run_id: str) -> Deferred[Run]:
+        """Look a run up. Fails with UnknownRun."""
+        return self._read(lambda: self._run(run_id))
+
+    def _run(self, run_id: str) -> Run:
+        if run_id not in self._runs:
+            raise UnknownRun(run_id)
+        return self._runs[run_id]
+
+    def runs(self, which: RunFilter, limit: int, cursor: str | None = None) -> Deferred[Page[Run]]:
+        """List runs, newest first. ``since`` is the first moment listed, ``until`` the first one beyond."""
+        return self._read(lambda: self._list_runs(which, limit, cursor))
+
+    def _list_runs(self, which: RunFilter, limit: int, cursor: str | None) -> Page[Run]:
+        before = rows.read_cursor("runs", cursor)
+        placed = list(enumerate(self._runs.values(), 1))[: None if before is None else max(before - 1, 0)]
+        return _first(limit, "runs", ((place, run) for place, run in reversed(placed) if matches(which, run)))
+
+    def waiting_runs(self) -> Deferred[list[Run]]:
+        """All queued runs, in the order in which they were added."""
+        return self._read(lambda: [run for run in self._runs.values() if run.state is RunState.QUEUED])
+
+    def last_runs(self) -> Deferred[dict[str, Run]]:
+        """The newest run of each schedule that ever had one."""
+        return self._read(
+            lambda: {run.spec.schedule: run for run in self._runs.values() if run.spec.schedule is not None}
+        )
+
+    def ticks(self, schedule: str, limit: int, cursor: str | None = None) -> Deferred[Page[Tick]]:
+        """List a schedule's ticks, newest nominal time first."""
+        return self._read(lambda: self._list_ticks(schedule, limit, cursor))
+
+    def _list_ticks(self, schedule: str, limit: int, cursor: str | None) -> Page[Tick]:
+        before = rows.read_cursor("ticks", cursor)
+        places = sorted((place for name, place in self._ticks if name == schedule), reverse=True)
+        earlier = (place for place in places if before is None or place < before)
+        return _first(limit, "ticks", ((place, self._ticks[schedule, place]) for place in earlier))
+
+    def counts(self) -> Deferred[LedgerCounts]:
+        """How much is kept."""
+        return self._read(
+            lambda: LedgerCounts(
+                runs=dict(Counter(run.state for run in self._runs.values())), ticks=len(self._ticks)
+            )
+        )
+
+    def marks(self) -> Deferred[dict[str, ScheduleMark]]:
+        """What is remembered of each schedule, by name."""
+        return self._read(lambda: dict(self._marks))
+
+    def overrides(self) -> Deferred[dict[str, Any]]:
+        """What operators have set at run time."""
+        return self._read(lambda: {name: json.loads(value) for name, value in self._overrides.items()})
+
+    def _write(self, change: Callable[[], R]) -> Deferred[R]:
+        def unless_failing() -> R:
+            if self.fail_writes is not None:
+                raise self.fail_writes
+            try:
+                return change()
+            except (TypeError, ValueError) as error:
+                raise LedgerError(f"the ledger cannot hold a value of this write: {error}") from error
+
+        return self._read(unless_failing)
+
+    def _read(self, question: Callable[[], R]) -> Deferred[R]:
+        def unless_closed() -> R:
+            if self._closed:
+                raise LedgerError("the ledger is closed and takes no more orders: open it again")
+            return question()
+
+        return execute(unless_closed)
+
+
+def _first(limit: int, kind: str, found: Iterator[tuple[int, R]]) -> Page[R]:
+    return rows.make_page(kind, list(islice(found, limit + 1)), limit)
+
+
+_: type[Ledger] = MemoryLedger

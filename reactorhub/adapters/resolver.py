@@ -1,0 +1,99 @@
+"""Name resolution for the whole process: cached, with an end to every answer's life."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from cachetools import TTLCache
+from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.interfaces import (
+    IAddress,
+    IHostnameResolver,
+    IHostResolution,
+    IReactorTime,
+    IResolutionReceiver,
+)
+from zope.interface import implementer
+
+Key = tuple[str, int, tuple[type[IAddress], ...] | None, str]
+
+
+@implementer(IHostnameResolver)
+class CachingResolver:
+    """Asks ``resolver`` once in ``ttl`` seconds for each name; an IP literal is its own answer.
+
+    Without it every new connection, even to an IP literal, is a getaddrinfo call in the thread pool.
+    Scrapy's caching resolver has no end to an answer's life, which is wrong in a process that lives for weeks.
+    """
+
+    def __init__(self, resolver: IHostnameResolver, clock: IReactorTime, ttl: float = 60.0, size: int = 10_000):
+        """:param ttl: seconds for which an answer is used again; failures are never kept."""
+        self._resolver = resolver
+        self._cache: TTLCache[Key, tuple[IAddress, ...]] = TTLCache(size, ttl, timer=clock.seconds)
+
+    def resolveHostName(
+        self,
+        resolutionReceiver: IResolutionReceiver,
+        hostName: str,
+        portNumber: int = 0,
+        addressTypes: Sequence[type[IAddress]] | None = None,
+        transportSemantics: str = "TCP",
+    ) -> IHostResolution:
+        """See :class:`twisted.internet.interfaces.IHostnameResolver`."""
+        kinds = None if addressTypes is None else tuple(addressTypes)
+        key = (hostName, portNumber, kinds, transportSemantics)
+        known = _literal(hostName, portNumber, kinds, transportSemantics) or self._cache.get(key)
+        if known:
+            return _answer(resolutionReceiver, hostName, known)
+        keeper = _Keeper(resolutionReceiver, self._cache, key)
+        return self._resolver.resolveHostName(keeper, hostName, portNumber, addressTypes, transportSemantics)
+
+
+@implementer(IHostResolution)
+class _Resolution:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def cancel(self) -> None:
+        """An answer from memory is complete at once; there is nothing to cancel."""
+
+
+@implementer(IResolutionReceiver)
+class _Keeper:
+    def __init__(self, receiver: IResolutionReceiver, cache: TTLCache[Key, Any], key: Key) -> None:
+        self._receiver, self._cache, self._key = receiver, cache, key
+        self._found: list[IAddress] = []
+
+    def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
+        self._receiver.resolutionBegan(resolutionInProgress)
+
+    def addressResolved(self, address: IAddress) -> None:
+        self._found.append(address)
+        self._receiver.addressResolved(address)
+
+    def resolutionComplete(self) -> None:
+        if self._found:
+            self._cache[self._key] = tuple(self._found)
+        self._receiver.resolutionComplete()
+
+
+def _literal(
+    host: str, port: int, kinds: tuple[type[IAddress], ...] | None, semantics: str
+) -> tuple[IAddress, ...]:
+    kind = IPv4Address if isIPAddress(host) else IPv6Address if isIPv6Address(host) else None
+    if kind is None or (kinds is not None and kind not in kinds):
+        return ()
+    return (kind(semantics, host, port),)
+
+
+def _answer(
+    receiver: IResolutionReceiver, host: str, addresses: Sequence[IAddress]
+) -> IHostResolution:
+    resolution = _Resolution(host)
+    receiver.resolutionBegan(resolution)
+    for address in addresses:
+        receiver.addressResolved(address)
+    receiver.resolutionComplete()
+    return resolution

@@ -1,0 +1,180 @@
+"""One crawl under way, from the making of its crawler to the facts of its end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from scrapy import Spider, signals
+from scrapy.crawler import Crawler
+from scrapy.utils.defer import deferred_from_coro
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from reactorhub.adapters.scrapy_engine.guards import Downloads, guard
+from reactorhub.boundaries import RunLog
+from reactorhub.contexts import RunContext
+from reactorhub.errors import last_line
+from reactorhub.model import CrawlEnd
+
+_LOOK_AGAIN = 0.05  # seconds between looks at whether an opening crawl can be stopped yet
+
+
+class HubCrawler(Crawler):
+    """A Crawler that knows its run and guards its own engine."""
+
+    run_context: RunContext
+    downloads: Downloads
+
+    def _create_engine(self) -> Any:
+        self.downloads = Downloads()
+        engine = super()._create_engine()
+        guard(engine, self.downloads)
+        return engine
+
+    def _update_root_log_handler(self) -> None:
+        """Leave the root logger alone: Scrapy would replace its handler for the whole process."""
+
+
+class ScrapyCrawl:
+    """See :class:`reactorhub.boundaries.Crawl`."""
+
+    log = Logger()
+
+    def __init__(self, clock: IReactorTime, run_id: str, run_log: RunLog, items: Path) -> None:
+        self.opened: Deferred[None] = Deferred()
+        self.done: Deferred[CrawlEnd] = Deferred()
+        self._clock = clock
+        self._items = items
+        self._run_log = run_log
+        self._context = RunContext(run_id, run_log)
+        self._crawler: Crawler | None = None
+        self._finish_reason: str | None = None
+        self._stopping = False
+        self._look: IDelayedCall | None = None
+
+    def begin(self, make: Callable[[], tuple[HubCrawler, Callable[[], Deferred[None]]]]) -> None:
+        """Make the crawler and set it in motion, within the run's own context."""
+        self._context.enter(self._begin, make)
+
+    def _begin(self, make: Callable[[], tuple[HubCrawler, Callable[[], Deferred[None]]]]) -> None:
+        try:
+            crawler, start = make()
+            self._adopt(crawler)
+            crawling = start()
+        except BaseException:  # noqa: BLE001 - sys.exit() in a spider's __init__ is its own affair
+            self._ended(Failure())
+        else:
+            crawling.addBoth(self._ended)
+
+    def _adopt(self, crawler: HubCrawler) -> None:
+        self._crawler = crawler
+        crawler.run_context = self._context
+        self._run_log.configure(crawler.settings)
+        if not crawler.settings.getdict("FEEDS"):
+            crawler.settings.set("FEEDS", _feeds(self._items), priority="cmdline")
+        crawler.signals.connect(self._spider_opened, signals.spider_opened)
+        crawler.signals.connect(self._spider_closed, signals.spider_closed)
+
+    def _spider_opened(self) -> None:
+        if not self.opened.called:
+            self.opened.callback(None)
+
+    def _spider_closed(self, spider: Spider, reason: str) -> None:
+        self._finish_reason = reason
+        if self._crawler is not None:
+            for level, count in self._run_log.counts.items():
+                self._crawler.stats.set_value(f"log_count/{level}", count)
+
+    def stats(self) -> Mapping[str, Any]:
+        """See :class:`reactorhub.boundaries.Crawl`."""
+        if self._crawler is None or self._crawler._stats is None:
+            return {}
+        counts = {f"log_count/{level}": count for level, count in self._run_log.counts.items()}
+        return {**self._crawler.stats.get_stats(), **counts}
+
+    def errors(self) -> int:
+        """See :class:`reactorhub.boundaries.Crawl`."""
+        return self._run_log.counts.get("ERROR", 0) + self._run_log.counts.get("CRITICAL", 0)
+
+    def stop(self) -> None:
+        """See :class:`reactorhub.boundaries.Crawl`.
+
+        Scrapy forgets a stop that comes while the spider opens, and then never says that it ended: so the
+        wish is kept until its engine runs.
+        """
+        if not self._stopping:
+            self._stopping = True
+            self._context.enter(self._stop_when_running)
+
+    def _stop_when_running(self) -> None:
+        self._look = None
+        if self.done.called:
+            return
+        if self._crawler is None or self._crawler._engine is None or not self._crawler.engine.running:
+            self._look = self._clock.callLater(_LOOK_AGAIN, self._stop_when_running)
+            return
+        stopping = deferred_from_coro(self._crawler.stop_async())
+        stopping.addErrback(lambda failure: self.log.failure("a crawl could not be stopped", failure))
+
+    def abort(self) -> None:
+        """See :class:`reactorhub.boundaries.Crawl`."""
+        self.stop()
+        if self._crawler is not None and self._crawler._engine is not None:
+            self._crawler.downloads.cut(self._crawler.engine)  # type: ignore[attr-defined]
+
+    def cancel_tasks(self) -> None:
+        """See :class:`reactorhub.boundaries.Crawl`."""
+        self.abort()
+        for task in tuple(self._context.tasks):
+            task.cancel()
+
+    def abandon(self) -> None:
+        """See :class:`reactorhub.boundaries.Crawl`."""
+        self._end(CrawlEnd(failure="the crawl did not end when told to and was abandoned"))
+
+    def _ended(self, result: Failure | None) -> None:
+        failure = None
+        if isinstance(result, Failure):
+            failure = last_line(result.value)
+            self._context.enter(_log_failure, result)
+        items = int(self.stats().get("item_scraped_count") or 0)
+        self._end(CrawlEnd(failure=failure, finish_reason=self._finish_reason, items=items))
+
+    def _end(self, end: CrawlEnd) -> None:
+        if self.done.called:
+            return
+        facts = self._facts(end)
+        self._run_log.close()
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
+        self._crawler = None
+        self.done.callback(facts)
+
+    def _facts(self, end: CrawlEnd) -> CrawlEnd:
+        stats = dict(self.stats())
+        return CrawlEnd(
+            failure=end.failure,
+            finish_reason=end.finish_reason,
+            items=end.items,
+            errors=self.errors(),
+            exceptions=max(self._run_log.exceptions, int(stats.get("spider_exceptions/count") or 0)),
+            error=self._run_log.error,
+            stats=stats,
+        )
+
+
+def _feeds(path: Path) -> dict[str, dict[str, Any]]:
+    # A feed's URI is a format string; a percent sign in it is written twice.
+    uri = path.absolute().as_uri().replace("%", "%%")
+    return {uri: {"format": "jsonlines", "encoding": "utf-8", "overwrite": True}}
+
+
+def _log_failure(failure: Failure) -> None:
+    exc_info = (failure.type, failure.value, failure.getTracebackObject())
+    logging.getLogger("scrapy.crawler").error("The crawl raised an exception", exc_info=exc_info)  # type: ignore[arg-type]

@@ -1,0 +1,161 @@
+"""The engine: all projects of the hub, and the crawls it launches for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+
+from reactorhub.adapters.scrapy_engine.crawl import HubCrawler, ScrapyCrawl
+from reactorhub.adapters.scrapy_engine.project import Project, top_packages
+from reactorhub.boundaries import Catalog, Crawl, RunLog
+from reactorhub.config import HubConfig, ProjectConfig
+from reactorhub.errors import ConfigError, Mistake, UnknownSpider
+from reactorhub.model import CrawlEnd, RunSpec
+
+
+class LogOpener(Protocol):
+    """Opens the log of a run."""
+
+    def open(self, project: str, spider: str, run_id: str) -> RunLog:
+        """:raises OSError: if the disk does not let us."""
+
+
+class ScrapyEngine:
+    """See :class:`reactorhub.boundaries.Engine`. One CrawlerRunner for each project, all on one reactor."""
+
+    def __init__(
+        self, clock: IReactorTime, logs: LogOpener, items_path: Callable[[str, str, str], Path]
+    ) -> None:
+        self._clock = clock
+        self._logs = logs
+        self._items_path = items_path
+        self._projects: dict[str, Project] = {}
+
+    def check(self, config: HubConfig) -> None:
+        """Refuse projects that one interpreter cannot hold side by side, before anything is imported.
+
+        :raises ConfigError: where two projects bring the same package, a folder is missing, or a loaded
+            project would have to be loaded anew.
+        """
+        mistakes = [
+            *_missing_folders(config),
+            *_shared_packages(config),
+            *self._moved_projects(config),
+        ]
+        if mistakes:
+            raise ConfigError(mistakes)
+
+    def load(self, projects: Mapping[str, ProjectConfig]) -> None:
+        """Load the projects that are new and drop those that are gone. Blocks while modules are imported."""
+        self._projects = {
+            name: self._projects.get(name) or Project(config) for name, config in projects.items()
+        }
+
+    def catalog(self) -> Catalog:
+        """See :class:`reactorhub.boundaries.Engine`."""
+        projects = self._projects.values()
+        return Catalog(
+            spiders=tuple(spider for project in projects for spider in project.spiders()),
+            broken=tuple(module for project in projects for module in project.broken),
+            warnings=tuple(warning for project in projects for warning in project.warnings),
+        )
+
+    def resolve(self, spider: str, project: str | None) -> str:
+        """See :class:`reactorhub.boundaries.Engine`."""
+        if project is not None and project not in self._projects:
+            raise UnknownSpider(f"there is no project {project!r}; there are: {', '.join(self._projects)}")
+        having = [
+            name
+            for name, each in self._projects.items()
+            if project in (None, name) and each.spider_class(spider) is not None
+        ]
+        if len(having) > 1:
+            raise UnknownSpider(f"several projects have a spider {spider!r}, say which: {', '.join(having)}")
+        if not having:
+            raise UnknownSpider(self._no_spider(spider, project))
+        return having[0]
+
+    def launch(self, run_id: str, spec: RunSpec) -> Crawl:
+        """See :class:`reactorhub.boundaries.Engine`."""
+        try:
+            run_log = self._logs.open(spec.project, spec.spider, run_id)
+        except OSError as error:
+            return _Stillborn(f"the run's log file cannot be opened: {error}")
+        crawl = ScrapyCrawl(
+            self._clock, run_id, run_log, self._items_path(spec.project, spec.spider, run_id)
+        )
+        crawl.begin(partial(self._make, spec))
+        return crawl
+
+    def _make(self, spec: RunSpec) -> tuple[HubCrawler, Callable[[], Deferred[None]]]:
+        project = self._projects.get(spec.project)
+        spidercls = project and project.spider_class(spec.spider)
+        if project is None or project.runner is None or spidercls is None:
+            raise UnknownSpider(self._no_spider(spec.spider, spec.project))
+        crawler = project.runner.crawler_for(HubCrawler, spidercls, dict(spec.settings))
+        assert isinstance(crawler, HubCrawler)
+        return crawler, partial(project.runner.crawl, crawler, **spec.args)
+
+    def _no_spider(self, spider: str, project: str | None) -> str:
+        where = f"project {project!r} has" if project is not None else "there is"
+        broken = [module.module for each in self._projects.values() for module in each.broken]
+        hint = f"; modules that failed to import: {', '.join(broken)}" if broken else ""
+        return f"{where} no spider {spider!r}{hint}"
+
+    def _moved_projects(self, config: HubConfig) -> list[Mistake]:
+        return [
+            config.mistake(
+                ("hub", "projects", name), "a loaded project cannot change while the hub runs; restart it"
+            )
+            for name, project in config.projects.items()
+            if name in self._projects and self._projects[name].config != project
+        ]
+
+
+class _Stillborn:
+    """A crawl that ended before it began."""
+
+    def __init__(self, failure: str) -> None:
+        self.opened: Deferred[None] = Deferred()
+        self.done: Deferred[CrawlEnd] = succeed(CrawlEnd(failure=failure))
+
+    def stats(self) -> Mapping[str, object]:
+        return {}
+
+    def errors(self) -> int:
+        return 0
+
+    def stop(self) -> None:
+        """There is nothing left to stop; likewise for the other rungs."""
+
+    abort = cancel_tasks = abandon = stop
+
+
+def _missing_folders(config: HubConfig) -> list[Mistake]:
+    return [
+        config.mistake(("hub", "projects", name, "path"), f"there is no folder {project.path}")
+        for name, project in config.projects.items()
+        if not project.path.is_dir()
+    ]
+
+
+def _shared_packages(config: HubConfig) -> list[Mistake]:
+    owners: dict[str, ProjectConfig] = {}
+    mistakes = []
+    for name, project in config.projects.items():
+        for package in sorted(top_packages(project)):
+            owner = owners.setdefault(package, project)
+            if owner.path != project.path:
+                mistakes.append(
+                    config.mistake(
+                        ("hub", "projects", name),
+                        f"its package {package!r} is also the package of project {owner.name!r}; one "
+                        "process can hold only one package of a name: rename one, or run a second hub",
+                    )
+                )
+    return mistakes

@@ -1,0 +1,214 @@
+"""The ledger in one SQLite file. Its threads are its own; the reactor's thread never waits for the disk.
+
+Writes are grouped: what is asked for while a transaction is under way forms the next one, so that all who
+wait share one fsync. A write that fails is undone by itself; a transaction that fails takes its writes along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from threading import Thread
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
+
+from reactorhub.adapters import ledger_sql as sql
+from reactorhub.adapters.ledger_rows import read_cursor
+from reactorhub.adapters.sqlite_file import Change, SqliteFile
+from reactorhub.boundaries import Ledger, LedgerCounts, Page, RunFilter
+from reactorhub.errors import InvalidRequest, LedgerError
+from reactorhub.model import Run, ScheduleMark, Tick
+
+P = ParamSpec("P")
+R = TypeVar("R")
+log = Logger()
+
+_READERS = 2
+_NOT_OPEN = "the ledger is not open: it takes orders after open() has fired and until close() is called"
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """One write that waits for its transaction."""
+
+    change: Change
+    done: Deferred[Any]
+
+
+def _pool(threads: int, name: str) -> ThreadPool:
+    pool = ThreadPool(threads, threads, name)
+    # The process may end without close(): that is a kill, which the file stands, and must not hang on these.
+    pool.threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment]
+    pool.start()
+    return pool
+
+
+class SqliteLedger:
+    """A :class:`reactorhub.boundaries.Ledger` in the file ``path``. ``busy_timeout`` is in seconds.
+
+    Nothing is opened and no thread is started before :meth:`open`, so it may be built before a fork.
+    """
+
+    def __init__(self, path: Path, reactor: IReactorFromThreads, busy_timeout: float = 5.0) -> None:
+        self._file = SqliteFile(path, busy_timeout, _READERS)
+        self._reactor = reactor
+        self._opened = False
+        self._waiting: list[_Write] = []
+        self._in_flight = False
+
+    def open(self) -> Deferred[None]:
+        """Open or create the file and bring its schema up to date.
+
+        :raises LedgerError: if the file cannot be used, or a newer reactorhub wrote it.
+        """
+        self._writer = _pool(1, "ledger-writer")
+        self._readers = _pool(_READERS, "ledger-readers")
+        opening = deferToThreadPool(self._reactor, self._writer, self._file.open)
+        return opening.addCallbacks(self._begin, self._abandon)
+
+    def _begin(self, _: None) -> None:
+        self._opened = True
+
+    def _abandon(self, failure: Failure) -> Failure:
+        self._readers.stop()
+        self._writer.stop()
+        return failure
+
+    def close(self) -> Deferred[None]:
+        """Finish what was asked for, then close the file and end the threads. Does nothing if not open."""
+        if not self._opened:
+            return succeed(None)
+        self._opened = False
+        self._send()  # now, though a batch may be under way: the writer thread keeps the order
+        closing = deferToThreadPool(self._reactor, self._writer, self._shut)
+        return closing.addBoth(self._stop_writer)
+
+    def _shut(self) -> None:  # in the writer thread, so that the reactor's need not wait for the readers
+        self._readers.stop()
+        self._file.close()
+
+    def _stop_writer(self, result: Failure | None) -> Failure | None:
+        self._writer.stop()
+        return result
+
+    def add_run(self, run: Run) -> Deferred[None]:
+        """Keep a new run."""
+        return self._write(sql.add_run, run)
+
+    def save_run(self, run: Run) -> Deferred[None]:
+        """Replace what is kept of a known run, but not its place and ``created_at``."""
+        return self._write(sql.save_run, run)
+
+    def record_tick(self, tick: Tick, run: Run | None = None) -> Deferred[bool]:
+        """Keep a tick's row, its run and its schedule's progress, or write nothing and fire with False."""
+        return self._write(sql.record_tick, tick, run)
+
+    def interrupt_active(self, moment: datetime, reason: str) -> Deferred[list[Run]]:
+        """Make every active run interrupted; fires with them as they stand then."""
+        return self._write(sql.interrupt_active, moment, reason)
+
+    def set_marks(self, keep: Sequence[ScheduleMark], forget: Sequence[str] = ()) -> Deferred[None]:
+        """Forget some schedules' marks and replace others, in one transaction."""
+        return self._write(sql.set_marks, tuple(keep), tuple(forget))
+
+    def set_override(self, name: str, value: Any) -> Deferred[None]:
+        """Keep an override; None removes it."""
+        return self._write(sql.set_override, name, value)
+
+    def run(self, run_id: str) -> Deferred[Run]:
+        """Look a run up. Fails with UnknownRun."""
+        return self._read(sql.find_run, run_id)
+
+    def runs(self, which: RunFilter, limit: int, cursor: str | None = None) -> Deferred[Page[Run]]:
+        """List runs, newest first. ``since`` is the first moment listed, ``until`` the first one beyond."""
+        try:
+            before = read_cursor("runs", cursor)
+        except InvalidRequest as error:
+            return fail(error)
+        return self._read(sql.runs, which, limit, before)
+
+    def waiting_runs(self) -> Deferred[list[Run]]:
+        """All queued runs, in the order in which they were added."""
+        return self._read(sql.waiting_runs)
+
+    def last_runs(self) -> Deferred[dict[str, Run]]:
+        """The newest run of each schedule that ever had one."""
+        return self._read(sql.last_runs)
+
+    def ticks(self, schedule: str, limit: int, cursor: str | None = None) -> Deferred[Page[Tick]]:
+        """List a schedule's ticks, newest nominal time first."""
+        try:
+            before = read_cursor("ticks", cursor)
+        except InvalidRequest as error:
+            return fail(error)
+        return self._read(sql.ticks, schedule, limit, before)
+
+    def counts(self) -> Deferred[LedgerCounts]:
+        """How much is kept."""
+        return self._read(sql.counts)
+
+    def marks(self) -> Deferred[dict[str, ScheduleMark]]:
+        """What is remembered of each schedule, by name."""
+        return self._read(sql.marks)
+
+    def overrides(self) -> Deferred[dict[str, Any]]:
+        """What operators have set at run time."""
+        return self._read(sql.overrides)
+
+    def _write(
+        self, change: Callable[Concatenate[sql.Database, P], R], *args: P.args, **more: P.kwargs
+    ) -> Deferred[R]:
+        if not self._opened:
+            return fail(LedgerError(_NOT_OPEN))
+        done: Deferred[R] = Deferred()
+        self._waiting.append(_Write(lambda db: change(db, *args, **more), done))
+        if not self._in_flight:
+            self._send()
+        return done
+
+    def _send(self) -> None:
+        """Hand all that waits to the writer thread, as one transaction."""
+        batch, self._waiting = self._waiting, []
+        self._in_flight = bool(batch)
+        if batch:
+            changes = [write.change for write in batch]
+            committing = deferToThreadPool(self._reactor, self._writer, self._file.commit, changes)
+            committing.addErrback(self._undone, len(batch)).addCallback(self._settle, batch)
+
+    def _undone(self, failure: Failure, writes: int) -> list[LedgerError]:
+        """Say that none of the batch's writes was made, to each with an error of its own."""
+        if not isinstance(failure.value, LedgerError):
+            log.failure("{writes} writes to the ledger were undone.", failure, writes=writes)
+        return [LedgerError(str(failure.value)) for _ in range(writes)]
+
+    def _settle(self, results: Sequence[Any], batch: Sequence[_Write]) -> None:
+        """Fire the batch's Deferreds. What this makes others ask for joins the next batch."""
+        for write, result in zip(batch, results, strict=True):
+            if isinstance(result, LedgerError):
+                write.done.errback(result)
+            else:
+                write.done.callback(result)
+        self._send()
+
+    def _read(
+        self, question: Callable[Concatenate[sql.Database, P], R], *args: P.args, **more: P.kwargs
+    ) -> Deferred[R]:
+        if not self._opened:
+            return fail(LedgerError(_NOT_OPEN))
+
+        def asked(db: sql.Database) -> R:
+            return question(db, *args, **more)
+
+        return deferToThreadPool(self._reactor, self._readers, self._file.ask, asked)
+
+
+_: type[Ledger] = SqliteLedger

@@ -1,0 +1,230 @@
+"""The pure rule of which ticks are due: after a second as after ten years of downtime, at a bounded cost."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from reactorhub.model import Catchup, Schedule
+from reactorhub.triggers import SECOND, Trigger, duration_text
+
+MOST = 1000
+"""At most this many missed ticks of a schedule get a row of their own, and at most this many run."""
+
+ON_TIME = timedelta(seconds=10)
+"""A tick no later than this is on time: no catch-up window is shorter."""
+
+INSTANT = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A tick that is to run now."""
+
+    schedule: Schedule
+    nominal_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """A tick that will not run, and why. With ``until`` it stands for all ticks from its own to that one."""
+
+    schedule: Schedule
+    nominal_time: datetime
+    until: datetime | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done now, both parts ordered by nominal time then schedule name, and when to look again.
+
+    ``wake_at`` is the earliest tick still to come; None if there is none.
+    """
+
+    due: tuple[Due, ...]
+    missed: tuple[Missed, ...]
+    wake_at: datetime | None
+
+    @property
+    def ticks(self) -> tuple[Due | Missed, ...]:
+        """All that is to be accounted for, in one order."""
+        return tuple(sorted((*self.missed, *self.due), key=_order))
+
+
+def plan(entries: Iterable[tuple[Schedule, datetime]], now: datetime) -> Plan:
+    """Judge the ticks in (``since``, ``now``] of each schedule that is enabled and has a trigger.
+
+    A tick older than the catch-up window is missed. Of those inside, ``catchup: all`` runs all, ``latest``
+    runs the newest; ``skip`` has no window and runs what is on time. What does not run is missed.
+    """
+    due: list[Due] = []
+    missed: list[Missed] = []
+    wakes: list[datetime] = []
+    for schedule, since in entries:
+        if schedule.trigger is None or not schedule.enabled:
+            continue
+        ticks, coming = _ticks(schedule.trigger, since, now)
+        if ticks:
+            kept = _kept(schedule, schedule.trigger, ticks, now)
+            due.extend(Due(schedule, tick) for tick in kept)
+            missed.extend(_missed(schedule, schedule.trigger, ticks, kept, now))
+            coming = schedule.trigger.next_after(now) if len(ticks) > MOST else coming
+        wakes.extend([coming] if coming else [])
+    return Plan(tuple(sorted(due, key=_order)), tuple(sorted(missed, key=_order)), min(wakes, default=None))
+
+
+def upcoming(schedule: Schedule, after: datetime, n: int) -> tuple[datetime, ...]:
+    """The next ``n`` ticks after a moment; fewer where the trigger ends, none while it is disabled."""
+    found: list[datetime] = []
+    trigger, tick = schedule.trigger, after
+    while trigger and schedule.enabled and len(found) < n and (coming := trigger.next_after(tick)):
+        found.append(tick := coming)
+    return tuple(found)
+
+
+@dataclass(eq=False, slots=True)
+class Account:
+    """How far a schedule's ticks are dealt with: all up to ``since``, and those in ``settled`` after it.
+
+    ``next`` is its first tick still to come, known once it was ``looked`` at; so nothing needs to be asked
+    of its trigger before then. ``work`` is what it owes, oldest first. ``queued`` and ``failing`` are notes
+    of whoever pays.
+    """
+
+    schedule: Schedule
+    since: datetime
+    next: datetime | None = None
+    looked: bool = False
+    queued: bool = False
+    failing: bool = False
+    settled: set[datetime] = field(default_factory=set)
+    work: deque[Due | Missed] = field(default_factory=deque)
+
+    @property
+    def rule(self) -> tuple[Trigger | None, bool]:
+        """What its ticks depend on, beside ``since``."""
+        return self.schedule.trigger, self.schedule.enabled
+
+    @property
+    def ticking(self) -> bool:
+        """Whether it can have ticks at all."""
+        return self.schedule.enabled and self.schedule.trigger is not None
+
+    def look(self, now: datetime) -> None:
+        """Find out what is owed now and when the next tick comes."""
+        planned = plan([(self.schedule, self.since)], now)
+        self.work = deque(tick for tick in planned.ticks if tick.nominal_time not in self.settled)
+        self.next, self.looked = planned.wake_at, True
+
+    def take(self, most: int) -> list[Due | Missed]:
+        """The next ticks to deal with. A row that stands for many ticks goes by itself."""
+        taken = [self.work.popleft()]
+        while self.work and len(taken) < most and _single(taken[-1]) and _single(self.work[0]):
+            taken.append(self.work.popleft())
+        return taken
+
+    def settle(self, ticks: list[Due | Missed], done: list[bool]) -> bool:
+        """Note which of the ticks taken were dealt with, and say whether all were."""
+        reached = done.index(False) if False in done else len(done)
+        self.since = max([self.since, *(_end(tick) for tick in ticks[:reached])])
+        dealt_with = {tick.nominal_time for tick, well in zip(ticks, done, strict=True) if well}
+        self.settled = {moment for moment in self.settled | dealt_with if moment > self.since}
+        return reached == len(done)
+
+
+def _single(tick: Due | Missed) -> bool:
+    return isinstance(tick, Due) or tick.until is None
+
+
+def _end(tick: Due | Missed) -> datetime:
+    """The last moment that a tick accounts for."""
+    return tick.nominal_time if isinstance(tick, Due) else tick.until or tick.nominal_time
+
+
+def _order(tick: Due | Missed) -> tuple[datetime, str]:
+    return tick.nominal_time, tick.schedule.name
+
+
+def _ticks(trigger: Trigger, since: datetime, now: datetime) -> tuple[list[datetime], datetime | None]:
+    """The ticks in (since, now], but no more than ``MOST`` + 1 of them, and the tick after the last one."""
+    found: list[datetime] = []
+    tick = trigger.next_after(since)
+    while tick is not None and tick <= now and len(found) <= MOST:
+        found.append(tick)
+        tick = trigger.next_after(tick)
+    return found, tick
+
+
+def _window(schedule: Schedule) -> timedelta:
+    return ON_TIME if schedule.catchup is Catchup.SKIP else max(schedule.catchup_window, ON_TIME)
+
+
+def _kept(schedule: Schedule, trigger: Trigger, ticks: list[datetime], now: datetime) -> tuple[datetime, ...]:
+    """Those of the ticks up to now that run, oldest first."""
+    most = 1 if schedule.catchup is Catchup.LATEST else MOST
+    opening = now - min(_window(schedule), now - ticks[0])
+    if len(ticks) > MOST:
+        return _newest(trigger, opening - INSTANT, now, most)
+    return tuple(tick for tick in ticks if tick >= opening)[-most:]
+
+
+def _missed(
+    schedule: Schedule, trigger: Trigger, ticks: list[datetime], kept: tuple[datetime, ...], now: datetime
+) -> Iterable[Missed]:
+    end = kept[0] if kept else now + INSTANT
+    for tick in ticks[:MOST]:
+        if tick < end:
+            yield Missed(schedule, tick, None, _reason(schedule, now - tick > _window(schedule)))
+    if len(ticks) > MOST and (start := ticks[MOST]) < end:
+        until = _last(trigger, start - INSTANT, end - INSTANT) or start
+        yield Missed(schedule, start, until, f"more ticks missed from {_stamp(start)} to {_stamp(until)}")
+
+
+def _reason(schedule: Schedule, too_old: bool) -> str:
+    if schedule.catchup is Catchup.SKIP:
+        return "the hub was not running or not able to run it then, and catchup is skip"
+    if too_old:
+        window = duration_text(_window(schedule))
+        return (
+            f"the hub was not running or not able to run it then; older than the catch-up window of {window}"
+        )
+    if schedule.catchup is Catchup.LATEST:
+        return "the hub was not running or not able to run it then; catchup is latest, and a later tick runs in its place"
+    return f"the hub was not running or not able to run it then; of the ticks it missed only the newest {MOST} run"
+
+
+def _newest(trigger: Trigger, since: datetime, until: datetime, most: int) -> tuple[datetime, ...]:
+    """The newest ticks in (since, until], oldest first, at a cost that does not grow with that span.
+
+    It goes back in strides from a tick that exists, each short enough to hold no more than ``MOST`` ticks.
+    """
+    found: deque[datetime] = deque()
+    stride = MOST * SECOND
+    while len(found) < most and (last := _last(trigger, since, until)) is not None:
+        opening = max(since, last - stride)
+        ticks, _ = _ticks(trigger, opening, last)
+        if len(ticks) > MOST:
+            stride /= 2
+            continue
+        found.extendleft(reversed(ticks))
+        stride, until = stride * 2, opening
+    return tuple(found)[-most:]
+
+
+def _last(trigger: Trigger, since: datetime, until: datetime) -> datetime | None:
+    """The last tick in (since, until]: the moments with a tick between them and ``until`` come first."""
+
+    def over(microseconds: int) -> bool:
+        tick = trigger.next_after(since + microseconds * INSTANT)
+        return tick is None or tick > until
+
+    moments = bisect_left(range((until - since) // INSTANT), True, key=over)
+    return trigger.next_after(since + (moments - 1) * INSTANT) if moments else None
+
+
+def _stamp(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"

@@ -1,0 +1,208 @@
+"""The keys of the schedule file, section by section, and the check of a section against them.
+
+Every key may be left out; None then stands for it. How a value is read stands in
+:mod:`reactorhub.config_values`; what holds between keys, in :mod:`reactorhub.config`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Generic, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+
+from reactorhub.config_values import (
+    NestedError,
+    arg_name,
+    as_written,
+    choice,
+    duration,
+    flag,
+    line,
+    moment,
+    name,
+    plain,
+    whole,
+    zone,
+)
+from reactorhub.model import Catchup, Overlap
+from reactorhub.places import KeyPath, Report, shorten, suggestion
+from reactorhub.yaml_source import Kind, Scalar, Tree
+
+K = TypeVar("K", bound="Keys")
+
+
+def _mapping_or_nothing(raw: Tree) -> Tree:
+    """A section whose every line is commented out is an empty section."""
+    return {} if isinstance(raw, Scalar) and raw.kind is Kind.NULL else raw
+
+
+def _one_or_list(raw: Tree) -> Tree:
+    if raw == []:
+        raise ValueError("the list is empty; write at least one, or remove the key")
+    return [raw] if isinstance(raw, Scalar) else raw
+
+
+def _embedded(raw: Tree) -> Tree:
+    if not isinstance(raw, Scalar) or raw.kind is Kind.BROKEN:
+        return raw
+    if raw.text != "embedded":
+        raise ValueError("write redis: embedded, or redis: {url: ...}")
+    return {"embedded": Scalar("true", Kind.FLAG, "true")}
+
+
+Line = Annotated[str, BeforeValidator(line)]
+Name = Annotated[str, BeforeValidator(name)]
+Flag = Annotated[bool, BeforeValidator(flag)]
+Limit = Annotated[int, BeforeValidator(whole(1, 10_000))]
+Span = Annotated[timedelta, BeforeValidator(duration)]
+Moment = Annotated[datetime, BeforeValidator(moment)]
+Zone = Annotated[str, BeforeValidator(zone)]
+ArgName = Annotated[str, BeforeValidator(arg_name)]
+AsWritten = Annotated[str, BeforeValidator(as_written)]
+Setting = Annotated[Any, BeforeValidator(plain)]
+Section = BeforeValidator(_mapping_or_nothing)
+
+
+class Keys(BaseModel):
+    """A section of the file."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class ProjectKeys(Keys):
+    """``hub.projects.<name>``."""
+
+    path: Line | None = None
+    spider_modules: list[Line] | None = None
+
+
+class RedisKeys(Keys):
+    """``hub.redis``."""
+
+    url: Line | None = None
+    embedded: Flag | None = None
+    prefix: Line | None = None
+
+    @model_validator(mode="after")
+    def _one_server(self) -> RedisKeys:
+        if bool(self.url) == bool(self.embedded):
+            raise ValueError("write either url, or embedded: true")
+        return self
+
+
+class HubKeys(Keys):
+    """``hub``."""
+
+    name: Name | None = None
+    http: Line | None = None
+    data_dir: Line | None = None
+    timezone: Zone | None = None
+    max_concurrent_runs: Limit | None = None
+    max_queued_runs: Annotated[int, BeforeValidator(whole(1, 10_000_000))] | None = None
+    queues: Annotated[dict[Name, Limit] | None, Section] = None
+    shutdown_grace: Span | None = None
+    projects: Annotated[dict[Name, Annotated[ProjectKeys, Section]] | None, Section] = None
+    redis: Annotated[RedisKeys | None, BeforeValidator(_embedded)] = None
+    demo_site: Line | None = None
+
+
+class ScheduleKeys(Keys):
+    """``schedules.<name>`` and, but for what says when to run, ``defaults``."""
+
+    spider: Line | None = None
+    project: Name | None = None
+    interval: Span | None = None
+    anchor: Moment | None = None
+    cron: Annotated[list[Line] | None, BeforeValidator(_one_or_list)] = None
+    at: Moment | None = None
+    timezone: Zone | None = None
+    args: Annotated[dict[ArgName, AsWritten] | None, Section] = None
+    settings: Annotated[dict[str, Setting] | None, Section] = None
+    queue: Name | None = None
+    priority: Annotated[int, BeforeValidator(whole(-1_000_000, 1_000_000))] | None = None
+    overlap: Annotated[Overlap, BeforeValidator(choice(Overlap))] | None = None
+    catchup: Annotated[Catchup, BeforeValidator(choice(Catchup))] | None = None
+    catchup_window: Span | None = None
+    misfire_grace_time: Span | None = None
+    timeout: Span | None = None
+    stop_grace: Span | None = None
+    enabled: Flag | None = None
+    tags: list[Line] | None = None
+    run_on_start: Flag | None = None
+
+    @property
+    def window(self) -> timedelta | None:
+        """``catchup_window``, by whichever of its two names it was given."""
+        return self.catchup_window or self.misfire_grace_time
+
+
+class FileKeys(Keys):
+    """The file itself. Its sections are checked one by one: a mistake in one hides none in another."""
+
+    hub: Any = None
+    defaults: Any = None
+    schedules: Annotated[dict[str, Any] | None, Section] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Checked(Generic[K]):
+    """A section after checking: its good keys, all keys that were written, and which of them are wrong."""
+
+    path: KeyPath
+    keys: K
+    given: tuple[str, ...]
+    broken: frozenset[str]
+
+
+def check(model: type[K], tree: Tree, path: KeyPath, report: Report) -> Checked[K]:
+    """Check a section against ``model`` and report every mistake in it; what is right is kept."""
+    tree = {} if tree is None else _mapping_or_nothing(tree)
+    given = tuple(tree) if isinstance(tree, dict) else ()
+    try:
+        return Checked(path, model.model_validate(tree), given, frozenset())
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+    no_section = not isinstance(tree, dict)
+    broken = frozenset(model.model_fields if no_section else (str(problem["loc"][0]) for problem in problems))
+    for problem in problems:
+        for inner, message, at_key in _sentences(problem, model):
+            report.note(_trimmed((*path, *inner), report), message, at_key=at_key)
+    kept = {key: value for key, value in tree.items() if key not in broken} if not no_section else {}
+    return Checked(path, model.model_validate(kept), given, broken)
+
+
+def _trimmed(path: KeyPath, report: Report) -> KeyPath:
+    """A single value may stand for a list of one: its place is not that of a first item."""
+    return path[:-1] if path and path not in report.positions.values and path[-1] == 0 else path
+
+
+def _known(path: KeyPath, model: type[Keys]) -> Collection[str]:
+    """The keys of the section that the key at ``path`` stands in."""
+    sections: dict[str, type[Keys]] = {"redis": RedisKeys, "projects": ProjectKeys}
+    if len(path) > 1:
+        model = sections[str(path[0])]
+    return model.model_fields.keys()
+
+
+def _sentences(problem: Mapping[str, Any], model: type[Keys]) -> Iterator[tuple[KeyPath, str, bool]]:
+    """Say in plain words what pydantic found; what was refused before is not told again."""
+    path: KeyPath = problem["loc"]
+    given = problem["input"]
+    error = problem.get("ctx", {}).get("error")
+    if problem["type"] == "extra_forbidden":
+        key = str(path[-1])
+        yield path, f"unknown key {shorten(key)!r}{suggestion(key, _known(path, model))}", True
+    elif isinstance(given, Scalar) and given.kind is Kind.BROKEN:
+        return
+    elif isinstance(error, NestedError):
+        yield from (((*path, *inner), message, False) for inner, message in error.found)
+    elif problem["type"] == "value_error":
+        at_key = path[-1:] == ("[key]",)
+        yield path[:-1] if at_key else path, str(error), at_key
+    elif problem["type"] in ("list_type", "tuple_type"):
+        yield path, "must be a list", False
+    else:
+        yield path, "must be a mapping of keys to values", False

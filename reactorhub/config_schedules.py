@@ -1,0 +1,172 @@
+"""From the checked keys of ``defaults`` and ``schedules`` to Schedules: what holds between keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, TypeVar
+
+from reactorhub import config_values
+from reactorhub.config_keys import Checked, ScheduleKeys, check
+from reactorhub.model import RunSpec, Schedule
+from reactorhub.places import KeyPath, Report, suggestion
+from reactorhub.triggers import EPOCH, Cron, Interval, Once, Trigger
+from reactorhub.yaml_source import Tree
+
+TRIGGERS = ("interval", "cron", "at")
+NO_DEFAULTS = (*TRIGGERS, "anchor", "run_on_start")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a schedule may refer to. ``projects`` and ``queues`` are None where the file's own cannot be read,
+    so that nobody is told of a mistake that follows from another."""
+
+    timezone: str
+    projects: Collection[str] | None
+    queues: Collection[str] | None
+    report: Report
+
+
+def read_schedules(defaults: Tree, schedules: Mapping[str, Tree], ground: Ground) -> dict[str, Schedule]:
+    """Return the schedules by name. Those with mistakes, which go to the report, are left out."""
+    common = _defaults(defaults, ground)
+    found = {name: _schedule(name, tree, common, ground) for name, tree in schedules.items()}
+    return {name: schedule for name, schedule in found.items() if schedule is not None}
+
+
+def _defaults(tree: Tree, ground: Ground) -> Checked[ScheduleKeys]:
+    path = ("defaults",)
+    if isinstance(tree, dict):
+        for key in NO_DEFAULTS:
+            if key in tree:
+                message = f"{key!r} cannot be a default; write it into each schedule"
+                ground.report.note((*path, key), message, at_key=True)
+        tree = {key: value for key, value in tree.items() if key not in NO_DEFAULTS}
+    common = check(ScheduleKeys, tree, path, ground.report)
+    _check_references(common, ground)
+    return common
+
+
+def _schedule(name: str, tree: Tree, common: Checked[ScheduleKeys], ground: Ground) -> Schedule | None:
+    report, path = ground.report, ("schedules", name)
+    _noted(partial(config_values.name, name), path, report, at_key=True)
+    own = check(ScheduleKeys, tree, path, report)
+    _check_references(own, ground)
+    keys = _merged(own.keys, common.keys)
+    trigger = _trigger(own, keys.timezone or ground.timezone, report)
+    broken = own.broken | common.broken
+    if keys.spider is None and "spider" not in broken:
+        report.note(path, "there is no spider; write spider: NAME", at_key=True)
+    if keys.project is None and "project" not in broken and len(ground.projects or ()) > 1:
+        names = ", ".join(sorted(ground.projects or ()))
+        report.note(path, f"several projects are configured; write project: with one of {names}", at_key=True)
+    if keys.spider is None or not ground.projects:
+        return None
+    project = keys.project or next(iter(ground.projects))
+    rules = _given(
+        overlap=keys.overlap,
+        catchup=keys.catchup,
+        catchup_window=keys.window,
+        enabled=keys.enabled,
+        run_on_start=keys.run_on_start,
+    )
+    return Schedule(name=name, spec=_spec(name, keys.spider, project, keys), trigger=trigger, **rules)
+
+
+def _spec(name: str, spider: str, project: str, keys: ScheduleKeys) -> RunSpec:
+    choices = _given(
+        args=keys.args,
+        settings=keys.settings,
+        queue=keys.queue,
+        priority=keys.priority,
+        timeout=keys.timeout and keys.timeout.total_seconds(),
+        stop_grace=keys.stop_grace and keys.stop_grace.total_seconds(),
+        tags=keys.tags and tuple(keys.tags),
+    )
+    return RunSpec(spider=spider, project=project, schedule=name, **choices)
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    """Leave out what the file does not say: the model knows the default."""
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _merged(own: ScheduleKeys, common: ScheduleKeys) -> ScheduleKeys:
+    """Lay a schedule's own keys over the defaults; ``args`` and ``settings`` key by key."""
+    changes = _given(**{**dict(own), "catchup_window": own.window})
+    for key in {"args", "settings"} & changes.keys():
+        changes[key] = {**(getattr(common, key) or {}), **changes[key]}
+    return common.model_copy(update=changes)
+
+
+def _check_references(section: Checked[ScheduleKeys], ground: Ground) -> None:
+    """Check what a section says beside other sections, at the place where it says so."""
+    keys = section.keys
+    for key, kind, chosen, known in (
+        ("project", "project", keys.project, ground.projects),
+        ("queue", "queue", keys.queue, ground.queues),
+    ):
+        if chosen is not None and known is not None and chosen not in known:
+            message = f"there is no {kind} {chosen!r} under hub.{kind}s{suggestion(chosen, known)}"
+            ground.report.note((*section.path, key), message)
+    if {"catchup_window", "misfire_grace_time"} <= set(section.given):
+        message = "is another name for catchup_window; keep one of the two"
+        ground.report.note((*section.path, "misfire_grace_time"), message, at_key=True)
+
+
+def _trigger(own: Checked[ScheduleKeys], timezone: str, report: Report) -> Trigger | None:
+    """Return the trigger, or None for a schedule that runs by hand only, or has mistakes here."""
+    chosen = [key for key in own.given if key in TRIGGERS]
+    for extra in chosen[1:]:
+        message = f"{extra!r} cannot stand beside {chosen[0]!r}; keep one of interval, cron and at"
+        report.note((*own.path, extra), message, at_key=True)
+    if "anchor" in own.given and "interval" not in chosen:
+        report.note((*own.path, "anchor"), "'anchor' goes only with interval; remove it", at_key=True)
+    built = [_built(key, own, timezone, report) for key in chosen if key not in own.broken]
+    return built[0] if built else None
+
+
+def _built(key: str, own: Checked[ScheduleKeys], timezone: str, report: Report) -> Trigger | None:
+    keys, path = own.keys, (*own.path, key)
+    if keys.cron is not None and key == "cron":
+        return _cron(tuple(keys.cron), timezone, path, report)
+    if keys.at is not None and key == "at":
+        return Once(_instant(keys.at, timezone))
+    every, anchor = keys.interval or timedelta(), keys.anchor
+    start = _instant(anchor, timezone) if anchor else EPOCH
+    return _noted(partial(Interval, every, start), path, report)
+
+
+def _cron(expressions: tuple[str, ...], timezone: str, path: KeyPath, report: Report) -> Cron | None:
+    """Check one expression after the other, so that each mistake has its own place."""
+    good: list[str] = []
+    for index, expression in enumerate(expressions):
+        place = path if len(expressions) == 1 else (*path, index)
+        cron = _noted(partial(Cron.parse, (expression,), timezone), place, report)
+        good.extend(cron.expressions if cron else ())
+    return Cron(tuple(good), timezone)
+
+
+def _instant(moment: datetime, timezone: str) -> datetime:
+    """Read a time without offset as a cron with that one time would be: once, at the end of a gap, the first
+    time in an overlap."""
+    if moment.tzinfo is not None:
+        return moment.astimezone(UTC)
+    once = Cron.parse((f"{moment:%S %M %H %d %m} *",), timezone)
+    tick = once.next_after(moment.replace(tzinfo=UTC) - timedelta(days=2))
+    assert tick is not None
+    return tick
+
+
+def _noted(build: Callable[[], T], path: KeyPath, report: Report, *, at_key: bool = False) -> T | None:
+    """Return what ``build`` gives; put what it complains of into the report and return None."""
+    try:
+        return build()
+    except ValueError as error:
+        report.note(path, str(error), at_key=at_key)
+        return None

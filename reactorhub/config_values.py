@@ -1,0 +1,173 @@
+"""How each kind of value of the schedule file is read.
+
+A reader takes a :class:`~reactorhub.yaml_source.Scalar`, so that it can look at what was written as well as
+at its type. It returns the value or raises :exc:`ValueError` with a sentence for the file's author.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any, TypeVar
+from zoneinfo import available_timezones
+
+from reactorhub import triggers
+from reactorhub.places import KeyPath, suggestion
+from reactorhub.yaml_source import Kind, Scalar, Tree
+
+E = TypeVar("E", bound=Enum)
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_NUMBER = r"([0-9]{1,9}(?:\.[0-9]{1,6})?)"
+_DURATION = re.compile(rf"(?:{_NUMBER}d)?(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?")
+_SECONDS = (86_400, 3_600, 60, 1)
+_LONGEST = 36_500 * 86_400
+_MOMENT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})?"
+)
+_RESERVED_ARGS = frozenset({"crawler", "name", "settings"})
+
+
+class NestedError(ValueError):
+    """What is wrong inside one value, each with the way that leads there from the value."""
+
+    def __init__(self, found: list[tuple[KeyPath, str]]) -> None:
+        self.found = found
+        super().__init__("; ".join(message for _, message in found))
+
+
+def single(raw: Tree) -> Scalar:
+    """Return ``raw`` if it is one value that is there."""
+    if not isinstance(raw, Scalar):
+        raise ValueError(f"must be one value, not a {'list' if isinstance(raw, list) else 'mapping'}")
+    if raw.kind is Kind.NULL:
+        raise ValueError("is empty; write a value, or remove the key")
+    return raw
+
+
+def line(raw: Tree) -> str:
+    """Read a text on one line. What YAML 1.1 takes for something else has to stand in quotes."""
+    scalar = single(raw)
+    if scalar.kind is not Kind.TEXT:
+        raise ValueError(f"must be text; put {scalar.shown} in quotes")
+    if not scalar.text.strip() or _CONTROL.search(scalar.text):
+        raise ValueError("must be a text on one line, and not empty")
+    return scalar.text
+
+
+def name(raw: Tree) -> str:
+    """Read the name of a schedule, project or queue. Names stand in paths and URLs."""
+    text = raw if isinstance(raw, str) else line(raw)
+    if not _NAME.fullmatch(text):
+        raise ValueError(
+            "a name has up to 100 letters (a to z), digits, _ - and . and starts with a letter, digit or _"
+        )
+    return text
+
+
+def flag(raw: Tree) -> bool:
+    """Read true or false."""
+    scalar = single(raw)
+    if scalar.kind is not Kind.FLAG:
+        raise ValueError(f"write true or false instead of {scalar.shown}, without quotes")
+    return scalar.value is True
+
+
+def whole(low: int, high: int) -> Callable[[Tree], int]:
+    """Read a decimal whole number from ``low`` to ``high``."""
+
+    def read(raw: Tree) -> int:
+        scalar = single(raw)
+        if scalar.kind is not Kind.WHOLE or not low <= int(scalar.text) <= high:
+            quotes = ", without quotes" if scalar.kind is Kind.TEXT else ""
+            raise ValueError(f"must be a whole number from {low} to {high}{quotes}, not {scalar.shown}")
+        return int(scalar.text)
+
+    return read
+
+
+def choice(kind: type[E]) -> Callable[[Tree], E]:
+    """Read one of the values of an enumeration."""
+
+    def read(raw: Tree) -> E:
+        scalar, known = single(raw), [str(member.value) for member in kind]
+        if scalar.text not in known:
+            raise ValueError(f"must be one of {', '.join(known)}{suggestion(scalar.text, known)}")
+        return kind(scalar.text)
+
+    return read
+
+
+def duration(raw: Tree) -> timedelta:
+    """Read a time span such as ``90s``, ``15m``, ``2h``, ``1d`` or ``1h30m``."""
+    scalar = single(raw)
+    if scalar.text.isdecimal():
+        raise ValueError(f"write a unit after {scalar.shown}: s, m, h or d, such as 90s or 15m")
+    match = _DURATION.fullmatch(scalar.text)
+    if match is None or not scalar.text:
+        raise ValueError(f"{scalar.shown} is no time span; write it like 90s, 15m, 2h, 1d or 1h30m")
+    parts = zip(match.groups(), _SECONDS, strict=True)
+    seconds = sum(float(number) * unit for number, unit in parts if number)
+    if not 0 < seconds <= _LONGEST:
+        raise ValueError(f"must be more than 0s and at most 36500d, not {scalar.shown}")
+    return timedelta(seconds=seconds)
+
+
+def moment(raw: Tree) -> datetime:
+    """Read an RFC 3339 time, or a local one without offset, to the second. It may stand without quotes."""
+    scalar = single(raw)
+    try:
+        read = datetime.fromisoformat(scalar.text) if _MOMENT.fullmatch(scalar.text) else None
+    except ValueError:
+        read = None
+    if read is None or not 1970 <= read.year < 3000:
+        examples = "2026-12-01T08:00:00+01:00, or 2026-12-01T08:00:00 for a local time"
+        raise ValueError(f"{scalar.shown} is no time; write it like {examples}")
+    return read.replace(microsecond=0)
+
+
+def zone(raw: Tree) -> str:
+    """Read the name of a time zone that this machine knows."""
+    text = line(raw)
+    try:
+        triggers.zone(text)
+    except ValueError:
+        near = suggestion(text, available_timezones()) or "; names look like Europe/Berlin"
+        raise ValueError(f"there is no time zone {raw.shown}{near}") from None
+    return text
+
+
+def arg_name(raw: str) -> str:
+    """Check the name of a spider argument. Scrapy and the hub keep some for themselves."""
+    if not raw or raw in _RESERVED_ARGS or raw.startswith("_"):
+        raise ValueError(f"{raw!r} is reserved; give this argument another name")
+    return raw
+
+
+def as_written(raw: Tree) -> str:
+    """Read a spider argument: the text of the file, whatever YAML takes it for."""
+    if isinstance(raw, Scalar) and raw.kind is Kind.NULL:
+        raise ValueError('is empty; write "" for an empty text, or remove the key')
+    return single(raw).text
+
+
+def plain(raw: Tree) -> Any:
+    """Read a Scrapy setting: text, number, true, false, null, or lists and mappings of these."""
+    found: list[tuple[KeyPath, str]] = []
+    value = _plain(raw, (), found)
+    if found:
+        raise NestedError(found)
+    return value
+
+
+def _plain(raw: Tree, path: KeyPath, found: list[tuple[KeyPath, str]]) -> Any:
+    if isinstance(raw, dict):
+        return {key: _plain(value, (*path, key), found) for key, value in raw.items()}
+    if isinstance(raw, list):
+        return [_plain(value, (*path, index), found) for index, value in enumerate(raw)]
+    if raw.kind is Kind.TRAP:
+        found.append((path, f"put {raw.shown} in quotes, or write true, false or a decimal number"))
+    return raw.value

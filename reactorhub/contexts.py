@@ -1,0 +1,40 @@
+"""Which run the code now executing belongs to: the context variable that everything per-run hangs on.
+
+Scrapy tags only some of its log records with their spider. A context variable that is set before the crawl
+begins is inherited by every task, timer and thread hop that the crawl causes, so that records, tasks and
+unhandled errors find their run (:pep:`567`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextvars import Context, ContextVar
+from typing import Any, ParamSpec, TypeVar
+from weakref import WeakSet
+
+from reactorhub.boundaries import RunLog
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class RunContext:
+    """What belongs to one crawl under way: its id, its log, and the asyncio tasks that work for it."""
+
+    def __init__(self, run_id: str, log: RunLog) -> None:
+        self.run_id = run_id
+        self.log = log
+        self.tasks: WeakSet[asyncio.Future[Any]] = WeakSet()
+
+    def enter(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call ``call`` in a new context that belongs to this run and inherits nothing from the caller's."""
+
+        def entered() -> R:
+            RUN.set(self)
+            return call(*args, **kwargs)
+
+        return Context().run(entered)
+
+
+RUN: ContextVar[RunContext | None] = ContextVar("reactorhub_run", default=None)

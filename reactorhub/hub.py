@@ -1,0 +1,336 @@
+"""The facade: everything that a face of the hub may ask or order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+
+from reactorhub.agenda import Missed, upcoming
+from reactorhub.boundaries import Catalog, Engine, Ledger, Page, RunFilter, Sink, View
+from reactorhub.config import HubConfig
+from reactorhub.dispatcher import Dispatcher
+from reactorhub.errors import InvalidRequest
+from reactorhub.life import FORCED, Ladder, World
+from reactorhub.limits import OVERRIDE, Limits, merged
+from reactorhub.model import Run, RunState, Schedule, Stop, Tick
+from reactorhub.orders import Order, rerun_of
+from reactorhub.schedule_book import ScheduleBook
+from reactorhub.telemetry import Telemetry
+from reactorhub.views import run_view, schedule_view, time_text
+from reactorhub.watchdog import LagMeter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a hub is put together from."""
+
+    world: World
+    dispatcher: Dispatcher
+    book: ScheduleBook
+    telemetry: Telemetry
+    sink: Sink
+    lag: LagMeter
+
+
+class Hub:
+    """Orders return once what they accepted is on disk; questions change nothing."""
+
+    def __init__(self, config: HubConfig, parts: Parts, version: str) -> None:
+        self.config = config
+        self._parts = parts
+        self._version = version
+        self._now = parts.world.now
+        self._ledger: Ledger = parts.world.ledger
+        self._engine: Engine = parts.world.engine
+        self._started_at = self._now()
+        self._loaded_at = self._started_at
+        self._override: dict[str, Any] | None = None
+        self.config_errors: tuple[str, ...] = ()
+
+    # -- starting
+
+    async def recover(self) -> None:
+        """Take up what the ledger holds: runs that died with the process, limits, marks."""
+        parts = self._parts
+        for run in await self._ledger.interrupt_active(self._now(), "the hub ended while the run was going on"):
+            parts.telemetry.run_changed(run)
+        self._override = (await self._ledger.overrides()).get(OVERRIDE)
+        self._apply_limits()
+        await parts.book.open(self.config.schedules)
+
+    async def adopt(self) -> None:
+        """Take up the runs that waited when the hub last ended, in their old order."""
+        parts = self._parts
+        policies = {name: schedule.overlap for name, schedule in parts.book.schedules.items()}
+        parts.dispatcher.adopt(await self._ledger.waiting_runs(), policies)
+
+    async def run_on_start(self) -> None:
+        """Start the schedules that ask for it, unless a run of theirs is left over from before."""
+        for schedule in self._parts.book.schedules.values():
+            wanted = schedule.enabled and schedule.run_on_start
+            free = self._parts.book.paused(schedule.name) is None
+            if wanted and free and not self._parts.dispatcher.unfinished(schedule.name):
+                await self._parts.dispatcher.submit(schedule.spec, schedule.overlap)
+
+    def entries(self) -> Iterable[tuple[Schedule, datetime]]:
+        """What the scheduler is to look after."""
+        return self._parts.book.entries()
+
+    # -- what the scheduler hands on
+
+    async def tick(self, schedule: Schedule, nominal_time: datetime) -> None:
+        """Account for a due tick.
+
+        :raises LedgerError: if it could not be written down; it is still to be accounted for.
+        """
+        paused = self._parts.book.paused(schedule.name)
+        await self._parts.dispatcher.tick(schedule, nominal_time, paused)
+        self._parts.book.advance(schedule.name, nominal_time)
+
+    async def missed(self, missed: Missed) -> None:
+        """Account for ticks that came due when nobody looked.
+
+        :raises LedgerError: if they could not be written down.
+        """
+        await self._parts.dispatcher.missed(missed)
+        self._parts.book.advance(missed.schedule.name, missed.until or missed.nominal_time)
+
+    # -- orders
+
+    async def submit(self, order: Order) -> Run:
+        """Take a run on.
+
+        :raises UnknownSpider: if no project has the spider, or several do and none was named.
+        :raises InvalidRequest: if there is no such queue.
+        :raises QueueFull: if too many runs wait already.
+        """
+        project = self._engine.resolve(order.spider, order.project)
+        if order.queue not in self.limits.queues:
+            known = ", ".join(self.limits.queues)
+            raise InvalidRequest({"queue": f"there is no queue {order.queue!r}; there are: {known}"})
+        return await self._parts.dispatcher.submit(order.spec(project))
+
+    async def trigger(self, name: str) -> Run:
+        """Run a schedule's spider now, whatever its trigger, pause or overlap rule say.
+
+        :raises UnknownSchedule: if there is none of this name.
+        """
+        return await self._parts.dispatcher.submit(self._parts.book.get(name).spec)
+
+    async def rerun(self, run_id: str) -> Run:
+        """Take on a new run with the same inputs as an earlier one.
+
+        :raises UnknownRun: if there was none of this id.
+        """
+        spec = rerun_of((await self.run(run_id)).spec)
+        if spec.queue not in self.limits.queues:
+            spec = replace(spec, queue="default")
+        return await self._parts.dispatcher.submit(spec)
+
+    async def cancel(self, run_id: str, force: bool = False) -> Run:
+        """Tell a run to end. One that waits is cancelled when this returns; one that is final stays as it is.
+
+        :param force: cut downloads off at once instead of after the run's ``stop_grace``.
+        :raises UnknownRun: if there is none of this id.
+        """
+        life = self._parts.dispatcher.lives.get(run_id)
+        if life is None:
+            return await self.run(run_id)
+        waiting = life.run.state is RunState.QUEUED
+        order = Stop(state=RunState.CANCELLED, reason="cancelled by an operator")
+        life.stop(order, FORCED if force else Ladder.graceful(life.run.spec.stop_grace))
+        return await life.finished() if waiting else life.run
+
+    async def pause(self, name: str, reason: str | None = None) -> View:
+        """Skip a schedule's ticks until it is resumed; a restart does not resume it.
+
+        :raises UnknownSchedule: if there is none of this name.
+        """
+        if await self._parts.book.pause(name, reason):
+            self._tell_of_schedule("schedule.paused", await self.schedule(name))
+        return await self.schedule(name)
+
+    async def resume(self, name: str) -> View:
+        """Let a schedule's ticks run again.
+
+        :raises UnknownSchedule: if there is none of this name.
+        """
+        if await self._parts.book.resume(name):
+            self._tell_of_schedule("schedule.resumed", await self.schedule(name))
+        return await self.schedule(name)
+
+    async def set_limits(self, wanted: Mapping[str, Any]) -> View:
+        """Change limits, in force at once; they outlive a restart and win over the schedule file.
+
+        :raises InvalidRequest: naming each limit that makes no sense.
+        """
+        self.limits.check(wanted)
+        override = merged(self._override, wanted)
+        await self._ledger.set_override(OVERRIDE, override)
+        self._override = override
+        self._apply_limits()
+        self._parts.telemetry.event("limits.changed", {"limits": self.limits_view()})
+        return self.limits_view()
+
+    async def put_in_force(self, config: HubConfig) -> View:
+        """Go on with another config; return what it changes, by schedule name."""
+        changes = await self._parts.book.replace(config.schedules)
+        restart = [key for key in ("http", "data_dir", "redis", "demo_site", "name") if _differs(self.config, config, key)]
+        self.config, self._loaded_at, self.config_errors = config, self._now(), ()
+        self._apply_limits()
+        view = {
+            "added": list(changes.added),
+            "changed": list(changes.changed),
+            "removed": list(changes.removed),
+            "unchanged": len(changes.unchanged),
+            "needs_restart": restart,
+        }
+        self._parts.telemetry.event("config.reloaded", {"config": view})
+        return view
+
+    def reject(self, errors: tuple[str, ...]) -> None:
+        """Keep the config in force, and say why the new one is not."""
+        self.config_errors = errors
+        self._parts.telemetry.event("config.rejected", {"config": self._config_view()})
+
+    # -- questions
+
+    async def run(self, run_id: str, wait: float = 0.0) -> Run:
+        """Return a run; with ``wait``, once it is final or so many seconds are over.
+
+        :raises UnknownRun: if there is none of this id.
+        """
+        life = self._parts.dispatcher.lives.get(run_id)
+        if life is None:
+            return await self._ledger.run(run_id)
+        if wait > 0:
+            await _at_most(life.finished(), wait, self._parts.world)
+        return life.run
+
+    def live_view(self, run: Run) -> View:
+        """Return a run's view, with the live stats of its crawl while there is one."""
+        life = self._parts.dispatcher.lives.get(run.id)
+        return run_view(run) if life is None else run_view(life.run, life.stats(), life.errors())
+
+    async def runs(self, which: RunFilter, limit: int, cursor: str | None) -> Page[Run]:
+        """List runs, newest first."""
+        return await self._ledger.runs(which, limit, cursor)
+
+    async def ticks(self, name: str, limit: int, cursor: str | None) -> Page[Tick]:
+        """List a schedule's ticks, newest first.
+
+        :raises UnknownSchedule: if there is none of this name.
+        """
+        return await self._ledger.ticks(self._parts.book.get(name).name, limit, cursor)
+
+    async def schedules(self) -> list[View]:
+        """Return the views of all schedules, in the file's order."""
+        last = await self._ledger.last_runs()
+        return [self._schedule_view(each, last) for each in self._parts.book.schedules.values()]
+
+    async def schedule(self, name: str) -> View:
+        """Return a schedule's view.
+
+        :raises UnknownSchedule: if there is none of this name.
+        """
+        return self._schedule_view(self._parts.book.get(name), await self._ledger.last_runs())
+
+    def upcoming(self, name: str, after: datetime | None, count: int) -> tuple[Schedule, tuple[datetime, ...]]:
+        """Return a schedule and its next nominal times.
+
+        :raises UnknownSchedule: if there is none of this name.
+        """
+        schedule = self._parts.book.get(name)
+        return schedule, upcoming(schedule, after or self._now(), count)
+
+    def catalog(self) -> Catalog:
+        """Return all spiders, and the modules that failed to import."""
+        return self._engine.catalog()
+
+    @property
+    def limits(self) -> Limits:
+        """The limits in force."""
+        return Limits(self.config.max_concurrent_runs, self.config.queues).overridden(self._override)
+
+    def limits_view(self) -> View:
+        """Return the limits in force, and what of them an operator has set."""
+        limits = self.limits
+        return {
+            "max_concurrent_runs": limits.max_concurrent_runs,
+            "queues": dict(limits.queues),
+            "drift": self._override or {},
+        }
+
+    async def status(self) -> View:
+        """Return how the hub stands."""
+        counts = await self._ledger.counts()
+        now = self._now()
+        return {
+            **self.heartbeat(),
+            "started_at": time_text(self._started_at),
+            "uptime_seconds": round((now - self._started_at).total_seconds(), 3),
+            "runs": {state.value: counts.runs.get(state, 0) for state in RunState},
+            "config": self._config_view(),
+            "ledger": {"runs": sum(counts.runs.values()), "ticks": counts.ticks},
+        }
+
+    def heartbeat(self) -> View:
+        """Return what the hub says of itself every few seconds; costs no look into the ledger."""
+        slots, sink = self._parts.world.slots, self._parts.sink.state()
+        states = [life.run.state for life in self._parts.dispatcher.lives.values()]
+        return {
+            "version": self._version,
+            "name": self.config.name,
+            "time": time_text(self._now()),
+            "runs": {state.value: states.count(state) for state in RunState if not state.final},
+            "slots": {
+                "limit": slots.limit,
+                "used": slots.used,
+                "queues": {
+                    name: {"limit": limit, "used": slots.used_by(name)} for name, limit in slots.queues.items()
+                },
+            },
+            "reactor": self._parts.lag.view(),
+            "redis": {"state": sink.state, "since": time_text(sink.since), "dropped": sink.dropped},
+        }
+
+    # -- within
+
+    def _apply_limits(self) -> None:
+        limits = self.limits
+        self._parts.world.slots.resize(limits.max_concurrent_runs, limits.queues)
+        self._parts.dispatcher.most_waiting = self.config.max_queued_runs
+
+    def _schedule_view(self, schedule: Schedule, last: Mapping[str, Run]) -> View:
+        paused = self._parts.book.paused(schedule.name)
+        after = upcoming(schedule, self._now(), 3) if schedule.enabled else ()
+        return schedule_view(schedule, after, paused is not None, paused, last.get(schedule.name))
+
+    def _tell_of_schedule(self, kind: str, view: View) -> None:
+        self._parts.telemetry.event(kind, {"schedule": view})
+
+    def _config_view(self) -> View:
+        return {
+            "file": self.config.file,
+            "loaded_at": time_text(self._loaded_at),
+            "errors": list(self.config_errors),
+        }
+
+
+async def _at_most(wait: Deferred[Any], seconds: float, world: World) -> None:
+    timer = world.clock.callLater(seconds, wait.cancel)
+    try:
+        await wait
+    except CancelledError:
+        return
+    finally:
+        if timer.active():
+            timer.cancel()
+
+
+def _differs(old: HubConfig, new: HubConfig, key: str) -> bool:
+    return bool(getattr(old, key) != getattr(new, key))

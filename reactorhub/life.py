@@ -1,0 +1,281 @@
+"""One run's life, from queued to its final state.
+
+Each transition is in the ledger before it is acted upon. Told to stop, a crawl is taken down a ladder of
+ever harsher rungs, so that the slot comes back whatever the spider does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from reactorhub.boundaries import Crawl, Engine, Ledger
+from reactorhub.errors import LedgerError
+from reactorhub.model import CrawlEnd, Run, RunState, Stop
+from reactorhub.outcome import judge
+from reactorhub.slots import Slots
+
+_TRY_AGAIN = 5.0  # seconds until a ledger that could not write is asked again
+_LONGEST_CALL = 86_400.0  # seconds; a later not_before is waited for in steps, so that clock steps are seen
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """How long after the order to stop each harsher rung is taken, in seconds."""
+
+    abort: float
+    cancel_tasks: float
+    abandon: float
+
+    @classmethod
+    def graceful(cls, stop_grace: float) -> Ladder:
+        """Give what is in flight ``stop_grace`` seconds before downloads are cut off."""
+        return cls(stop_grace, stop_grace + 5, stop_grace + 10)
+
+
+FORCED = Ladder(0, 5, 10)
+SHUTDOWN = Ladder(1.5, 2.5, 3.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What every life works with."""
+
+    clock: IReactorTime
+    now: Callable[[], datetime]
+    ledger: Ledger
+    engine: Engine
+    slots: Slots
+    changed: Callable[[Run], None]
+    """Told of each state a run has reached, once it is on disk."""
+
+
+class Life:
+    """Drives one run. ``finished`` fires with the run once it is final, or as it stands if put down."""
+
+    log = Logger()
+
+    def __init__(self, run: Run, world: World, earlier: Deferred[Any] | None = None) -> None:
+        """:param earlier: what to wait for before asking for a slot."""
+        self.run = run
+        self.crawl: Crawl | None = None
+        self._world = world
+        self._earlier = earlier
+        self._stop: Stop | None = None
+        self._wait: Deferred[Any] | None = None
+        self._put_down = False
+        self._timers: list[IDelayedCall] = []
+        self._watchers: list[Deferred[Run]] = []
+        self.ended = False
+
+    def finished(self) -> Deferred[Run]:
+        """Return a new Deferred that fires when this life is over. Cancelling it disturbs nobody."""
+        watcher: Deferred[Run] = Deferred(self._watchers.remove)
+        if self.ended:
+            watcher.callback(self.run)
+        else:
+            self._watchers.append(watcher)
+        return watcher
+
+    def begin(self) -> None:
+        """Set the run, which is queued in the ledger, on its way."""
+        Deferred.fromCoroutine(self._live()).addErrback(self._broken)
+
+    def stats(self) -> Mapping[str, Any]:
+        """The stats as they stand: live ones while there is a crawl."""
+        return self.run.stats if self.crawl is None else self.crawl.stats()
+
+    def errors(self) -> int | None:
+        """The run's errors so far."""
+        return self.run.errors if self.crawl is None else self.crawl.errors()
+
+    def stop(self, stop: Stop, ladder: Ladder) -> None:
+        """Tell the run to end, whatever it is doing. A later order only makes haste; the first gives the reason."""
+        first, self._stop = self._stop is None, self._stop or stop
+        if self.crawl is not None:
+            self._descend(ladder)
+            if first:
+                self._act(self._say_stopping())
+        elif self._wait is not None:
+            self._wait.cancel()
+
+    def put_down(self) -> None:
+        """Let a run that still waits for its slot stay queued in the ledger for the hub's next start."""
+        self._put_down = True
+        if self._wait is not None:
+            self._wait.cancel()
+
+    async def _live(self) -> None:
+        if await self._start():
+            try:
+                final = await self._crawl()
+            finally:
+                self._world.slots.release(self.run.spec.queue)
+            await self._finish(final)
+        elif self._stop is not None and not self._put_down:
+            await self._finish(self._stopped(self._stop))
+        self._over()
+
+    async def _start(self) -> bool:
+        """Wait until the run has its slot and the ledger knows that it starts; False if it is not to."""
+        while await self._slot():
+            started = False
+            try:
+                started = await self._starting()
+            finally:
+                if not started:
+                    self._world.slots.release(self.run.spec.queue)
+            if started or not await self._pause(_TRY_AGAIN):
+                return started
+        return False
+
+    async def _slot(self) -> bool:
+        """Wait for the run's time, its turn and its slot; False if it was told not to."""
+        spec = self.run.spec
+        while spec.not_before is not None and (left := self._seconds_until(spec.not_before)) > 0:
+            if not await self._pause(min(left, _LONGEST_CALL)):
+                return False
+        if self._earlier is not None and not await self._waited(self._earlier):
+            return False
+        return await self._waited(self._world.slots.acquire(spec.queue, spec.priority))
+
+    def _seconds_until(self, moment: datetime) -> float:
+        return (moment - self._world.now()).total_seconds()
+
+    async def _pause(self, seconds: float) -> bool:
+        pause: Deferred[None] = Deferred(lambda _: timer.cancel())
+        timer = self._world.clock.callLater(seconds, pause.callback, None)
+        return await self._waited(pause)
+
+    async def _waited(self, wait: Deferred[Any]) -> bool:
+        if self._stop is not None or self._put_down:
+            wait.addErrback(lambda failure: failure.trap(CancelledError))
+            wait.cancel()
+            return False
+        self._wait = wait
+        try:
+            await wait
+        except CancelledError:
+            return False
+        finally:
+            self._wait = None
+        return True
+
+    async def _starting(self) -> bool:
+        """Write down that the run starts; False if the ledger cannot, and the run must wait."""
+        starting = self.run.moved(RunState.STARTING, started_at=self._world.now())
+        try:
+            await self._world.ledger.save_run(starting)
+        except LedgerError as error:
+            self.log.error("run {run_id} cannot start: {error}", run_id=self.run.id, error=error)
+            return False
+        self._become(starting)
+        return True
+
+    async def _crawl(self) -> Run:
+        """Crawl, in a slot that is held; return the run as it is to be written down."""
+        if self._stop is not None:
+            return self._stopped(self._stop)
+        self.crawl = crawl = self._world.engine.launch(self.run.id, self.run.spec)
+        crawl.opened.addCallback(lambda _: self._act(self._say_running()))
+        if self.run.spec.timeout is not None:
+            self._after(self.run.spec.timeout, self._time_out)
+        end = await crawl.done
+        self.crawl = None
+        self._disarm()
+        return self._judged(end)
+
+    def _judged(self, end: CrawlEnd) -> Run:
+        outcome = judge(end, self._stop)
+        return self.run.moved(
+            outcome.state,
+            finished_at=self._world.now(),
+            reason=outcome.reason,
+            error=outcome.error,
+            errors=end.errors,
+            finish_reason=end.finish_reason,
+            stats=end.stats,
+        )
+
+    def _stopped(self, stop: Stop) -> Run:
+        return self.run.moved(stop.state, finished_at=self._world.now(), reason=stop.reason)
+
+    async def _finish(self, final: Run) -> None:
+        """Write the end down, however long the ledger takes; what it says holds from now on."""
+        while True:
+            try:
+                await self._world.ledger.save_run(final)
+            except LedgerError as error:
+                self.log.error("the end of run {run_id} is not on disk: {error}", run_id=final.id, error=error)
+            else:
+                break
+            self.run, self._stop = final, None
+            if not await self._pause(_TRY_AGAIN):
+                return
+        self._become(final)
+
+    async def _say_running(self) -> None:
+        if self.run.state is RunState.STARTING and self.crawl is not None:
+            await self._say(RunState.RUNNING)
+
+    async def _say_stopping(self) -> None:
+        assert self._stop is not None
+        await self._say(RunState.STOPPING, reason=self._stop.reason)
+
+    async def _say(self, state: RunState, **changes: Any) -> None:
+        """Write down what has happened already; the crawl does not wait for it."""
+        said = self.run.moved(state, **changes)
+        self._become(said)
+        try:
+            await self._world.ledger.save_run(said)
+        except LedgerError as error:
+            self.log.error("run {run_id}: {error}", run_id=said.id, error=error)
+
+    def _become(self, run: Run) -> None:
+        self.run = run
+        self._world.changed(run)
+
+    def _time_out(self) -> None:
+        seconds = self.run.spec.timeout
+        reason = f"the run took longer than its timeout of {seconds:g} seconds"
+        self.stop(Stop(state=RunState.TIMED_OUT, reason=reason), Ladder.graceful(self.run.spec.stop_grace))
+
+    def _descend(self, ladder: Ladder) -> None:
+        crawl = self.crawl
+        assert crawl is not None
+        crawl.stop()
+        for seconds, rung in (
+            (ladder.abort, crawl.abort),
+            (ladder.cancel_tasks, crawl.cancel_tasks),
+            (ladder.abandon, crawl.abandon),
+        ):
+            self._after(seconds, rung)
+
+    def _after(self, seconds: float, call: Callable[[], object]) -> None:
+        self._timers.append(self._world.clock.callLater(seconds, call))
+
+    def _disarm(self) -> None:
+        for timer in self._timers:
+            if timer.active():
+                timer.cancel()
+        self._timers.clear()
+
+    def _act(self, act: Coroutine[Deferred[Any], Any, None]) -> None:
+        Deferred.fromCoroutine(act).addErrback(self._broken)
+
+    def _over(self) -> None:
+        self.ended = True
+        watchers, self._watchers = self._watchers, []
+        for watcher in watchers:
+            watcher.callback(self.run)
+
+    def _broken(self, failure: Any) -> None:
+        self.log.failure("the hub has an error in the life of run {run_id}", failure, run_id=self.run.id)
+        if not self.ended:
+            self._over()

@@ -1,0 +1,33 @@
+"""Where a run's files lie below the data folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+_LONGEST_NAME = 200  # bytes; file systems allow 255 for one name
+
+
+def folder_name(name: str) -> str:
+    """Return ``name`` as one harmless path segment: readable where it can be, percent-encoded where not."""
+    encoded = quote(name, safe=" ")[:_LONGEST_NAME]
+    return encoded.replace(".", "%2E") if encoded.strip(".") == "" else encoded
+
+
+@dataclass(frozen=True, slots=True)
+class RunPaths:
+    """The layout of the data folder, as the contract promises it."""
+
+    data_dir: Path
+
+    def log(self, project: str, spider: str, run_id: str) -> Path:
+        """The file that holds this run's own log records."""
+        return self._file("logs", project, spider, f"{run_id}.log")
+
+    def items(self, project: str, spider: str, run_id: str) -> Path:
+        """The JSON Lines file that holds this run's items, unless its project sets FEEDS itself."""
+        return self._file("items", project, spider, f"{run_id}.jsonl")
+
+    def _file(self, kind: str, project: str, spider: str, name: str) -> Path:
+        return self.data_dir / kind / folder_name(project) / folder_name(spider) / name

@@ -1,0 +1,94 @@
+"""Brings a changed schedule file into force: all of it, or nothing and a report of what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from reactorhub.boundaries import View
+from reactorhub.config import HubConfig
+from reactorhub.errors import ConfigError, ReactorHubError
+from reactorhub.hub import Hub
+
+_EVERY = 1.0  # seconds between two looks at the file
+
+
+class Reloader:
+    """Reads the file again when told to, and when it has changed and been left alone for a second."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        hub: Hub,
+        signature: Callable[[], Deferred[Any]],
+        read: Callable[[], Deferred[HubConfig]],
+        put_in_force: Callable[[HubConfig], Awaitable[View]],
+    ) -> None:
+        """
+        :param signature: fires with a value that differs when the file has changed.
+        :param read: fires with what the file says; fails with ConfigError.
+        :param put_in_force: makes the hub go on with another config; raises ConfigError where it cannot.
+        """
+        self._hub = hub
+        self._signature = signature
+        self._read = read
+        self._put_in_force = put_in_force
+        self._one_at_a_time = DeferredLock()
+        self._known: Any = None
+        self._seen: Any = None
+        self._loop = LoopingCall(lambda: Deferred.fromCoroutine(self._look()))
+        self._loop.clock = clock
+
+    async def watch(self) -> None:
+        """Begin to look at the file."""
+        self._known = self._seen = await self._signature()
+        self._loop.start(_EVERY, now=False)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._loop.running:
+            self._loop.stop()
+
+    async def reload(self) -> View:
+        """Read the file and put it in force; return what changed.
+
+        :raises ConfigError: with all that is wrong with it; the config in force stays.
+        """
+        await self._one_at_a_time.acquire()
+        try:
+            self._known = self._seen = await self._signature()
+            changes = await self._put_in_force(await self._read())
+        except ConfigError as error:
+            self._hub.reject(tuple(str(mistake) for mistake in error.mistakes))
+            self.log.error("the schedule file is not put in force:\n{error}", error=error)
+            raise
+        finally:
+            self._one_at_a_time.release()
+        self.log.info(
+            "the schedule file is in force: added {added}, changed {changed}, removed {removed}, "
+            "unchanged {unchanged}",
+            **changes,
+        )
+        return changes
+
+    async def reload_quietly(self) -> None:
+        """Reload; what goes wrong is in the log, the status and the events, and goes no further."""
+        try:
+            await self.reload()
+        except ConfigError:
+            return
+        except ReactorHubError as error:
+            self.log.error("the schedule file is not put in force: {error}", error=error)
+
+    async def _look(self) -> None:
+        now = await self._signature()
+        settled, self._seen = now == self._seen, now
+        if settled and now != self._known:
+            await self.reload_quietly()

@@ -1,0 +1,113 @@
+"""The schedules in force and what the ledger remembers of them: since when, and whether they are paused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from reactorhub.boundaries import Ledger
+from reactorhub.config import fingerprint
+from reactorhub.errors import UnknownSchedule
+from reactorhub.model import Schedule, ScheduleMark
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a new schedule file changes, by schedule name."""
+
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    removed: tuple[str, ...]
+    unchanged: tuple[str, ...]
+
+
+def compare(old: Mapping[str, Schedule], new: Mapping[str, Schedule]) -> Changes:
+    """Return what becomes of the schedules ``old`` when ``new`` take their place."""
+    both = [name for name in new if name in old]
+    return Changes(
+        added=tuple(name for name in new if name not in old),
+        changed=tuple(name for name in both if new[name] != old[name]),
+        removed=tuple(name for name in old if name not in new),
+        unchanged=tuple(name for name in both if new[name] == old[name]),
+    )
+
+
+class ScheduleBook:
+    """Keeps schedules and marks together; every change of a mark is in the ledger before it holds."""
+
+    def __init__(self, ledger: Ledger, now: Callable[[], datetime]) -> None:
+        self._ledger = ledger
+        self._now = now
+        self._marks: dict[str, ScheduleMark] = {}
+        self.schedules: Mapping[str, Schedule] = {}
+
+    async def open(self, schedules: Mapping[str, Schedule]) -> None:
+        """Take up what the ledger remembers, then put ``schedules`` in force."""
+        self._marks = await self._ledger.marks()
+        await self.replace(schedules)
+
+    async def replace(self, schedules: Mapping[str, Schedule]) -> Changes:
+        """Put other schedules in force.
+
+        A schedule that is new, or whose "when" was edited, counts from now on: neither is retroactive.
+        """
+        changes = compare(self.schedules, schedules)
+        moment = self._now()
+        fresh = [self._mark(schedule, moment) for schedule in schedules.values() if self._is_new(schedule)]
+        gone = [name for name in self._marks if name not in schedules]
+        await self._ledger.set_marks(fresh, gone)
+        self._marks = {name: mark for name, mark in self._marks.items() if name in schedules}
+        self._marks.update({mark.name: mark for mark in fresh})
+        self.schedules = dict(schedules)
+        return changes
+
+    def get(self, name: str) -> Schedule:
+        """Return the schedule of this name.
+
+        :raises UnknownSchedule: if there is none.
+        """
+        try:
+            return self.schedules[name]
+        except KeyError:
+            raise UnknownSchedule(name) from None
+
+    def entries(self) -> Iterable[tuple[Schedule, datetime]]:
+        """Return each schedule with the moment after which its ticks are to be accounted for."""
+        return [(schedule, self._marks[name].since) for name, schedule in self.schedules.items()]
+
+    def paused(self, name: str) -> str | None:
+        """Return why a schedule is paused, or None if it is not."""
+        mark = self._marks.get(name)
+        return (mark.paused_reason or "by an operator") if mark is not None and mark.paused else None
+
+    def advance(self, name: str, nominal_time: datetime) -> None:
+        """Note that the ledger has accounted for a schedule's ticks up to this one."""
+        mark = self._marks.get(name)
+        if mark is not None and nominal_time > mark.since:
+            self._marks[name] = replace(mark, since=nominal_time)
+
+    async def pause(self, name: str, reason: str | None) -> bool:
+        """Skip this schedule's ticks until :meth:`resume`, restarts included; False if it was so already."""
+        return await self._set_paused(name, True, reason)
+
+    async def resume(self, name: str) -> bool:
+        """Let this schedule's ticks run again; False if they did already."""
+        return await self._set_paused(name, False, None)
+
+    async def _set_paused(self, name: str, paused: bool, reason: str | None) -> bool:
+        self.get(name)
+        mark = self._marks[name]
+        wanted = replace(mark, paused=paused, paused_reason=reason)
+        await self._ledger.set_marks([wanted])
+        self._marks[name] = replace(self._marks[name], paused=paused, paused_reason=reason)
+        return mark.paused != paused
+
+    def _is_new(self, schedule: Schedule) -> bool:
+        mark = self._marks.get(schedule.name)
+        return mark is None or mark.fingerprint != fingerprint(schedule)
+
+    def _mark(self, schedule: Schedule, moment: datetime) -> ScheduleMark:
+        fresh = ScheduleMark(name=schedule.name, fingerprint=fingerprint(schedule), since=moment)
+        old = self._marks.get(schedule.name)
+        return replace(fresh, paused=old.paused, paused_reason=old.paused_reason) if old else fresh

@@ -1,0 +1,254 @@
+"""Wakes at the right moments, asks the agenda what is due, and hands it on."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from heapq import heapify, heappop, heappush
+from itertools import count
+
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from reactorhub.agenda import Account, Due, Missed, upcoming
+from reactorhub.model import Schedule
+
+BEAT = 1.0
+"""Seconds between two looks at the wall clock, at most."""
+
+SLICE = 100
+"""How many ticks are handed on in one turn of the reactor."""
+
+FAR_AHEAD = timedelta(days=1)
+"""A schedule accounted for further ahead than this was misled by a clock that has been put right."""
+
+
+class Scheduler:
+    """Hands every tick on once, at its time, and says which were missed.
+
+    A heartbeat of at most a second re-reads the wall clock, so that clock steps and suspends neither stall
+    nor burst; a tick inside the coming second is placed exactly. A tick counts as handed on when the
+    Deferred of ``on_due`` or ``on_missed`` fires. Where that fails the tick is judged again at a later beat:
+    it runs late, or is missed once its catch-up window is over, but is not forgotten. A schedule's ticks are
+    handed on in order, none while an earlier slice of the same schedule is under way.
+
+    The wall clock may step back: what was handed on is not handed on again, so schedules rest until it has
+    caught up. Only after a step of more than a day do they go back with it, and then the ledger's unique
+    rows are what keeps a tick from running twice.
+
+    :param clock: the monotonic clock; all waiting is done on it.
+    :param now: reads the wall clock, in aware UTC.
+    :param on_due: takes a tick that is to run.
+    :param on_missed: takes a tick that will not.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        now: Callable[[], datetime],
+        on_due: Callable[[Schedule, datetime], Deferred[None]],
+        on_missed: Callable[[Missed], Deferred[None]],
+    ) -> None:
+        self._clock = clock
+        self._now = now
+        self._on_due = on_due
+        self._on_missed = on_missed
+        self._beat = LoopingCall(self._retry)
+        self._beat.clock = clock
+        self._entries: dict[str, Account] = {}
+        self._coming: list[tuple[datetime, str, int, Account]] = []
+        self._number = count()
+        self._ready: deque[Account] = deque()
+        self._failed: list[Account] = []
+        self._busy: set[str] = set()
+        self._placed: IDelayedCall | None = None
+        self._placed_for = now()
+        self._turn: IDelayedCall | None = None
+        self._budget = SLICE
+        self._seen = now()
+        self._idle: Deferred[None] | None = None
+
+    def start(self, entries: Iterable[tuple[Schedule, datetime]]) -> None:
+        """Begin to hand ticks on; with each schedule comes the moment after which its ticks are owed."""
+        self._seen = self._now()
+        self.set_entries(entries)
+        self._beat.start(BEAT)
+
+    def stop(self) -> Deferred[None]:
+        """Hand no more on. Fires when all that was handed on has been dealt with."""
+        if self._beat.running:
+            self._beat.stop()
+        self._unplace()
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
+        self._ready.clear()
+        self._idle = Deferred() if self._busy else None
+        return self._idle or succeed(None)
+
+    def set_entries(self, entries: Iterable[tuple[Schedule, datetime]]) -> None:
+        """Replace the schedules.
+
+        One whose trigger is unchanged keeps what it was about to do, to the microsecond: the moment given
+        here is for those that are new. One that was disabled owes nothing for that time.
+        """
+        former, self._entries = self._entries, {}
+        for schedule, since in entries:
+            known = former.get(schedule.name)
+            self._entries[schedule.name] = self._known(known, schedule) or self._new(known, schedule, since)
+        self._coming = [row for row in self._coming if self._current(row[-1])]
+        heapify(self._coming)
+        self._hurry()
+
+    def next_times(self) -> dict[str, datetime | None]:
+        """The next tick of each schedule by name; None for one that will not tick."""
+        entries = self._entries.items()
+        return {name: entry.next if entry.looked else self._guess(entry) for name, entry in entries}
+
+    def _guess(self, entry: Account) -> datetime | None:
+        return next(iter(upcoming(entry.schedule, max(entry.since, self._now()), 1)), None)
+
+    def _known(self, entry: Account | None, schedule: Schedule) -> Account | None:
+        """The same entry with its new definition, if that leaves its ticks where they are."""
+        if entry is None or entry.rule != (schedule.trigger, schedule.enabled):
+            return None
+        entry.schedule = schedule
+        return entry
+
+    def _new(self, former: Account | None, schedule: Schedule, since: datetime) -> Account:
+        now = self._now()
+        enabled_again = former is not None and former.schedule.trigger == schedule.trigger
+        entry = Account(schedule, now if enabled_again or since - now > FAR_AHEAD else since)
+        if entry.ticking:
+            self._queue(entry)
+        return entry
+
+    def _current(self, entry: Account) -> bool:
+        return self._entries.get(entry.schedule.name) is entry
+
+    def _queue(self, entry: Account) -> None:
+        if not entry.queued:
+            entry.queued = True
+            self._ready.append(entry)
+
+    def _retry(self) -> None:
+        """The heartbeat: what failed before is tried again. Nothing that goes wrong here stops it."""
+        failed, self._failed = self._failed, []
+        for entry in failed:
+            self._queue(entry)
+        maybeDeferred(self._look).addErrback(
+            lambda failure: self.log.failure("The scheduler stumbled.", failure)
+        )
+
+    def _look(self) -> None:
+        """Take up every schedule that is due by the wall clock as it stands now."""
+        self._unplace()
+        now = self._now()
+        if now < self._seen:
+            self._turn_back(now)
+        self._seen = now
+        while self._coming and self._coming[0][0] <= now:
+            self._queue(heappop(self._coming)[-1])
+        self._hand_out()
+
+    def _turn_back(self, now: datetime) -> None:
+        self.log.warn("The wall clock went back {seconds} s.", seconds=(self._seen - now).total_seconds())
+        for entry in self._entries.values():
+            if entry.ticking and entry.since - now > FAR_AHEAD:
+                entry.since, entry.looked = now, False
+                self._queue(entry)
+        self._coming = [row for row in self._coming if not row[-1].queued]
+        heapify(self._coming)
+
+    def _hand_out(self) -> None:
+        """Spend one turn of the reactor on the schedules that are ready."""
+        self._turn, self._budget = None, SLICE
+        while self._ready and self._budget > 0:
+            entry = self._ready.popleft()
+            entry.queued = False
+            if self._current(entry):
+                maybeDeferred(self._begin, entry).addErrback(self._stumbled, entry)
+        self._hurry()
+        self._place()
+
+    def _hurry(self) -> None:
+        """Go on in the next turn of the reactor if a schedule is ready."""
+        if self._ready and self._beat.running and self._turn is None:
+            self._turn = self._clock.callLater(0, self._hand_out)
+
+    def _begin(self, entry: Account) -> Deferred[None] | None:
+        """Hand on one slice of what a schedule owes."""
+        name = entry.schedule.name
+        if name in self._busy:
+            self._failed.append(entry)
+            return None
+        if not entry.work:
+            entry.look(self._now())
+        self._budget -= max(1, min(len(entry.work), SLICE))
+        if not entry.work:
+            self._rest(entry)
+            return None
+        ticks = entry.take(SLICE)
+        self._busy.add(name)
+        handed = DeferredList([self._hand_on(entry, tick) for tick in ticks])
+        return handed.addCallback(lambda results: self._settle(entry, ticks, [well for _, well in results]))
+
+    def _hand_on(self, entry: Account, tick: Due | Missed) -> Deferred[bool]:
+        if isinstance(tick, Due):
+            handed = maybeDeferred(self._on_due, tick.schedule, tick.nominal_time)
+        else:
+            handed = maybeDeferred(self._on_missed, tick)
+        return handed.addCallbacks(lambda _: True, self._refused, errbackArgs=(entry, tick))
+
+    def _refused(self, failure: Failure, entry: Account, tick: Due | Missed) -> bool:
+        if not entry.failing:
+            told = "{schedule}: the tick of {nominal_time} could not be handed on; it is tried again."
+            self.log.failure(told, failure, schedule=entry.schedule.name, nominal_time=tick.nominal_time)
+        entry.failing = True
+        return False
+
+    def _stumbled(self, failure: Failure, entry: Account) -> None:
+        self.log.failure("{schedule}: its ticks could not be planned.", failure, schedule=entry.schedule.name)
+        self._failed.append(entry)
+
+    def _settle(self, entry: Account, ticks: list[Due | Missed], done: list[bool]) -> None:
+        """A slice has been dealt with: go on, rest until the next tick, or try again at the next beat."""
+        self._busy.discard(entry.schedule.name)
+        if not entry.settle(ticks, done):
+            entry.work.clear()
+            self._failed.append(entry)
+        else:
+            entry.failing = False
+            (self._queue if entry.work else self._rest)(entry)
+        self._hurry()
+        self._place()
+        if self._idle is not None and not self._busy:
+            idle, self._idle = self._idle, None
+            idle.callback(None)
+
+    def _rest(self, entry: Account) -> None:
+        if entry.next is not None and self._current(entry):
+            heappush(self._coming, (entry.next, entry.schedule.name, next(self._number), entry))
+
+    def _place(self) -> None:
+        """Wake exactly at the next tick if that comes before the next beat."""
+        if not self._coming or not self._beat.running:
+            return
+        if self._placed is not None and self._placed_for <= self._coming[0][0]:
+            return
+        self._unplace()
+        self._placed_for = self._coming[0][0]
+        delay = (self._placed_for - self._now()).total_seconds()
+        if delay < BEAT:
+            self._placed = self._clock.callLater(max(delay, 0), self._look)
+
+    def _unplace(self) -> None:
+        placed, self._placed = self._placed, None
+        if placed is not None and placed.active():
+            placed.cancel()

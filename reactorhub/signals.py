@@ -1,0 +1,70 @@
+"""What signals mean: stop, make haste, reload. And the promise to end in time whatever the spiders do."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from contextvars import Context
+from types import FrameType
+from typing import Any
+
+from twisted.internet.interfaces import IReactorCore, IReactorFromThreads
+
+HASTE = 4.5  # seconds from the end of the grace, or from the second signal, to the end of the process
+
+
+class Signals:
+    """SIGTERM and SIGINT stop the hub; a second one skips the grace; SIGHUP reloads.
+
+    A callback that never returns keeps the reactor from stopping. An interval timer needs no reactor: when
+    the deadline is over, its signal ends the process from within whatever is running.
+    """
+
+    def __init__(
+        self,
+        reactor: IReactorCore,
+        grace: Callable[[], float],
+        hurry: Callable[[], None],
+        reload: Callable[[], None],
+        leave: Callable[[int], None] = os._exit,
+    ) -> None:
+        """
+        :param grace: the seconds that crawls get to finish.
+        :param hurry: skips the rest of the grace.
+        :param leave: ends the process at once with an exit status.
+        """
+        self._reactor: Any = reactor
+        self._grace = grace
+        self._hurry = hurry
+        self._reload = reload
+        self._leave = leave
+        self._stop: dict[int, Any] = {}
+        self._status = 0
+
+    def install(self) -> None:
+        """Take the signals over from the reactor, whose own handlers still do the stopping."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._stop[number] = signal.getsignal(number)
+            signal.signal(number, self._told_to_stop)
+        signal.signal(signal.SIGHUP, self._told_to_reload)
+        signal.signal(signal.SIGALRM, self._out_of_time)
+
+    def _told_to_stop(self, number: int, frame: FrameType | None) -> None:
+        first, self._status = self._status == 0, 128 + number
+        if first:
+            signal.setitimer(signal.ITIMER_REAL, self._grace() + HASTE)
+            self._outside_any_run(self._stop[number], number, frame)
+        else:
+            signal.setitimer(signal.ITIMER_REAL, HASTE)
+            self._outside_any_run(self._reactor.callFromThread, self._hurry)
+
+    def _told_to_reload(self, number: int, frame: FrameType | None) -> None:
+        self._outside_any_run(self._reactor.callFromThread, self._reload)
+
+    def _out_of_time(self, number: int, frame: FrameType | None) -> None:
+        self._leave(self._status)
+
+    def _outside_any_run(self, call: Callable[..., Any], *args: Any) -> None:
+        # A signal interrupts whatever code is running, often a spider's, and so finds that run's context.
+        Context().run(call, *args)

@@ -1,0 +1,103 @@
+"""What ``twistd reactorhub`` understands, and the service it makes of it.
+
+twistd asks for ``options`` of the chosen command only, and for those of no other. So the reactor is installed
+there: ``twistd web`` keeps its own.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from twisted.application.service import IService
+from twisted.python import usage
+
+from reactorhub import reactors
+from reactorhub.errors import ReactorHubError, WrongReactor
+
+if TYPE_CHECKING:
+    from reactorhub.config import HubConfig
+
+DEFAULT_FILE = "schedule.yaml"
+
+
+class Options(usage.Options):
+    """The command line of ``twistd reactorhub``."""
+
+    synopsis = "[options]"
+    longdesc = "Runs Scrapy spiders on the schedules of a YAML file, on one reactor, steered with curl."
+    optParameters = (
+        ("config", "c", None, "The schedule file (default: $REACTORHUB_CONFIG, else schedule.yaml)"),
+        ("http", None, None, "Endpoint of the HTTP API (default: hub.http, else tcp:6800:interface=127.0.0.1)"),
+        ("data-dir", None, None, "Folder for everything the hub writes (default: hub.data_dir, else var)"),
+    )
+    settings: HubConfig
+
+    def postOptions(self) -> None:
+        """Read the schedule file while twistd can still end with a clear message and status 1."""
+        try:
+            self.settings = self.read()
+        except ReactorHubError as error:
+            _refuse(error)
+
+    @property
+    def file(self) -> Path:
+        """The schedule file."""
+        return Path(self["config"] or os.environ.get("REACTORHUB_CONFIG") or DEFAULT_FILE)
+
+    def read(self) -> HubConfig:
+        """Read the schedule file, with the command line's own words put above it.
+
+        :raises ConfigError: with all that is wrong with it.
+        """
+        from reactorhub.service import read_config
+
+        overrides: dict[str, Any] = {}
+        if self["http"]:
+            overrides["http"] = self["http"]
+        if self["data-dir"]:
+            overrides["data_dir"] = Path(self["data-dir"]).absolute()
+        return read_config(self.file, overrides, os.environ)
+
+
+def make_options() -> Options:
+    """Install the reactor, then return the options; ends with one line where another reactor is installed."""
+    try:
+        reactors.install()
+    except WrongReactor as error:
+        _refuse(error)
+    return Options()
+
+
+def make_service(options: Options) -> IService:
+    """Return the hub as a service that twistd starts after it has become a daemon, if it does."""
+    from twisted.internet import reactor
+
+    from reactorhub.service import HubService
+
+    stop = reactors.prepare(reactor)
+    foreground = bool((options.parent or {}).get("nodaemon"))
+    file = options.file.absolute()
+    options["config"] = str(file)
+    _end_plainly()
+    return HubService(options.settings, options.read, file, reactor, stop, sys.__stdout__ if foreground else None)
+
+
+def _refuse(error: ReactorHubError) -> NoReturn:
+    sys.stderr.write(f"reactorhub: {error}\n" if isinstance(error, WrongReactor) else f"{error}\n")
+    raise SystemExit(1)
+
+
+def _end_plainly() -> None:
+    """Show an error that the hub raises on purpose as one line, not as a traceback."""
+    show = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+        if isinstance(error, ReactorHubError):
+            sys.__stderr__ and sys.__stderr__.write(f"reactorhub: {error}\n")
+        else:
+            show(kind, error, trace)
+
+    sys.excepthook = hook

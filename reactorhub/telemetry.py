@@ -1,0 +1,64 @@
+"""Tells the sink what happens and how things stand: events at once, snapshots on a LoopingCall."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from reactorhub.boundaries import Sink, View
+from reactorhub.life import Life
+from reactorhub.model import Run
+from reactorhub.views import event_view, run_view
+
+
+class Telemetry:
+    """Everything the sink hears goes through here."""
+
+    log = Logger()
+
+    def __init__(
+        self, clock: IReactorTime, now: Callable[[], datetime], sink: Sink, new_id: Callable[[], str]
+    ) -> None:
+        self._now = now
+        self._sink = sink
+        self._new_id = new_id
+        self._lives: Callable[[], Iterable[Life]] = tuple
+        self._hub_view: Callable[[], View] = dict
+        self._loop = LoopingCall(self._sample)
+        self._loop.clock = clock
+
+    def start(
+        self, lives: Callable[[], Iterable[Life]], hub_view: Callable[[], View], every: float = 2.0
+    ) -> None:
+        """Send snapshots of all live crawls and of the hub, now and then every ``every`` seconds."""
+        self._lives, self._hub_view = lives, hub_view
+        running: Deferred[LoopingCall] = self._loop.start(every)
+        running.addErrback(lambda failure: self.log.failure("the snapshots have stopped", failure))
+
+    def stop(self) -> None:
+        """Send no more snapshots; events still go out."""
+        if self._loop.running:
+            self._loop.stop()
+
+    def run_changed(self, run: Run) -> None:
+        """Tell of a run's new state."""
+        view = run_view(run)
+        kind = "finished" if run.state.final else run.state.value
+        self._sink.publish_run(view, self._now())
+        self.event(f"run.{kind}", {"run": view})
+
+    def event(self, kind: str, about: Mapping[str, View]) -> None:
+        """Tell of an event; ``about`` holds the view it is about under that view's noun."""
+        self._sink.publish_event(event_view(self._new_id(), kind, self._now(), about))
+
+    def _sample(self) -> None:
+        moment = self._now()
+        for life in self._lives():
+            if life.crawl is not None:
+                self._sink.publish_run(run_view(life.run, life.stats(), life.errors()), moment)
+        self._sink.publish_hub(self._hub_view())

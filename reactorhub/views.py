@@ -1,0 +1,163 @@
+"""The one JSON shape of a run, a tick, a schedule and the hub that API, Redis, events and dashboard share.
+
+Times are RFC 3339 in UTC with microseconds and ``Z``; absent values are null.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from reactorhub.boundaries import BrokenModule, SpiderInfo, View
+from reactorhub.model import Run, Schedule, Tick
+
+REDACTED = "***"
+_SECRET = re.compile(r"pass(word|wd)?($|_)|secret|token|api_?key|credential|private_?key|auth($|_)", re.IGNORECASE)
+
+
+def time_text(moment: datetime | None) -> str | None:
+    """Return a moment as RFC 3339 text in UTC, or None."""
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def redacted(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``values`` with everything whose key names a secret hidden, at any depth."""
+    return {key: _redacted_value(key, value) for key, value in values.items()}
+
+
+def _redacted_value(key: str, value: Any) -> Any:
+    if _SECRET.search(key):
+        return REDACTED
+    if isinstance(value, Mapping):
+        return redacted(value)
+    return value
+
+
+def run_view(run: Run, stats: Mapping[str, Any] | None = None, errors: int | None = None) -> View:
+    """Return the view of a run; ``stats`` and ``errors`` are those of its crawl while it is live."""
+    spec, link = run.spec, f"/api/runs/{run.id}"
+    return {
+        "id": run.id,
+        "spider": spec.spider,
+        "project": spec.project,
+        "schedule": spec.schedule,
+        "nominal_time": time_text(spec.nominal_time),
+        "state": run.state.value,
+        "reason": run.reason,
+        "attempt": spec.attempt,
+        "retry_of": spec.retry_of,
+        "batch": spec.batch,
+        "queue": spec.queue,
+        "priority": spec.priority,
+        "args": redacted(spec.args),
+        "settings": redacted(spec.settings),
+        "tags": list(spec.tags),
+        "timeout": spec.timeout,
+        "created_at": time_text(run.created_at),
+        "not_before": time_text(spec.not_before),
+        "started_at": time_text(run.started_at),
+        "finished_at": time_text(run.finished_at),
+        "finish_reason": run.finish_reason,
+        "errors": run.errors if errors is None else errors,
+        "error": run.error,
+        "stats": stats_view(run.stats if stats is None else stats),
+        "links": {name: f"{link}/{name}" for name in ("log", "items", "stats")},
+    }
+
+
+def stats_view(stats: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a crawl's stats as JSON values: moments as RFC 3339, what JSON lacks as text."""
+    return {str(key): _json_value(value) for key, value in stats.items()}
+
+
+def _json_value(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if value - value == 0 else str(value)
+    if isinstance(value, datetime):
+        return time_text(value if value.tzinfo else value.replace(tzinfo=UTC))
+    if isinstance(value, Mapping):
+        return stats_view(value)
+    if isinstance(value, set | frozenset):
+        return sorted(str(entry) for entry in value)
+    if isinstance(value, list | tuple):
+        return [_json_value(entry) for entry in value]
+    return repr(value)[:1000]
+
+
+def tick_view(tick: Tick) -> View:
+    """Return the view of a tick; ``until`` is set on a row that stands for several missed ticks."""
+    return {
+        "schedule": tick.schedule,
+        "nominal_time": time_text(tick.nominal_time),
+        "until": time_text(tick.until),
+        "outcome": tick.outcome.value,
+        "reason": tick.reason,
+        "run_id": tick.run_id,
+        "recorded_at": time_text(tick.recorded_at),
+    }
+
+
+def schedule_view(
+    schedule: Schedule,
+    upcoming: Sequence[datetime],
+    paused: bool = False,
+    paused_reason: str | None = None,
+    last_run: Run | None = None,
+) -> View:
+    """Return the view of a schedule: its definition, and how it stands now."""
+    spec, trigger = schedule.spec, schedule.trigger
+    return {
+        "name": schedule.name,
+        "spider": spec.spider,
+        "project": spec.project,
+        "trigger": trigger
+        and {"kind": trigger.kind, "text": trigger.text, "timezone": trigger.timezone},
+        "enabled": schedule.enabled,
+        "paused": paused,
+        "paused_reason": paused_reason,
+        "next": [time_text(moment) for moment in upcoming],
+        "last_run": last_run and run_view(last_run),
+        "drift": {"paused": True} if paused else {},
+        "args": redacted(spec.args),
+        "settings": redacted(spec.settings),
+        "queue": spec.queue,
+        "priority": spec.priority,
+        "tags": list(spec.tags),
+        "timeout": spec.timeout,
+        "stop_grace": spec.stop_grace,
+        "overlap": schedule.overlap.value,
+        "catchup": schedule.catchup.value,
+        "catchup_window": schedule.catchup_window.total_seconds(),
+        "run_on_start": schedule.run_on_start,
+    }
+
+
+def spider_view(spider: SpiderInfo) -> View:
+    """Return the view of a spider that can run."""
+    return {
+        "name": spider.name,
+        "project": spider.project,
+        "docstring": spider.docstring,
+        "arguments": list(spider.arguments),
+    }
+
+
+def broken_view(module: BrokenModule) -> View:
+    """Return the view of a spider module that could not be imported."""
+    return {
+        "project": module.project,
+        "module": module.module,
+        "error": module.error,
+        "traceback": module.traceback,
+    }
+
+
+def event_view(event_id: str, kind: str, moment: datetime, about: Mapping[str, View]) -> View:
+    """Return an event: its id, type and time, beside the view it is about under that view's noun."""
+    return {"id": event_id, "type": kind, "time": time_text(moment), **about}

@@ -1,0 +1,284 @@
+"""The JSON API: each route asks or orders one thing of the hub."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from klein import Klein
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.iweb import IRequest
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from reactorhub.boundaries import RunFilter, View
+from reactorhub.errors import InvalidRequest, ReactorHubError
+from reactorhub.hub import Hub
+from reactorhub.model import RunState, Schedule
+from reactorhub.orders import Order, read_form, read_moment, read_order
+from reactorhub.triggers import dst_mark
+from reactorhub.views import broken_view, spider_view, stats_view, tick_view, time_text
+from reactorhub.web.bodies import MOST_ROWS, Query, body_of, form_of, is_json, json_object
+from reactorhub.web.files import MOST_LINES, RunFiles, whole
+from reactorhub.web.problems import fields_of, problem, status_of
+
+LONGEST_WAIT = 120.0  # seconds
+_LIST = ("limit", "cursor")
+
+
+class Api:
+    """Hangs the routes on a hub."""
+
+    app = Klein()
+    log = Logger()
+
+    def __init__(self, hub: Hub, files: RunFiles, reload: Callable[[], Awaitable[View]]) -> None:
+        self._hub = hub
+        self._files = files
+        self._reload = reload
+
+    # -- the hub
+
+    @app.route("/")
+    @app.route("/api")
+    def index(self, request: IRequest) -> bytes:
+        """What there is."""
+        routes = sorted({str(rule) for rule in self.app.url_map.iter_rules()})
+        return _json(request, {"reactorhub": routes})
+
+    @app.route("/healthz", methods=["GET"])
+    def healthz(self, request: IRequest) -> bytes:
+        """Whether the reactor turns."""
+        return _json(request, {"status": "ok"})
+
+    @app.route("/api/status", methods=["GET"])
+    async def status(self, request: IRequest) -> bytes:
+        """How the hub stands."""
+        return _json(request, await self._hub.status())
+
+    @app.route("/api/spiders", methods=["GET"])
+    def spiders(self, request: IRequest) -> bytes:
+        """What can run, and what cannot."""
+        catalog = self._hub.catalog()
+        return _json(
+            request,
+            {
+                "spiders": [spider_view(spider) for spider in catalog.spiders],
+                "broken": [broken_view(module) for module in catalog.broken],
+                "warnings": list(catalog.warnings),
+                "next_cursor": None,
+            },
+        )
+
+    @app.route("/api/limits", methods=["GET"])
+    def limits(self, request: IRequest) -> bytes:
+        """The limits in force."""
+        return _json(request, self._hub.limits_view())
+
+    @app.route("/api/limits", methods=["PATCH"])
+    async def set_limits(self, request: IRequest) -> bytes:
+        """Change limits."""
+        return _json(request, await self._hub.set_limits(json_object(body_of(request))))
+
+    @app.route("/api/reload", methods=["POST"])
+    async def reload(self, request: IRequest) -> bytes:
+        """Read the schedule file again."""
+        return _json(request, await self._reload())
+
+    # -- schedules
+
+    @app.route("/api/schedules", methods=["GET"])
+    async def schedules(self, request: IRequest) -> bytes:
+        """All schedules."""
+        return _json(request, {"schedules": await self._hub.schedules(), "next_cursor": None})
+
+    @app.route("/api/schedules/<name>", methods=["GET"])
+    async def schedule(self, request: IRequest, name: str) -> bytes:
+        """One schedule."""
+        return _json(request, await self._hub.schedule(name))
+
+    @app.route("/api/schedules/<name>/next", methods=["GET"])
+    def next(self, request: IRequest, name: str) -> bytes:
+        """A preview of a schedule's next nominal times."""
+        query = Query(request, ("n", "after"))
+        count, after = query.whole("n", 10, 1, MOST_ROWS), query.read("after", read_moment)
+        query.conclude()
+        schedule, moments = self._hub.upcoming(name, after, count)
+        zone = (schedule.trigger and schedule.trigger.timezone) or self._hub.config.timezone
+        return _json(request, {"next": [_next_view(schedule, moment, zone) for moment in moments]})
+
+    @app.route("/api/schedules/<name>/ticks", methods=["GET"])
+    async def ticks(self, request: IRequest, name: str) -> bytes:
+        """What became of a schedule's nominal times."""
+        query = Query(request, _LIST)
+        limit, cursor = query.whole("limit", 50, 1, MOST_ROWS), query.one("cursor")
+        query.conclude()
+        page = await self._hub.ticks(name, limit, cursor)
+        rows = [tick_view(tick) for tick in page.rows]
+        return _json(request, {"ticks": rows, "next_cursor": page.next_cursor})
+
+    @app.route("/api/schedules/<name>/trigger", methods=["POST"])
+    async def trigger(self, request: IRequest, name: str) -> bytes:
+        """Run a schedule's spider now."""
+        return self._created(request, self._hub.live_view(await self._hub.trigger(name)))
+
+    @app.route("/api/schedules/<name>/pause", methods=["POST"])
+    async def pause(self, request: IRequest, name: str) -> bytes:
+        """Skip a schedule's ticks until it is resumed."""
+        fields = _fields(request)
+        reason = fields.pop("reason", None)
+        if fields or not isinstance(reason, str | None):
+            raise InvalidRequest({"body": "may hold nothing but a reason, which is a text"})
+        return _json(request, await self._hub.pause(name, reason))
+
+    @app.route("/api/schedules/<name>/resume", methods=["POST"])
+    async def resume(self, request: IRequest, name: str) -> bytes:
+        """Let a schedule's ticks run again."""
+        return _json(request, await self._hub.resume(name))
+
+    # -- runs
+
+    @app.route("/api/runs", methods=["POST"])
+    async def submit(self, request: IRequest) -> bytes:
+        """Take a run on."""
+        return self._created(request, self._hub.live_view(await self._hub.submit(_order(request))))
+
+    @app.route("/api/runs", methods=["GET"])
+    async def runs(self, request: IRequest) -> bytes:
+        """Runs, newest first."""
+        query = Query(request, ("state", "spider", "project", "schedule", "tag", "since", "until", *_LIST))
+        states = [query_state for text in query.all("state") for query_state in _states(text)]
+        which = RunFilter(
+            states=frozenset(states),
+            spider=query.one("spider"),
+            project=query.one("project"),
+            schedule=query.one("schedule"),
+            tag=query.one("tag"),
+            since=query.read("since", read_moment),
+            until=query.read("until", read_moment),
+        )
+        limit = query.whole("limit", 50, 1, MOST_ROWS)
+        query.conclude()
+        page = await self._hub.runs(which, limit, query.one("cursor"))
+        rows = [self._hub.live_view(run) for run in page.rows]
+        return _json(request, {"runs": rows, "next_cursor": page.next_cursor})
+
+    @app.route("/api/runs/<run_id>", methods=["GET"])
+    async def run(self, request: IRequest, run_id: str) -> bytes:
+        """One run; with ``wait``, when it is final or the seconds are over."""
+        query = Query(request, ("wait",))
+        wait = query.number("wait", 0.0, 0.0, LONGEST_WAIT)
+        query.conclude()
+        return _json(request, self._hub.live_view(await self._hub.run(run_id, wait)))
+
+    @app.route("/api/runs/<run_id>/cancel", methods=["POST"])
+    async def cancel(self, request: IRequest, run_id: str) -> bytes:
+        """Tell a run to end."""
+        fields = _fields(request)
+        force = fields.pop("force", False)
+        if fields or force not in (True, False, "true", "false"):
+            raise InvalidRequest({"body": "may hold nothing but force, which is true or false"})
+        run = await self._hub.cancel(run_id, force in (True, "true"))
+        return _json(request, self._hub.live_view(run))
+
+    @app.route("/api/runs/<run_id>/rerun", methods=["POST"])
+    async def rerun(self, request: IRequest, run_id: str) -> bytes:
+        """A new run with the same inputs."""
+        return self._created(request, self._hub.live_view(await self._hub.rerun(run_id)))
+
+    @app.route("/api/runs/<run_id>/stats", methods=["GET"])
+    async def stats(self, request: IRequest, run_id: str) -> bytes:
+        """A run's stats."""
+        run = await self._hub.run(run_id)
+        return _json(request, stats_view(self._hub.live_view(run)["stats"]))
+
+    @app.route("/api/runs/<run_id>/log", methods=["GET"])
+    async def run_log(self, request: IRequest, run_id: str) -> Any:
+        """A run's log, or its last lines."""
+        query = Query(request, ("tail",))
+        tail = query.whole("tail", 0, 1, MOST_LINES)
+        query.conclude()
+        path = self._files.log(await self._hub.run(run_id))
+        if not tail:
+            return whole(request, path, "text/plain; charset=utf-8")
+        request.setHeader(b"content-type", b"text/plain; charset=utf-8")
+        return await self._files.tail(path, tail)
+
+    @app.route("/api/runs/<run_id>/items", methods=["GET"])
+    async def items(self, request: IRequest, run_id: str) -> Any:
+        """A run's items as JSON Lines, or some of them."""
+        query = Query(request, ("offset", "limit"))
+        offset, limit = query.whole("offset", 0, 0, 10**12), query.whole("limit", 0, 1, MOST_LINES)
+        query.conclude()
+        path = self._files.items(await self._hub.run(run_id))
+        if not limit and not offset:
+            return whole(request, path, "application/jsonl")
+        request.setHeader(b"content-type", b"application/jsonl")
+        return await self._files.part(path, offset, limit or MOST_LINES)
+
+    # -- mistakes
+
+    @app.handle_errors(ReactorHubError)
+    def refused(self, request: IRequest, failure: Failure) -> bytes:
+        """An error that the hub raised on purpose."""
+        error = failure.value
+        assert isinstance(error, ReactorHubError)
+        return problem(request, status_of(error), str(error), fields_of(error))
+
+    @app.handle_errors(HTTPException)
+    def no_route(self, request: IRequest, failure: Failure) -> bytes:
+        """No such path, or not with this method."""
+        error = failure.value
+        assert isinstance(error, HTTPException)
+        if isinstance(error, MethodNotAllowed) and error.valid_methods:
+            request.setHeader(b"allow", ", ".join(sorted(error.valid_methods)).encode())
+        return problem(request, HTTPStatus(error.code or 500), str(error.description))
+
+    @app.handle_errors(Exception)
+    def broken(self, request: IRequest, failure: Failure) -> bytes:
+        """An error of the hub's own."""
+        self.log.failure("{method} {path} failed", failure, method=request.method, path=request.path)
+        detail = "the hub made a mistake; its log has the traceback"
+        return problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, detail)
+
+    def _created(self, request: IRequest, view: View) -> bytes:
+        request.setHeader(b"location", f"/api/runs/{view['id']}".encode())
+        return _json(request, view, HTTPStatus.CREATED)
+
+
+def _json(request: IRequest, view: object, status: HTTPStatus = HTTPStatus.OK) -> bytes:
+    request.setResponseCode(status.value, status.phrase.encode())
+    request.setHeader(b"content-type", b"application/json")
+    return json.dumps(view).encode() + b"\n"
+
+
+def _order(request: IRequest) -> Order:
+    body = body_of(request)
+    return read_order(json_object(body)) if is_json(request, body) else read_form(form_of(body))
+
+
+def _fields(request: IRequest) -> dict[str, Any]:
+    body = body_of(request)
+    if is_json(request, body) or not body:
+        return json_object(body)
+    return {name: values[-1] for name, values in form_of(body).items()}
+
+
+def _states(text: str) -> list[RunState]:
+    try:
+        return [RunState(each) for each in text.split(",")]
+    except ValueError:
+        known = ", ".join(state.value for state in RunState)
+        raise InvalidRequest({"state": f"{text!r} is no state; there are: {known}"}) from None
+
+
+def _next_view(schedule: Schedule, moment: datetime, zone: str) -> View:
+    return {
+        "nominal_time": time_text(moment),
+        "local_time": moment.astimezone(ZoneInfo(zone)).isoformat(),
+        "dst": schedule.trigger and dst_mark(schedule.trigger, moment),
+    }

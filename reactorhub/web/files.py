@@ -1,0 +1,90 @@
+"""Serves a run's log and items: whole with range requests, or a part of them by lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.web.iweb import IRequest
+from twisted.web.static import File
+
+from reactorhub.errors import NotFound
+from reactorhub.model import Run
+from reactorhub.paths import RunPaths
+
+T = TypeVar("T")
+_BLOCK = 64 * 1024
+_MOST_TAIL = 16 * 1024 * 1024  # bytes looked at, from the end, for the last lines
+MOST_LINES = 100_000
+
+
+class RunFiles:
+    """Finds and reads the files of runs. Reading goes through ``in_thread``, which the hub owns."""
+
+    def __init__(self, paths: RunPaths, in_thread: Callable[..., Deferred[Any]]) -> None:
+        self._paths = paths
+        self._in_thread = in_thread
+
+    def log(self, run: Run) -> Path:
+        """Where the run's log is.
+
+        :raises NotFound: if there is none, or no longer.
+        """
+        return _existing(
+            self._paths.log(run.spec.project, run.spec.spider, run.id),
+            f"run {run.id} has no log: it has not started yet, or the log was removed",
+        )
+
+    def items(self, run: Run) -> Path:
+        """Where the run's items are.
+
+        :raises NotFound: if there are none here.
+        """
+        return _existing(
+            self._paths.items(run.spec.project, run.spec.spider, run.id),
+            f"run {run.id} has no items file: it has not started yet, its project sets FEEDS itself, "
+            "or the file was removed",
+        )
+
+    def tail(self, path: Path, lines: int) -> Deferred[bytes]:
+        """Read the last ``lines`` lines."""
+        return self._in_thread(last_lines, path, lines)
+
+    def part(self, path: Path, offset: int, limit: int) -> Deferred[bytes]:
+        """Read ``limit`` lines after the first ``offset``."""
+        return self._in_thread(some_lines, path, offset, limit)
+
+
+def whole(request: IRequest, path: Path, kind: str) -> File:
+    """Return a resource that serves the file as it is now, ranges included (RFC 9110, section 14)."""
+    request.setHeader(b"content-disposition", f'inline; filename="{path.name}"'.encode("ascii", "replace"))
+    file = File(str(path), defaultType=kind)
+    file.contentTypes = {}
+    return file
+
+
+def last_lines(path: Path, lines: int) -> bytes:
+    """Return the last ``lines`` lines of a file, looking at no more of it than needed."""
+    with path.open("rb") as file:
+        end = file.seek(0, 2)
+        start, found = end, b""
+        while start > 0 and found.count(b"\n") <= lines and end - start < _MOST_TAIL:
+            start = max(0, start - _BLOCK)
+            file.seek(start)
+            found = file.read(end - start)
+    return b"".join(found.splitlines(keepends=True)[-lines:]) if lines else b""
+
+
+def some_lines(path: Path, offset: int, limit: int) -> bytes:
+    """Return ``limit`` lines after the first ``offset``."""
+    with path.open("rb") as file:
+        return b"".join(islice(file, offset, offset + limit))
+
+
+def _existing(path: Path, otherwise: str) -> Path:
+    if not path.is_file():
+        raise NotFound(otherwise)
+    return path

@@ -1,0 +1,142 @@
+"""What stands before every route: who may speak to the hub, and how much at once.
+
+A browser on the same machine can be made to send requests to loopback by any page it shows. So the Host has
+to be a loopback name (against DNS rebinding), and an unsafe request must not come from a foreign page.
+"""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+from twisted.web.http import HTTPChannel
+from twisted.web.resource import IResource
+from twisted.web.server import Request, Site
+
+from reactorhub.errors import StartError
+from reactorhub.web.problems import problem
+
+MOST_BODY = 64 * 1024  # bytes
+MOST_CONNECTIONS = 500
+IDLE = 60  # seconds after which a silent connection is closed
+_SAFE = (b"GET", b"HEAD", b"OPTIONS")
+_HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(?::[0-9]+)?")
+
+
+def is_loopback(name: str) -> bool:
+    """Whether a host name or address means this very machine."""
+    if name.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        return ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def loopback_endpoint(description: str) -> str:
+    """Return a server endpoint string that is bound to loopback; without an interface it is put there.
+
+    :raises StartError: if it would listen beyond this machine, or is none that the hub knows.
+    """
+    kind, _, rest = description.partition(":")
+    if kind == "unix":
+        return description if "mode=" in rest else f"{description}:mode=600"
+    if kind != "tcp" or not rest:
+        raise StartError(f"{description!r} is no endpoint for the hub; write tcp:PORT or unix:PATH")
+    interface = re.search(r":interface=((?:\\:|[^:])*)", f":{rest}")
+    if interface is None:
+        return f"{description}:interface=127.0.0.1"
+    if not is_loopback(interface.group(1).replace("\\:", ":")):
+        raise StartError(
+            f"{description!r} would let other machines in, which needs access tokens that this version does "
+            "not have yet; bind to 127.0.0.1 and use an SSH tunnel or a proxy"
+        )
+    return description
+
+
+def refusal(method: bytes, host: bytes | None, origin: bytes | None, fetch_site: bytes | None) -> Any:
+    """Return (status, detail) for a request that must not be served, or None."""
+    if not host:
+        return HTTPStatus.BAD_REQUEST, "the request has no Host header"
+    name = _HOST.fullmatch(host.decode("latin-1"))
+    if name is None or not is_loopback(name["name"]):
+        return HTTPStatus.MISDIRECTED_REQUEST, "this hub answers to loopback names only, such as localhost"
+    if method in _SAFE:
+        return None
+    foreign = origin is not None and not is_loopback(urlsplit(origin.decode("latin-1")).hostname or "")
+    if foreign or fetch_site == b"cross-site":
+        return HTTPStatus.FORBIDDEN, "orders from pages of other sites are refused"
+    return None
+
+
+class GuardedRequest(Request):
+    """A request that is refused before any route sees it, or cut off when its body grows too large."""
+
+    _received = 0
+    _too_large = False
+
+    def gotLength(self, length: int | None) -> None:
+        """Refuse a body by its announced length before it is read."""
+        if length is not None and length > MOST_BODY:
+            self._too_large = True
+            length = None  # keeps Twisted from opening a spool file for what will not be read
+        super().gotLength(length)
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Stop reading a body that is larger than announced, or was never announced."""
+        self._received += len(data)
+        if self._received > MOST_BODY and not self._too_large:
+            self._too_large = True
+        if not self._too_large:
+            super().handleContentChunk(data)
+        elif self._received > 16 * MOST_BODY:
+            self.loseConnection()
+
+    def process(self) -> None:
+        """Serve the request, or say why not."""
+        refused = refusal(self.method, *(self.getHeader(name) for name in _TELLING))
+        if self._too_large:
+            detail = f"the body is larger than {MOST_BODY} bytes"
+            refused = HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail
+        self.setHeader(b"x-content-type-options", b"nosniff")
+        if refused is None:
+            super().process()
+            return
+        self.setHeader(b"connection", b"close")
+        self.write(problem(self, *refused))
+        self.finish()
+        self.loseConnection()
+
+
+_TELLING = (b"host", b"origin", b"sec-fetch-site")
+
+
+class GuardedSite(Site):
+    """A site that serves guarded requests, to a bounded number of connections."""
+
+    displayTracebacks = False
+
+    def __init__(self, resource: IResource) -> None:
+        super().__init__(resource, requestFactory=GuardedRequest, timeout=IDLE)
+        self._open = 0
+
+    def buildProtocol(self, addr: Any) -> HTTPChannel | None:
+        """Take a connection, or drop it where there are too many."""
+        if self._open >= MOST_CONNECTIONS:
+            return None
+        protocol = super().buildProtocol(addr)
+        self._open += 1
+        lost = protocol.connectionLost
+
+        def connectionLost(reason: Any) -> None:
+            self._open -= 1
+            lost(reason)
+
+        protocol.connectionLost = connectionLost
+        return protocol
+
+    def log(self, request: Any) -> None:
+        """Write no access log: events and run records say what was ordered."""

@@ -1,0 +1,1 @@
+"""An example project: spiders for the bookshop to practise on."""

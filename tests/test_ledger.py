@@ -1,0 +1,640 @@
+"""The promises of every ledger, made to both: the one on disk and the one in memory."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import gatherResults
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from reactorhub.adapters import ledger_rows as rows
+from reactorhub.adapters import ledger_sql as sql
+from reactorhub.adapters.memory_ledger import MemoryLedger
+from reactorhub.adapters.sqlite_file import schema_scripts, upgrade
+from reactorhub.adapters.sqlite_ledger import SqliteLedger
+from reactorhub.boundaries import Ledger, LedgerCounts, Page, RunFilter
+from reactorhub.errors import InvalidRequest, LedgerError, UnknownRun
+from reactorhub.model import ACTIVE, Run, RunSpec, RunState, ScheduleMark, Tick, TickOutcome
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+def a_run(number: int, *, state: RunState = RunState.QUEUED, **spec: Any) -> Run:
+    """Run ``number``, created that many minutes after noon."""
+    chosen = {"spider": "prices", "project": "shop"} | spec
+    return Run(id=f"run-{number}", spec=RunSpec(**chosen), created_at=NOON + number * MINUTE, state=state)
+
+
+def a_tick(minute: int, *, schedule: str = "hourly", **facts: Any) -> Tick:
+    """The tick of a schedule that many minutes after noon."""
+    told = {"outcome": TickOutcome.RUN, "reason": None, "run_id": None, "recorded_at": NOON} | facts
+    return Tick(schedule=schedule, nominal_time=NOON + minute * MINUTE, **told)
+
+
+FULL_RUN = Run(
+    id="run-0",
+    spec=RunSpec(
+        spider="prices",
+        project="shop",
+        args={"category": "laptops", "empty": ""},
+        settings={"DOWNLOAD_DELAY": 0.5, "nested": {"list": [1, None, True, "ü"]}},
+        queue="heavy",
+        priority=-3,
+        timeout=7200.5,
+        stop_grace=12.0,
+        not_before=NOON + MINUTE,
+        tags=("nightly", "de"),
+        schedule="hourly",
+        nominal_time=NOON,
+        attempt=2,
+        retry_of="run-before",
+        batch="batch-1",
+    ),
+    created_at=NOON + timedelta(microseconds=1),
+    state=RunState.FAILED,
+    reason="It failed.",
+    started_at=NOON + MINUTE,
+    finished_at=NOON + 2 * MINUTE,
+    finish_reason="start_error",
+    errors=3,
+    error="ValueError: no",
+    stats={"item_scraped_count": 7, "elapsed_time_seconds": 1.25},
+)
+
+
+class LedgerSuite:
+    """What a ledger does, whatever it is made of."""
+
+    ledger: Ledger
+
+    async def add(self, *runs: Run) -> None:
+        """Keep these runs, in this order."""
+        await gatherResults([self.ledger.add_run(run) for run in runs])
+
+    async def listed(self, **which: Any) -> list[str]:
+        """The ids of the first hundred runs that a filter lets through."""
+        page = await self.ledger.runs(RunFilter(**which), 100)
+        return [run.id for run in page.rows]
+
+    async def test_every_field_comes_back(self) -> None:
+        """A run that was added reads back the same, in each of its fields."""
+        await self.add(FULL_RUN)
+        self.assertEqual(await self.ledger.run("run-0"), FULL_RUN)
+
+    async def test_defaults_come_back(self) -> None:
+        """A run with nothing but defaults reads back the same."""
+        await self.add(a_run(1))
+        self.assertEqual(await self.ledger.run("run-1"), a_run(1))
+
+    async def test_local_times_become_utc(self) -> None:
+        """A moment given in another zone comes back as the same moment in UTC."""
+        local = NOON.astimezone(timezone(timedelta(hours=5, minutes=30)))
+        await self.add(replace(a_run(1), created_at=local))
+        kept = (await self.ledger.run("run-1")).created_at
+        self.assertEqual((kept, kept.tzinfo), (NOON, UTC))
+
+    async def test_naive_times_are_refused(self) -> None:
+        """A moment without a zone means nothing here, and the write that holds one fails."""
+        with self.assertRaises(LedgerError):
+            await self.ledger.add_run(replace(a_run(1), created_at=NOON.replace(tzinfo=None)))
+        self.assertEqual(await self.listed(), [])
+
+    async def test_unknown_run(self) -> None:
+        """Looking up an id that nobody added fails with UnknownRun."""
+        with self.assertRaisesRegex(UnknownRun, "nobody"):
+            await self.ledger.run("nobody")
+
+    async def test_ids_are_unique(self) -> None:
+        """A second run with the same id is refused, and the first stays as it is."""
+        await self.add(a_run(1))
+        with self.assertRaisesRegex(LedgerError, "run-1 is in the ledger already"):
+            await self.ledger.add_run(a_run(1, state=RunState.FAILED))
+        self.assertEqual(await self.ledger.run("run-1"), a_run(1))
+
+    async def test_one_refusal_leaves_the_neighbours(self) -> None:
+        """Of writes asked for together only the refused one fails."""
+        done = [self.ledger.add_run(run) for run in (a_run(1), a_run(2), a_run(1), a_run(3))]
+        with self.assertRaises(LedgerError):
+            await done[2]
+        await gatherResults([done[0], done[1], done[3]])
+        self.assertEqual(await self.listed(), ["run-3", "run-2", "run-1"])
+
+    async def test_save_replaces(self) -> None:
+        """Saving a run replaces all that is kept of it."""
+        await self.add(a_run(0), a_run(1))
+        changed = replace(FULL_RUN, created_at=a_run(0).created_at)
+        await self.ledger.save_run(changed)
+        self.assertEqual(await self.ledger.run("run-0"), changed)
+
+    async def test_save_keeps_the_place(self) -> None:
+        """A saved run stays where it was in the order, with the moment at which it was created."""
+        await self.add(a_run(1), a_run(2))
+        await self.ledger.save_run(replace(a_run(1), created_at=NOON + timedelta(days=9)))
+        self.assertEqual(await self.listed(), ["run-2", "run-1"])
+        self.assertEqual((await self.ledger.run("run-1")).created_at, a_run(1).created_at)
+
+    async def test_save_needs_a_known_run(self) -> None:
+        """Saving a run that nobody added is refused and adds nothing."""
+        with self.assertRaisesRegex(LedgerError, "run-1 is not in the ledger"):
+            await self.ledger.save_run(a_run(1))
+        self.assertEqual(await self.listed(), [])
+
+    async def test_writes_keep_their_order(self) -> None:
+        """Of writes to one run asked for at once the last one counts."""
+        states = [RunState.STARTING, RunState.RUNNING, RunState.STOPPING, RunState.CANCELLED]
+        asked = [self.ledger.add_run(a_run(1))]
+        asked += [self.ledger.save_run(a_run(1, state=state)) for state in states]
+        await gatherResults(asked)
+        self.assertIs((await self.ledger.run("run-1")).state, RunState.CANCELLED)
+
+    async def test_awkward_stats_become_text(self) -> None:
+        """A stat that JSON lacks is kept as text, even one whose repr raises; the others stay."""
+
+        class Broken:
+            def __repr__(self) -> str:
+                raise RuntimeError("no text for you")
+
+        stats = {
+            "start_time": NOON.astimezone(timezone(timedelta(hours=2))),
+            "nan": float("nan"),
+            "infinite": float("inf"),
+            "nested": {"object": object()},
+            "long": type("Long", (), {"__repr__": lambda self: "x" * 5000})(),
+            "broken": Broken(),
+            "half a character": "\udcff",
+            "count": 7,
+        }
+        await self.add(replace(a_run(1), stats=stats))
+        kept = (await self.ledger.run("run-1")).stats
+        self.assertEqual(kept["start_time"], "2026-03-01T12:00:00.000000Z")
+        self.assertEqual((kept["nan"], kept["infinite"], kept["count"]), ("nan", "inf", 7))
+        self.assertRegex(kept["nested"]["object"], "<object object")
+        self.assertEqual(kept["long"], "x" * 1000)
+        self.assertRegex(kept["broken"], "Broken.*RuntimeError")
+        self.assertEqual(kept["half a character"], "\udcff")
+
+    async def test_endless_stats_become_text(self) -> None:
+        """A stat that holds itself is kept as text too."""
+        endless: list[Any] = []
+        endless.append(endless)
+        await self.add(replace(a_run(1), stats={"endless": endless, "count": 7}))
+        kept = (await self.ledger.run("run-1")).stats
+        self.assertRegex(kept["endless"], "list")
+        self.assertEqual(kept["count"], 7)
+
+    async def test_error_texts_may_hold_anything(self) -> None:
+        """An error with half a character in it, as of a file name, is kept with that part escaped."""
+        await self.add(replace(a_run(1), error="OSError: \udcff.txt", reason="zero \0 byte"))
+        kept = await self.ledger.run("run-1")
+        self.assertEqual((kept.error, kept.reason), ("OSError: \\udcff.txt", "zero \0 byte"))
+
+    async def test_runs_come_newest_first(self) -> None:
+        """Runs are listed in the reverse of the order in which they were added, whatever their clock said."""
+        await self.add(a_run(5), a_run(3), a_run(4))
+        self.assertEqual(await self.listed(), ["run-4", "run-3", "run-5"])
+
+    async def test_filters(self) -> None:
+        """Each field of a filter narrows the list, and all of them together do."""
+        await self.add(
+            a_run(1, schedule="hourly", tags=("a", "b")),
+            a_run(2, spider="sitemap", state=RunState.RUNNING, tags=("b", "b")),
+            a_run(3, project="news", schedule="daily", state=RunState.FAILED),
+            a_run(4, schedule="hourly", state=RunState.FAILED, tags=("a",)),
+        )
+        table: list[tuple[dict[str, Any], list[int]]] = [
+            ({}, [4, 3, 2, 1]),
+            ({"states": {RunState.FAILED}}, [4, 3]),
+            ({"states": {RunState.RUNNING, RunState.QUEUED}}, [2, 1]),
+            ({"states": {RunState.CANCELLED}}, []),
+            ({"spider": "prices"}, [4, 3, 1]),
+            ({"spider": "price"}, []),
+            ({"project": "news"}, [3]),
+            ({"schedule": "hourly"}, [4, 1]),
+            ({"tag": "a"}, [4, 1]),
+            ({"tag": "b"}, [2, 1]),
+            ({"tag": "a,b"}, []),
+            ({"since": NOON + 3 * MINUTE}, [4, 3]),
+            ({"until": NOON + 3 * MINUTE}, [2, 1]),
+            ({"since": NOON + 2 * MINUTE, "until": NOON + 3 * MINUTE}, [2]),
+            ({"tag": "a", "states": {RunState.FAILED}}, [4]),
+            ({"tag": "a", "since": NOON + 2 * MINUTE, "schedule": "hourly"}, [4]),
+            ({"spider": "prices", "project": "shop", "states": {RunState.QUEUED}}, [1]),
+            ({"spider": "prices", "schedule": "daily", "until": NOON}, []),
+        ]
+        for which, expected in table:
+            if "states" in which:
+                which["states"] = frozenset(which["states"])
+            self.assertEqual(await self.listed(**which), [f"run-{number}" for number in expected], which)
+
+    async def test_filters_follow_a_save(self) -> None:
+        """A saved run is found by what it is now, not by what it was."""
+        await self.add(a_run(1, tags=("old", "both")))
+        await self.ledger.save_run(a_run(1, state=RunState.FAILED, tags=("new", "both")))
+        self.assertEqual(await self.listed(tag="old"), [])
+        self.assertEqual(await self.listed(tag="new", states=frozenset({RunState.FAILED})), ["run-1"])
+        self.assertEqual(await self.listed(tag="both"), ["run-1"])
+        self.assertEqual(await self.listed(states=frozenset({RunState.QUEUED})), [])
+
+    async def test_pages(self) -> None:
+        """Cursors lead through all runs once, and the last page has none, full or not."""
+        await self.add(*(a_run(number, schedule="hourly") for number in range(1, 7)))
+        for which in (RunFilter(), RunFilter(schedule="hourly")):
+            for limit, sizes in ((1, [1] * 6), (2, [2, 2, 2]), (4, [4, 2]), (6, [6]), (7, [6])):
+                pages = await self.pages(lambda cursor, w=which, n=limit: self.ledger.runs(w, n, cursor))
+                self.assertEqual([len(page) for page in pages], sizes)
+                self.assertEqual(
+                    [run.id for page in pages for run in page], [f"run-{n}" for n in range(6, 0, -1)]
+                )
+
+    async def pages(self, ask: Any) -> list[tuple[Any, ...]]:
+        """All pages of a list, by following its cursors."""
+        page: Page[Any] = await ask(None)
+        found = [page.rows]
+        while page.next_cursor is not None:
+            self.assertRegex(page.next_cursor, r"\A[A-Za-z0-9_-]+\Z")
+            page = await ask(page.next_cursor)
+            found.append(page.rows)
+        return found
+
+    async def test_pages_stand_while_runs_arrive(self) -> None:
+        """A run added between two pages neither repeats nor hides one."""
+        await self.add(a_run(1), a_run(2), a_run(3))
+        first = await self.ledger.runs(RunFilter(), 2)
+        await self.add(a_run(4))
+        second = await self.ledger.runs(RunFilter(), 2, first.next_cursor)
+        self.assertEqual([run.id for run in (*first.rows, *second.rows)], ["run-3", "run-2", "run-1"])
+
+    async def test_malformed_cursors(self) -> None:
+        """A cursor that this list did not give is an invalid request that names the field."""
+        await self.ledger.record_tick(a_tick(1))
+        await self.ledger.record_tick(a_tick(2))
+        foreign = (await self.ledger.ticks("hourly", 1)).next_cursor
+        for cursor in ("", "x", "ü", "cnVuczoxMA==", "cnVuczow\n", "cnVuczotMTcKMTA", "9" * 99, foreign):
+            with self.assertRaises(InvalidRequest) as caught:
+                await self.ledger.runs(RunFilter(), 5, cursor)
+            self.assertEqual(list(caught.exception.fields), ["cursor"], cursor)
+        with self.assertRaises(InvalidRequest):
+            await self.ledger.ticks("hourly", 5, "cnVuczox")
+
+    async def test_waiting_runs(self) -> None:
+        """The queued runs come in the order in which they were added, whatever their moments say."""
+        await self.add(a_run(3), a_run(1, state=RunState.RUNNING), a_run(2), a_run(4, state=RunState.FAILED))
+        self.assertEqual(await self.ledger.waiting_runs(), [a_run(3), a_run(2)])
+
+    async def test_interrupt_active(self) -> None:
+        """Runs that hold a slot become interrupted, with reason and end; all others stay as they are."""
+        runs = [a_run(number, state=state) for number, state in enumerate(RunState)]
+        await self.add(*runs)
+        fired = await self.ledger.interrupt_active(NOON, "The hub died.")
+        self.assertEqual({run.id for run in fired}, {run.id for run in runs if run.state in ACTIVE})
+        for before in runs:
+            after = await self.ledger.run(before.id)
+            if before.state in ACTIVE:
+                changes = {"state": RunState.INTERRUPTED, "reason": "The hub died.", "finished_at": NOON}
+                self.assertEqual(after, replace(before, **changes))
+                self.assertIn(after, fired)
+            else:
+                self.assertEqual(after, before)
+        self.assertEqual(await self.ledger.interrupt_active(NOON, "Again."), [])
+
+    async def test_last_runs(self) -> None:
+        """The newest run of each schedule is the one added last, in whatever state."""
+        await self.add(
+            a_run(1, schedule="a", state=RunState.FAILED),
+            a_run(2, schedule="b"),
+            a_run(3),
+            a_run(5, schedule="a"),
+            a_run(4, schedule="a", state=RunState.CANCELLED),
+        )
+        self.assertEqual(
+            await self.ledger.last_runs(),
+            {"a": a_run(4, schedule="a", state=RunState.CANCELLED), "b": a_run(2, schedule="b")},
+        )
+
+    async def test_nothing_kept(self) -> None:
+        """An empty ledger answers everything, with nothing."""
+        self.assertEqual(await self.ledger.runs(RunFilter(spider="prices"), 5), Page((), None))
+        self.assertEqual(await self.ledger.ticks("hourly", 5), Page((), None))
+        self.assertEqual((await self.ledger.waiting_runs(), await self.ledger.last_runs()), ([], {}))
+        self.assertEqual((await self.ledger.marks(), await self.ledger.overrides()), ({}, {}))
+        self.assertEqual(await self.ledger.counts(), LedgerCounts(runs={}, ticks=0))
+
+    async def test_counts(self) -> None:
+        """The counts follow adds, saves, ticks and interruptions, and leave out states that do not occur."""
+        await self.add(a_run(1), a_run(2), a_run(3, state=RunState.RUNNING))
+        await self.ledger.record_tick(a_tick(4), a_run(4))
+        await self.ledger.record_tick(a_tick(4), a_run(5))
+        await self.ledger.save_run(a_run(2, state=RunState.SUCCEEDED))
+        await self.ledger.save_run(a_run(2, state=RunState.SUCCEEDED))
+        await self.ledger.interrupt_active(NOON, "The hub died.")
+        expected = {RunState.QUEUED: 2, RunState.SUCCEEDED: 1, RunState.INTERRUPTED: 1}
+        self.assertEqual(await self.ledger.counts(), LedgerCounts(runs=expected, ticks=1))
+
+    async def test_ticks_come_back(self) -> None:
+        """A schedule's ticks read back the same, newest nominal time first, in whatever order they came."""
+        ticks = [
+            a_tick(2, run_id="run-2"),
+            a_tick(1, outcome=TickOutcome.MISSED, reason="The hub was down.", until=NOON + 2 * MINUTE),
+            a_tick(3, outcome=TickOutcome.SKIPPED, reason="paused", recorded_at=NOON + MINUTE),
+        ]
+        for tick in (*ticks, a_tick(9, schedule="daily")):
+            self.assertTrue(await self.ledger.record_tick(tick))
+        pages = await self.pages(lambda cursor: self.ledger.ticks("hourly", 2, cursor))
+        self.assertEqual(pages, [(ticks[2], ticks[0]), (ticks[1],)])
+
+    async def test_a_tick_is_recorded_once(self) -> None:
+        """A second row for the same schedule and nominal time writes nothing: no tick, no run, no mark."""
+        mark = ScheduleMark(name="hourly", fingerprint="f", since=NOON)
+        await self.ledger.set_marks([mark])
+        self.assertTrue(await self.ledger.record_tick(a_tick(1, run_id="run-1"), a_run(1)))
+        again = a_tick(1, run_id="run-2", until=NOON + 9 * MINUTE)
+        self.assertFalse(await self.ledger.record_tick(again, a_run(2)))
+        self.assertEqual(await self.listed(), ["run-1"])
+        self.assertEqual((await self.ledger.ticks("hourly", 5)).rows, (a_tick(1, run_id="run-1"),))
+        self.assertEqual((await self.ledger.marks())["hourly"].since, NOON + MINUTE)
+
+    async def test_simultaneous_ticks(self) -> None:
+        """Of several asked for at once exactly the first one wins."""
+        asked = [self.ledger.record_tick(a_tick(1), a_run(number)) for number in range(5)]
+        self.assertEqual(await gatherResults(asked), [True, False, False, False, False])
+        self.assertEqual(await self.listed(), ["run-0"])
+
+    async def test_a_tick_and_its_run_are_one(self) -> None:
+        """Where the run is refused the tick is not kept either, and the mark does not move."""
+        await self.add(a_run(1))
+        await self.ledger.set_marks([ScheduleMark(name="hourly", fingerprint="f", since=NOON)])
+        with self.assertRaises(LedgerError):
+            await self.ledger.record_tick(a_tick(1), a_run(1))
+        self.assertEqual((await self.ledger.ticks("hourly", 5)).rows, ())
+        self.assertEqual((await self.ledger.marks())["hourly"].since, NOON)
+        self.assertTrue(await self.ledger.record_tick(a_tick(1), a_run(2)))
+
+    async def test_ticks_move_the_mark_forward_only(self) -> None:
+        """A tick moves its schedule's mark to its time, or its ``until``, never back and no other mark."""
+        marks = [
+            ScheduleMark(name=name, fingerprint="f", since=NOON, paused=True) for name in ("hourly", "daily")
+        ]
+        await self.ledger.set_marks(marks)
+        since = []
+        for tick in (a_tick(5), a_tick(3), a_tick(6, until=NOON + 8 * MINUTE), a_tick(7)):
+            await self.ledger.record_tick(tick)
+            since.append((await self.ledger.marks())["hourly"].since)
+        self.assertEqual(since, [NOON + minutes * MINUTE for minutes in (5, 5, 8, 8)])
+        self.assertEqual(
+            await self.ledger.marks(), {"hourly": replace(marks[0], since=since[-1]), "daily": marks[1]}
+        )
+
+    async def test_a_tick_makes_no_mark(self) -> None:
+        """A tick of a schedule without a mark leaves it without one."""
+        await self.ledger.record_tick(a_tick(1))
+        self.assertEqual(await self.ledger.marks(), {})
+
+    async def test_marks_are_replaced_and_forgotten(self) -> None:
+        """Marks named to be kept are replaced whole, those to be forgotten go, all others stay."""
+        kept = [ScheduleMark(name=name, fingerprint="1", since=NOON) for name in ("a", "b", "c")]
+        await self.ledger.set_marks(kept)
+        paused = ScheduleMark(name="a", fingerprint="2", since=NOON, paused=True, paused_reason="by hand")
+        await self.ledger.set_marks([paused], forget=["b", "unknown"])
+        self.assertEqual(await self.ledger.marks(), {"a": paused, "c": kept[2]})
+
+    async def test_overrides(self) -> None:
+        """An override is any JSON value; the last one counts, and None removes it."""
+        await self.ledger.set_override("limits", {"max_concurrent_runs": 4})
+        await self.ledger.set_override("limits", {"queues": {"heavy": [1, None]}})
+        await self.ledger.set_override("other", 0)
+        self.assertEqual(
+            await self.ledger.overrides(), {"limits": {"queues": {"heavy": [1, None]}}, "other": 0}
+        )
+        await self.ledger.set_override("limits", None)
+        await self.ledger.set_override("unknown", None)
+        self.assertEqual(await self.ledger.overrides(), {"other": 0})
+
+    async def test_nothing_kept_can_be_changed_from_outside(self) -> None:
+        """Changing the mappings of a run after it was added, or those of an answer, changes nothing kept."""
+        stats = {"count": 1}
+        await self.add(replace(a_run(1), stats=stats))
+        stats["count"] = 2
+        answer = await self.ledger.run("run-1")
+        self.assertEqual(answer.stats, {"count": 1})
+
+    async def test_closed(self) -> None:
+        """After close every call fails with LedgerError, and another close does nothing."""
+        await self.ledger.close()
+        calls = [
+            lambda: self.ledger.add_run(a_run(1)),
+            lambda: self.ledger.save_run(a_run(1)),
+            lambda: self.ledger.record_tick(a_tick(1)),
+            lambda: self.ledger.interrupt_active(NOON, "x"),
+            lambda: self.ledger.set_marks([]),
+            lambda: self.ledger.set_override("x", 1),
+            lambda: self.ledger.run("run-1"),
+            lambda: self.ledger.runs(RunFilter(), 1),
+            self.ledger.waiting_runs,
+            self.ledger.last_runs,
+            lambda: self.ledger.ticks("hourly", 1),
+            self.ledger.counts,
+            self.ledger.marks,
+            self.ledger.overrides,
+        ]
+        for call in calls:
+            with self.assertRaises(LedgerError):
+                await call()
+        self.assertIsNone(await self.ledger.close())
+
+    async def test_opened_again(self) -> None:
+        """What was kept is there after closing and opening again."""
+        await self.ledger.record_tick(a_tick(0, run_id="run-0"), FULL_RUN)
+        await self.ledger.close()
+        await self.ledger.open()
+        self.assertEqual(await self.ledger.run("run-0"), FULL_RUN)
+        self.assertEqual((await self.ledger.counts()).ticks, 1)
+
+
+class MemoryLedgerTests(LedgerSuite, TestCase):
+    """The promises, kept in memory."""
+
+    def setUp(self) -> None:
+        """Begin with an empty ledger."""
+        self.ledger = MemoryLedger()
+
+
+class SqliteLedgerTests(LedgerSuite, TestCase):
+    """The promises, kept on disk."""
+
+    def setUp(self) -> Any:
+        """Begin with an empty file."""
+        from twisted.internet import reactor
+
+        folder = TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.ledger = SqliteLedger(Path(folder.name) / "hub.db", reactor)
+        self.addCleanup(self.ledger.close)
+        return self.ledger.open()
+
+
+class FailingMemoryTests(SynchronousTestCase):
+    """The switch of the double."""
+
+    def test_fail_writes(self) -> None:
+        """With ``fail_writes`` set each write fails with it and changes nothing, while reads go on."""
+        ledger = MemoryLedger()
+        self.successResultOf(ledger.add_run(a_run(1)))
+        ledger.fail_writes = LedgerError("the disk is full")
+        for asked in (ledger.add_run(a_run(2)), ledger.record_tick(a_tick(1)), ledger.set_override("x", 1)):
+            self.assertEqual(str(self.failureResultOf(asked, LedgerError).value), "the disk is full")
+        self.assertEqual(
+            self.successResultOf(ledger.counts()), LedgerCounts(runs={RunState.QUEUED: 1}, ticks=0)
+        )
+        ledger.fail_writes = None
+        self.successResultOf(ledger.add_run(a_run(2)))
+
+
+numbers = st.integers(-(2**63), 2**63 - 1)
+moments = st.datetimes(timezones=st.just(UTC))
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+specs = st.builds(
+    RunSpec,
+    spider=st.text(),
+    project=st.text(),
+    args=st.dictionaries(st.text(), st.text(), max_size=3),
+    settings=st.dictionaries(st.text(), plain, max_size=3),
+    queue=st.text(),
+    priority=numbers,
+    timeout=st.none() | st.floats(allow_nan=False),
+    stop_grace=st.floats(allow_nan=False),
+    not_before=st.none() | moments,
+    tags=st.lists(st.text(), max_size=3).map(tuple),
+    schedule=st.none() | st.text(),
+    nominal_time=st.none() | moments,
+    attempt=numbers,
+    retry_of=st.none() | st.text(),
+    batch=st.none() | st.text(),
+)
+runs = st.builds(
+    Run,
+    id=st.text(),
+    spec=specs,
+    created_at=moments,
+    state=st.sampled_from(RunState),
+    reason=st.none() | st.text(),
+    started_at=st.none() | moments,
+    finished_at=st.none() | moments,
+    finish_reason=st.none() | st.text(),
+    errors=st.none() | numbers,
+    error=st.none() | st.text(),
+    stats=st.dictionaries(st.text(), plain, max_size=3),
+)
+ticks = st.builds(
+    Tick,
+    schedule=st.text(),
+    nominal_time=moments,
+    outcome=st.sampled_from(TickOutcome),
+    reason=st.none() | st.text(),
+    run_id=st.none() | st.text(),
+    recorded_at=moments,
+    until=st.none() | moments,
+)
+brief = settings(deadline=None, max_examples=60)
+
+
+def empty_database() -> Any:
+    """A database of its own, in memory, with the schema."""
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    upgrade(db, schema_scripts())
+    return closing(db)
+
+
+@brief
+@given(runs, ticks)
+def test_any_run_and_tick_come_back(run: Run, tick: Tick) -> None:
+    """Whatever values a run and a tick hold, they read back equal from a database and from a list."""
+    with empty_database() as db:
+        assert sql.record_tick(db, tick, run)
+        assert sql.find_run(db, run.id) == run
+        listed = sql.runs(db, RunFilter(spider=run.spec.spider, schedule=run.spec.schedule), 5, None)
+        assert listed.rows == (run,)
+        assert sql.ticks(db, tick.schedule, 5, None).rows == (tick,)
+
+
+@brief
+@given(st.from_type(object) | plain)
+def test_json_text_never_raises(value: Any) -> None:
+    """Anything at all becomes JSON, and what is JSON already comes back equal."""
+    assert isinstance(json.loads(rows.json_text({"stat": value})), dict)
+
+
+@brief
+@given(plain)
+def test_json_text_keeps_json(value: Any) -> None:
+    """A value that JSON can hold comes back equal."""
+    assert json.loads(rows.json_text(value)) == value
+
+
+@given(moments)
+def test_moments_are_exact(moment: datetime) -> None:
+    """A moment survives to the microsecond, in every year there is."""
+    assert rows.to_moment(rows.to_number(moment)) == moment
+
+
+few = st.sampled_from(["a", "b"])
+minutes = st.integers(0, 20).map(lambda number: NOON + number * MINUTE)
+short_runs = st.builds(
+    lambda spider, project, schedule, tags, created_at, state: Run(
+        id="",
+        spec=RunSpec(spider=spider, project=project, schedule=schedule, tags=tags),
+        created_at=created_at,
+        state=state,
+    ),
+    few,
+    few,
+    st.none() | few,
+    st.lists(few, max_size=2).map(tuple),
+    minutes,
+    st.sampled_from(RunState),
+)
+filters = st.builds(
+    RunFilter,
+    states=st.frozensets(st.sampled_from(RunState), max_size=3),
+    spider=st.none() | few,
+    project=st.none() | few,
+    schedule=st.none() | few,
+    tag=st.none() | few,
+    since=st.none() | minutes,
+    until=st.none() | minutes,
+)
+
+
+@brief
+@given(st.lists(short_runs, max_size=25), st.lists(filters, min_size=3, max_size=8), st.integers(1, 5))
+def test_both_list_the_same(runs: list[Run], wanted: list[RunFilter], limit: int) -> None:
+    """For any history, though its clock stepped back, and any filter both ledgers give the same pages."""
+    memory = MemoryLedger()
+    with empty_database() as db:
+        for number, run in enumerate(runs):
+            sql.add_run(db, replace(run, id=str(number)))
+            memory.add_run(replace(run, id=str(number)))
+        for which in wanted:
+            cursor = None
+            while True:
+                page = sql.runs(db, which, limit, rows.read_cursor("runs", cursor))
+                assert page == memory.runs(which, limit, cursor).result
+                cursor = page.next_cursor
+                if cursor is None:
+                    break
+        assert sql.last_runs(db) == memory.last_runs().result
+        assert sql.waiting_runs(db) == memory.waiting_runs().result
+        assert sql.counts(db) == memory.counts().result
