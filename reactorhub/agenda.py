@@ -186,15 +186,14 @@ def _missed(
 
 def _reason(schedule: Schedule, too_old: bool) -> str:
     if schedule.catchup is Catchup.SKIP:
-        return "the hub was not running or not able to run it then, and catchup is skip"
-    if too_old:
-        window = duration_text(_window(schedule))
-        return (
-            f"the hub was not running or not able to run it then; older than the catch-up window of {window}"
-        )
-    if schedule.catchup is Catchup.LATEST:
-        return "the hub was not running or not able to run it then; catchup is latest, and a later tick runs in its place"
-    return f"the hub was not running or not able to run it then; of the ticks it missed only the newest {MOST} run"
+        why = "catchup is skip"
+    elif too_old:
+        why = f"older than the catch-up window of {duration_text(_window(schedule))}"
+    elif schedule.catchup is Catchup.LATEST:
+        why = "catchup is latest, and a later tick runs in its place"
+    else:
+        why = f"of the ticks missed only the newest {MOST} run"
+    return f"the hub was not running or not able to run it then; {why}"
 
 
 def _newest(trigger: Trigger, since: datetime, until: datetime, most: int) -> tuple[datetime, ...]:

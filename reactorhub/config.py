@@ -42,8 +42,10 @@ class ProjectConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisConfig:
-    """Where to publish: a server at ``url``, or an ``embedded`` one that the hub starts for itself. A URL may hold
-    a password, so it is not printed."""
+    """Where to publish: a server at ``url``, or an ``embedded`` one that the hub starts for itself.
+
+    A URL may hold a password, so it is not printed.
+    """
 
     url: str | None = field(default=None, repr=False)
     embedded: bool = False

@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any, TypeVar
 from zoneinfo import available_timezones
 
-from reactorhub import triggers
+from reactorhub import durations, triggers
 from reactorhub.places import KeyPath, suggestion
 from reactorhub.yaml_source import Kind, Scalar, Tree
 
@@ -21,10 +21,6 @@ E = TypeVar("E", bound=Enum)
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_NUMBER = r"([0-9]{1,9}(?:\.[0-9]{1,6})?)"
-_DURATION = re.compile(rf"(?:{_NUMBER}d)?(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?")
-_SECONDS = (86_400, 3_600, 60, 1)
-_LONGEST = 36_500 * 86_400
 _MOMENT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})?"
 )
@@ -104,16 +100,10 @@ def choice(kind: type[E]) -> Callable[[Tree], E]:
 def duration(raw: Tree) -> timedelta:
     """Read a time span such as ``90s``, ``15m``, ``2h``, ``1d`` or ``1h30m``."""
     scalar = single(raw)
-    if scalar.text.isdecimal():
-        raise ValueError(f"write a unit after {scalar.shown}: s, m, h or d, such as 90s or 15m")
-    match = _DURATION.fullmatch(scalar.text)
-    if match is None or not scalar.text:
-        raise ValueError(f"{scalar.shown} is no time span; write it like 90s, 15m, 2h, 1d or 1h30m")
-    parts = zip(match.groups(), _SECONDS, strict=True)
-    seconds = sum(float(number) * unit for number, unit in parts if number)
-    if not 0 < seconds <= _LONGEST:
-        raise ValueError(f"must be more than 0s and at most 36500d, not {scalar.shown}")
-    return timedelta(seconds=seconds)
+    try:
+        return durations.duration(scalar.text)
+    except ValueError as error:
+        raise ValueError(str(error).replace(repr(scalar.text), scalar.shown)) from None
 
 
 def moment(raw: Tree) -> datetime:

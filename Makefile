@@ -1,0 +1,39 @@
+PYTHON ?= python3
+BIN := .venv/bin
+COMPILE := $(BIN)/pip-compile -q --generate-hashes --allow-unsafe --strip-extras --no-header \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
+INSTALL := $(BIN)/pip install -q --disable-pip-version-check
+
+.PHONY: run test lint types lock clean
+
+run: .venv/run  ## start the hub on schedule.yaml
+	@$(BIN)/twistd -n --pidfile= reactorhub
+
+test: .venv/dev  ## all tests: units, docs, layers, real processes
+	@$(BIN)/python -m pytest
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/dev
+	$(BIN)/mypy
+
+lock: .venv/dev  ## pin the newest versions that setup.cfg allows
+	$(COMPILE) --upgrade --extra embedded -o requirements.lock requirements.in setup.py
+	$(COMPILE) --upgrade --all-extras -c requirements.lock -o requirements-dev.lock requirements.in setup.py
+
+clean:
+	rm -rf .venv .venv-bench build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.venv/bin/pip:
+	$(PYTHON) -m venv .venv
+
+.venv/run: requirements.lock setup.cfg setup.py | .venv/bin/pip
+	$(INSTALL) --require-hashes -r requirements.lock
+	$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/dev: requirements-dev.lock .venv/run
+	$(INSTALL) --require-hashes -r requirements-dev.lock
+	@touch $@

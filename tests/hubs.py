@@ -1,0 +1,85 @@
+"""Builds hubs on doubles: a clock that tests turn, a ledger, a sink and an engine in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from twisted.internet.task import Clock
+
+from reactorhub.adapters.memory_engine import MemoryEngine
+from reactorhub.adapters.memory_ledger import MemoryLedger
+from reactorhub.adapters.memory_sink import MemorySink
+from reactorhub.config import HubConfig, parse
+from reactorhub.dispatcher import Dispatcher
+from reactorhub.hub import Hub, Parts
+from reactorhub.ids import IdMaker
+from reactorhub.life import World
+from reactorhub.schedule_book import ScheduleBook
+from reactorhub.slots import Slots
+from reactorhub.telemetry import Telemetry
+from reactorhub.watchdog import LagMeter
+
+START = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+
+SCHEDULES = """
+hub:
+  name: test
+  max_concurrent_runs: 2
+  queues: {heavy: 1}
+  projects: {shop: {path: .}}
+schedules:
+  hourly: {spider: prices, interval: 1h}
+  buffered: {spider: prices, interval: 1m, overlap: buffer_one}
+  every: {spider: prices, interval: 1m, overlap: allow_all, queue: heavy}
+  by_hand: {spider: report, args: {day: "7"}, tags: [daily]}
+"""
+
+
+def config(text: str = SCHEDULES) -> HubConfig:
+    """Return the config that ``text`` says."""
+    return parse(text, "schedule.yaml", {}, Path("/nowhere"), "test")
+
+
+@dataclass
+class Bench:
+    """A hub on doubles, with its parts within reach. The wall clock follows ``clock``."""
+
+    config: HubConfig = field(default_factory=config)
+    clock: Clock = field(default_factory=Clock)
+    ledger: MemoryLedger = field(default_factory=MemoryLedger)
+    sink: MemorySink = field(default_factory=MemorySink)
+    engine: MemoryEngine = field(default_factory=lambda: MemoryEngine({"shop": ["prices", "report"]}))
+
+    def __post_init__(self) -> None:
+        new_id = IdMaker(self.now)
+        self.telemetry = Telemetry(self.clock, self.now, self.sink, new_id)
+        self.slots = Slots(self.clock, self.config.max_concurrent_runs, self.config.queues)
+        self.world = World(
+            clock=self.clock,
+            now=self.now,
+            ledger=self.ledger,
+            engine=self.engine,
+            slots=self.slots,
+            changed=self.telemetry.run_changed,
+        )
+        self.dispatcher = Dispatcher(self.world, new_id, self.telemetry.event, self.config.max_queued_runs)
+        self.book = ScheduleBook(self.ledger, self.now)
+        self.parts = Parts(
+            world=self.world,
+            dispatcher=self.dispatcher,
+            book=self.book,
+            telemetry=self.telemetry,
+            sink=self.sink,
+            lag=LagMeter(self.clock),
+        )
+        self.hub = Hub(self.config, self.parts, "0.0")
+
+    def now(self) -> datetime:
+        """The wall clock."""
+        return START + timedelta(seconds=self.clock.seconds())
+
+    def events(self) -> list[str]:
+        """The types of all events so far."""
+        return [event["type"] for event in self.sink.events]

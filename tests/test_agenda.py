@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reactorhub.agenda import MOST, Account, Due, Missed, plan, upcoming
+from reactorhub.model import Catchup, RunSpec, Schedule
+from reactorhub.triggers import Cron, Interval, Once, Trigger
+
+NOW = datetime(2026, 5, 13, 12, 0, 0, tzinfo=UTC)
+SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+EVERY_SECOND = Cron.parse(("* * * * * *",), "UTC")
+EVERY_MINUTE = Interval(MINUTE)
+
+
+def schedule(
+    trigger: Trigger | None = EVERY_MINUTE,
+    name: str = "prices",
+    catchup: Catchup = Catchup.LATEST,
+    window: timedelta = 10 * MINUTE,
+    enabled: bool = True,
+) -> Schedule:
+    """A schedule as the agenda sees it."""
+    spec = RunSpec(spider="prices", project="shop")
+    return Schedule(
+        name=name, spec=spec, trigger=trigger, catchup=catchup, catchup_window=window, enabled=enabled
+    )
+
+
+@pytest.mark.parametrize(
+    ("catchup", "down", "ran", "missed"),
+    [
+        (Catchup.LATEST, MINUTE, [0], []),
+        (Catchup.LATEST, 3 * MINUTE, [0], [2, 1]),
+        (Catchup.LATEST, 12 * MINUTE, [0], list(range(11, 0, -1))),
+        (Catchup.ALL, 3 * MINUTE, [2, 1, 0], []),
+        (Catchup.ALL, 13 * MINUTE, list(range(10, -1, -1)), [12, 11]),
+        (Catchup.SKIP, MINUTE, [0], []),
+        (Catchup.SKIP, 3 * MINUTE, [0], [2, 1]),
+        (Catchup.LATEST, timedelta(0), [], []),
+    ],
+)
+def test_which_ticks_run_after_downtime(
+    catchup: Catchup, down: timedelta, ran: list[int], missed: list[int]
+) -> None:
+    """``latest`` runs the newest tick in the window, ``all`` each one in it, ``skip`` what is on time."""
+    found = plan([(schedule(catchup=catchup), NOW - down)], NOW)
+    assert [(NOW - tick.nominal_time) // MINUTE for tick in found.due] == ran
+    assert [(NOW - tick.nominal_time) // MINUTE for tick in found.missed] == missed
+    assert found.wake_at == NOW + MINUTE
+
+
+@pytest.mark.parametrize(
+    ("catchup", "late", "runs"),
+    [
+        (Catchup.SKIP, 10 * SECOND, True),
+        (Catchup.SKIP, 11 * SECOND, False),
+        (Catchup.LATEST, 10 * MINUTE, True),
+        (Catchup.LATEST, 10 * MINUTE + SECOND, False),
+        (Catchup.ALL, 10 * MINUTE, True),
+        (Catchup.ALL, 10 * MINUTE + SECOND, False),
+    ],
+)
+def test_how_late_a_tick_may_run(catchup: Catchup, late: timedelta, runs: bool) -> None:
+    """A tick as old as the window still runs, an older one is missed; ``skip`` allows ten seconds."""
+    found = plan([(schedule(Once(NOW - late), catchup=catchup), NOW - DAY)], NOW)
+    assert (len(found.due), len(found.missed)) == ((1, 0) if runs else (0, 1))
+
+
+def test_no_window_is_shorter_than_what_counts_as_on_time() -> None:
+    """A tick a few seconds late runs even where the catch-up window is nought."""
+    found = plan([(schedule(Once(NOW - 3 * SECOND), window=timedelta(0)), NOW - DAY)], NOW)
+    assert [tick.nominal_time for tick in found.due] == [NOW - 3 * SECOND]
+
+
+@pytest.mark.parametrize(
+    ("catchup", "down", "reason"),
+    [
+        (Catchup.LATEST, 12 * MINUTE, "older than the catch-up window of 10m"),
+        (Catchup.ALL, 12 * MINUTE, "older than the catch-up window of 10m"),
+        (Catchup.LATEST, 2 * MINUTE, "a later tick runs in its place"),
+        (Catchup.SKIP, 2 * MINUTE, "catchup is skip"),
+    ],
+)
+def test_a_missed_tick_says_why(catchup: Catchup, down: timedelta, reason: str) -> None:
+    """The reason names the rule by which the tick does not run."""
+    assert reason in plan([(schedule(catchup=catchup), NOW - down)], NOW).missed[0].reason
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A trigger that counts how often it is asked."""
+
+    inner: Trigger
+    calls: list[datetime] = field(default_factory=list, compare=False)
+    kind: str = "cron"
+    text: str = "counted"
+    timezone: str | None = None
+
+    def next_after(self, moment: datetime) -> datetime | None:
+        """Ask the trigger inside."""
+        self.calls.append(moment)
+        return self.inner.next_after(moment)
+
+
+IN_BURSTS = Cron.parse(("* * 3 * * sun",), "UTC")
+
+
+@pytest.mark.parametrize("trigger", [EVERY_SECOND, EVERY_MINUTE, IN_BURSTS, Interval(DAY)])
+@pytest.mark.parametrize("catchup", list(Catchup))
+@pytest.mark.parametrize("window", [10 * MINUTE, 3650 * DAY])
+def test_ten_years_down_cost_a_bounded_number_of_questions(
+    trigger: Trigger, catchup: Catchup, window: timedelta
+) -> None:
+    """After ten years at most a thousand ticks run, a few more rows say missed, and all are covered."""
+    counted, since = Counted(trigger), NOW - 3650 * DAY
+    found = plan([(schedule(counted, catchup=catchup, window=window), since)], NOW)
+    assert len(counted.calls) < 10 * MOST
+    assert len(found.due) <= MOST
+    assert len(found.missed) <= MOST + 1
+    assert found.wake_at == trigger.next_after(NOW)
+    covered = since
+    for tick in found.ticks:
+        assert trigger.next_after(covered) == tick.nominal_time
+        covered = tick.until or tick.nominal_time if isinstance(tick, Missed) else tick.nominal_time
+    assert trigger.next_after(covered) == found.wake_at
+
+
+def test_the_rest_of_the_missed_ticks_share_one_row() -> None:
+    """Beyond a thousand missed ticks one row names the first and the last of the others."""
+    found = plan([(schedule(EVERY_SECOND), NOW - HOUR)], NOW)
+    rest = found.missed[-1]
+    assert [tick.until for tick in found.missed[:-1]] == [None] * MOST
+    assert (rest.nominal_time, rest.until) == (NOW - HOUR + (MOST + 1) * SECOND, NOW - SECOND)
+    assert rest.reason == "more ticks missed from 2026-05-13T11:16:41Z to 2026-05-13T11:59:59Z"
+    assert [tick.nominal_time for tick in found.due] == [NOW]
+
+
+def test_all_runs_no_more_than_the_newest_thousand() -> None:
+    """A long window with ``catchup: all`` runs the newest thousand ticks and says so of the others."""
+    found = plan([(schedule(EVERY_MINUTE, catchup=Catchup.ALL, window=30 * DAY), NOW - DAY)], NOW)
+    assert [tick.nominal_time for tick in found.due] == [NOW - n * MINUTE for n in range(MOST - 1, -1, -1)]
+    assert len(found.missed) == 440
+    assert "only the newest 1000 run" in found.missed[0].reason
+
+
+triggers = st.one_of(
+    st.builds(Interval, st.timedeltas(SECOND, DAY)),
+    st.sampled_from(
+        [EVERY_SECOND, IN_BURSTS, Cron.parse(("0,1,30 */5 * * *", "7 7 7 * *"), "Europe/Berlin")]
+    ),
+    st.timedeltas(-HOUR, HOUR).map(lambda ago: Once(NOW - ago)),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    trigger=triggers,
+    catchup=st.sampled_from(Catchup),
+    window=st.timedeltas(timedelta(0), 40 * DAY),
+    down=st.one_of(st.timedeltas(timedelta(0), 30 * MINUTE), st.timedeltas(timedelta(0), 60 * DAY)),
+)
+def test_every_tick_is_accounted_for_once(
+    trigger: Trigger, catchup: Catchup, window: timedelta, down: timedelta
+) -> None:
+    """Whatever the rule, the plan covers each tick in (since, now] once, in order, and runs none too old."""
+    found = plan([(schedule(trigger, catchup=catchup, window=window), NOW - down)], NOW)
+    covered = NOW - down
+    for tick in found.ticks:
+        assert trigger.next_after(covered) == tick.nominal_time <= NOW
+        covered = tick.until or tick.nominal_time if isinstance(tick, Missed) else tick.nominal_time
+    assert trigger.next_after(covered) == found.wake_at
+    assert found.wake_at is None or found.wake_at > NOW
+    assert all(NOW - tick.nominal_time <= max(window, 10 * SECOND) for tick in found.due)
+
+
+def test_a_plan_for_many_schedules_is_in_order() -> None:
+    """Due and missed ticks are ordered by nominal time then name; the earliest next tick is the wake-up."""
+    since = NOW - 2 * MINUTE
+    both = [(schedule(name=name, catchup=Catchup.ALL), since) for name in ("b", "a")]
+    late = schedule(Interval(HOUR, NOW + 20 * SECOND), name="c")
+    found = plan([*both, (late, since)], NOW)
+    assert [(NOW - tick.nominal_time, tick.schedule.name) for tick in found.due] == [
+        (MINUTE, "a"),
+        (MINUTE, "b"),
+        (timedelta(0), "a"),
+        (timedelta(0), "b"),
+    ]
+    assert found.wake_at == NOW + 20 * SECOND
+
+
+@pytest.mark.parametrize("silent", [schedule(None), schedule(enabled=False)])
+def test_disabled_and_manual_schedules_are_never_due(silent: Schedule) -> None:
+    """A schedule without a trigger, or one that is switched off, owes nothing and wakes nobody."""
+    found = plan([(silent, NOW - DAY)], NOW)
+    assert (found.ticks, found.wake_at) == ((), None)
+    assert upcoming(silent, NOW, 5) == ()
+
+
+def test_a_clock_behind_what_is_accounted_for_owes_nothing() -> None:
+    """Where the wall clock went back, the next tick is the one after what is accounted for."""
+    found = plan([(schedule(), NOW + HOUR)], NOW)
+    assert (found.ticks, found.wake_at) == ((), NOW + HOUR + MINUTE)
+
+
+def test_the_next_ticks_can_be_previewed() -> None:
+    """As many as asked for, and no more than there are."""
+    assert upcoming(schedule(), NOW, 2) == (NOW + MINUTE, NOW + 2 * MINUTE)
+    assert upcoming(schedule(Once(NOW + HOUR)), NOW, 5) == (NOW + HOUR,)
+
+
+def account(down: timedelta, catchup: Catchup = Catchup.ALL) -> Account:
+    """A schedule's account that has looked at the clock after some time down."""
+    found = Account(schedule(catchup=catchup), NOW - down)
+    found.look(NOW)
+    return found
+
+
+def test_an_account_moves_forward_with_what_is_dealt_with() -> None:
+    """What is dealt with in order moves ``since``, and a look at the same moment finds nothing more."""
+    ours = account(3 * MINUTE)
+    assert ours.settle(ours.take(100), [True, True, True])
+    ours.look(NOW)
+    assert (ours.since, ours.next, ours.work) == (NOW, NOW + MINUTE, type(ours.work)())
+
+
+def test_an_account_asks_again_only_for_what_failed() -> None:
+    """A tick that could not be dealt with is owed again; a later one that could is not."""
+    ours = account(3 * MINUTE)
+    assert not ours.settle(ours.take(100), [True, False, True])
+    ours.look(NOW)
+    assert [tick.nominal_time for tick in ours.work] == [NOW - MINUTE]
+    assert ours.settle(ours.take(100), [True])
+    ours.look(NOW + MINUTE)
+    assert [tick.nominal_time for tick in ours.work] == [NOW + MINUTE]
+
+
+def test_a_row_for_many_ticks_is_taken_by_itself() -> None:
+    """Slices are of the size asked for, and the row that stands for many has a slice of its own."""
+    ours = Account(schedule(EVERY_SECOND), NOW - HOUR)
+    ours.look(NOW)
+    sizes = []
+    while ours.work:
+        ticks = ours.take(400)
+        sizes.append(len(ticks))
+        ours.settle(ticks, [True] * len(ticks))
+    assert sizes == [400, 400, 200, 1, 1]
+    assert isinstance(ticks[0], Due)
+    assert ours.since == NOW
