@@ -6,7 +6,6 @@ real. Everything that can be rendered beforehand is, since the site shares its p
 """
 
 # mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import random

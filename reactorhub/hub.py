@@ -23,6 +23,8 @@ from reactorhub.telemetry import Telemetry
 from reactorhub.views import run_view, schedule_view, time_text
 from reactorhub.watchdog import LagMeter
 
+_AT_START = ("http", "data_dir", "redis", "demo_site", "name")  # keys that a reload leaves as they are
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
@@ -56,7 +58,9 @@ class Hub:
     async def recover(self) -> None:
         """Take up what the ledger holds: runs that died with the process, limits, marks."""
         parts = self._parts
-        for run in await self._ledger.interrupt_active(self._now(), "the hub ended while the run was going on"):
+        for run in await self._ledger.interrupt_active(
+            self._now(), "the hub ended while the run was going on"
+        ):
             parts.telemetry.run_changed(run)
         self._override = (await self._ledger.overrides()).get(OVERRIDE)
         self._apply_limits()
@@ -179,7 +183,7 @@ class Hub:
     async def put_in_force(self, config: HubConfig) -> View:
         """Go on with another config; return what it changes, by schedule name."""
         changes = await self._parts.book.replace(config.schedules)
-        restart = [key for key in ("http", "data_dir", "redis", "demo_site", "name") if _differs(self.config, config, key)]
+        restart = [key for key in _AT_START if getattr(self.config, key) != getattr(config, key)]
         self.config, self._loaded_at, self.config_errors = config, self._now(), ()
         self._apply_limits()
         view = {
@@ -239,7 +243,9 @@ class Hub:
         """
         return self._schedule_view(self._parts.book.get(name), await self._ledger.last_runs())
 
-    def upcoming(self, name: str, after: datetime | None, count: int) -> tuple[Schedule, tuple[datetime, ...]]:
+    def upcoming(
+        self, name: str, after: datetime | None, count: int
+    ) -> tuple[Schedule, tuple[datetime, ...]]:
         """Return a schedule and its next nominal times.
 
         :raises UnknownSchedule: if there is none of this name.
@@ -282,18 +288,13 @@ class Hub:
         """Return what the hub says of itself every few seconds; costs no look into the ledger."""
         slots, sink = self._parts.world.slots, self._parts.sink.state()
         states = [life.run.state for life in self._parts.dispatcher.lives.values()]
+        queues = {name: {"limit": limit, "used": slots.used_by(name)} for name, limit in slots.queues.items()}
         return {
             "version": self._version,
             "name": self.config.name,
             "time": time_text(self._now()),
             "runs": {state.value: states.count(state) for state in RunState if not state.final},
-            "slots": {
-                "limit": slots.limit,
-                "used": slots.used,
-                "queues": {
-                    name: {"limit": limit, "used": slots.used_by(name)} for name, limit in slots.queues.items()
-                },
-            },
+            "slots": {"limit": slots.limit, "used": slots.used, "queues": queues},
             "reactor": self._parts.lag.view(),
             "redis": {"state": sink.state, "since": time_text(sink.since), "dropped": sink.dropped},
         }
@@ -330,7 +331,3 @@ async def _at_most(wait: Deferred[Any], seconds: float, world: World) -> None:
     finally:
         if timer.active():
             timer.cancel()
-
-
-def _differs(old: HubConfig, new: HubConfig, key: str) -> bool:
-    return bool(getattr(old, key) != getattr(new, key))

@@ -96,7 +96,10 @@ class Life:
         return self.run.errors if self.crawl is None else self.crawl.errors()
 
     def stop(self, stop: Stop, ladder: Ladder) -> None:
-        """Tell the run to end, whatever it is doing. A later order only makes haste; the first gives the reason."""
+        """Tell the run to end, whatever it is doing.
+
+        A later order only makes haste; the first gives the reason.
+        """
         first, self._stop = self._stop is None, self._stop or stop
         if self.crawl is not None:
             self._descend(ladder)
@@ -212,7 +215,9 @@ class Life:
             try:
                 await self._world.ledger.save_run(final)
             except LedgerError as error:
-                self.log.error("the end of run {run_id} is not on disk: {error}", run_id=final.id, error=error)
+                self.log.error(
+                    "the end of run {run_id} is not on disk: {error}", run_id=final.id, error=error
+                )
             else:
                 break
             self.run, self._stop = final, None

@@ -131,7 +131,9 @@ def _settings(value: Any) -> dict[str, Any]:
         raise ValueError("must map names of Scrapy settings to values")
     for name in value:
         if not SAFE_SETTINGS.fullmatch(name):
-            raise ValueError(f"{name!r} cannot be set for a single run; set it in the project or the schedule")
+            raise ValueError(
+                f"{name!r} cannot be set for a single run; set it in the project or the schedule"
+            )
     return value
 
 

@@ -1,12 +1,12 @@
-"""The composition root: one function builds the hub from its config, one class starts and stops it in order."""
+"""The composition root: one function builds the hub from its config, one class starts and stops it."""
 
+# mypy: allow-untyped-calls
 from __future__ import annotations
 
 import json
 import logging
 import os
 import socket
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 from twisted.application.service import Service
 from twisted.internet import threads
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger, LogLevel
@@ -86,7 +86,11 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
 
     :param read: reads the schedule file; raises ConfigError.
     """
-    paths, new_id, pool = RunPaths(config.data_dir), IdMaker(utc_now), ThreadPool(0, HUB_THREADS, "reactorhub")
+    paths, new_id, pool = (
+        RunPaths(config.data_dir),
+        IdMaker(utc_now),
+        ThreadPool(0, HUB_THREADS, "reactorhub"),
+    )
     redis = EmbeddedRedis(config.data_dir, reactor) if config.redis and config.redis.embedded else None
     sink = _sink(config, redis, reactor)
     telemetry = Telemetry(reactor, utc_now, sink, new_id)
@@ -101,7 +105,9 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
         changed=telemetry.run_changed,
     )
     dispatcher = Dispatcher(world, new_id, telemetry.event, config.max_queued_runs)
-    lag = LagMeter(reactor, stalled=lambda seconds: telemetry.event("reactor.stalled", {"stall": {"seconds": seconds}}))
+    lag = LagMeter(
+        reactor, stalled=lambda seconds: telemetry.event("reactor.stalled", {"stall": {"seconds": seconds}})
+    )
     book = ScheduleBook(ledger, utc_now)
     parts = Parts(world=world, dispatcher=dispatcher, book=book, telemetry=telemetry, sink=sink, lag=lag)
     hub = Hub(config, parts, __version__)
@@ -152,6 +158,7 @@ class HubService(Service):
         read: Callable[[], HubConfig],
         file: Path,
         reactor: Any,
+        *,
         stop_reactor: Callable[[], None],
         console: TextIO | None = None,
     ) -> None:
@@ -257,7 +264,7 @@ class HubService(Service):
         built.telemetry.stop()
         built.lag.stop()
         for port in self._ports:
-            await port.stopListening()
+            await maybeDeferred(port.stopListening)
         await built.sink.stop(1.0)
         if built.redis is not None:
             await built.redis.stop()
@@ -284,7 +291,7 @@ class HubService(Service):
         self._stop_reactor()
 
     def _say_ready(self, built: Built) -> None:
-        http, demo = (_address(port) for port in (self._ports + [None])[:2])
+        http, demo = [*map(_address, self._ports), None][:2]
         facts = {"pid": os.getpid(), "http": http, "demo_site": demo}
         ready = self._config.data_dir / READY
         (draft := ready.with_suffix(".new")).write_text(json.dumps(facts))
@@ -314,9 +321,7 @@ def say(console: TextIO | None, text: str) -> None:
         console.flush()
 
 
-def _address(port: Any) -> str | None:
-    if port is None:
-        return None
+def _address(port: Any) -> str:
     host = port.getHost()
     if not hasattr(host, "port"):
         return f"unix://{os.fsdecode(host.name)}"
@@ -350,7 +355,11 @@ def _no_access_log(request: Any) -> None:
 class _HubLog:
     """Takes the standard library's records that belong to no run into the hub's own log."""
 
-    _levels = ((logging.CRITICAL, LogLevel.critical), (logging.ERROR, LogLevel.error), (logging.WARNING, LogLevel.warn))
+    _levels = (
+        (logging.CRITICAL, LogLevel.critical),
+        (logging.ERROR, LogLevel.error),
+        (logging.WARNING, LogLevel.warn),
+    )
 
     def __call__(self, record: logging.LogRecord) -> None:
         if record.name == "twisted":

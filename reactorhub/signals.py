@@ -9,7 +9,7 @@ from contextvars import Context
 from types import FrameType
 from typing import Any
 
-from twisted.internet.interfaces import IReactorCore, IReactorFromThreads
+from twisted.internet.interfaces import IReactorCore
 
 HASTE = 4.5  # seconds from the end of the grace, or from the second signal, to the end of the process
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import count
+from typing import Any, Self, cast
 
 from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -16,8 +17,14 @@ from reactorhub.model import DEFAULT_QUEUE
 class _Waiter(Deferred["Slots"]):
     """An acquire that has not been granted; ``rank`` sorts higher priority first, then earlier first."""
 
-    queue: str
-    rank: tuple[int, int]
+    def __init__(self, forget: Callable[[Any], None], queue: str, rank: tuple[int, int]) -> None:
+        super().__init__(forget)
+        self.queue = queue
+        self.rank = rank
+
+
+def _rank(waiter: _Waiter) -> tuple[int, int]:
+    return waiter.rank
 
 
 class Slots(DeferredSemaphore):
@@ -36,6 +43,8 @@ class Slots(DeferredSemaphore):
         self._queues = dict(queues or {})
         self._used: Counter[str] = Counter()
         self._arrivals = count()
+        self._line: list[_Waiter] = []
+        self.waiting = cast("list[Deferred[Self]]", self._line)  # the same list, under Twisted's name
         self._wake: IDelayedCall | None = None
 
     @property
@@ -52,16 +61,15 @@ class Slots(DeferredSemaphore):
         """How many slots the runs of ``queue`` hold."""
         return self._used[queue]
 
-    def acquire(self, queue: str = DEFAULT_QUEUE, priority: int = 0) -> Deferred[DeferredSemaphore]:
+    def acquire(self, queue: str = DEFAULT_QUEUE, priority: int = 0) -> Deferred[Self]:
         """Wait for a slot. Cancelling the Deferred gives the place in the line up.
 
         :param priority: higher goes first; among equals, who came first.
         """
-        waiter = _Waiter(canceller=self._forget)
-        waiter.queue, waiter.rank = queue, (-priority, next(self._arrivals))
-        insort(self.waiting, waiter, key=lambda each: each.rank)  # type: ignore[attr-defined]
+        waiter = _Waiter(self._forget, queue, (-priority, next(self._arrivals)))
+        insort(self._line, waiter, key=_rank)
         self._wake_soon()
-        return waiter  # type: ignore[return-value]
+        return cast("Deferred[Self]", waiter)
 
     def release(self, queue: str = DEFAULT_QUEUE) -> None:
         """Give a slot of ``queue`` back. Must be called exactly once for each granted acquire."""
@@ -80,20 +88,20 @@ class Slots(DeferredSemaphore):
         self._queues = dict(self._queues if queues is None else queues)
         self._wake_soon()
 
-    def _forget(self, waiter: Deferred[Slots]) -> None:
-        self.waiting.remove(waiter)  # type: ignore[arg-type]
+    def _forget(self, waiter: _Waiter) -> None:
+        self._line.remove(waiter)
 
     def _wake_soon(self) -> None:
-        if self._wake is None and self.waiting and self.tokens > 0:
+        if self._wake is None and self._line and self.tokens > 0:
             self._wake = self._clock.callLater(0, self._grant)
 
     def _grant(self) -> None:
         self._wake = None
-        waiter = next((each for each in self.waiting if self._has_room(each.queue)), None)  # type: ignore[attr-defined]
+        waiter = next((each for each in self._line if self._has_room(each.queue)), None)
         if waiter is None or self.tokens < 1:
             return
-        self.waiting.remove(waiter)
-        self._used[waiter.queue] += 1  # type: ignore[attr-defined]
+        self._line.remove(waiter)
+        self._used[waiter.queue] += 1
         self.tokens -= 1
         self._wake_soon()
         waiter.callback(self)

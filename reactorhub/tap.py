@@ -4,6 +4,7 @@ twistd asks for ``options`` of the chosen command only, and for those of no othe
 there: ``twistd web`` keeps its own.
 """
 
+# mypy: allow-untyped-calls
 from __future__ import annotations
 
 import os
@@ -30,7 +31,12 @@ class Options(usage.Options):
     longdesc = "Runs Scrapy spiders on the schedules of a YAML file, on one reactor, steered with curl."
     optParameters = (
         ("config", "c", None, "The schedule file (default: $REACTORHUB_CONFIG, else schedule.yaml)"),
-        ("http", None, None, "Endpoint of the HTTP API (default: hub.http, else tcp:6800:interface=127.0.0.1)"),
+        (
+            "http",
+            None,
+            None,
+            "Endpoint of the HTTP API (default: hub.http, else tcp:6800:interface=127.0.0.1)",
+        ),
         ("data-dir", None, None, "Folder for everything the hub writes (default: hub.data_dir, else var)"),
     )
     settings: HubConfig
@@ -78,11 +84,12 @@ def make_service(options: Options) -> IService:
     from reactorhub.service import HubService
 
     stop = reactors.prepare(reactor)
-    foreground = bool((options.parent or {}).get("nodaemon"))
+    parent: Any = options.parent
+    console = sys.__stdout__ if parent is not None and parent["nodaemon"] else None
     file = options.file.absolute()
     options["config"] = str(file)
     _end_plainly()
-    return HubService(options.settings, options.read, file, reactor, stop, sys.__stdout__ if foreground else None)
+    return HubService(options.settings, options.read, file, reactor, stop_reactor=stop, console=console)
 
 
 def _refuse(error: ReactorHubError) -> NoReturn:

@@ -56,6 +56,10 @@ class Telemetry:
         """Tell of an event; ``about`` holds the view it is about under that view's noun."""
         self._sink.publish_event(event_view(self._new_id(), kind, self._now(), about))
 
+    def stalled(self, seconds: float) -> None:
+        """Tell that something kept the reactor busy for so long."""
+        self.event("reactor.stalled", {"stall": {"seconds": round(seconds, 3)}})
+
     def _sample(self) -> None:
         moment = self._now()
         for life in self._lives():

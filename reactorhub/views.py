@@ -14,7 +14,9 @@ from reactorhub.boundaries import BrokenModule, SpiderInfo, View
 from reactorhub.model import Run, Schedule, Tick
 
 REDACTED = "***"
-_SECRET = re.compile(r"pass(word|wd)?($|_)|secret|token|api_?key|credential|private_?key|auth($|_)", re.IGNORECASE)
+_SECRET = re.compile(
+    r"pass(word|wd)?($|_)|secret|token|api_?key|credential|private_?key|auth($|_)", re.IGNORECASE
+)
 
 
 def time_text(moment: datetime | None) -> str | None:
@@ -74,7 +76,7 @@ def stats_view(stats: Mapping[str, Any]) -> dict[str, Any]:
     return {str(key): _json_value(value) for key, value in stats.items()}
 
 
-def _json_value(value: Any) -> Any:
+def _json_value(value: Any) -> Any:  # noqa: PLR0911 - one line for each kind
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
@@ -116,8 +118,7 @@ def schedule_view(
         "name": schedule.name,
         "spider": spec.spider,
         "project": spec.project,
-        "trigger": trigger
-        and {"kind": trigger.kind, "text": trigger.text, "timezone": trigger.timezone},
+        "trigger": trigger and {"kind": trigger.kind, "text": trigger.text, "timezone": trigger.timezone},
         "enabled": schedule.enabled,
         "paused": paused,
         "paused_reason": paused_reason,

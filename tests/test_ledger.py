@@ -16,11 +16,10 @@ from hypothesis import strategies as st
 from twisted.internet.defer import gatherResults
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from reactorhub.adapters import ledger_rows as rows
-from reactorhub.adapters import ledger_sql as sql
+from reactorhub import ledger_rows as rows
 from reactorhub.adapters.memory_ledger import MemoryLedger
-from reactorhub.adapters.sqlite_file import schema_scripts, upgrade
-from reactorhub.adapters.sqlite_ledger import SqliteLedger
+from reactorhub.adapters.sqlite_ledger import SqliteLedger, sql
+from reactorhub.adapters.sqlite_ledger.file import schema_scripts, upgrade
 from reactorhub.boundaries import Ledger, LedgerCounts, Page, RunFilter
 from reactorhub.errors import InvalidRequest, LedgerError, UnknownRun
 from reactorhub.model import ACTIVE, Run, RunSpec, RunState, ScheduleMark, Tick, TickOutcome

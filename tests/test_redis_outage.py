@@ -9,7 +9,7 @@ from twisted.internet.defer import gatherResults
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import TestCase
 
-from reactorhub.adapters.redis_outbox import Outbox
+from reactorhub.adapters.redis_sink.outbox import Outbox
 from reactorhub.errors import StartError
 from reactorhub.model import RunState
 from tests.redis_server import RedisServer

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reactorhub.adapters.redis_outbox import Batch, Outbox
-from reactorhub.adapters.redis_scripts import EventText, event_text
+from reactorhub.adapters.redis_sink.outbox import Batch, Outbox
+from reactorhub.adapters.redis_sink.scripts import EventText, event_text
 from reactorhub.model import RunState
 from tests.sink_cases import after, event, run_id, view
 

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from twisted.trial.unittest import TestCase
 
-from reactorhub.adapters.redis_scripts import RedisKeys
-from reactorhub.adapters.redis_sink import RedisSink, backoff
+from reactorhub.adapters.redis_sink.scripts import RedisKeys
+from reactorhub.adapters.redis_sink.sink import RedisSink, backoff
 from reactorhub.model import RunState
 from tests.redis_server import RedisServer
 from tests.sink_cases import after, event, make_sink, run_id, until, view

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reactorhub.adapters.redis_text import (
+from reactorhub.adapters.redis_sink.text import (
     DROPPED,
     MAX_FIELDS,
     MAX_NAME,

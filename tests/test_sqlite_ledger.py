@@ -19,9 +19,8 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredList, gatherResults
 from twisted.trial.unittest import TestCase
 
-from reactorhub.adapters import ledger_sql as sql
-from reactorhub.adapters.sqlite_file import schema_scripts, upgrade
-from reactorhub.adapters.sqlite_ledger import SqliteLedger
+from reactorhub.adapters.sqlite_ledger import SqliteLedger, sql
+from reactorhub.adapters.sqlite_ledger.file import schema_scripts, upgrade
 from reactorhub.boundaries import RunFilter
 from reactorhub.errors import LedgerError
 from reactorhub.model import RunState

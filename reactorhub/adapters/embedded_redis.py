@@ -177,9 +177,7 @@ class EmbeddedRedis:
         deadline = self._reactor.seconds() + START_WITHIN
         factory = Factory.forProtocol(Protocol)
         factory.noisy = False
-        endpoint: IStreamClientEndpoint = UNIXClientEndpoint(  # type: ignore[no-untyped-call]
-            self._reactor, str(self._socket), timeout=1
-        )
+        endpoint: IStreamClientEndpoint = UNIXClientEndpoint(self._reactor, str(self._socket), timeout=1)
         while not self._child.ended.called and self._reactor.seconds() < deadline:
             try:
                 protocol = await endpoint.connect(factory)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, execute, succeed
 
-from reactorhub.adapters import ledger_rows as rows
+from reactorhub import ledger_rows as rows
 from reactorhub.boundaries import Ledger, LedgerCounts, Page, RunFilter
 from reactorhub.errors import LedgerError, UnknownRun
 from reactorhub.model import Run, RunState, ScheduleMark, Tick

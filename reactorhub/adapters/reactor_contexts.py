@@ -5,6 +5,7 @@ from one timer handle, in the context of whoever happened to arm it, and thread 
 one reactor instance, before anything is scheduled on it.
 """
 
+# mypy: allow-untyped-calls
 from __future__ import annotations
 
 import asyncio
@@ -27,7 +28,7 @@ def carry_contexts(reactor: AsyncioSelectorReactor) -> None:
     """Make this reactor's timers, cross-thread calls and unhandled errors keep the context they came from."""
     reactor.callLater = _scheduling(reactor.callLater)  # type: ignore[method-assign]
     reactor.callFromThread = _sending(reactor.callFromThread)  # type: ignore[method-assign]
-    defer.DebugInfo = _ContextDebugInfo  # type: ignore[misc, assignment]
+    defer.DebugInfo = _ContextDebugInfo  # type: ignore[misc]
 
 
 def carry_contexts_into_threads(pool: ThreadPool, loop: asyncio.AbstractEventLoop, size: int) -> None:
@@ -48,7 +49,7 @@ def record_tasks(loop: asyncio.AbstractEventLoop) -> None:
             run.tasks.add(task)
         return task
 
-    loop.set_task_factory(factory)  # type: ignore[arg-type]
+    loop.set_task_factory(factory)
 
 
 def refuse_stop_from_runs(reactor: AsyncioSelectorReactor) -> Call:
@@ -103,7 +104,7 @@ class _ContextExecutor(ThreadPoolExecutor):
 _DebugInfo = defer.DebugInfo
 
 
-class _ContextDebugInfo(_DebugInfo):  # type: ignore[misc, valid-type]
+class _ContextDebugInfo(_DebugInfo):
     """Remembers whose Deferred it is, since the garbage collector reports a lost error at any time."""
 
     def __init__(self) -> None:

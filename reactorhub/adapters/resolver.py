@@ -25,10 +25,12 @@ class CachingResolver:
     """Asks ``resolver`` once in ``ttl`` seconds for each name; an IP literal is its own answer.
 
     Without it every new connection, even to an IP literal, is a getaddrinfo call in the thread pool.
-    Scrapy's caching resolver has no end to an answer's life, which is wrong in a process that lives for weeks.
+    Scrapy's caching resolver never forgets an answer, which is wrong in a process that lives for weeks.
     """
 
-    def __init__(self, resolver: IHostnameResolver, clock: IReactorTime, ttl: float = 60.0, size: int = 10_000):
+    def __init__(
+        self, resolver: IHostnameResolver, clock: IReactorTime, ttl: float = 60.0, size: int = 10_000
+    ):
         """:param ttl: seconds for which an answer is used again; failures are never kept."""
         self._resolver = resolver
         self._cache: TTLCache[Key, tuple[IAddress, ...]] = TTLCache(size, ttl, timer=clock.seconds)
@@ -85,12 +87,10 @@ def _literal(
     kind = IPv4Address if isIPAddress(host) else IPv6Address if isIPv6Address(host) else None
     if kind is None or (kinds is not None and kind not in kinds):
         return ()
-    return (kind(semantics, host, port),)
+    return (kind("UDP" if semantics == "UDP" else "TCP", host, port),)
 
 
-def _answer(
-    receiver: IResolutionReceiver, host: str, addresses: Sequence[IAddress]
-) -> IHostResolution:
+def _answer(receiver: IResolutionReceiver, host: str, addresses: Sequence[IAddress]) -> IHostResolution:
     resolution = _Resolution(host)
     receiver.resolutionBegan(resolution)
     for address in addresses:

@@ -62,13 +62,13 @@ class Query:
     def __init__(self, request: IRequest, known: Collection[str]) -> None:
         self._values = {
             name.decode("utf-8", "replace"): [value.decode("utf-8", "replace") for value in values]
-            for name, values in parse_qs(
-                request.uri.partition(b"?")[2], keep_blank_values=True
-            ).items()
+            for name, values in parse_qs(request.uri.partition(b"?")[2], keep_blank_values=True).items()
         }
         names = ", ".join(known) or "none"
         self._mistakes = {
-            name: f"there is no such parameter; there are: {names}" for name in self._values if name not in known
+            name: f"there is no such parameter; there are: {names}"
+            for name in self._values
+            if name not in known
         }
 
     def all(self, name: str) -> list[str]:

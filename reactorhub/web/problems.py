@@ -1,4 +1,4 @@
-"""Mistakes as ``application/problem+json`` (RFC 9457), and the one table from the hub's errors to statuses."""
+"""Mistakes as ``application/problem+json`` (RFC 9457), and the table from the hub's errors to statuses."""
 
 from __future__ import annotations
 
@@ -47,7 +47,13 @@ def fields_of(error: ReactorHubError) -> list[dict[str, object]]:
         return [{"field": field, "message": message} for field, message in error.fields.items()]
     if isinstance(error, ConfigError):
         return [
-            {"field": each.path, "message": each.message, "file": each.file, "line": each.line, "column": each.column}
+            {
+                "field": each.path,
+                "message": each.message,
+                "file": each.file,
+                "line": each.line,
+                "column": each.column,
+            }
             for each in error.mistakes
         ]
     return []
@@ -61,7 +67,12 @@ def problem(
     request.setHeader(b"content-type", b"application/problem+json")
     if status in _RETRY_AFTER:
         request.setHeader(b"retry-after", _RETRY_AFTER[status])
-    body = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail}
+    body: dict[str, object] = {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": status.value,
+        "detail": detail,
+    }
     if errors:
         body["errors"] = errors
     return json.dumps(body).encode() + b"\n"

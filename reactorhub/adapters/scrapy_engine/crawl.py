@@ -140,7 +140,7 @@ class ScrapyCrawl:
     def _ended(self, result: Failure | None) -> None:
         failure = None
         if isinstance(result, Failure):
-            failure = last_line(result.value)
+            failure = last_line(result.value or Exception(result.getErrorMessage()))
             self._context.enter(_log_failure, result)
         items = int(self.stats().get("item_scraped_count") or 0)
         self._end(CrawlEnd(failure=failure, finish_reason=self._finish_reason, items=items))

@@ -86,15 +86,13 @@ class ScrapyEngine:
             run_log = self._logs.open(spec.project, spec.spider, run_id)
         except OSError as error:
             return _Stillborn(f"the run's log file cannot be opened: {error}")
-        crawl = ScrapyCrawl(
-            self._clock, run_id, run_log, self._items_path(spec.project, spec.spider, run_id)
-        )
+        crawl = ScrapyCrawl(self._clock, run_id, run_log, self._items_path(spec.project, spec.spider, run_id))
         crawl.begin(partial(self._make, spec))
         return crawl
 
     def _make(self, spec: RunSpec) -> tuple[HubCrawler, Callable[[], Deferred[None]]]:
         project = self._projects.get(spec.project)
-        spidercls = project and project.spider_class(spec.spider)
+        spidercls = None if project is None else project.spider_class(spec.spider)
         if project is None or project.runner is None or spidercls is None:
             raise UnknownSpider(self._no_spider(spec.spider, spec.project))
         crawler = project.runner.crawler_for(HubCrawler, spidercls, dict(spec.settings))

@@ -17,8 +17,8 @@ from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEnd
 from twisted.internet.protocol import Factory
 from twisted.internet.ssl import optionsForClientTLS
 
-from reactorhub.adapters.redis_scripts import Command
-from reactorhub.adapters.redis_text import RedisAddress
+from reactorhub.adapters.redis_sink.scripts import Command
+from reactorhub.adapters.redis_sink.text import RedisAddress
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ def _bounded(deferred: Deferred[T], seconds: float, clock: IReactorTime) -> Defe
 def redis_endpoint(address: RedisAddress, reactor: Any, timeout: float) -> IStreamClientEndpoint:
     """Return the endpoint that reaches this server. TLS verifies the server's certificate and name."""
     if address.path is not None:
-        return UNIXClientEndpoint(reactor, address.path, timeout=timeout)  # type: ignore[no-untyped-call]
+        return UNIXClientEndpoint(reactor, address.path, timeout=timeout)
     endpoint = HostnameEndpoint(reactor, address.host, address.port, timeout=timeout)
     return wrapClientTLS(optionsForClientTLS(address.host), endpoint) if address.tls else endpoint
 

@@ -17,10 +17,10 @@ from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from reactorhub.adapters.redis_link import Link, LinkError, open_link
-from reactorhub.adapters.redis_outbox import Batch, Outbox
-from reactorhub.adapters.redis_scripts import LOAD, Command, RedisKeys, event_text
-from reactorhub.adapters.redis_text import redis_url_parts
+from reactorhub.adapters.redis_sink.link import Link, LinkError, open_link
+from reactorhub.adapters.redis_sink.outbox import Batch, Outbox
+from reactorhub.adapters.redis_sink.scripts import LOAD, Command, RedisKeys, event_text
+from reactorhub.adapters.redis_sink.text import redis_url_parts
 from reactorhub.boundaries import Sink, SinkState, View
 
 RUNS_PER_WRITE = 50

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from reactorhub.adapters import ledger_rows as rows
+from reactorhub import ledger_rows as rows
 from reactorhub.boundaries import LedgerCounts, Page, RunFilter
 from reactorhub.errors import LedgerError, UnknownRun
 from reactorhub.model import ACTIVE, Run, RunState, ScheduleMark, Tick

@@ -13,7 +13,7 @@ from hashlib import sha1
 from itertools import chain
 from typing import Any, NamedTuple
 
-from reactorhub.adapters.redis_text import flattened, json_bytes
+from reactorhub.adapters.redis_sink.text import flattened, json_bytes
 from reactorhub.boundaries import View
 from reactorhub.views import time_text
 

@@ -28,7 +28,11 @@ _ADVICE = {
 
 def schema_scripts() -> list[str]:
     """Return the schema's scripts: the first makes version 1 of an empty file, the next version 2 of that."""
-    found = [entry for entry in files("reactorhub.adapters.schema").iterdir() if entry.name.endswith(".sql")]
+    found = [
+        entry
+        for entry in files("reactorhub.adapters.sqlite_ledger.schema").iterdir()
+        if entry.name.endswith(".sql")
+    ]
     return [entry.read_text("utf-8") for entry in sorted(found, key=lambda entry: entry.name)]
 
 

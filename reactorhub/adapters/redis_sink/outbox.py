@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from datetime import datetime
 
-from reactorhub.adapters.redis_scripts import EventText
+from reactorhub.adapters.redis_sink.scripts import EventText
 from reactorhub.boundaries import View
 from reactorhub.model import FINAL
 

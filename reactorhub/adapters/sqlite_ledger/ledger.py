@@ -21,11 +21,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
-from reactorhub.adapters import ledger_sql as sql
-from reactorhub.adapters.ledger_rows import read_cursor
-from reactorhub.adapters.sqlite_file import Change, SqliteFile
+from reactorhub.adapters.sqlite_ledger import sql
+from reactorhub.adapters.sqlite_ledger.file import Change, SqliteFile
 from reactorhub.boundaries import Ledger, LedgerCounts, Page, RunFilter
 from reactorhub.errors import InvalidRequest, LedgerError
+from reactorhub.ledger_rows import read_cursor
 from reactorhub.model import Run, ScheduleMark, Tick
 
 P = ParamSpec("P")
