@@ -9,14 +9,40 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from logging import LogRecord
 from typing import Any, Generic, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 
-from reactorhub.model import CrawlEnd, Run, RunSpec, RunState, ScheduleMark, Tick
+from reactorhub.model import (
+    BrokenModule,
+    CrawlEnd,
+    Run,
+    RunSpec,
+    RunState,
+    ScheduleMark,
+    SpiderInfo,
+    Tick,
+)
+from reactorhub.views import View
+
+__all__ = [
+    "BrokenModule",
+    "Catalog",
+    "Crawl",
+    "Engine",
+    "Ledger",
+    "LedgerCounts",
+    "Page",
+    "RunFilter",
+    "RunLog",
+    "Sink",
+    "SinkState",
+    "SpiderInfo",
+    "View",
+]
 
 T = TypeVar("T")
-View = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +138,7 @@ class RunLog(Protocol):
     """The log of one crawl under way."""
 
     counts: dict[str, int]
-    """How many records of each level name the run has caused, whatever its own LOG_LEVEL lets through."""
+    """How many records of each level name its LOG_LEVEL let through, and all from ERROR on in any case."""
 
     exceptions: int
     """How many records of level ERROR and above carried an exception."""
@@ -122,6 +148,9 @@ class RunLog(Protocol):
 
     def configure(self, settings: Mapping[str, Any]) -> None:
         """Apply the run's own LOG_* settings from here on."""
+
+    def take(self, record: LogRecord) -> None:
+        """Count a record of this run, and keep it if its level is let through."""
 
     def close(self) -> None:
         """Write what is left. Records that arrive later are counted nowhere."""
@@ -147,33 +176,13 @@ class Crawl(Protocol):
         """Ask for a graceful end: no new requests, what is in flight may finish."""
 
     def abort(self) -> None:
-        """Give up what is in flight: downloads are cut off."""
+        """Give up what is in flight: downloads are cut off, and spider code that waits for something."""
 
     def cancel_tasks(self) -> None:
         """Cancel everything that still runs on this crawl's behalf."""
 
     def abandon(self) -> None:
         """Stop waiting: ``done`` fires now, whatever is left behind."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpiderInfo:
-    """A spider that can run. ``arguments`` are the names its ``__init__`` takes."""
-
-    name: str
-    project: str
-    docstring: str | None
-    arguments: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BrokenModule:
-    """A spider module that failed to import, with its traceback."""
-
-    project: str
-    module: str
-    error: str
-    traceback: str
 
 
 @dataclass(frozen=True, slots=True)

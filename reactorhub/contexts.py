@@ -10,10 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextvars import Context, ContextVar
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NoReturn, ParamSpec, TypeVar
 from weakref import WeakSet
 
 from reactorhub.boundaries import RunLog
+from reactorhub.errors import EscapedError
+
+ESCAPES = (SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError)
+"""What ``except Exception`` lets through: out of spider code it would end the process, or hang the crawl."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -35,6 +39,17 @@ class RunContext:
             return call(*args, **kwargs)
 
         return Context().run(entered)
+
+
+def contain(error: BaseException) -> NoReturn:
+    """Raise what escaped from spider code as an ordinary exception, except where this task is cancelled.
+
+    :raises EscapedError: saying what escaped.
+    """
+    task = asyncio.current_task()
+    if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+        raise error
+    raise EscapedError(f"the spider raised {type(error).__name__}({error}); the hub goes on") from error
 
 
 RUN: ContextVar[RunContext | None] = ContextVar("reactorhub_run", default=None)

@@ -50,6 +50,13 @@ class InvalidRequest(ReactorHubError):
         super().__init__("; ".join(f"{name}: {message}" for name, message in self.fields.items()))
 
 
+class UnreadableBody(InvalidRequest):
+    """The body of a request is neither JSON nor a form that can be read."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__({"body": message})
+
+
 class NotFound(ReactorHubError):
     """Something was named that the hub does not have."""
 
@@ -86,6 +93,10 @@ class ShuttingDown(ReactorHubError):
 
 class LedgerError(ReactorHubError):
     """The ledger could not write or read; nothing of this order was kept."""
+
+
+class EscapedError(ReactorHubError):
+    """Spider code raised what would have ended the process (``sys.exit()``) or hung its crawl."""
 
 
 def last_line(error: BaseException) -> str:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock
+from twisted.logger import Logger
 
 from reactorhub.agenda import Missed, upcoming
 from reactorhub.boundaries import Catalog, Engine, Ledger, Page, RunFilter, Sink, View
 from reactorhub.config import HubConfig
 from reactorhub.dispatcher import Dispatcher
-from reactorhub.errors import InvalidRequest
+from reactorhub.errors import InvalidRequest, QueueFull
 from reactorhub.life import FORCED, Ladder, World
 from reactorhub.limits import OVERRIDE, Limits, merged
 from reactorhub.model import Run, RunState, Schedule, Stop, Tick
@@ -41,6 +42,8 @@ class Parts:
 class Hub:
     """Orders return once what they accepted is on disk; questions change nothing."""
 
+    log = Logger()
+
     def __init__(self, config: HubConfig, parts: Parts, version: str) -> None:
         self.config = config
         self._parts = parts
@@ -51,6 +54,7 @@ class Hub:
         self._started_at = self._now()
         self._loaded_at = self._started_at
         self._override: dict[str, Any] | None = None
+        self._changing_limits = DeferredLock()
         self.config_errors: tuple[str, ...] = ()
 
     # -- starting
@@ -78,7 +82,12 @@ class Hub:
             wanted = schedule.enabled and schedule.run_on_start
             free = self._parts.book.paused(schedule.name) is None
             if wanted and free and not self._parts.dispatcher.unfinished(schedule.name):
-                await self._parts.dispatcher.submit(schedule.spec, schedule.overlap)
+                try:
+                    await self._parts.dispatcher.submit(schedule.spec, schedule.overlap)
+                except QueueFull as error:
+                    self.log.warn(
+                        "{schedule} is not run on start: {error}", schedule=schedule.name, error=error
+                    )
 
     def entries(self) -> Iterable[tuple[Schedule, datetime]]:
         """What the scheduler is to look after."""
@@ -173,9 +182,13 @@ class Hub:
         :raises InvalidRequest: naming each limit that makes no sense.
         """
         self.limits.check(wanted)
-        override = merged(self._override, wanted)
-        await self._ledger.set_override(OVERRIDE, override)
-        self._override = override
+        await self._changing_limits.acquire()
+        try:
+            override = merged(self._override, wanted)
+            await self._ledger.set_override(OVERRIDE, override)
+            self._override = override
+        finally:
+            self._changing_limits.release()
         self._apply_limits()
         self._parts.telemetry.event("limits.changed", {"limits": self.limits_view()})
         return self.limits_view()

@@ -100,11 +100,13 @@ class Life:
 
         A later order only makes haste; the first gives the reason.
         """
+        if self.run.state.final:
+            return
         first, self._stop = self._stop is None, self._stop or stop
         if self.crawl is not None:
-            self._descend(ladder)
             if first:
-                self._act(self._say_stopping())
+                self._act(self._say(RunState.STOPPING, reason=stop.reason))
+            self._descend(self.crawl, ladder)
         elif self._wait is not None:
             self._wait.cancel()
 
@@ -229,10 +231,6 @@ class Life:
         if self.run.state is RunState.STARTING and self.crawl is not None:
             await self._say(RunState.RUNNING)
 
-    async def _say_stopping(self) -> None:
-        assert self._stop is not None
-        await self._say(RunState.STOPPING, reason=self._stop.reason)
-
     async def _say(self, state: RunState, **changes: Any) -> None:
         """Write down what has happened already; the crawl does not wait for it."""
         said = self.run.moved(state, **changes)
@@ -251,16 +249,11 @@ class Life:
         reason = f"the run took longer than its timeout of {seconds:g} seconds"
         self.stop(Stop(state=RunState.TIMED_OUT, reason=reason), Ladder.graceful(self.run.spec.stop_grace))
 
-    def _descend(self, ladder: Ladder) -> None:
-        crawl = self.crawl
-        assert crawl is not None
+    def _descend(self, crawl: Crawl, ladder: Ladder) -> None:
+        self._after(ladder.abort, crawl.abort)
+        self._after(ladder.cancel_tasks, crawl.cancel_tasks)
+        self._after(ladder.abandon, crawl.abandon)
         crawl.stop()
-        for seconds, rung in (
-            (ladder.abort, crawl.abort),
-            (ladder.cancel_tasks, crawl.cancel_tasks),
-            (ladder.abandon, crawl.abandon),
-        ):
-            self._after(seconds, rung)
 
     def _after(self, seconds: float, call: Callable[[], object]) -> None:
         self._timers.append(self._world.clock.callLater(seconds, call))

@@ -19,11 +19,19 @@ class Limits:
     queues: Mapping[str, int] = field(default_factory=dict)
 
     def overridden(self, override: Mapping[str, Any] | None) -> Limits:
-        """Return these limits with an operator's in their place; queues that are gone are passed over."""
+        """Return these limits with an operator's in their place; queues that are gone are passed over.
+
+        A queue that the file leaves as wide as the whole hub grows with it.
+        """
         if not override:
             return self
-        queues = {name: override.get("queues", {}).get(name, limit) for name, limit in self.queues.items()}
-        return Limits(override.get("max_concurrent_runs", self.max_concurrent_runs), queues)
+        most = override.get("max_concurrent_runs", self.max_concurrent_runs)
+        queues = {
+            name: max(limit, most) if limit >= self.max_concurrent_runs else limit
+            for name, limit in self.queues.items()
+        }
+        chosen = override.get("queues", {})
+        return Limits(most, {name: chosen.get(name, limit) for name, limit in queues.items()})
 
     def check(self, wanted: Mapping[str, Any]) -> None:
         """Refuse a change of limits that makes no sense.

@@ -208,3 +208,23 @@ class Outcome:
     state: RunState
     reason: str
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpiderInfo:
+    """A spider that can run. ``arguments`` are the names its ``__init__`` takes."""
+
+    name: str
+    project: str
+    docstring: str | None
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokenModule:
+    """A spider module that failed to import, with its traceback."""
+
+    project: str
+    module: str
+    error: str
+    traceback: str

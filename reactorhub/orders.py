@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from types import NoneType
 from typing import Any
 
 from reactorhub.durations import duration
@@ -30,6 +31,8 @@ SAFE_SETTINGS = re.compile(
     r"|RETRY_(ENABLED|TIMES|HTTP_CODES|PRIORITY_ADJUST)|ROBOTSTXT_(OBEY|USER_AGENT)"
     r"|SCRAPER_SLOT_MAX_ACTIVE_SIZE|URLLENGTH_LIMIT|USER_AGENT"
 )
+
+_SCALARS = (str, int, float, bool, NoneType)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +137,13 @@ def _settings(value: Any) -> dict[str, Any]:
             raise ValueError(
                 f"{name!r} cannot be set for a single run; set it in the project or the schedule"
             )
+        if not all(isinstance(each, _SCALARS) for each in _entries(value[name])):
+            raise ValueError(f"{name!r} must be a text, a number, true, false, null or a list of these")
     return value
+
+
+def _entries(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _priority(value: Any) -> int:

@@ -11,7 +11,9 @@ _LONGEST_NAME = 200  # bytes; file systems allow 255 for one name
 
 def folder_name(name: str) -> str:
     """Return ``name`` as one harmless path segment: readable where it can be, percent-encoded where not."""
-    encoded = quote(name, safe=" ")[:_LONGEST_NAME]
+    if not name:
+        return "%"
+    encoded = quote(name, safe=" ", errors="surrogatepass")[:_LONGEST_NAME]
     return encoded.replace(".", "%2E") if encoded.strip(".") == "" else encoded
 
 

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from reactorhub.boundaries import View
 from reactorhub.config import HubConfig
@@ -43,7 +44,7 @@ class Reloader:
         self._one_at_a_time = DeferredLock()
         self._known: Any = None
         self._seen: Any = None
-        self._loop = LoopingCall(lambda: Deferred.fromCoroutine(self._look()))
+        self._loop = LoopingCall(lambda: Deferred.fromCoroutine(self._look()).addErrback(self._broken))
         self._loop.clock = clock
 
     async def watch(self) -> None:
@@ -60,13 +61,15 @@ class Reloader:
         """Read the file and put it in force; return what changed.
 
         :raises ConfigError: with all that is wrong with it; the config in force stays.
+        :raises LedgerError: if the change could not be kept; the config in force stays.
         """
         await self._one_at_a_time.acquire()
         try:
             self._known = self._seen = await self._signature()
             changes = await self._put_in_force(await self._read())
-        except ConfigError as error:
-            self._hub.reject(tuple(str(mistake) for mistake in error.mistakes))
+        except ReactorHubError as error:
+            mistakes = error.mistakes if isinstance(error, ConfigError) else (error,)
+            self._hub.reject(tuple(str(mistake) for mistake in mistakes))
             self.log.error("the schedule file is not put in force:\n{error}", error=error)
             raise
         finally:
@@ -82,10 +85,11 @@ class Reloader:
         """Reload; what goes wrong is in the log, the status and the events, and goes no further."""
         try:
             await self.reload()
-        except ConfigError:
+        except ReactorHubError:
             return
-        except ReactorHubError as error:
-            self.log.error("the schedule file is not put in force: {error}", error=error)
+
+    def _broken(self, failure: Failure) -> None:
+        self.log.failure("the hub has an error in reading the schedule file; it will look again", failure)
 
     async def _look(self) -> None:
         now = await self._signature()

@@ -100,7 +100,8 @@ class ScheduleBook:
         mark = self._marks[name]
         wanted = replace(mark, paused=paused, paused_reason=reason)
         await self._ledger.set_marks([wanted])
-        self._marks[name] = replace(self._marks[name], paused=paused, paused_reason=reason)
+        if name in self._marks:  # a reload may have removed the schedule meanwhile
+            self._marks[name] = replace(self._marks[name], paused=paused, paused_reason=reason)
         return mark.paused != paused
 
     def _is_new(self, schedule: Schedule) -> bool:

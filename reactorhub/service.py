@@ -31,7 +31,7 @@ from reactorhub.adapters.reactor_contexts import carry_contexts_into_threads, re
 from reactorhub.adapters.redis_sink import RedisSink
 from reactorhub.adapters.resolver import CachingResolver
 from reactorhub.adapters.run_logs import RunLogs, install_routing
-from reactorhub.adapters.scrapy_engine import ScrapyEngine
+from reactorhub.adapters.scrapy_engine import ScrapyEngine, prepare_logging
 from reactorhub.adapters.sqlite_ledger import SqliteLedger
 from reactorhub.boundaries import Sink, View
 from reactorhub.config import HubConfig, load
@@ -205,6 +205,7 @@ class HubService(Service):
         carry_contexts_into_threads(reactor.getThreadPool(), loop, SPIDER_THREADS)
         record_tasks(loop)
         reactor.installNameResolver(CachingResolver(reactor.nameResolver, reactor))
+        prepare_logging()
         install_routing(_HubLog())
         signals = Signals(
             reactor,

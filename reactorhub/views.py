@@ -6,17 +6,23 @@ Times are RFC 3339 in UTC with microseconds and ``Z``; absent values are null.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from reactorhub.boundaries import BrokenModule, SpiderInfo, View
-from reactorhub.model import Run, Schedule, Tick
+from reactorhub.model import BrokenModule, Run, Schedule, SpiderInfo, Tick
+
+View = dict[str, Any]
 
 REDACTED = "***"
 _SECRET = re.compile(
-    r"pass(word|wd)?($|_)|secret|token|api_?key|credential|private_?key|auth($|_)", re.IGNORECASE
+    r"pass(word|wd|phrase)?($|_)|secret|token|api[-_]?key|credential|private_?key|auth($|_)|authorization"
+    r"|^(set-)?cookie$",
+    re.IGNORECASE,
 )
+_DEEPEST = 20  # levels of a stat that are shown
+_LONGEST = 1000  # characters of a stat that JSON has no kind for
+_LARGEST = 10**300  # a whole number beyond this is more than most readers of JSON take
 
 
 def time_text(moment: datetime | None) -> str | None:
@@ -28,15 +34,16 @@ def time_text(moment: datetime | None) -> str | None:
 
 def redacted(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``values`` with everything whose key names a secret hidden, at any depth."""
-    return {key: _redacted_value(key, value) for key, value in values.items()}
+    return {
+        str(key): REDACTED if _SECRET.search(str(key)) else _redacted_value(value)
+        for key, value in values.items()
+    }
 
 
-def _redacted_value(key: str, value: Any) -> Any:
-    if _SECRET.search(key):
-        return REDACTED
+def _redacted_value(value: Any) -> Any:
     if isinstance(value, Mapping):
         return redacted(value)
-    return value
+    return [_redacted_value(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
 def run_view(run: Run, stats: Mapping[str, Any] | None = None, errors: int | None = None) -> View:
@@ -73,23 +80,41 @@ def run_view(run: Run, stats: Mapping[str, Any] | None = None, errors: int | Non
 
 def stats_view(stats: Mapping[str, Any]) -> dict[str, Any]:
     """Return a crawl's stats as JSON values: moments as RFC 3339, what JSON lacks as text."""
-    return {str(key): _json_value(value) for key, value in stats.items()}
+    return _json_object(stats, 0)
 
 
-def _json_value(value: Any) -> Any:  # noqa: PLR0911 - one line for each kind
-    if value is None or isinstance(value, bool | int | str):
+def _json_object(values: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+    return {_shown(str, key): _json_value(value, depth + 1) for key, value in values.items()}
+
+
+def _json_value(value: Any, depth: int) -> Any:  # noqa: PLR0911 - one line for each kind
+    if value is None or isinstance(value, bool | str):
         return value
-    if isinstance(value, float):
-        return value if value - value == 0 else str(value)
+    if isinstance(value, int | float):
+        return value if -_LARGEST < value < _LARGEST else _shown(repr, value)
     if isinstance(value, datetime):
-        return time_text(value if value.tzinfo else value.replace(tzinfo=UTC))
+        return _shown(_moment_text, value)
+    if depth >= _DEEPEST:
+        return _shown(repr, type(value))
     if isinstance(value, Mapping):
-        return stats_view(value)
+        return _json_object(value, depth)
     if isinstance(value, set | frozenset):
-        return sorted(str(entry) for entry in value)
+        return sorted(_shown(str, entry) for entry in value)
     if isinstance(value, list | tuple):
-        return [_json_value(entry) for entry in value]
-    return repr(value)[:1000]
+        return [_json_value(entry, depth + 1) for entry in value]
+    return _shown(repr, value)
+
+
+def _moment_text(moment: datetime) -> str:
+    return str(time_text(moment if moment.tzinfo else moment.replace(tzinfo=UTC)))
+
+
+def _shown(show: Callable[[Any], str], value: Any) -> str:
+    """Return the text ``show`` gives, or what there is in its place: values of spiders may raise anything."""
+    try:
+        return show(value)[:_LONGEST]
+    except Exception as error:  # noqa: BLE001 - see above
+        return f"<{type(value).__name__} that cannot be shown: {type(error).__name__}>"
 
 
 def tick_view(tick: Tick) -> View:

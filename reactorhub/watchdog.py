@@ -57,7 +57,7 @@ class LagMeter:
     def _measure(self) -> None:
         now = self._clock.seconds()
         lag = max(0.0, now - self._expected)
-        self._expected = now + _EVERY - (now - self._expected) % _EVERY
+        self._expected = now + _EVERY - lag % _EVERY
         self._lags.append(lag)
         self._worst = max(self._worst, lag)
         if lag >= self._warn_after:

@@ -1,9 +1,9 @@
-"""The reactor that everything under test runs on, installed before anything can import another one."""
+"""The reactor that everything under test runs on: the hub's own, before anything can import another one."""
 
-import asyncio
+from reactorhub import reactors
 
-from twisted.internet import asyncioreactor
+reactors.install()
 
-_loop = asyncio.new_event_loop()
-asyncio.set_event_loop(_loop)
-asyncioreactor.install(_loop)
+from twisted.internet import reactor  # noqa: E402 - it exists from here on
+
+reactors.prepare(reactor)

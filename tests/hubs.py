@@ -8,7 +8,7 @@ from pathlib import Path
 
 from twisted.internet.task import Clock
 
-from reactorhub.adapters.memory_engine import MemoryEngine
+from reactorhub.adapters.memory_engine import MemoryEngine, ScriptedCrawl
 from reactorhub.adapters.memory_ledger import MemoryLedger
 from reactorhub.adapters.memory_sink import MemorySink
 from reactorhub.config import HubConfig, parse
@@ -79,6 +79,16 @@ class Bench:
     def now(self) -> datetime:
         """The wall clock."""
         return START + timedelta(seconds=self.clock.seconds())
+
+    def turn(self) -> None:
+        """Let everything happen that needs no time: waiting runs get their slots, crawls begin."""
+        while any(call.getTime() <= self.clock.seconds() for call in self.clock.getDelayedCalls()):
+            self.clock.advance(0)
+
+    def begun(self, run_id: str) -> ScriptedCrawl:
+        """Return the crawl of a run that has its slot."""
+        self.turn()
+        return next(crawl for crawl in self.engine.crawls if crawl.run_id == run_id)
 
     def events(self) -> list[str]:
         """The types of all events so far."""

@@ -9,7 +9,7 @@ one reactor instance, before anything is scheduled on it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import Context, copy_context
 from typing import Any
@@ -19,9 +19,10 @@ from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
-from reactorhub.contexts import RUN
+from reactorhub.contexts import RUN, contain
 
 Call = Callable[..., Any]
+_FATAL = (SystemExit, KeyboardInterrupt, GeneratorExit)
 
 
 def carry_contexts(reactor: AsyncioSelectorReactor) -> None:
@@ -38,18 +39,49 @@ def carry_contexts_into_threads(pool: ThreadPool, loop: asyncio.AbstractEventLoo
 
 
 def record_tasks(loop: asyncio.AbstractEventLoop) -> None:
-    """Make each asyncio task known to the run it works for, so that all of a run's tasks can be cancelled."""
+    """Make each asyncio task known to the run it works for, so that all of a run's tasks can be cancelled.
+
+    Such a task cannot end the loop either, which it does by letting ``SystemExit`` out.
+    """
 
     def factory(
         loop: asyncio.AbstractEventLoop, coro: Any, context: Context | None = None
     ) -> asyncio.Task[Any]:
-        task = asyncio.Task(coro, loop=loop, context=context)
         run = RUN.get() if context is None else context.get(RUN)
-        if run is not None:
-            run.tasks.add(task)
+        if run is None:
+            return asyncio.Task(coro, loop=loop, context=context)
+        task = asyncio.Task(_Contained(coro), loop=loop, context=context)
+        run.tasks.add(task)
         return task
 
     loop.set_task_factory(factory)
+
+
+class _Contained(Coroutine[Any, Any, Any]):
+    """A coroutine that lets nothing out of its steps that would end the loop."""
+
+    __slots__ = ("_coro",)
+
+    def __init__(self, coro: Coroutine[Any, Any, Any]) -> None:
+        self._coro = coro
+
+    def send(self, value: Any) -> Any:
+        try:
+            return self._coro.send(value)
+        except _FATAL as error:
+            contain(error)
+
+    def throw(self, *error: Any) -> Any:
+        try:
+            return self._coro.throw(*error)
+        except _FATAL as fatal:
+            contain(fatal)
+
+    def close(self) -> None:
+        self._coro.close()
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self._coro.__await__()
 
 
 def refuse_stop_from_runs(reactor: AsyncioSelectorReactor) -> Call:

@@ -40,16 +40,17 @@ class FileRunLog:
 
         A level that logging does not know leaves the level as it was.
         """
-        level = logging.getLevelName(settings.get("LOG_LEVEL") or "DEBUG")
-        self._level = level if isinstance(level, int) else self._level
+        level = settings.get("LOG_LEVEL")
+        known = logging.getLevelNamesMapping()
+        self._level = level if isinstance(level, int) else known.get(str(level), self._level)
         self._formatter = logging.Formatter(settings.get("LOG_FORMAT"), settings.get("LOG_DATEFORMAT"))
         self._short_names = bool(settings.get("LOG_SHORT_NAMES"))
         if not settings.get("LOG_ENABLED", True):
             self._level = logging.CRITICAL + 1
 
     def take(self, record: logging.LogRecord) -> None:
-        """Count a record, and write it if its level is let through."""
-        if self._file is None:
+        """Count a record that its level lets through, and write it; errors are counted in any case."""
+        if self._file is None or (record.levelno < self._level and record.levelno < logging.ERROR):
             return
         self.counts[record.levelname] = self.counts.get(record.levelname, 0) + 1
         if record.levelno >= logging.ERROR:
@@ -95,7 +96,7 @@ class RunLogHandler(logging.Handler):
             if run is None:
                 self._hub_log(record)
             else:
-                run.log.take(record)  # type: ignore[attr-defined]
+                run.log.take(record)
         except Exception:  # noqa: BLE001 - the contract of logging.Handler
             self.handleError(record)
 

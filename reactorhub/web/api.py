@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from klein import Klein
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
@@ -18,10 +19,11 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from reactorhub.boundaries import RunFilter, View
 from reactorhub.errors import InvalidRequest, ReactorHubError
 from reactorhub.hub import Hub
-from reactorhub.model import RunState, Schedule
+from reactorhub.model import Run, RunState, Schedule
 from reactorhub.orders import Order, read_form, read_moment, read_order
 from reactorhub.triggers import dst_mark
 from reactorhub.views import broken_view, spider_view, stats_view, tick_view, time_text
+from reactorhub.web.answers import to_its_end
 from reactorhub.web.bodies import MOST_ROWS, Query, body_of, form_of, is_json, json_object
 from reactorhub.web.files import MOST_LINES, RunFiles, whole
 from reactorhub.web.problems import fields_of, problem, status_of
@@ -34,9 +36,12 @@ class Api:
     """Hangs the routes on a hub."""
 
     app = Klein()
+    app.url_map.merge_slashes = False
     log = Logger()
 
-    def __init__(self, hub: Hub, files: RunFiles, reload: Callable[[], Awaitable[View]]) -> None:
+    def __init__(
+        self, hub: Hub, files: RunFiles, reload: Callable[[], Coroutine[Deferred[Any], Any, View]]
+    ) -> None:
         self._hub = hub
         self._files = files
         self._reload = reload
@@ -82,12 +87,12 @@ class Api:
     @app.route("/api/limits", methods=["PATCH"])
     async def set_limits(self, request: IRequest) -> bytes:
         """Change limits."""
-        return _json(request, await self._hub.set_limits(json_object(body_of(request))))
+        return _json(request, await to_its_end(self._hub.set_limits(json_object(body_of(request)))))
 
     @app.route("/api/reload", methods=["POST"])
     async def reload(self, request: IRequest) -> bytes:
         """Read the schedule file again."""
-        return _json(request, await self._reload())
+        return _json(request, await to_its_end(self._reload()))
 
     # -- schedules
 
@@ -124,7 +129,7 @@ class Api:
     @app.route("/api/schedules/<name>/trigger", methods=["POST"])
     async def trigger(self, request: IRequest, name: str) -> bytes:
         """Run a schedule's spider now."""
-        return self._created(request, self._hub.live_view(await self._hub.trigger(name)))
+        return await self._created(request, self._hub.trigger(name))
 
     @app.route("/api/schedules/<name>/pause", methods=["POST"])
     async def pause(self, request: IRequest, name: str) -> bytes:
@@ -133,27 +138,26 @@ class Api:
         reason = fields.pop("reason", None)
         if fields or not isinstance(reason, str | None):
             raise InvalidRequest({"body": "may hold nothing but a reason, which is a text"})
-        return _json(request, await self._hub.pause(name, reason))
+        return _json(request, await to_its_end(self._hub.pause(name, reason)))
 
     @app.route("/api/schedules/<name>/resume", methods=["POST"])
     async def resume(self, request: IRequest, name: str) -> bytes:
         """Let a schedule's ticks run again."""
-        return _json(request, await self._hub.resume(name))
+        return _json(request, await to_its_end(self._hub.resume(name)))
 
     # -- runs
 
     @app.route("/api/runs", methods=["POST"])
     async def submit(self, request: IRequest) -> bytes:
         """Take a run on."""
-        return self._created(request, self._hub.live_view(await self._hub.submit(_order(request))))
+        return await self._created(request, self._hub.submit(_order(request)))
 
     @app.route("/api/runs", methods=["GET"])
     async def runs(self, request: IRequest) -> bytes:
         """Runs, newest first."""
         query = Query(request, ("state", "spider", "project", "schedule", "tag", "since", "until", *_LIST))
-        states = [query_state for text in query.all("state") for query_state in _states(text)]
         which = RunFilter(
-            states=frozenset(states),
+            states=frozenset(query.every("state", _states)),
             spider=query.one("spider"),
             project=query.one("project"),
             schedule=query.one("schedule"),
@@ -182,13 +186,13 @@ class Api:
         force = fields.pop("force", False)
         if fields or force not in (True, False, "true", "false"):
             raise InvalidRequest({"body": "may hold nothing but force, which is true or false"})
-        run = await self._hub.cancel(run_id, force in (True, "true"))
+        run = await to_its_end(self._hub.cancel(run_id, force in (True, "true")))
         return _json(request, self._hub.live_view(run))
 
     @app.route("/api/runs/<run_id>/rerun", methods=["POST"])
     async def rerun(self, request: IRequest, run_id: str) -> bytes:
         """A new run with the same inputs."""
-        return self._created(request, self._hub.live_view(await self._hub.rerun(run_id)))
+        return await self._created(request, self._hub.rerun(run_id))
 
     @app.route("/api/runs/<run_id>/stats", methods=["GET"])
     async def stats(self, request: IRequest, run_id: str) -> bytes:
@@ -234,9 +238,12 @@ class Api:
         """No such path, or not with this method."""
         error = failure.value
         assert isinstance(error, HTTPException)
+        detail = "there is nothing at this path; GET /api lists what there is"
         if isinstance(error, MethodNotAllowed) and error.valid_methods:
-            request.setHeader(b"allow", ", ".join(sorted(error.valid_methods)).encode())
-        return problem(request, HTTPStatus(error.code or 500), str(error.description))
+            allowed = ", ".join(sorted(error.valid_methods))
+            request.setHeader(b"allow", allowed.encode())
+            detail = f"this path takes {allowed} only"
+        return problem(request, HTTPStatus(error.code or 500), detail)
 
     @app.handle_errors(Exception)
     def broken(self, request: IRequest, failure: Failure) -> bytes:
@@ -245,9 +252,10 @@ class Api:
         detail = "the hub made a mistake; its log has the traceback"
         return problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, detail)
 
-    def _created(self, request: IRequest, view: View) -> bytes:
-        request.setHeader(b"location", f"/api/runs/{view['id']}".encode())
-        return _json(request, view, HTTPStatus.CREATED)
+    async def _created(self, request: IRequest, order: Coroutine[Deferred[Any], Any, Run]) -> bytes:
+        run = await to_its_end(order)
+        request.setHeader(b"location", f"/api/runs/{run.id}".encode())
+        return _json(request, self._hub.live_view(run), HTTPStatus.CREATED)
 
 
 def _json(request: IRequest, view: object, status: HTTPStatus = HTTPStatus.OK) -> bytes:
@@ -273,7 +281,7 @@ def _states(text: str) -> list[RunState]:
         return [RunState(each) for each in text.split(",")]
     except ValueError:
         known = ", ".join(state.value for state in RunState)
-        raise InvalidRequest({"state": f"{text!r} is no state; there are: {known}"}) from None
+        raise ValueError(f"{text!r} is no state; there are: {known}") from None
 
 
 def _next_view(schedule: Schedule, moment: datetime, zone: str) -> View:

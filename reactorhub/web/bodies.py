@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Callable, Collection
+from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
 from twisted.web.iweb import IRequest
 
-from reactorhub.errors import InvalidRequest
+from reactorhub.errors import InvalidRequest, UnreadableBody
 
+T = TypeVar("T")
 MOST_ROWS = 1000
 
 
@@ -32,14 +33,17 @@ def is_json(request: IRequest, body: bytes) -> bool:
 def json_object(body: bytes) -> dict[str, Any]:
     """Return a JSON body's object; an empty body is an empty object.
 
-    :raises InvalidRequest: if it is none.
+    :raises UnreadableBody: if it is no JSON.
+    :raises InvalidRequest: if it is JSON, but no object.
     """
     if not body.strip():
         return {}
     try:
         value = json.loads(body, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise InvalidRequest({"body": f"is no JSON that can be read: {error}"}) from None
+    except RecursionError:
+        raise UnreadableBody("is nested too deeply; send a flat object") from None
+    except ValueError as error:
+        raise UnreadableBody(f"is no JSON that can be read: {error}") from None
     if not isinstance(value, dict):
         raise InvalidRequest({"body": "must be a JSON object"})
     return value
@@ -48,12 +52,12 @@ def json_object(body: bytes) -> dict[str, Any]:
 def form_of(body: bytes) -> dict[str, list[str]]:
     """Return a form's fields.
 
-    :raises InvalidRequest: if it is not UTF-8, or has too many fields.
+    :raises UnreadableBody: if it is not UTF-8, or has too many fields.
     """
     try:
         return parse_qs(body.decode(), keep_blank_values=True, strict_parsing=bool(body), max_num_fields=500)
     except ValueError as error:
-        raise InvalidRequest({"body": f"is no form that can be read: {error}"}) from None
+        raise UnreadableBody(f"is no form that can be read: {error}") from None
 
 
 class Query:
@@ -79,7 +83,7 @@ class Query:
         """Return a parameter's last value, or None."""
         return self.all(name)[-1] if self.all(name) else None
 
-    def read(self, name: str, reader: Any) -> Any:
+    def read(self, name: str, reader: Callable[[str], T]) -> T | None:
         """Return what ``reader`` makes of a parameter, or None where it is absent or wrong."""
         text = self.one(name)
         try:
@@ -87,6 +91,14 @@ class Query:
         except ValueError as error:
             self._mistakes[name] = str(error)
             return None
+
+    def every(self, name: str, reader: Callable[[str], list[T]]) -> list[T]:
+        """Return what ``reader`` makes of all values of a parameter, joined with commas."""
+        try:
+            return reader(",".join(self.all(name))) if self.all(name) else []
+        except ValueError as error:
+            self._mistakes[name] = str(error)
+            return []
 
     def number(self, name: str, default: float, low: float, high: float) -> float:
         """Return a number within bounds."""

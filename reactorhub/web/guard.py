@@ -11,8 +11,9 @@ import re
 from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
+from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
@@ -20,9 +21,12 @@ from reactorhub.errors import StartError
 from reactorhub.web.problems import problem
 
 MOST_BODY = 64 * 1024  # bytes
+MOST_READ = 16 * MOST_BODY  # bytes of a body too large that are read, so that its sender gets to the answer
 MOST_CONNECTIONS = 500
 IDLE = 60  # seconds after which a silent connection is closed
 _SAFE = (b"GET", b"HEAD", b"OPTIONS")
+_TELLING = (b"host", b"origin", b"sec-fetch-site")
+_CUT_OFF = b"HTTP/1.1 413 Request Entity Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(?::[0-9]+)?")
 
 
@@ -66,10 +70,24 @@ def refusal(method: bytes, host: bytes | None, origin: bytes | None, fetch_site:
         return HTTPStatus.MISDIRECTED_REQUEST, "this hub answers to loopback names only, such as localhost"
     if method in _SAFE:
         return None
-    foreign = origin is not None and not is_loopback(urlsplit(origin.decode("latin-1")).hostname or "")
-    if foreign or fetch_site == b"cross-site":
+    if (origin is not None and not _is_own(origin)) or fetch_site == b"cross-site":
         return HTTPStatus.FORBIDDEN, "orders from pages of other sites are refused"
     return None
+
+
+def _is_own(origin: bytes) -> bool:
+    try:
+        return is_loopback(urlsplit(origin.decode("latin-1")).hostname or "")
+    except ValueError:
+        return False
+
+
+def _is_text(path: bytes) -> bool:
+    try:
+        unquote_to_bytes(path).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class GuardedRequest(Request):
@@ -82,18 +100,18 @@ class GuardedRequest(Request):
         """Refuse a body by its announced length before it is read."""
         if length is not None and length > MOST_BODY:
             self._too_large = True
-            length = None  # keeps Twisted from opening a spool file for what will not be read
-        super().gotLength(length)
+        super().gotLength(0)  # what is kept of a body is small: Twisted need not open a spool file
 
     def handleContentChunk(self, data: bytes) -> None:
         """Stop reading a body that is larger than announced, or was never announced."""
         self._received += len(data)
-        if self._received > MOST_BODY and not self._too_large:
-            self._too_large = True
+        self._too_large = self._too_large or self._received > MOST_BODY
         if not self._too_large:
             super().handleContentChunk(data)
-        elif self._received > 16 * MOST_BODY:
-            self.loseConnection()
+        elif self._received > MOST_READ and self.channel.persistent:
+            self.channel.persistent = False
+            self.channel.write(_CUT_OFF)
+            self.channel.loseConnection()
 
     def process(self) -> None:
         """Serve the request, or say why not."""
@@ -101,17 +119,16 @@ class GuardedRequest(Request):
         if self._too_large:
             detail = f"the body is larger than {MOST_BODY} bytes"
             refused = HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail
+        elif not _is_text(self.path):
+            refused = refused or (HTTPStatus.BAD_REQUEST, "the path is not UTF-8; percent-encode it as UTF-8")
         self.setHeader(b"x-content-type-options", b"nosniff")
         if refused is None:
             super().process()
             return
+        self.channel.persistent = False
         self.setHeader(b"connection", b"close")
         self.write(problem(self, *refused))
         self.finish()
-        self.loseConnection()
-
-
-_TELLING = (b"host", b"origin", b"sec-fetch-site")
 
 
 class GuardedSite(Site):
@@ -119,8 +136,9 @@ class GuardedSite(Site):
 
     displayTracebacks = False
 
-    def __init__(self, resource: IResource) -> None:
-        super().__init__(resource, requestFactory=GuardedRequest, timeout=IDLE)
+    def __init__(self, resource: IResource, reactor: IReactorTime | None = None) -> None:
+        """:param reactor: what silent connections are timed by; the installed reactor if absent."""
+        super().__init__(resource, requestFactory=GuardedRequest, timeout=IDLE, reactor=reactor)
         self._open = 0
 
     def buildProtocol(self, addr: Any) -> Any:

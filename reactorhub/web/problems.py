@@ -18,9 +18,11 @@ from reactorhub.errors import (
     ReactorHubError,
     ShuttingDown,
     UnknownSpider,
+    UnreadableBody,
 )
 
 STATUSES: Mapping[type[ReactorHubError], HTTPStatus] = {
+    UnreadableBody: HTTPStatus.BAD_REQUEST,
     InvalidRequest: HTTPStatus.UNPROCESSABLE_ENTITY,
     UnknownSpider: HTTPStatus.UNPROCESSABLE_ENTITY,
     NotFound: HTTPStatus.NOT_FOUND,

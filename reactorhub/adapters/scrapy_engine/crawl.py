@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
 from scrapy import Spider, signals
+from scrapy.core.engine import ExecutionEngine
 from scrapy.crawler import Crawler
 from scrapy.utils.defer import deferred_from_coro
 from twisted.internet.defer import Deferred
@@ -15,7 +17,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from reactorhub.adapters.scrapy_engine.guards import Downloads, guard
+from reactorhub.adapters.scrapy_engine.guards import InFlight, guard
 from reactorhub.boundaries import RunLog
 from reactorhub.contexts import RunContext
 from reactorhub.errors import last_line
@@ -28,12 +30,14 @@ class HubCrawler(Crawler):
     """A Crawler that knows its run and guards its own engine."""
 
     run_context: RunContext
-    downloads: Downloads
 
-    def _create_engine(self) -> Any:
-        self.downloads = Downloads()
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.in_flight = InFlight()
+
+    def _create_engine(self) -> ExecutionEngine:
         engine = super()._create_engine()
-        guard(engine, self.downloads)
+        guard(engine, self.in_flight)
         return engine
 
     def _update_root_log_handler(self) -> None:
@@ -52,7 +56,7 @@ class ScrapyCrawl:
         self._items = items
         self._run_log = run_log
         self._context = RunContext(run_id, run_log)
-        self._crawler: Crawler | None = None
+        self._crawler: HubCrawler | None = None
         self._finish_reason: str | None = None
         self._stopping = False
         self._look: IDelayedCall | None = None
@@ -118,14 +122,13 @@ class ScrapyCrawl:
         if self._crawler is None or self._crawler._engine is None or not self._crawler.engine.running:
             self._look = self._clock.callLater(_LOOK_AGAIN, self._stop_when_running)
             return
-        stopping = deferred_from_coro(self._crawler.stop_async())
-        stopping.addErrback(lambda failure: self.log.failure("a crawl could not be stopped", failure))
+        self._go(self._crawler.stop_async())
 
     def abort(self) -> None:
         """See :class:`reactorhub.boundaries.Crawl`."""
         self.stop()
         if self._crawler is not None and self._crawler._engine is not None:
-            self._crawler.downloads.cut(self._crawler.engine)  # type: ignore[attr-defined]
+            self._crawler.in_flight.cut(self._crawler.engine)
 
     def cancel_tasks(self) -> None:
         """See :class:`reactorhub.boundaries.Crawl`."""
@@ -136,6 +139,11 @@ class ScrapyCrawl:
     def abandon(self) -> None:
         """See :class:`reactorhub.boundaries.Crawl`."""
         self._end(CrawlEnd(failure="the crawl did not end when told to and was abandoned"))
+
+    def _go(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        going = deferred_from_coro(coroutine)
+        going.addErrback(lambda failure: failure.trap(asyncio.CancelledError))
+        going.addErrback(lambda failure: self.log.failure("a crawl could not be stopped", failure))
 
     def _ended(self, result: Failure | None) -> None:
         failure = None
@@ -153,8 +161,19 @@ class ScrapyCrawl:
         if self._look is not None:
             self._look.cancel()
             self._look = None
+        if self._crawler is not None and self._crawler._engine is not None and self._finish_reason is None:
+            self._context.enter(self._sweep, self._crawler, self._crawler._engine)
         self._crawler = None
         self.done.callback(facts)
+
+    def _sweep(self, crawler: HubCrawler, engine: ExecutionEngine) -> None:
+        """Let go of what an engine that did not close by itself still holds: timers and connections."""
+        engine.downloader.close()
+        if engine._slot is not None:
+            engine._slot.nextcall.cancel()
+            if engine._slot.heartbeat.running:
+                engine._slot.heartbeat.stop()
+        self._go(crawler.signals.send_catch_log_async(signals.engine_stopped))
 
     def _facts(self, end: CrawlEnd) -> CrawlEnd:
         stats = dict(self.stats())

@@ -1,0 +1,1 @@
+"""How fast the hub is, measured beside what it replaces: ``python -m bench``."""

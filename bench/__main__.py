@@ -1,0 +1,193 @@
+"""``python -m bench``: measures all contenders in turns, prints the table and writes it beside this file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from bench.contenders import Bare, Contender, Fresh, Hub, Scrapyd, Shop
+from bench.errors import BenchError
+from bench.figures import Contest, Report, Round
+from bench.measure import Meter
+from bench.procfs import PROC, machine
+from bench.table import as_json, markdown
+from reactorhub.adapters.embedded_redis import server_binary
+
+HERE = Path(__file__).parent
+AT_ONCE = 16
+WARM_UP = 32  # crawls before anything is measured: imports and caches are paid once in a process that stays
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is measured."""
+
+    runs: int
+    rounds: int
+    process_runs: int
+    process_rounds: int
+    long_rounds: int
+    delays: int
+    process_delays: int
+
+
+@dataclass(slots=True)
+class Findings:
+    """What has been measured of one contender so far."""
+
+    title: str
+    short: list[Round] = field(default_factory=list)
+    long: list[Round] = field(default_factory=list)
+    delays: list[float] = field(default_factory=list)
+
+
+class Bench:
+    """One bench: ``findings`` by contender."""
+
+    def __init__(self, plan: Plan, folder: Path) -> None:
+        """:param folder: an empty one, for everything that is written."""
+        kinds: dict[str, type[Contender]] = {"bare": Bare, "hub": Hub, "scrapyd": Scrapyd, "fresh": Fresh}
+        self.findings = {name: Findings(kind.title) for name, kind in kinds.items()}
+        self._plan = plan
+        self._folder = folder
+
+    def run(self) -> None:
+        """Measure everything. What stays a process stays one for all rounds; the others start for each."""
+        with ExitStack() as programs:
+            meter = Meter(programs.enter_context(Shop(self._folder / "shop")))
+            bare = programs.enter_context(Bare(self._project("bare"), AT_ONCE))
+            hub = programs.enter_context(Hub(self._project("hub"), self._folder / "hub-data", AT_ONCE))
+            staying: dict[str, Contender] = {"bare": bare, "hub": hub}
+            for contender in staying.values():
+                meter.load(contender, "one", WARM_UP)
+                meter.load(contender, "shelf", 1)
+            for number in range(self._plan.rounds):
+                self._loads(meter, _turns(staying, number))
+                if number < self._plan.process_rounds:
+                    self._processes(meter, number)
+            for number in range(self._plan.long_rounds):
+                for name, contender in _turns(staying, number):
+                    self._found(name, "long", meter.load(contender, "shelf", 1))
+            for name, contender in staying.items():
+                self._delays(name, meter, contender, self._plan.delays)
+
+    def _loads(self, meter: Meter, turns: Sequence[tuple[str, Contender]]) -> None:
+        for name, contender in turns:
+            self._found(name, "short", meter.load(contender, "one", self._plan.runs))
+
+    def _processes(self, meter: Meter, number: int) -> None:
+        kinds: dict[str, type[Scrapyd | Fresh]] = {"scrapyd": Scrapyd, "fresh": Fresh}
+        for name, kind in kinds.items():
+            with kind(self._project(f"{name}-{number}"), AT_ONCE) as contender:
+                meter.load(contender, "one", 1)
+                self._found(name, "short", meter.load(contender, "one", self._plan.process_runs))
+                if number == 0:
+                    self._delays(name, meter, contender, self._plan.process_delays)
+
+    def _delays(self, name: str, meter: Meter, contender: Contender, crawls: int) -> None:
+        self.findings[name].delays = meter.delays(contender, crawls)
+        _say(f"{contender.title}: {crawls} delays from submit to first request")
+
+    def _found(self, name: str, what: str, found: Round) -> None:
+        getattr(self.findings[name], what).append(found)
+        title = self.findings[name].title
+        _say(f"{title}, {what}: {found.runs} in {found.wall:.1f} s, {found.cpu_ms:.1f} ms CPU each")
+
+    def _project(self, name: str) -> Path:
+        """Return a copy of the project: nothing is written into the original, not even bytecode."""
+        copied = shutil.ignore_patterns("__pycache__")
+        return Path(shutil.copytree(HERE / "project", self._folder / name, ignore=copied))
+
+
+def _turns(staying: dict[str, Contender], number: int) -> list[tuple[str, Contender]]:
+    """Return the contenders so that each comes first in every other round."""
+    turns = list(staying.items())
+    return turns[::-1] if number % 2 else turns
+
+
+def report(findings: dict[str, Findings]) -> Report:
+    """Return what was found, with where and when."""
+    return Report(
+        date=datetime.now(UTC).strftime("%Y-%m-%d"),
+        machine=machine((PROC / "cpuinfo").read_text(), os.cpu_count() or 1, platform.release()),
+        versions=_versions(),
+        at_once=AT_ONCE,
+        short={
+            name: Contest(name=each.title, rounds=each.short, delays=each.delays)
+            for name, each in findings.items()
+        },
+        long={
+            name: Contest(name=each.title, rounds=each.long) for name, each in findings.items() if each.long
+        },
+    )
+
+
+def _versions() -> dict[str, str]:
+    said = subprocess.run([server_binary(), "--version"], capture_output=True, text=True, check=True).stdout
+    server = next(word[2:] for word in said.split() if word.startswith("v="))
+    packages = {"Scrapy": "scrapy", "Twisted": "twisted", "scrapyd": "scrapyd"}
+    found = {name: version(package) for name, package in packages.items()}
+    return {"Python": platform.python_version(), **found, "Valkey": server}
+
+
+def _plan(arguments: Sequence[str] | None) -> tuple[Plan, Path]:
+    parser = argparse.ArgumentParser("python -m bench", description=__doc__)
+    parser.add_argument("--runs", type=int, default=300, help="one-page crawls in a round (default: 300)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of script and hub (default: 5)")
+    parser.add_argument(
+        "--process-runs",
+        type=int,
+        default=32,
+        help="the same for ways with a process per crawl (default: 32)",
+    )
+    parser.add_argument("--full", action="store_true", help="as many crawls for those as for the others")
+    parser.add_argument("--results", type=Path, default=HERE, help="folder for results.md and results.json")
+    chosen = parser.parse_args(arguments)
+    plan = Plan(
+        runs=chosen.runs,
+        rounds=chosen.rounds,
+        process_runs=chosen.runs if chosen.full else chosen.process_runs,
+        process_rounds=1 if chosen.full else 2,
+        long_rounds=chosen.rounds,
+        delays=200,
+        process_delays=10,
+    )
+    return plan, chosen.results
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Bench, print, write; the exit status tells whether there are figures, not whether they are good."""
+    plan, results = _plan(arguments)
+    try:
+        with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
+            bench = Bench(plan, Path(folder))
+            bench.run()
+    except BenchError as error:
+        _say(f"bench: {error}")
+        return 1
+    found = report(bench.findings)
+    text = markdown(found)
+    (results / "results.md").write_text(text)
+    (results / "results.json").write_text(json.dumps(as_json(found), indent=2) + "\n")
+    print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

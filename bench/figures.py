@@ -1,0 +1,154 @@
+"""What was measured, and what follows from it. Pure values: nothing here measures anything."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+MEGABYTE = 1_000_000
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """Return the smallest value that at least ``percent`` of all values do not exceed (nearest rank).
+
+    :raises ValueError: if there are no values.
+    """
+    if not values:
+        raise ValueError("there is no percentile of nothing; measure something first")
+    rank = math.ceil(len(values) * percent / 100)
+    return sorted(values)[max(rank, 1) - 1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """One load on one contender: ``wall`` and ``cpu`` in seconds, ``peak`` memory in bytes."""
+
+    runs: int
+    wall: float
+    cpu: float
+    peak: int
+
+    @property
+    def runs_per_minute(self) -> float:
+        """The rate of this round."""
+        return self.runs / self.wall * 60
+
+    @property
+    def cpu_ms(self) -> float:
+        """CPU milliseconds per run."""
+        return self.cpu / self.runs * 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contest:
+    """All rounds of one contender. ``delays`` are the seconds from submit to first request."""
+
+    name: str
+    rounds: Sequence[Round]
+    delays: Sequence[float] = ()
+
+    @property
+    def runs(self) -> int:
+        """Runs in a round."""
+        return self.rounds[0].runs
+
+    @property
+    def runs_per_minute(self) -> float:
+        """The median rate."""
+        return median(each.runs_per_minute for each in self.rounds)
+
+    @property
+    def cpu_ms(self) -> float:
+        """The median of CPU milliseconds per run."""
+        return median(each.cpu_ms for each in self.rounds)
+
+    @property
+    def peak_mb(self) -> float:
+        """The most megabytes (10^6 bytes) that were occupied at any time in any round."""
+        return max(each.peak for each in self.rounds) / MEGABYTE
+
+    def delay_ms(self, percent: float) -> float:
+        """Return a percentile of the delays in milliseconds."""
+        return percentile(self.delays, percent) * 1000
+
+
+def ratio(ours: Contest, theirs: Contest) -> float:
+    """Return how many times the CPU per run of ``theirs`` is that of ``ours``.
+
+    Where both had as many rounds, taken in turns, it is the median of the rounds' own ratios: what disturbed
+    a round disturbed both.
+    """
+    if len(ours.rounds) == len(theirs.rounds):
+        pairs = zip(ours.rounds, theirs.rounds, strict=True)
+        return median(one.cpu_ms / other.cpu_ms for one, other in pairs)
+    return ours.cpu_ms / theirs.cpu_ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Everything one bench has found: the short crawls by contender, the long ones by contender."""
+
+    date: str
+    machine: Mapping[str, str]
+    versions: Mapping[str, str]
+    at_once: int
+    short: Mapping[str, Contest]
+    long: Mapping[str, Contest] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What was to be reached: ``value`` measured against ``limit``; which side is good, ``at_most`` says."""
+
+    text: str
+    value: float
+    limit: float
+    at_most: bool = True
+    unit: str = ""
+
+    @property
+    def reached(self) -> bool:
+        """Whether it was."""
+        return self.value <= self.limit if self.at_most else self.value >= self.limit
+
+
+def targets(report: Report) -> list[Target]:
+    """Return the targets that the report has figures for."""
+    short, long = report.short, report.long
+    rules: list[tuple[Callable[[], Target], bool]] = [
+        (lambda: _against_bare(short), "bare" in short),
+        (lambda: _cpu_against_scrapyd(short), "scrapyd" in short),
+        (lambda: _memory_against_scrapyd(short), "scrapyd" in short),
+        (lambda: _delay(short["hub"]), True),
+        (lambda: _long(long), bool(long)),
+    ]
+    return [rule() for rule, known in rules if known]
+
+
+def _against_bare(short: Mapping[str, Contest]) -> Target:
+    value = ratio(short["hub"], short["bare"])
+    return Target(text="CPU per run, hub against the bare script", value=value, limit=1.2, unit=" x")
+
+
+def _cpu_against_scrapyd(short: Mapping[str, Contest]) -> Target:
+    value = ratio(short["scrapyd"], short["hub"])
+    return Target(
+        text="CPU per run, scrapyd against the hub", value=value, limit=50, at_most=False, unit=" x"
+    )
+
+
+def _memory_against_scrapyd(short: Mapping[str, Contest]) -> Target:
+    value = short["hub"].peak_mb / short["scrapyd"].peak_mb
+    return Target(text="peak memory, hub against scrapyd", value=value, limit=1 / 8, unit=" x")
+
+
+def _delay(hub: Contest) -> Target:
+    text = "submit to first request in the hub, p99"
+    return Target(text=text, value=hub.delay_ms(99), limit=100, unit=" ms")
+
+
+def _long(long: Mapping[str, Contest]) -> Target:
+    value = ratio(long["hub"], long["bare"])
+    return Target(text="CPU of a long crawl, hub against the bare script", value=value, limit=1.0, unit=" x")

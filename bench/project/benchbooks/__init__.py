@@ -1,0 +1,1 @@
+"""The project that all contenders run, unchanged."""

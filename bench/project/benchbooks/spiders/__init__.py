@@ -1,0 +1,1 @@
+"""One short crawl and one long one."""

@@ -1,0 +1,99 @@
+"""A report as the Markdown that the README quotes, and as values for JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from bench.figures import Contest, Report, Target, ratio, targets
+
+_NOTES = """\
+The site is on the same machine, in a process of its own. {at_once} crawls at once, all ways in turns, medians
+of the rounds. CPU is user and system time of a way's whole process tree, without the site and the client that
+submits. Memory is the highest sum of PSS over that tree. From submit to first request: one submit at a time,
+so that slots are free. The hub keeps ledger, logs, items and Redis; the other ways keep nothing but logs."""
+
+
+def markdown(report: Report) -> str:
+    """Return the whole report as Markdown."""
+    parts = [_short(report), _notes(report), _targets(targets(report))]
+    if report.long:
+        parts.insert(1, _long(report))
+    return "\n\n".join(parts) + "\n"
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """Return everything that was measured, round by round, with the targets."""
+    judged = [{**asdict(target), "reached": target.reached} for target in targets(report)]
+    return {**asdict(report), "targets": judged}
+
+
+def rows(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table: the first column reads from the left, figures align on the right."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *body]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def figure(value: float) -> str:
+    """Write a figure with as many digits as it deserves: ``0.083``, ``1.12``, ``14.6``, ``1,312``."""
+    for limit, digits in ((0.2, 3), (10, 2), (100, 1)):
+        if abs(value) < limit:
+            return f"{value:.{digits}f}"
+    return f"{value:,.0f}"
+
+
+def _short(report: Report) -> str:
+    head = (
+        "one-page crawls",
+        "runs",
+        "runs/min",
+        "CPU ms/run",
+        "peak MB",
+        "to first request p50 / p99 ms",
+        "of",
+    )
+    return rows(head, [_row(contest) for contest in report.short.values()])
+
+
+def _row(contest: Contest) -> list[str]:
+    numbers = (contest.runs_per_minute, contest.cpu_ms, contest.peak_mb)
+    return [
+        contest.name,
+        f"{len(contest.rounds)} x {contest.runs}",
+        *map(figure, numbers),
+        f"{figure(contest.delay_ms(50))} / {figure(contest.delay_ms(99))}" if contest.delays else "",
+        str(len(contest.delays)),
+    ]
+
+
+def _long(report: Report) -> str:
+    bare = report.long["bare"]
+    head = ("a long crawl (500 books)", "rounds", "CPU ms", "against bare")
+    body = [
+        [contest.name, str(len(contest.rounds)), figure(contest.cpu_ms), f"{ratio(contest, bare):.2f} x"]
+        for contest in report.long.values()
+    ]
+    return rows(head, body)
+
+
+def _targets(judged: Iterable[Target]) -> str:
+    body = [[each.text, _value(each), _limit(each), "pass" if each.reached else "FAIL"] for each in judged]
+    return rows(("target", "measured", "wanted", ""), body)
+
+
+def _value(target: Target) -> str:
+    return f"{figure(target.value)}{target.unit}"
+
+
+def _limit(target: Target) -> str:
+    return f"{'≤' if target.at_most else '≥'} {target.limit:g}{target.unit}"
+
+
+def _notes(report: Report) -> str:
+    machine = report.machine
+    versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
+    where = (
+        f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}; {versions}; {report.date}."
+    )
+    return f"{_NOTES.format(at_once=report.at_once)}\n\n{where}"

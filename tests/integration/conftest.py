@@ -1,0 +1,27 @@
+"""What the tests on real processes share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.hubs import Hub
+
+MakeHub = Callable[..., Hub]
+
+
+@pytest.fixture
+def make_hub(tmp_path: Path) -> Iterator[MakeHub]:
+    """Makes hubs below ``tmp_path``, which are not started yet and end with the test."""
+    with ExitStack() as stack:
+
+        def make(config: str, *options: str, **choices: Any) -> Hub:
+            hub = Hub(tmp_path, config, *options, **choices)
+            stack.callback(hub.close)
+            return hub
+
+        yield make

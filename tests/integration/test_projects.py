@@ -1,0 +1,168 @@
+"""Projects as people have them: made by scrapy itself, plain folders, several at once, some of them broken."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.hubs import CHECKOUT, Hub, refused, write_project
+
+CONFIG = f"""
+    hub:
+      demo_site: tcp:0:interface=127.0.0.1
+      projects:
+        plain: {{path: plain}}
+        made: {{path: made}}
+        bookshop: {{path: {CHECKOUT / "spiders"}}}
+    schedules: {{}}
+"""
+GOOD = """
+    import scrapy
+
+    class Good(scrapy.Spider):
+        '''Visits one page.'''
+
+        name = "good"
+
+        def __init__(self, number="1", **kwargs):
+            super().__init__(**kwargs)
+            self.number = number
+
+        async def start(self):
+            yield scrapy.Request(f"{self.shop}/one/{self.number}.html")
+
+        def parse(self, response):
+            yield {"url": response.url, "bot": self.settings["BOT_NAME"], "type": type(self.number).__name__}
+"""
+BROKEN = {
+    "absent": ("import no_such_package\n", "ModuleNotFoundError: No module named 'no_such_package'"),
+    "grammar": ("class Spider(:\n", "SyntaxError: invalid syntax"),
+    "unnamed": ("what_is_this\n", "NameError: name 'what_is_this' is not defined"),
+    "leaver": ("import sys\nsys.exit('no')\n", "SystemExit: no"),
+}
+SPIDER = """
+import scrapy
+
+class Titles(scrapy.Spider):
+    name = "titles"
+
+    async def start(self):
+        yield scrapy.Request(f"{self.shop}/one/7.html", headers={"X-Seen": "1"})
+
+    def parse(self, response):
+        sent = response.request.headers["User-Agent"].decode()
+        yield {"agent": sent, "bot": self.settings["BOT_NAME"]}
+"""
+PIPELINE = """
+class MadePipeline:
+    def process_item(self, item):
+        item["stamped"] = "by the project's own pipeline"
+        return item
+"""
+SETTINGS = """
+USER_AGENT = "made by scrapy startproject"
+ITEM_PIPELINES = {"made.pipelines.MadePipeline": 300}
+DOWNLOAD_DELAY = 0
+TELNETCONSOLE_ENABLED = True
+"""
+
+
+def start_project(folder: Path) -> None:
+    """Let scrapy make a project, and give it a spider, a pipeline and settings."""
+    scrapy = Path(sys.executable).with_name("scrapy")
+    command = [str(scrapy), "startproject", folder.name, str(folder)]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    package = folder / folder.name
+    (package / "spiders" / "titles.py").write_text(SPIDER)
+    (package / "pipelines.py").write_text(PIPELINE)
+    with (package / "settings.py").open("a") as settings:
+        settings.write(SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    """A hub with a plain folder, a project of scrapy's making and the example project."""
+    hub = Hub(tmp_path_factory.mktemp("projects"), CONFIG)
+    write_project(hub.folder / "plain", aaa=GOOD.replace("good", "first"), zzz=GOOD)
+    for name, (source, _) in BROKEN.items():
+        (hub.folder / "plain" / "spiders" / f"{name}.py").write_text(source)
+    start_project(hub.folder / "made")
+    with hub:
+        yield hub
+
+
+def spiders(hub: Hub) -> dict[str, Any]:
+    """Return what the hub says of its spiders."""
+    status, view = hub.get("/api/spiders")
+    assert status == 200
+    return dict(view)
+
+
+def test_all_spiders_are_listed(hub: Hub) -> None:
+    """The good spiders of all projects are listed, with docstring and arguments, broken neighbours or not."""
+    found = {(spider["project"], spider["name"]): spider for spider in spiders(hub)["spiders"]}
+    expected = {("plain", "first"), ("plain", "good"), ("made", "titles"), ("bookshop", "books")}
+    assert expected <= found.keys()
+    assert found["plain", "good"]["docstring"] == "Visits one page."
+    assert found["plain", "good"]["arguments"] == ["number"]
+
+
+def test_broken_modules_are_listed_with_their_traceback(hub: Hub) -> None:
+    """A module that cannot be imported, or leaves, costs nobody but itself, and is listed with the reason."""
+    broken = {module["module"]: module for module in spiders(hub)["broken"]}
+    assert {name: module["error"] for name, module in broken.items()} == {
+        f"spiders.{name}": error for name, (_, error) in BROKEN.items()
+    }
+    for name in BROKEN:
+        assert f"{name}.py" in broken[f"spiders.{name}"]["traceback"]
+    assert {module["project"] for module in broken.values()} == {"plain"}
+
+
+def test_unknown_spider_may_be_in_a_broken_module(hub: Hub) -> None:
+    """Who orders a spider that is not there is told which modules failed to import."""
+    status, problem = hub.post("/api/runs", {"spider": "absent"})
+    assert status == 422
+    assert "spiders.absent" in problem["detail"]
+
+
+def test_plain_folder_runs(hub: Hub) -> None:
+    """A spider of a plain folder runs with Scrapy's own settings, and its arguments are texts."""
+    run = hub.wait_final(hub.order("good", {"number": "3"}))
+    assert run["state"] == "succeeded", run["reason"]
+    assert hub.items(run["id"]) == [{"url": f"{hub.shop}/one/3.html", "bot": "scrapybot", "type": "str"}]
+
+
+def test_project_of_scrapys_making_runs_unchanged(hub: Hub) -> None:
+    """A project made by ``scrapy startproject`` crawls with its own settings and pipelines."""
+    run = hub.wait_final(hub.order("titles"))
+    assert run["state"] == "succeeded", run["reason"]
+    (item,) = hub.items(run["id"])
+    assert item == {
+        "agent": "made by scrapy startproject",
+        "bot": "made",
+        "stamped": "by the project's own pipeline",
+    }
+
+
+def test_projects_with_one_package_name_are_refused(tmp_path: Path) -> None:
+    """Two projects that bring a package of the same name are a mistake that says so, with line and column."""
+    for name in ("one", "two"):
+        write_project(tmp_path / name, lab=GOOD)
+    config = """
+        hub:
+          projects:
+            one: {path: one}
+            two: {path: two}
+        schedules: {}
+    """
+    status, hub = refused(tmp_path, config)
+    assert "schedule.yaml:5:" in hub.errors and "hub.projects.two" in hub.errors
+    assert "package 'spiders' is also the package of project 'one'" in hub.errors
+    assert "Traceback" not in hub.said
+    assert status == 1
+    assert not (hub.data / "ready.json").exists()

@@ -1,0 +1,110 @@
+"""A hub that cannot start says why in words, with an exit status, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.integration.hubs import Hub, refused, write_project
+
+CONFIG = """
+    hub:
+      projects: {lab: {path: lab}}
+    schedules: {}
+"""
+BROKEN = """
+    hub:
+      max_concurrent_runs: many
+      projcts: {lab: {path: lab}}
+    schedules:
+      one: {spider: one, cron: "0 0 31 2 *"}
+      two: {spider: two, interval: 5 potatoes}
+"""
+DAEMON = ("--pidfile", "twistd.pid", "--logfile", "twistd.log")
+BOTH_WAYS = pytest.mark.parametrize("flags", [("-n", "--pidfile="), DAEMON], ids=["-n", "daemonized"])
+Flags = Sequence[str]
+
+
+@pytest.fixture(scope="module")
+def neighbour(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    """A hub that has its data folder and its port already."""
+    hub = Hub(tmp_path_factory.mktemp("neighbour"), CONFIG)
+    write_project(hub.folder / "lab")
+    with hub:
+        yield hub
+
+
+def complaint(folder: Path, config: str, *options: str, flags: Flags, http: str = "tcp:0") -> str:
+    """Start a hub that must refuse; return the one line that it said on stderr.
+
+    Where twistd is a daemon it adds its own words, cut off after 100 bytes.
+    """
+    write_project(folder / "lab")
+    status, hub = refused(folder, config, *options, flags=flags, http=http)
+    assert "Traceback" not in hub.said
+    assert status == 1, hub.said
+    lines = hub.errors.splitlines()
+    if flags is DAEMON:
+        lines = [line for line in lines if line.startswith("reactorhub: ")]
+    assert len(lines) == 1, hub.errors
+    assert not list(folder.rglob("ready.json"))
+    assert not (folder / "twistd.pid").exists()
+    return lines[0]
+
+
+@BOTH_WAYS
+def test_broken_config(tmp_path: Path, flags: Flags) -> None:
+    """Every mistake of the file is printed with line and column, and no data folder is made."""
+    status, hub = refused(tmp_path, BROKEN, flags=flags)
+    assert status == 1
+    mistakes = [line.removeprefix(f"{hub.file}:") for line in hub.errors.splitlines()]
+    assert [mistake.split(": ")[:2] for mistake in mistakes] == [
+        ["3:24", "hub.max_concurrent_runs"],
+        ["4:3", "hub.projcts"],
+        ["6:28", "schedules.one.cron"],
+        ["7:30", "schedules.two.interval"],
+    ]
+    assert "did you mean 'projects'?" in mistakes[1]
+    assert not hub.data.exists()
+    assert not (tmp_path / "twistd.pid").exists()
+
+
+@BOTH_WAYS
+def test_port_taken(tmp_path: Path, flags: Flags) -> None:
+    """A port that somebody listens on already is named."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        line = complaint(tmp_path, CONFIG, flags=flags, http=f"tcp:{port}:interface=127.0.0.1")
+    assert str(port) in line and "in use" in line
+
+
+@BOTH_WAYS
+def test_data_folder_in_use(tmp_path: Path, neighbour: Hub, flags: Flags) -> None:
+    """A second hub on the same data folder is refused, and the first goes on."""
+    line = complaint(tmp_path, CONFIG, "--data-dir", str(neighbour.data), flags=flags)
+    assert str(neighbour.data) in line and str(neighbour.pid) in line
+    assert neighbour.get("/healthz") == (200, {"status": "ok"})
+
+
+@BOTH_WAYS
+def test_endpoint_beyond_loopback(tmp_path: Path, flags: Flags) -> None:
+    """An endpoint that other machines could reach is refused as long as there are no tokens."""
+    line = complaint(tmp_path, CONFIG, flags=flags, http="tcp:0:interface=0.0.0.0")
+    assert "0.0.0.0" in line and "127.0.0.1" in line
+
+
+def test_missing_project_folder(tmp_path: Path) -> None:
+    """A project folder that is not there is a mistake with line and column, and the exit status tells."""
+    status, hub = refused(tmp_path, CONFIG)
+    assert f"{hub.file}:3:" in hub.errors and "there is no folder" in hub.errors
+    assert status == 1
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    """Without a schedule file the hub says which one it looked for."""
+    status, hub = refused(tmp_path, CONFIG, "-c", "elsewhere.yaml")
+    assert (status, len(hub.errors.splitlines())) == (1, 1)
+    assert hub.errors.startswith("elsewhere.yaml:1:1: there is no such file")

@@ -1,0 +1,112 @@
+"""A hub from its start to its end, as somebody who has just cloned it sees it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.hubs import CHECKOUT, Hub, alive, until
+from tests.redis_server import ask
+
+CONFIG = f"""
+    hub:
+      name: shop
+      demo_site: tcp:0:interface=127.0.0.1
+      redis: embedded
+      projects: {{bookshop: {{path: {CHECKOUT / "spiders"}}}}}
+    schedules:
+      categories: {{spider: categories, interval: 1h}}
+"""
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    """A hub on the example project, with a Redis of its own."""
+    with Hub(tmp_path_factory.mktemp("start"), CONFIG) as hub:
+        yield hub
+
+
+@pytest.fixture(scope="module")
+def first(hub: Hub) -> dict[str, Any]:
+    """The first run: the whole bookshop."""
+    return hub.wait_final(hub.order("books"))
+
+
+def redis_pid(hub: Hub) -> int:
+    """Return the process id of the hub's own Redis."""
+    children = Path(f"/proc/{hub.pid}/task/{hub.pid}/children").read_text().split()
+    (server,) = [int(child) for child in children if alive(int(child))]
+    return server
+
+
+def redis(hub: Hub, *command: str) -> Any:
+    """Ask the hub's own Redis."""
+    (socket,) = (hub.data / "redis").glob("*.sock")
+    return ask(socket, list(command))[0]
+
+
+def test_first_crawl_finishes(hub: Hub, first: dict[str, Any]) -> None:
+    """The first crawl of the example project succeeds within 15 seconds, with every book as an item."""
+    assert first["state"] == "succeeded", first["reason"]
+    assert first["finish_reason"] == "finished"
+    assert first["errors"] == 0
+    items = hub.items(first["id"])
+    assert len(items) == first["stats"]["item_scraped_count"] > 200
+    assert {"id", "title", "price"} <= items[0].keys()
+
+
+def test_log_of_the_run_is_on_disk(hub: Hub, first: dict[str, Any]) -> None:
+    """The run's log holds Scrapy's own records, and the API hands out the same text."""
+    log = hub.log(first["id"])
+    assert "Spider opened" in log and "Spider closed (finished)" in log
+    assert hub.get(f"/api/runs/{first['id']}/log") == (200, log)
+    assert hub.get(f"/api/runs/{first['id']}/log?tail=1")[1] == log.splitlines(keepends=True)[-1]
+
+
+def test_ledger_holds_the_run(hub: Hub, first: dict[str, Any]) -> None:
+    """The ledger's row says what the API says."""
+    (row,) = hub.ledger("SELECT * FROM runs WHERE id = ?", first["id"])
+    assert (row["state"], row["spider"], row["project"]) == ("succeeded", "books", "bookshop")
+    assert row["created_at"] <= row["started_at"] <= row["finished_at"]
+    assert json.loads(row["stats"])["item_scraped_count"] == first["stats"]["item_scraped_count"]
+
+
+def test_stats_are_in_redis(hub: Hub, first: dict[str, Any]) -> None:
+    """The embedded Redis has the spider's latest stats, the run, the hub's heartbeat and the events."""
+    key = "reactorhub:stats:bookshop:books"
+    until(lambda: redis(hub, "HGET", key, "state") == "succeeded", 5, "the final stats")
+    assert redis(hub, "HGET", key, "run_id") == first["id"]
+    assert int(redis(hub, "HGET", key, "item_scraped_count")) == first["stats"]["item_scraped_count"]
+    assert redis(hub, "EXISTS", f"reactorhub:run:{first['id']}", "reactorhub:hub:shop") == 2
+    entries = redis(hub, "XRANGE", "reactorhub:events", "-", "+")
+    assert "run.finished" in str(entries)
+
+
+def test_data_folder_is_private(hub: Hub) -> None:
+    """Nobody but the hub's user may look into the data folder."""
+    assert hub.data.stat().st_mode & 0o777 == 0o700
+
+
+def test_console_says_what_to_do_next(hub: Hub) -> None:
+    """The console shows three curl lines with the port that is really used."""
+    lines = [line.strip() for line in hub.output.splitlines() if line.strip().startswith("curl ")]
+    assert len(lines) == 3
+    address = hub.shop.rpartition(":")[0]
+    assert all(address in line and ":0/" not in line for line in lines)
+
+
+def test_redis_ends_with_the_hub(make_hub: Any) -> None:
+    """The embedded Redis is gone after SIGTERM, and after kill -9 of the hub."""
+    hub = make_hub(CONFIG).start()
+    server = redis_pid(hub)
+    assert hub.terminate() in (0, -15, 143)
+    assert not alive(server)
+    assert not (hub.data / "ready.json").exists()
+    hub.start()
+    server = redis_pid(hub)
+    hub.kill9()
+    until(lambda: not alive(server), 5, "the end of the embedded Redis")
