@@ -20,7 +20,7 @@ from pathlib import Path
 from bench.contenders import Bare, Contender, Fresh, Hub, Scrapyd, Shop
 from bench.errors import BenchError
 from bench.figures import Contest, Report, Round
-from bench.measure import Meter
+from bench.measure import Meter, fsync_seconds
 from bench.procfs import PROC, machine
 from bench.table import as_json, markdown
 from reactorhub.adapters.embedded_redis import server_binary
@@ -54,12 +54,13 @@ class Findings:
 
 
 class Bench:
-    """One bench: ``findings`` by contender."""
+    """One bench: ``findings`` by contender, ``fsyncs`` in seconds."""
 
     def __init__(self, plan: Plan, folder: Path) -> None:
         """:param folder: an empty one, for everything that is written."""
         kinds: dict[str, type[Contender]] = {"bare": Bare, "hub": Hub, "scrapyd": Scrapyd, "fresh": Fresh}
         self.findings = {name: Findings(kind.title) for name, kind in kinds.items()}
+        self.fsyncs: list[float] = []
         self._plan = plan
         self._folder = folder
 
@@ -80,8 +81,10 @@ class Bench:
             for number in range(self._plan.long_rounds):
                 for name, contender in _turns(staying, number):
                     self._found(name, "long", meter.load(contender, "shelf", 1))
-            for name, contender in staying.items():
-                self._delays(name, meter, contender, self._plan.delays)
+            self._delays("bare", meter, bare, self._plan.delays)
+            for _ in range(self._plan.delays):
+                self._delays("hub", meter, hub, 1)
+                self.fsyncs.append(fsync_seconds(self._folder / "fsync"))
 
     def _loads(self, meter: Meter, turns: Sequence[tuple[str, Contender]]) -> None:
         for name, contender in turns:
@@ -97,8 +100,7 @@ class Bench:
                     self._delays(name, meter, contender, self._plan.process_delays)
 
     def _delays(self, name: str, meter: Meter, contender: Contender, crawls: int) -> None:
-        self.findings[name].delays = meter.delays(contender, crawls)
-        _say(f"{contender.title}: {crawls} delays from submit to first request")
+        self.findings[name].delays += meter.delays(contender, crawls)
 
     def _found(self, name: str, what: str, found: Round) -> None:
         getattr(self.findings[name], what).append(found)
@@ -117,7 +119,7 @@ def _turns(staying: dict[str, Contender], number: int) -> list[tuple[str, Conten
     return turns[::-1] if number % 2 else turns
 
 
-def report(findings: dict[str, Findings]) -> Report:
+def report(findings: dict[str, Findings], fsyncs: Sequence[float]) -> Report:
     """Return what was found, with where and when."""
     return Report(
         date=datetime.now(UTC).strftime("%Y-%m-%d"),
@@ -131,6 +133,7 @@ def report(findings: dict[str, Findings]) -> Report:
         long={
             name: Contest(name=each.title, rounds=each.long) for name, each in findings.items() if each.long
         },
+        fsyncs=fsyncs,
     )
 
 
@@ -181,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BenchError as error:
         _say(f"bench: {error}")
         return 1
-    found = report(bench.findings)
+    found = report(bench.findings, bench.fsyncs)
     text = markdown(found)
     (results / "results.md").write_text(text)
     (results / "results.json").write_text(json.dumps(as_json(found), indent=2) + "\n")

@@ -88,7 +88,10 @@ def ratio(ours: Contest, theirs: Contest) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """Everything one bench has found: the short crawls by contender, the long ones by contender."""
+    """Everything one bench has found: the short crawls by contender, the long ones by contender.
+
+    ``fsyncs`` are the seconds that the disk took for each fsync while the hub's delays were measured.
+    """
 
     date: str
     machine: Mapping[str, str]
@@ -96,6 +99,7 @@ class Report:
     at_once: int
     short: Mapping[str, Contest]
     long: Mapping[str, Contest] = field(default_factory=dict)
+    fsyncs: Sequence[float] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from itertools import count
+from pathlib import Path
 
 from bench.contenders import Contender, Hub, Shop
 from bench.errors import BenchError
@@ -15,6 +17,16 @@ SETTLE = (
     0.5  # seconds for what a contender does behind its answers, such as writing to Redis; they are counted
 )
 SAMPLE_EVERY = 0.25  # seconds
+
+
+def fsync_seconds(file: Path) -> float:
+    """Return how long the disk below ``file`` takes to keep 4 KiB for good: what no durable reply can beat."""
+    with file.open("ab") as disk:
+        disk.write(bytes(4096))
+        disk.flush()
+        start = time.monotonic()
+        os.fsync(disk.fileno())
+        return time.monotonic() - start
 
 
 class Meter:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from bench.figures import Contest, Report, Target, ratio, targets
+from bench.figures import Contest, Report, Target, percentile, ratio, targets
 
 _NOTES = """\
 The site is on the same machine, in a process of its own. {at_once} crawls at once, all ways in turns, medians
@@ -96,4 +96,11 @@ def _notes(report: Report) -> str:
     where = (
         f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}; {versions}; {report.date}."
     )
-    return f"{_NOTES.format(at_once=report.at_once)}\n\n{where}"
+    return "\n\n".join((_NOTES.format(at_once=report.at_once) + _disk(report.fsyncs), where))
+
+
+def _disk(fsyncs: Sequence[float]) -> str:
+    if not fsyncs:
+        return ""
+    middle, worst = (figure(percentile(fsyncs, percent) * 1000) for percent in (50, 99))
+    return f"\nMeanwhile one fsync on this disk took {middle} / {worst} ms (p50 / p99); a run's start waits for two."

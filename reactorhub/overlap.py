@@ -15,17 +15,13 @@ def refusal(policy: Overlap, unfinished: Sequence[Run]) -> str | None:
     if policy is Overlap.ALLOW_ALL or not unfinished:
         return None
     if policy is Overlap.SKIP:
-        return f"overlap is skip and run {_named(unfinished[0])}"
+        return f"overlap is skip and run {unfinished[0].id} is still {unfinished[0].state.value}"
     waiting = [run for run in unfinished if run.state is RunState.QUEUED]
     if waiting:
-        return f"overlap is buffer_one and run {_named(waiting[0])} already waits"
+        return f"overlap is buffer_one and run {waiting[0].id} already waits"
     return None
 
 
 def waits_for_earlier(policy: Overlap) -> bool:
     """Whether a run admitted under ``policy`` has to wait until its schedule's earlier runs are final."""
     return policy is Overlap.BUFFER_ONE
-
-
-def _named(run: Run) -> str:
-    return f"{run.id} is still {run.state.value}"

@@ -6,12 +6,14 @@ import json
 import os
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.figures import Contest, Report, Round, Target, percentile, ratio, targets
+from bench.measure import fsync_seconds
 from bench.orders import Order, parse_order
 from bench.procfs import PeakMemory, Stat, cpu_seconds, family, machine, parse_pss, parse_stat
 from bench.table import as_json, figure, markdown, rows
@@ -47,6 +49,7 @@ def a_report(
             "scrapyd": a_contest("scrapyd", [1200.0], 1_412_000_000, 1.3),
         },
         long={"bare": a_contest("script", [1500.0]), "hub": a_contest("hub", [1200.0])},
+        fsyncs=[0.0006] * 99 + [0.0273] * 2,
     )
 
 
@@ -207,6 +210,7 @@ def test_the_report_shows_every_contender_machine_and_target() -> None:
     assert "A CPU, 2 cores, Linux 6.1; Python 3.11.7, Scrapy 2.19.0; 2026-11-21." in text
     assert "| CPU per run, hub against the bare script | 1.88 x | ≤ 1.2 x | FAIL |" in text
     assert text.count("pass") == 3
+    assert "one fsync on this disk took 0.60 / 27.3 ms" in text
 
 
 def test_the_report_is_json_with_every_round() -> None:
@@ -216,6 +220,12 @@ def test_the_report_is_json_with_every_round() -> None:
         {"runs": 10, "wall": 2.0, "cpu": pytest.approx(0.16), "peak": 100_000_000}
     ]
     assert [target["reached"] for target in value["targets"]] == [True] * 5
+
+
+def test_an_fsync_takes_some_time_and_leaves_the_data(tmp_path: Path) -> None:
+    """The disk is really written to."""
+    assert fsync_seconds(tmp_path / "probe") > 0
+    assert (tmp_path / "probe").stat().st_size == 4096
 
 
 def test_an_order_is_read_as_it_was_written() -> None:

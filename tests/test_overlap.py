@@ -32,7 +32,7 @@ def runs(*states: RunState) -> list[Run]:
         (Overlap.BUFFER_ONE, (), None),
         (Overlap.BUFFER_ONE, (RUNNING,), None),
         (Overlap.BUFFER_ONE, (STARTING, STOPPING), None),
-        (Overlap.BUFFER_ONE, (QUEUED,), "overlap is buffer_one and run run0 is still queued already waits"),
+        (Overlap.BUFFER_ONE, (QUEUED,), "overlap is buffer_one and run run0 already waits"),
         (Overlap.ALLOW_ALL, (), None),
         (Overlap.ALLOW_ALL, (RUNNING, QUEUED, QUEUED), None),
     ],

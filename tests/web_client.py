@@ -68,7 +68,9 @@ class Connection:
         """Let bytes arrive at the site."""
         self.protocol.dataReceived(data)
 
-    def ask(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
+    def ask(
+        self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> None:
         """Send a request; Host and Content-Length are given unless ``headers`` do; None leaves one out."""
         given: dict[str, Any] = {"Host": "localhost:6800", **(headers or {})}
         if body:

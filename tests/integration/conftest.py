@@ -10,8 +10,19 @@ from typing import Any
 import pytest
 
 from tests.integration.hubs import Hub
+from tests.redis_server import RedisServer
 
 MakeHub = Callable[..., Hub]
+
+
+@pytest.fixture(scope="module")
+def redis_server() -> Iterator[RedisServer]:
+    """A running Redis that no other module uses."""
+    server = RedisServer()
+    try:
+        yield server.start()
+    finally:
+        server.close()
 
 
 @pytest.fixture

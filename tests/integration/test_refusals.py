@@ -65,7 +65,7 @@ def test_broken_config(tmp_path: Path, flags: Flags) -> None:
         ["3:24", "hub.max_concurrent_runs"],
         ["4:3", "hub.projcts"],
         ["6:28", "schedules.one.cron"],
-        ["7:30", "schedules.two.interval"],
+        ["7:32", "schedules.two.interval"],
     ]
     assert "did you mean 'projects'?" in mistakes[1]
     assert not hub.data.exists()
