@@ -148,7 +148,7 @@ def _versions() -> dict[str, str]:
 def _plan(arguments: Sequence[str] | None) -> tuple[Plan, Path]:
     parser = argparse.ArgumentParser("python -m bench", description=__doc__)
     parser.add_argument("--runs", type=int, default=300, help="one-page crawls in a round (default: 300)")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of script and hub (default: 5)")
+    parser.add_argument("--rounds", type=int, default=9, help="rounds of script and hub (default: 9)")
     parser.add_argument(
         "--process-runs",
         type=int,

@@ -20,7 +20,7 @@ SAMPLE_EVERY = 0.25  # seconds
 
 
 def fsync_seconds(file: Path) -> float:
-    """Return how long the disk below ``file`` takes to keep 4 KiB for good: what no durable reply can beat."""
+    """Return how long the disk takes to keep 4 KiB of ``file`` for good: no durable reply is faster."""
     with file.open("ab") as disk:
         disk.write(bytes(4096))
         disk.flush()

@@ -103,4 +103,4 @@ def _disk(fsyncs: Sequence[float]) -> str:
     if not fsyncs:
         return ""
     middle, worst = (figure(percentile(fsyncs, percent) * 1000) for percent in (50, 99))
-    return f"\nMeanwhile one fsync on this disk took {middle} / {worst} ms (p50 / p99); a run's start waits for two."
+    return f"\nAn fsync on this disk took {middle} / {worst} ms meanwhile; a run of the hub waits for two to start."

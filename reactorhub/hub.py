@@ -14,7 +14,7 @@ from reactorhub.agenda import Missed, upcoming
 from reactorhub.boundaries import Catalog, Engine, Ledger, Page, RunFilter, Sink, View
 from reactorhub.config import HubConfig
 from reactorhub.dispatcher import Dispatcher
-from reactorhub.errors import InvalidRequest, QueueFull
+from reactorhub.errors import InvalidRequest, QueueFull, UnknownSpider
 from reactorhub.life import FORCED, Ladder, World
 from reactorhub.limits import OVERRIDE, Limits, merged
 from reactorhub.model import Run, RunState, Schedule, Stop, Tick
@@ -44,6 +44,8 @@ class Hub:
 
     log = Logger()
 
+    log = Logger()
+
     def __init__(self, config: HubConfig, parts: Parts, version: str) -> None:
         self.config = config
         self._parts = parts
@@ -69,6 +71,14 @@ class Hub:
         self._override = (await self._ledger.overrides()).get(OVERRIDE)
         self._apply_limits()
         await parts.book.open(self.config.schedules)
+
+    def warn_of_unknown_spiders(self) -> None:
+        """Say in the log which schedules name a spider that no project has; their runs will fail."""
+        for schedule in self._parts.book.schedules.values():
+            try:
+                self._engine.resolve(schedule.spec.spider, schedule.spec.project)
+            except UnknownSpider as error:
+                self.log.warn("schedule {name}: {error}", name=schedule.name, error=error)
 
     async def adopt(self) -> None:
         """Take up the runs that waited when the hub last ended, in their old order."""
@@ -206,6 +216,7 @@ class Hub:
             "unchanged": len(changes.unchanged),
             "needs_restart": restart,
         }
+        self.warn_of_unknown_spiders()
         self._parts.telemetry.event("config.reloaded", {"config": view})
         return view
 

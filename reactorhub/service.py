@@ -1,150 +1,39 @@
-"""The composition root: one function builds the hub from its config, one class starts and stops it."""
+"""Starts the hub in order and stops it in order."""
 
 # mypy: allow-untyped-calls
 from __future__ import annotations
 
+import atexit
 import json
-import logging
 import os
-import socket
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
 from twisted.application.service import Service
-from twisted.internet import threads
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort
-from twisted.logger import Logger, LogLevel
+from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.python.threadpool import ThreadPool
 from twisted.web.server import Site
 
-from reactorhub import __version__
 from reactorhub.adapters.data_lock import DataLock
-from reactorhub.adapters.embedded_redis import EmbeddedRedis
-from reactorhub.adapters.memory_sink import NullSink
 from reactorhub.adapters.reactor_contexts import carry_contexts_into_threads, record_tasks
-from reactorhub.adapters.redis_sink import RedisSink
 from reactorhub.adapters.resolver import CachingResolver
-from reactorhub.adapters.run_logs import RunLogs, install_routing
-from reactorhub.adapters.scrapy_engine import ScrapyEngine, prepare_logging
-from reactorhub.adapters.sqlite_ledger import SqliteLedger
-from reactorhub.boundaries import Sink, View
-from reactorhub.config import HubConfig, load
+from reactorhub.adapters.run_logs import install_routing
+from reactorhub.adapters.scrapy_engine import prepare_logging
+from reactorhub.composition import Built, build
+from reactorhub.config import HubConfig
+from reactorhub.console import address, say, to_hub_log, welcome
 from reactorhub.demo_site import bookshop
-from reactorhub.dispatcher import Dispatcher
 from reactorhub.errors import ReactorHubError, StartError
-from reactorhub.hub import Hub, Parts
-from reactorhub.ids import IdMaker
-from reactorhub.life import World
-from reactorhub.paths import RunPaths
-from reactorhub.reload import Reloader
-from reactorhub.schedule_book import ScheduleBook
-from reactorhub.scheduler import Scheduler
 from reactorhub.signals import Signals
-from reactorhub.slots import Slots
-from reactorhub.telemetry import Telemetry
-from reactorhub.watchdog import LagMeter
-from reactorhub.web.api import Api
-from reactorhub.web.files import RunFiles
 from reactorhub.web.guard import GuardedSite, loopback_endpoint
 
 SPIDER_THREADS = 32  # threads that all spiders share, for name look-ups, feed storage and deferToThread
-HUB_THREADS = 4  # threads of the hub's own, for files
 READY = "ready.json"  # in the data folder: where the hub listens, while it does
-
-
-def utc_now() -> datetime:
-    """The wall clock."""
-    return datetime.now(UTC)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Built:
-    """The parts of a hub that are started and stopped."""
-
-    pool: ThreadPool
-    ledger: SqliteLedger
-    engine: ScrapyEngine
-    redis: EmbeddedRedis | None
-    sink: Sink
-    dispatcher: Dispatcher
-    telemetry: Telemetry
-    lag: LagMeter
-    hub: Hub
-    scheduler: Scheduler
-    reloader: Reloader
-    api: Api
-
-
-def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor: Any) -> Built:
-    """Put a hub together. Nothing is opened and nothing runs yet.
-
-    :param read: reads the schedule file; raises ConfigError.
-    """
-    paths, new_id, pool = (
-        RunPaths(config.data_dir),
-        IdMaker(utc_now),
-        ThreadPool(0, HUB_THREADS, "reactorhub"),
-    )
-    redis = EmbeddedRedis(config.data_dir, reactor) if config.redis and config.redis.embedded else None
-    sink = _sink(config, redis, reactor)
-    telemetry = Telemetry(reactor, utc_now, sink, new_id)
-    ledger = SqliteLedger(config.data_dir / "hub.db", reactor)
-    engine = ScrapyEngine(reactor, RunLogs(paths.log), paths.items)
-    world = World(
-        clock=reactor,
-        now=utc_now,
-        ledger=ledger,
-        engine=engine,
-        slots=Slots(reactor, config.max_concurrent_runs, config.queues),
-        changed=telemetry.run_changed,
-    )
-    dispatcher = Dispatcher(world, new_id, telemetry.event, config.max_queued_runs)
-    lag = LagMeter(
-        reactor, stalled=lambda seconds: telemetry.event("reactor.stalled", {"stall": {"seconds": seconds}})
-    )
-    book = ScheduleBook(ledger, utc_now)
-    parts = Parts(world=world, dispatcher=dispatcher, book=book, telemetry=telemetry, sink=sink, lag=lag)
-    hub = Hub(config, parts, __version__)
-    scheduler = Scheduler(
-        reactor,
-        utc_now,
-        lambda schedule, moment: Deferred.fromCoroutine(hub.tick(schedule, moment)),
-        lambda missed: Deferred.fromCoroutine(hub.missed(missed)),
-    )
-
-    def in_thread(call: Callable[..., Any], *args: Any) -> Deferred[Any]:
-        return threads.deferToThreadPool(reactor, pool, call, *args)
-
-    async def put_in_force(new: HubConfig) -> View:
-        engine.check(new)
-        engine.load(new.projects)
-        changes = await hub.put_in_force(new)
-        scheduler.set_entries(book.entries())
-        return changes
-
-    reloader = Reloader(
-        reactor, hub, lambda: in_thread(_signature, file), lambda: in_thread(read), put_in_force
-    )
-    return Built(
-        pool=pool,
-        ledger=ledger,
-        engine=engine,
-        redis=redis,
-        sink=sink,
-        dispatcher=dispatcher,
-        telemetry=telemetry,
-        lag=lag,
-        hub=hub,
-        scheduler=scheduler,
-        reloader=reloader,
-        api=Api(hub, RunFiles(paths, in_thread), reloader.reload),
-    )
 
 
 class HubService(Service):
@@ -174,7 +63,6 @@ class HubService(Service):
         self._hurry: Deferred[None] = Deferred()
         self._built: Built | None = None
         self._started: Deferred[None] = Deferred()
-        self.exit_status = 0
 
     def startService(self) -> None:
         """Take what only one hub can have, at once or not at all; the rest follows on the reactor.
@@ -183,6 +71,7 @@ class HubService(Service):
         """
         super().startService()
         self._lock.acquire()
+        self._ready.unlink(missing_ok=True)
         try:
             self._built = build(self._config, self._read, self._file, self._reactor)
             self._prepare_process(self._built)
@@ -206,7 +95,7 @@ class HubService(Service):
         record_tasks(loop)
         reactor.installNameResolver(CachingResolver(reactor.nameResolver, reactor))
         prepare_logging()
-        install_routing(_HubLog())
+        install_routing(to_hub_log)
         signals = Signals(
             reactor,
             grace=lambda: built.hub.config.shutdown_grace,
@@ -240,11 +129,11 @@ class HubService(Service):
         built.pool.start()
         await built.ledger.open()
         await built.hub.recover()
-        built.engine.check(self._config)
         built.engine.load(self._config.projects)
         if built.redis is not None:
             await built.redis.start()
         await built.sink.start()
+        built.hub.warn_of_unknown_spiders()
         await built.hub.adopt()
         built.scheduler.start(built.hub.entries())
         built.lag.start()
@@ -271,7 +160,7 @@ class HubService(Service):
             await built.redis.stop()
         await built.ledger.close()
         built.pool.stop()
-        (self._config.data_dir / READY).unlink(missing_ok=True)
+        self._ready.unlink(missing_ok=True)
         self._lock.release()
         self.log.info("the hub has stopped")
 
@@ -282,67 +171,34 @@ class HubService(Service):
     def _failed(self, failure: Failure) -> None:
         if self._built is None or not self.running:
             return
-        self.exit_status = 1
         if failure.check(ReactorHubError):
             self.log.error("the hub cannot start: {error}", error=failure.value)
-            say(self._console, f"reactorhub: {failure.value}")
         else:
             self.log.failure("the hub cannot start", failure)
+        say(sys.__stderr__, f"reactorhub: the hub cannot start: {failure.getErrorMessage()}")
+        atexit.register(_leave, 1)
         self._make_haste()
         self._stop_reactor()
 
     def _say_ready(self, built: Built) -> None:
-        http, demo = [*map(_address, self._ports), None][:2]
+        http, demo = [*map(address, self._ports), None][:2]
         facts = {"pid": os.getpid(), "http": http, "demo_site": demo}
-        ready = self._config.data_dir / READY
-        (draft := ready.with_suffix(".new")).write_text(json.dumps(facts))
-        draft.replace(ready)
+        draft = self._ready.with_suffix(".new")
+        draft.write_text(json.dumps(facts))
+        draft.replace(self._ready)
         self.log.info("the hub listens on {http}", http=http)
-        say(self._console, welcome(http or "", built))
+        say(self._console, welcome(http or "", self._config.file, built.engine.catalog()))
+
+    @property
+    def _ready(self) -> Path:
+        return self._config.data_dir / READY
 
 
-def welcome(http: str, built: Built) -> str:
-    """Return what a person who has just started the hub may want to do next."""
-    spiders = [spider.name for spider in built.engine.catalog().spiders] or ["SPIDER"]
-    return f"""
-reactorhub {__version__} is ready. Try, in another terminal:
-
-  curl {http}/api/status
-  curl {http}/api/runs -d spider={spiders[0]}
-  curl '{http}/api/runs?limit=5'
-
-Edit {built.hub.config.file} and save it: the hub takes the changes up by itself. Stop it with Ctrl-C.
-"""
-
-
-def say(console: TextIO | None, text: str) -> None:
-    """Write to a person, if there is one."""
-    if console is not None and not console.closed:
-        console.write(f"{text}\n")
-        console.flush()
-
-
-def _address(port: Any) -> str:
-    host = port.getHost()
-    if not hasattr(host, "port"):
-        return f"unix://{os.fsdecode(host.name)}"
-    name = f"[{host.host}]" if ":" in host.host else host.host
-    return f"http://{name}:{host.port}"
-
-
-def _sink(config: HubConfig, redis: EmbeddedRedis | None, reactor: Any) -> Sink:
-    if config.redis is None:
-        return NullSink()
-    url = redis.url if redis is not None else config.redis.url
-    return RedisSink(url or "", config.redis.prefix, reactor, utc_now)
-
-
-def _signature(file: Path) -> tuple[int, int, int] | None:
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+def _leave(status: int) -> None:
+    """End with this status: twistd itself knows only success, signals and exceptions before the start."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _go(coroutine: Any) -> None:
@@ -351,30 +207,3 @@ def _go(coroutine: Any) -> None:
 
 def _no_access_log(request: Any) -> None:
     """The practice shop's visitors are of no interest."""
-
-
-class _HubLog:
-    """Takes the standard library's records that belong to no run into the hub's own log."""
-
-    _levels = (
-        (logging.CRITICAL, LogLevel.critical),
-        (logging.ERROR, LogLevel.error),
-        (logging.WARNING, LogLevel.warn),
-    )
-
-    def __call__(self, record: logging.LogRecord) -> None:
-        if record.name == "twisted":
-            return  # it came from Twisted's log, where it stands already
-        for threshold, level in self._levels:
-            if record.levelno >= threshold:
-                text = logging.Formatter().format(record)
-                Logger(namespace=record.name).emit(level, "{text}", text=text)
-                return
-
-
-def read_config(path: Path, overrides: Mapping[str, Any], environ: Mapping[str, str]) -> HubConfig:
-    """Read the schedule file, with what the command line says put above it.
-
-    :raises ConfigError: with all that is wrong with it.
-    """
-    return replace(load(path, environ, socket.gethostname()), **overrides)

@@ -58,7 +58,7 @@ class Options(usage.Options):
 
         :raises ConfigError: with all that is wrong with it.
         """
-        from reactorhub.service import read_config
+        from reactorhub.startup import read_config
 
         overrides: dict[str, Any] = {}
         if self["http"]:

@@ -16,7 +16,7 @@ View = dict[str, Any]
 
 REDACTED = "***"
 _SECRET = re.compile(
-    r"pass(word|wd|phrase)?($|_)|secret|token|api[-_]?key|credential|private_?key|auth($|_)|authorization"
+    r"pass(word|wd|phrase)|(^|[_-])pass($|[_-])|secret|token|api[-_]?key|credential|private_?key|auth($|_)|authorization"
     r"|^(set-)?cookie$",
     re.IGNORECASE,
 )

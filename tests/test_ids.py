@@ -29,7 +29,7 @@ def test_an_id_is_a_uuid_of_version_7_that_says_when() -> None:
 
 @given(steps=steps, random=st.binary(min_size=8, max_size=8))
 def test_ids_grow_whatever_the_clock_does(steps: list[int], random: bytes) -> None:
-    """Ids sort in the order in which they were made, also when the clock steps back and chance stands still."""
+    """Ids sort in the order of their making, also when the clock steps back and chance stands still."""
     moments = iter([NOON + timedelta(milliseconds=step) for step in steps])
     maker = IdMaker(lambda: next(moments), lambda _: random)
     made = [maker() for _ in steps]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPException, HTTPResponse
 from io import BytesIO
@@ -18,6 +18,7 @@ from twisted.internet.task import deferLater
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
+from reactorhub.config import HubConfig
 from reactorhub.paths import RunPaths
 from reactorhub.web.api import Api
 from reactorhub.web.files import RunFiles
@@ -69,7 +70,7 @@ class Connection:
         self.protocol.dataReceived(data)
 
     def ask(
-        self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+        self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str | None] | None = None
     ) -> None:
         """Send a request; Host and Content-Length are given unless ``headers`` do; None leaves one out."""
         given: dict[str, Any] = {"Host": "localhost:6800", **(headers or {})}
@@ -111,18 +112,24 @@ class Web:
     data_dir: Path = Path("/nowhere")
 
     def __post_init__(self) -> None:
-        self.reload: Callable[[], Any] = lambda: self.bench.hub.put_in_force(self.bench.config)
+        self.file: HubConfig | Exception = self.bench.config
         self.paths = RunPaths(self.data_dir)
-        self.api = Api(self.bench.hub, RunFiles(self.paths, execute), lambda: self.reload())
+        self.api = Api(self.bench.hub, RunFiles(self.paths, execute), self.reload)
         self.site = GuardedSite(self.api.app.resource(), self.bench.clock)
         Deferred.fromCoroutine(self.bench.hub.recover())
+
+    async def reload(self) -> Any:
+        """Put the config that ``file`` holds in force, or raise the error that it holds."""
+        if isinstance(self.file, Exception):
+            raise self.file
+        return await self.bench.hub.put_in_force(self.file)
 
     def connect(self) -> Connection:
         """Open a connection."""
         return Connection(self.site)
 
     def ask(
-        self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+        self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str | None] | None = None
     ) -> Reply:
         """Return the answer to a request that is answered at once."""
         connection = self.connect()

@@ -8,6 +8,7 @@ to be a loopback name (against DNS rebinding), and an unsafe request must not co
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Any
@@ -27,6 +28,8 @@ IDLE = 60  # seconds after which a silent connection is closed
 _SAFE = (b"GET", b"HEAD", b"OPTIONS")
 _TELLING = (b"host", b"origin", b"sec-fetch-site")
 _CUT_OFF = b"HTTP/1.1 413 Request Entity Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+_ENDPOINTS = {"tcp": ("port", "interface", "backlog"), "unix": ("address", "mode", "backlog", "lockfile")}
+_PART = re.compile(r"((?:\\.|[^\\:])*):")
 _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(?::[0-9]+)?")
 
 
@@ -43,22 +46,37 @@ def is_loopback(name: str) -> bool:
 def loopback_endpoint(description: str) -> str:
     """Return a server endpoint string that is bound to loopback; without an interface it is put there.
 
+    A socket in the file system is for its owner alone, unless it says another mode.
+
     :raises StartError: if it would listen beyond this machine, or is none that the hub knows.
     """
     kind, _, rest = description.partition(":")
-    if kind == "unix":
-        return description if "mode=" in rest else f"{description}:mode=600"
-    if kind != "tcp" or not rest:
+    arguments = _arguments(rest, _ENDPOINTS.get(kind, ()))
+    if not arguments:
         raise StartError(f"{description!r} is no endpoint for the hub; write tcp:PORT or unix:PATH")
-    interface = re.search(r":interface=((?:\\:|[^:])*)", f":{rest}")
-    if interface is None:
+    if kind == "unix":
+        return description if "mode" in arguments else f"{description}:mode=600"
+    if "interface" not in arguments:
         return f"{description}:interface=127.0.0.1"
-    if not is_loopback(interface.group(1).replace("\\:", ":")):
+    if not is_loopback(arguments["interface"]):
         raise StartError(
             f"{description!r} would let other machines in, which needs access tokens that this version does "
             "not have yet; bind to 127.0.0.1 and use an SSH tunnel or a proxy"
         )
     return description
+
+
+def _arguments(text: str, names: Sequence[str]) -> dict[str, str]:
+    """Return an endpoint's arguments by name, as Twisted reads them; nothing where it is not quite clear."""
+    found: dict[str, str] = {}
+    for place, part in enumerate(_PART.findall(f"{text}:")):
+        name, given, value = re.sub(r"\\(.)", r"\1", part).partition("=")
+        if not given:
+            name, value = (names[place] if place < len(names) else ""), name
+        if name not in names or name in found:
+            return {}
+        found[name] = value
+    return found if found.get(names[0]) else {}
 
 
 def refusal(method: bytes, host: bytes | None, origin: bytes | None, fetch_site: bytes | None) -> Any:

@@ -158,7 +158,7 @@ def test_settings_that_reach_into_the_process_have_no_effect(hub: Hub) -> None:
 
 
 def test_endless_start_starves_nobody(hub: Hub) -> None:
-    """While a start() yields 300,000 requests the hub answers within a second and its memory stays bounded."""
+    """While a start() yields 300,000 requests the hub answers within a second, in bounded memory."""
     before, answers = megabytes(hub.pid), []
     run_id, neighbour = hub.order("flood"), hub.order("good")
     while hub.run(run_id)["state"] not in ("succeeded", "failed"):

@@ -1,4 +1,4 @@
-"""Projects as people have them: made by scrapy itself, plain folders, several at once, some of them broken."""
+"""Projects as people have them: made by scrapy itself, plain folders, several at once, some broken."""
 
 from __future__ import annotations
 

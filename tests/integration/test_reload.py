@@ -54,8 +54,9 @@ def restored(hub: Hub, redis_server: RedisServer) -> Iterator[None]:
     assert hub.post("/api/reload")[0] == 200
 
 
-def text(redis: RedisServer, limit: object = 4, more: str = "") -> str:
-    """Return a schedule file."""
+def text(redis: RedisServer, limit: object = 4, *schedules: str) -> str:
+    """Return a schedule file with more schedules beside the one that is always there."""
+    more = "\n      ".join(schedules)
     return dedent(CONFIG.format(redis=redis.url, limit=limit, more=more))
 
 
@@ -114,9 +115,9 @@ def test_mended_file_clears_the_errors(hub: Hub, redis_server: RedisServer) -> N
 
 def test_reply_lists_what_changed(hub: Hub, redis_server: RedisServer) -> None:
     """POST /api/reload answers with what was added, changed and removed."""
-    write(hub, text(redis_server, 4, "a: {spider: brief}\n  b: {spider: brief, interval: 1h}"))
+    write(hub, text(redis_server, 4, "a: {spider: brief}", "b: {spider: brief, interval: 1h}"))
     assert hub.post("/api/reload")[1]["added"] == ["a", "b"]
-    write(hub, text(redis_server, 4, "b: {spider: brief, interval: 2h}\n  c: {spider: brief}"))
+    write(hub, text(redis_server, 4, "b: {spider: brief, interval: 2h}", "c: {spider: brief}"))
     status, changes = hub.post("/api/reload")
     assert status == 200
     told = {key: changes[key] for key in ("added", "changed", "removed", "unchanged")}

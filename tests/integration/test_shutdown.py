@@ -145,7 +145,7 @@ def test_thread_that_never_returns(make_hub: MakeHub) -> None:
 
 @pytest.mark.parametrize(("spider", "number"), [("loop", signal.SIGTERM), ("sleep", signal.SIGINT)])
 def test_callback_that_never_returns(make_hub: MakeHub, spider: str, number: int) -> None:
-    """A callback that blocks the reactor for ever does not keep the process; the next start says what ended."""
+    """A callback that blocks for ever does not keep the process; the next start says what was interrupted."""
     hub = lab(make_hub, "1s")
     run_id = stuck(hub, spider)
     assert seconds_to_end(hub, number) < 1 + 5
@@ -165,7 +165,7 @@ def test_second_signal_skips_the_grace(make_hub: MakeHub) -> None:
 
 
 def test_grace_lets_crawls_finish(make_hub: MakeHub) -> None:
-    """Crawls that finish within the grace succeed, runs that wait stay queued, and the hub then ends at once."""
+    """Crawls that finish within the grace succeed, runs that wait stay queued, and then the hub ends."""
     hub = lab(make_hub, "60s")
     assert hub.patch("/api/limits", {"max_concurrent_runs": 1})[0] == 200
     running, waiting = hub.order("brief"), hub.order("brief")

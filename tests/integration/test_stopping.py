@@ -113,7 +113,7 @@ def trigger(hub: Hub, schedule: str) -> str:
 
 
 def test_timeout_frees_the_slot(hub: Hub) -> None:
-    """A hung download ends as timed_out after timeout and stop_grace; the run behind it then gets the slot."""
+    """A hung download ends as timed_out after timeout and stop_grace; the run behind it gets the slot."""
     run_id = trigger(hub, "hasty")
     behind = hub.order("quick", queue="single")
     run = hub.wait_final(run_id, 6)

@@ -37,18 +37,13 @@ class ScrapyEngine:
         self._projects: dict[str, Project] = {}
 
     def check(self, config: HubConfig) -> None:
-        """Refuse projects that one interpreter cannot hold side by side, before anything is imported.
+        """Refuse a config under which a loaded project would have to be loaded anew.
 
-        :raises ConfigError: where two projects bring the same package, a folder is missing, or a loaded
-            project would have to be loaded anew.
+        :raises ConfigError: naming each such project.
         """
-        mistakes = [
-            *_missing_folders(config),
-            *_shared_packages(config),
-            *self._moved_projects(config),
-        ]
-        if mistakes:
-            raise ConfigError(mistakes)
+        moved = self._moved_projects(config)
+        if moved:
+            raise ConfigError(moved)
 
     def load(self, projects: Mapping[str, ProjectConfig]) -> None:
         """Load the projects that are new and drop those that are gone. Blocks while modules are imported."""
@@ -132,6 +127,11 @@ class _Stillborn:
         """There is nothing left to stop; likewise for the other rungs."""
 
     abort = cancel_tasks = abandon = stop
+
+
+def project_mistakes(config: HubConfig) -> list[Mistake]:
+    """Return what keeps the projects from living side by side in one interpreter; imports nothing of them."""
+    return [*_missing_folders(config), *_shared_packages(config)]
 
 
 def _missing_folders(config: HubConfig) -> list[Mistake]:

@@ -1,0 +1,142 @@
+"""The composition root: one function that builds the hub from its config and reads like its architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import threads
+from twisted.internet.defer import Deferred
+from twisted.python.threadpool import ThreadPool
+
+from reactorhub import __version__
+from reactorhub.adapters.embedded_redis import EmbeddedRedis
+from reactorhub.adapters.memory_sink import NullSink
+from reactorhub.adapters.redis_sink import RedisSink
+from reactorhub.adapters.run_logs import RunLogs
+from reactorhub.adapters.scrapy_engine import ScrapyEngine
+from reactorhub.adapters.sqlite_ledger import SqliteLedger
+from reactorhub.boundaries import Sink, View
+from reactorhub.config import HubConfig
+from reactorhub.dispatcher import Dispatcher
+from reactorhub.hub import Hub, Parts
+from reactorhub.ids import IdMaker
+from reactorhub.life import World
+from reactorhub.paths import RunPaths
+from reactorhub.reload import Reloader
+from reactorhub.schedule_book import ScheduleBook
+from reactorhub.scheduler import Scheduler
+from reactorhub.slots import Slots
+from reactorhub.telemetry import Telemetry
+from reactorhub.watchdog import LagMeter
+from reactorhub.web.api import Api
+from reactorhub.web.files import RunFiles
+
+HUB_THREADS = 4  # threads of the hub's own, for files
+
+
+def utc_now() -> datetime:
+    """The wall clock."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """The parts of a hub that are started and stopped."""
+
+    pool: ThreadPool
+    ledger: SqliteLedger
+    engine: ScrapyEngine
+    redis: EmbeddedRedis | None
+    sink: Sink
+    dispatcher: Dispatcher
+    telemetry: Telemetry
+    lag: LagMeter
+    hub: Hub
+    scheduler: Scheduler
+    reloader: Reloader
+    api: Api
+
+
+def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor: Any) -> Built:
+    """Put a hub together. Nothing is opened and nothing runs yet.
+
+    :param read: reads the schedule file; raises ConfigError.
+    """
+    paths, new_id, pool = (
+        RunPaths(config.data_dir),
+        IdMaker(utc_now),
+        ThreadPool(0, HUB_THREADS, "reactorhub"),
+    )
+    redis = EmbeddedRedis(config.data_dir, reactor) if config.redis and config.redis.embedded else None
+    sink = _sink(config, redis, reactor)
+    telemetry = Telemetry(reactor, utc_now, sink, new_id)
+    ledger = SqliteLedger(config.data_dir / "hub.db", reactor)
+    engine = ScrapyEngine(reactor, RunLogs(paths.log), paths.items)
+    world = World(
+        clock=reactor,
+        now=utc_now,
+        ledger=ledger,
+        engine=engine,
+        slots=Slots(reactor, config.max_concurrent_runs, config.queues),
+        changed=telemetry.run_changed,
+    )
+    dispatcher = Dispatcher(world, new_id, telemetry.event, config.max_queued_runs)
+    lag = LagMeter(
+        reactor, stalled=lambda seconds: telemetry.event("reactor.stalled", {"stall": {"seconds": seconds}})
+    )
+    book = ScheduleBook(ledger, utc_now)
+    parts = Parts(world=world, dispatcher=dispatcher, book=book, telemetry=telemetry, sink=sink, lag=lag)
+    hub = Hub(config, parts, __version__)
+    scheduler = Scheduler(
+        reactor,
+        utc_now,
+        lambda schedule, moment: Deferred.fromCoroutine(hub.tick(schedule, moment)),
+        lambda missed: Deferred.fromCoroutine(hub.missed(missed)),
+    )
+
+    def in_thread(call: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        return threads.deferToThreadPool(reactor, pool, call, *args)
+
+    async def put_in_force(new: HubConfig) -> View:
+        engine.check(new)
+        engine.load(new.projects)
+        changes = await hub.put_in_force(new)
+        scheduler.set_entries(book.entries())
+        return changes
+
+    reloader = Reloader(
+        reactor, hub, lambda: in_thread(_signature, file), lambda: in_thread(read), put_in_force
+    )
+    return Built(
+        pool=pool,
+        ledger=ledger,
+        engine=engine,
+        redis=redis,
+        sink=sink,
+        dispatcher=dispatcher,
+        telemetry=telemetry,
+        lag=lag,
+        hub=hub,
+        scheduler=scheduler,
+        reloader=reloader,
+        api=Api(hub, RunFiles(paths, in_thread), reloader.reload),
+    )
+
+
+def _sink(config: HubConfig, redis: EmbeddedRedis | None, reactor: Any) -> Sink:
+    if config.redis is None:
+        return NullSink()
+    url = redis.url if redis is not None else config.redis.url
+    return RedisSink(url or "", config.redis.prefix, reactor, utc_now)
+
+
+def _signature(file: Path) -> tuple[int, int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

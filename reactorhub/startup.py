@@ -1,0 +1,47 @@
+"""Reads the schedule file as the hub starts from it, with the checks that only the edges can make."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from reactorhub.adapters.redis_sink import redis_url_parts
+from reactorhub.adapters.scrapy_engine import project_mistakes
+from reactorhub.config import HubConfig, load
+from reactorhub.errors import ConfigError, Mistake, StartError
+from reactorhub.web.guard import loopback_endpoint
+
+
+def read_config(path: Path, overrides: Mapping[str, Any], environ: Mapping[str, str]) -> HubConfig:
+    """Read the schedule file, with what the command line says put above it.
+
+    :raises ConfigError: with all that is wrong with it.
+    :raises StartError: if what the command line says is wrong.
+    """
+    config = load(path, environ, socket.gethostname())
+    mistakes = [*project_mistakes(config), *_address_mistakes(config)]
+    if mistakes:
+        raise ConfigError(mistakes)
+    if "http" in overrides:
+        loopback_endpoint(overrides["http"])
+    return replace(config, **overrides)
+
+
+def _address_mistakes(config: HubConfig) -> list[Mistake]:
+    redis_url = None if config.redis is None else config.redis.url
+    checks: list[tuple[tuple[str, ...], Callable[[str], object], str | None]] = [
+        (("hub", "http"), loopback_endpoint, config.http),
+        (("hub", "demo_site"), loopback_endpoint, config.demo_site),
+        (("hub", "redis", "url"), redis_url_parts, redis_url),
+    ]
+    mistakes = []
+    for path, check, value in checks:
+        try:
+            if value is not None:
+                check(value)
+        except StartError as error:
+            mistakes.append(config.mistake(path, str(error)))
+    return mistakes
