@@ -103,4 +103,4 @@ def _disk(fsyncs: Sequence[float]) -> str:
     if not fsyncs:
         return ""
     middle, worst = (figure(percentile(fsyncs, percent) * 1000) for percent in (50, 99))
-    return f"\nAn fsync on this disk took {middle} / {worst} ms meanwhile; a run of the hub waits for two to start."
+    return f"\nAn fsync on this disk took {middle} / {worst} ms meanwhile; a run waits for two to start."

@@ -44,8 +44,6 @@ class Hub:
 
     log = Logger()
 
-    log = Logger()
-
     def __init__(self, config: HubConfig, parts: Parts, version: str) -> None:
         self.config = config
         self._parts = parts

@@ -20,7 +20,7 @@ _SECRET = re.compile(
     r"|^(set-)?cookie$",
     re.IGNORECASE,
 )
-_DEEPEST = 20  # levels of a stat that are shown
+_DEEPEST = 20  # levels of a stat; one that has more, or holds itself, is not shown
 _LONGEST = 1000  # characters of a stat that JSON has no kind for
 _LARGEST = 10**300  # a whole number beyond this is more than most readers of JSON take
 
@@ -80,11 +80,14 @@ def run_view(run: Run, stats: Mapping[str, Any] | None = None, errors: int | Non
 
 def stats_view(stats: Mapping[str, Any]) -> dict[str, Any]:
     """Return a crawl's stats as JSON values: moments as RFC 3339, what JSON lacks as text."""
-    return _json_object(stats, 0)
+    return {_shown(str, key): _stat(value) for key, value in stats.items()}
 
 
-def _json_object(values: Mapping[Any, Any], depth: int) -> dict[str, Any]:
-    return {_shown(str, key): _json_value(value, depth + 1) for key, value in values.items()}
+def _stat(value: Any) -> Any:
+    try:
+        return _json_value(value, 0)
+    except RecursionError:
+        return f"<{type(value).__name__} that is nested too deeply>"
 
 
 def _json_value(value: Any, depth: int) -> Any:  # noqa: PLR0911 - one line for each kind
@@ -95,9 +98,9 @@ def _json_value(value: Any, depth: int) -> Any:  # noqa: PLR0911 - one line for 
     if isinstance(value, datetime):
         return _shown(_moment_text, value)
     if depth >= _DEEPEST:
-        return _shown(repr, type(value))
+        raise RecursionError
     if isinstance(value, Mapping):
-        return _json_object(value, depth)
+        return {_shown(str, key): _json_value(entry, depth + 1) for key, entry in value.items()}
     if isinstance(value, set | frozenset):
         return sorted(_shown(str, entry) for entry in value)
     if isinstance(value, list | tuple):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 
 from reactorhub.adapters.memory_engine import MemoryEngine, ScriptedCrawl
 from reactorhub.adapters.memory_ledger import MemoryLedger
@@ -22,6 +27,8 @@ from reactorhub.telemetry import Telemetry
 from reactorhub.watchdog import LagMeter
 
 START = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+
+T = TypeVar("T")
 
 SCHEDULES = """
 hub:
@@ -40,6 +47,28 @@ schedules:
 def config(text: str = SCHEDULES) -> HubConfig:
     """Return the config that ``text`` says."""
     return parse(text, "schedule.yaml", {}, Path("/nowhere"), "test")
+
+
+def done(order: Coroutine[Deferred[Any], Any, T]) -> T:
+    """Return what an order that needs no more waiting has come to."""
+    results: list[Any] = []
+    Deferred.fromCoroutine(order).addBoth(results.append)
+    (result,) = results
+    if hasattr(result, "raiseException"):
+        result.raiseException()
+    return result  # type: ignore[no-any-return]
+
+
+@contextmanager
+def hub_log() -> Iterator[list[LogEvent]]:
+    """Collect what is written to the hub's log meanwhile."""
+    events: list[LogEvent] = []
+    observer = cast(ILogObserver, events.append)
+    globalLogPublisher.addObserver(observer)
+    try:
+        yield events
+    finally:
+        globalLogPublisher.removeObserver(observer)
 
 
 @dataclass

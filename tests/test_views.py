@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reactorhub.model import Run, RunSpec, RunState, Schedule, Tick, TickOutcome
@@ -192,11 +192,14 @@ def test_stats_that_cannot_be_shown(make: Callable[[], Any], shown: str) -> None
     assert list(view)[2] == f"<{shown}>" or isinstance(make(), datetime)
 
 
-def test_stats_without_end_are_cut() -> None:
-    """A stat that holds itself, or is nested without reason, is shown down to a level and no further."""
+def test_stats_without_end_are_named() -> None:
+    """A stat that holds itself, or is nested without reason, is named in its place."""
     endless: dict[str, Any] = {}
     endless["again"] = [endless]
-    assert "<class 'dict'>" in json.dumps(stats_view(endless))
+    deep = json.loads("[" * 20 + "]" * 20)
+    view = stats_view({"endless": endless, "deep": deep, "deeper": [deep]})
+    assert view["endless"] == "<dict that is nested too deeply>"
+    assert (view["deep"], view["deeper"]) == (deep, "<list that is nested too deeply>")
 
 
 anything = st.recursive(
@@ -219,6 +222,7 @@ anything = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(st.dictionaries(st.text() | st.integers(), anything, max_size=5))
 def test_any_stats_make_a_view_that_is_json(stats: Mapping[str, Any]) -> None:
     """Whatever a spider puts into its stats, the view of its run is strict JSON that can be sent as UTF-8."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -72,10 +73,10 @@ def last_lines(path: Path, lines: int) -> bytes:
         end = file.seek(0, 2)
         start, found = end, b""
         while start > 0 and found.count(b"\n") <= lines and end - start < _MOST_TAIL:
-            start = max(0, start - _BLOCK)
+            start = max(0, end - min(_MOST_TAIL, max(_BLOCK, 2 * (end - start))))
             file.seek(start)
             found = file.read(end - start)
-    return b"".join(found.splitlines(keepends=True)[-lines:]) if lines else b""
+    return b"".join(BytesIO(found).readlines()[-lines:]) if lines else b""
 
 
 def some_lines(path: Path, offset: int, limit: int) -> bytes:

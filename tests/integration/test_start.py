@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -92,11 +97,14 @@ def test_data_folder_is_private(hub: Hub) -> None:
 
 
 def test_console_says_what_to_do_next(hub: Hub) -> None:
-    """The console shows three curl lines with the port that is really used."""
-    lines = [line.strip() for line in hub.output.splitlines() if line.strip().startswith("curl ")]
+    """The console shows three curl lines, and each of them works as it stands."""
+    lines = [shlex.split(line) for line in hub.output.splitlines() if line.strip().startswith("curl ")]
     assert len(lines) == 3
-    address = hub.shop.rpartition(":")[0]
-    assert all(address in line and ":0/" not in line for line in lines)
+    for _, url, *options in lines:
+        assert options[::2] in ([], ["-d"])
+        body = options[1].encode() if options else None
+        with urlopen(url, body, timeout=10) as reply:
+            assert reply.status == (200 if body is None else 201)
 
 
 def test_redis_ends_with_the_hub(make_hub: Any) -> None:
@@ -110,3 +118,17 @@ def test_redis_ends_with_the_hub(make_hub: Any) -> None:
     server = redis_pid(hub)
     hub.kill9()
     until(lambda: not alive(server), 5, "the end of the embedded Redis")
+
+
+def test_redis_ends_though_it_cannot_save(make_hub: Any) -> None:
+    """The embedded Redis is gone with a hub that was killed, even where its data has no place on the disk."""
+    hub = make_hub(CONFIG).start()
+    hub.wait_final(hub.order("books", {"max_pages": "1"}))
+    server = redis_pid(hub)
+    shutil.rmtree(hub.data / "redis")
+    hub.kill9()
+    try:
+        until(lambda: not alive(server), 5, "the end of the embedded Redis")
+    finally:
+        if alive(server):
+            os.kill(server, signal.SIGKILL)

@@ -169,3 +169,18 @@ def test_forced_cancel_frees_every_slot(hub: Hub) -> None:
     assert time.monotonic() - begin < LAST_RUNG + 2
     until(lambda: hub.get("/api/status")[1]["slots"]["used"] == 0, 5, "the return of all slots")
     assert hub.wait_final(hub.order("quick"))["state"] == "succeeded"
+
+
+def test_cancel_at_any_moment(hub: Hub) -> None:
+    """A run that is cancelled a little earlier or later in its opening ends as told, or had ended before."""
+    spiders = ("hang", "quick", "busy", "swallow", "opening")
+    runs = []
+    for number in range(40):
+        runs.append(hub.order(spiders[number % 5]))
+        for _ in range(number // 5):
+            hub.run(runs[-1])
+        cancel(hub, runs[-1], force=True)
+    finals = [hub.wait_final(run_id, 20) for run_id in runs]
+    assert {run["state"] for run in finals} <= {"cancelled", "succeeded"}
+    assert {run["state"] for run, n in zip(finals, range(40), strict=True) if n % 5 != 1} == {"cancelled"}
+    until(lambda: hub.get("/api/status")[1]["slots"]["used"] == 0, 5, "the return of all slots")

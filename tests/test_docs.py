@@ -1,0 +1,254 @@
+"""What the documentation says is true: examples run, references are complete, links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from textwrap import indent
+
+import pytest
+from scrapy.settings import default_settings
+from twisted.internet.defer import Deferred
+
+from reactorhub.adapters.scrapy_engine import project
+from reactorhub.config import HubConfig, parse
+from reactorhub.config_keys import FileKeys, HubKeys, Keys, ProjectKeys, RedisKeys, ScheduleKeys
+from reactorhub.errors import ConfigError
+from reactorhub.model import BrokenModule, Run, RunSpec, RunState, Schedule, SpiderInfo, Tick, TickOutcome
+from reactorhub.orders import _READERS, SAFE_SETTINGS
+from reactorhub.triggers import EPOCH
+from reactorhub.views import broken_view, run_view, schedule_view, spider_view, tick_view
+from reactorhub.web.api import Api
+from reactorhub.web.problems import STATUSES
+from tests.docs_runner import KINDS, STARTED_BY_READER, Block, blocks, matches, practice, steps
+from tests.hubs import Bench
+from tests.integration.hubs import CHECKOUT
+
+DOCS = CHECKOUT / "docs"
+PAGES = [CHECKOUT / "README.md", *sorted(DOCS.glob("*.md"))]
+BLOCKS = [block for page in PAGES for block in blocks(page)]
+MOST_TEXT_BLOCKS = 14
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+
+
+class AnyVariable(dict[str, str]):
+    """An environment in which every variable is set."""
+
+    def get(self, name: str, default: object = None) -> str:
+        return f"the-value-of-{name}"
+
+
+def chosen(kind: str) -> list[Block]:
+    """Return all blocks of a kind."""
+    return [block for block in BLOCKS if block.kind == kind]
+
+
+def whole_file(block: Block) -> str:
+    """Return a schedule file that holds this block, whatever part of one it is."""
+    match block.options.get("fragment"):
+        case None:
+            return block.text
+        case "schedule":
+            spider = "" if re.search(r"^spider:", block.text, re.MULTILINE) else "    spider: books\n"
+            return f"schedules:\n  example:\n{spider}{indent(block.text, '    ')}"
+        case section:
+            return f"{section}:\n{indent(block.text, '  ')}"
+
+
+def read(text: str) -> HubConfig:
+    """Read a schedule file as the hub would."""
+    return parse(text, "schedule.yaml", AnyVariable(), Path("/nowhere"), "test")
+
+
+def section(page: str, title: str) -> str:
+    """Return the text below a heading, up to the next heading of its level or above."""
+    text = (DOCS / page).read_text("utf-8")
+    found = re.search(rf"^(#+) {re.escape(title)}$", text, re.MULTILINE)
+    assert found, f"{page} has no section {title!r}"
+    rest = text[found.end() :]
+    end = re.search(rf"^#{{1,{len(found[1])}}} ", rest, re.MULTILINE)
+    return rest[: end.start()] if end else rest
+
+
+def first_column(text: str) -> set[str]:
+    """Return the names in backquotes in the first column of the tables of a text."""
+    return {name for cell in re.findall(r"^\| (`[^|]+) \|", text, re.MULTILINE) for name in _quoted(cell)}
+
+
+def _quoted(text: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", text)
+
+
+def headings(page: Path) -> set[str]:
+    """Return the anchors of a page's headings."""
+    prose = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    titles = re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+# -- examples
+
+
+@each_page
+def test_page_is_followed_to_its_end(page: Path) -> None:
+    """Every command and Python block of a page works in a fresh clone, and prints what the page shows."""
+    todo = [step for block in blocks(page) for step in steps(block)]
+    needed = any(":6800" in step.command for step in todo)
+    with practice(started=needed and STARTED_BY_READER not in page.read_text("utf-8")) as ground:
+        ground.follow(todo)
+
+
+@pytest.mark.parametrize("block", chosen("yaml"), ids=lambda block: block.where)
+def test_yaml_is_what_the_hub_reads(block: Block) -> None:
+    """A schedule file, or a part of one, is read without a mistake; one that is shown as broken has some."""
+    if "broken" in block.options:
+        with pytest.raises(ConfigError):
+            read(whole_file(block))
+    else:
+        read(whole_file(block))
+
+
+def test_no_block_escapes() -> None:
+    """Every block has a known kind and known options, and few are plain text."""
+    unknown = [block.where for block in BLOCKS if not block.options.keys() <= KINDS.get(block.kind, set())]
+    assert not unknown
+    assert {block.kind for block in BLOCKS} <= KINDS.keys()
+    assert len(chosen("text")) <= MOST_TEXT_BLOCKS
+    fences = sum(page.read_text("utf-8").count("```") for page in PAGES)
+    assert fences == 2 * len(BLOCKS), "a fence is indented, or not closed"
+
+
+@pytest.mark.parametrize(
+    ("expected", "printed", "same"),
+    [
+        ("a\n...\nd", "a\nb\nc\nd", True),
+        ("run ... ends", "run 7 ends\nlate", False),
+        ('{"a": 1, ...}', '{"b": 2, "a": 1}', True),
+        ('{"a": 1}', '{"b": 2, "a": 1}', False),
+        ('{"a": ...}', '{"a": [1, 2]}', True),
+        ('{"a": [{"b": "x..."}, ...]}', '{"a": [{"b": "xyz"}, 7]}', True),
+        ('{"a": true}', '{"a": 1}', False),
+        ('{"a": 1}\n...', '{"a": 1}\n{"a": 2}', True),
+    ],
+)
+def test_three_dots_stand_for_anything(expected: str, printed: str, same: bool) -> None:
+    """The comparison that all examples rest on tells right from wrong."""
+    assert matches(expected, printed) is same
+
+
+# -- references
+
+
+@pytest.mark.parametrize(
+    ("title", "keys"),
+    [
+        ("The file", FileKeys),
+        ("hub", HubKeys),
+        ("hub.projects", ProjectKeys),
+        ("hub.redis", RedisKeys),
+        ("schedules", ScheduleKeys),
+    ],
+)
+def test_every_key_is_in_the_reference(title: str, keys: type[Keys]) -> None:
+    """The schedule reference names every key there is, and none that is not."""
+    own = re.split(r"^#+ hub\.", section("schedule-reference.md", title), flags=re.MULTILINE)[0]
+    assert first_column(own) == keys.model_fields.keys()
+
+
+def routes() -> Iterator[str]:
+    """Return every method and path of the API."""
+    for rule in Api.app.url_map.iter_rules():
+        path = re.sub(r"<(?:\w+:)?(?:run_)?(\w+)>", r"{\1}", str(rule))
+        for method in (rule.methods or {"GET"}) - {"HEAD", "OPTIONS"}:
+            yield f"{method} {path}"
+
+
+def test_every_route_is_in_the_reference() -> None:
+    """The HTTP reference has a heading for every route there is, and for none that is not."""
+    text = (DOCS / "http-reference.md").read_text("utf-8")
+    found = re.findall(r"^### ([A-Z]+ /\S*(?:, [A-Z]+ /\S*)*)$", text, re.MULTILINE)
+    assert {route for line in found for route in line.split(", ")} == set(routes())
+
+
+def test_every_problem_is_in_the_reference() -> None:
+    """The table of statuses has every status that an error of the hub is answered with."""
+    numbers = {str(status.value) for status in STATUSES.values()}
+    assert numbers <= first_column(section("http-reference.md", "Mistakes"))
+
+
+def test_shapes_are_those_of_the_views() -> None:
+    """The tables of fields are those of the views, field by field."""
+    run = Run(id="1", spec=RunSpec(spider="a", project="b"), created_at=EPOCH)
+    tick = Tick(
+        schedule="a",
+        nominal_time=EPOCH,
+        outcome=TickOutcome.RUN,
+        reason=None,
+        run_id="1",
+        recorded_at=datetime.now(UTC),
+    )
+    schedule = Schedule(name="a", spec=replace(run.spec, schedule="a"))
+    shapes = {
+        "A run": run_view(run),
+        "A tick": tick_view(tick),
+        "A schedule": schedule_view(schedule, ()),
+        "A spider": spider_view(SpiderInfo(name="a", project="b", docstring=None, arguments=())),
+        "A broken module": broken_view(BrokenModule(project="b", module="m", error="e", traceback="t")),
+        "The status": status_of_a_hub(),
+        "An order": dict.fromkeys(_READERS),
+    }
+    for title, view in shapes.items():
+        assert first_column(section("http-reference.md", title)) == view.keys(), title
+
+
+def status_of_a_hub() -> dict[str, object]:
+    """Return the status of a hub on doubles."""
+    bench = Bench()
+    bench.ledger.open()
+    seen: list[dict[str, object]] = []
+    Deferred.fromCoroutine(bench.hub.status()).addCallback(seen.append)
+    return seen[0]
+
+
+def test_settings_of_an_order_are_those_allowed() -> None:
+    """Each setting that is listed for an order is taken, and none of Scrapy's that is taken is left out."""
+    listed = set(_quoted(section("http-reference.md", "Settings that an order may carry")))
+    names = {name for name in listed if re.fullmatch("[A-Z_0-9]+", name)}
+    assert {name for name in names if not SAFE_SETTINGS.fullmatch(name)} == set()
+    assert {name for name in vars(default_settings) if SAFE_SETTINGS.fullmatch(name)} <= names
+
+
+def test_states_are_in_the_table() -> None:
+    """The table of states has all of them."""
+    assert first_column(section("how-it-works.md", "States")) == {state.value for state in RunState}
+
+
+def test_forced_settings_are_named() -> None:
+    """People with a project are told each setting that the hub forces or has a default of its own for."""
+    listed = set(_quoted(section("your-own-project.md", "What the hub changes")))
+    assert {*project.FORCED, *project.DEFAULTS} <= listed
+
+
+# -- links
+
+
+@each_page
+def test_links_lead_somewhere(page: Path) -> None:
+    """A link within the project leads to a file that exists, and to a heading that is there."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
+        if target.startswith(("http://", "https://")):
+            continue
+        name, _, anchor = target.partition("#")
+        place = (page.parent / name).resolve() if name else page
+        assert place.exists(), f"{page.name}: {target}"
+        assert not anchor or anchor in headings(place), f"{page.name}: {target}"
+
+
+def test_readme_leads_to_every_page() -> None:
+    """Nobody has to guess that a page exists."""
+    links = re.findall(r"\]\(docs/([^)#\s]+)", (CHECKOUT / "README.md").read_text("utf-8"))
+    assert set(links) == {page.name for page in DOCS.glob("*.md")}
