@@ -4,7 +4,7 @@ COMPILE := $(BIN)/pip-compile -q --generate-hashes --allow-unsafe --strip-extras
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 INSTALL := $(BIN)/pip install -q --disable-pip-version-check
 
-.PHONY: run test lint types lock clean
+.PHONY: run test lint types bench lock clean
 
 run: .venv/run  ## start the hub on schedule.yaml
 	@$(BIN)/twistd -n --pidfile= reactorhub
@@ -19,9 +19,14 @@ lint: .venv/dev
 types: .venv/dev
 	$(BIN)/mypy
 
+bench: .venv-bench/ready  ## the figures that the README quotes
+	.venv-bench/bin/python -m bench
+
 lock: .venv/dev  ## pin the newest versions that setup.cfg allows
 	$(COMPILE) --upgrade --extra embedded -o requirements.lock requirements.in setup.py
 	$(COMPILE) --upgrade --all-extras -c requirements.lock -o requirements-dev.lock requirements.in setup.py
+	grep -v '^setuptools==' requirements.lock | grep '==' | sed 's/ .*//' > .venv/pins.txt
+	$(COMPILE) --upgrade -c .venv/pins.txt -o bench/requirements.lock bench/requirements.in
 
 clean:
 	rm -rf .venv .venv-bench build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -36,4 +41,11 @@ clean:
 
 .venv/dev: requirements-dev.lock .venv/run
 	$(INSTALL) --require-hashes -r requirements-dev.lock
+	@touch $@
+
+.venv-bench/ready: requirements.lock bench/requirements.lock setup.cfg setup.py
+	test -x .venv-bench/bin/pip || $(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	.venv-bench/bin/pip install -q --disable-pip-version-check --require-hashes -r bench/requirements.lock
+	.venv-bench/bin/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@

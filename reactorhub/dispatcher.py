@@ -42,7 +42,7 @@ class Dispatcher:
         self._emit = emit
         self.most_waiting = most_waiting
         self._lives: dict[str, Life] = {}
-        self._adding = 0
+        self._arriving: dict[str, Run] = {}
         self._stopping = False
 
     @property
@@ -68,19 +68,19 @@ class Dispatcher:
         if self._stopping:
             raise ShuttingDown("the hub is shutting down and takes no new runs")
         if self.is_full():
-            raise QueueFull(f"{self.most_waiting} runs wait already; try again later")
-        run = self._new_run(spec)
-        self._adding += 1
+            raise QueueFull(f"the limit of {self.most_waiting} waiting runs is reached; try again later")
+        run = self._arrival(spec)
         try:
             await self._world.ledger.add_run(run)
         finally:
-            self._adding -= 1
+            del self._arriving[run.id]
         self._new(run, overlap)
         return run
 
     def is_full(self) -> bool:
         """Whether so many runs wait that no more are taken."""
-        return len(self._lives) - self._world.slots.used + self._adding >= self.most_waiting
+        waiting = len(self._lives) - self._world.slots.used + len(self._arriving)
+        return waiting >= self.most_waiting
 
     async def tick(self, schedule: Schedule, nominal_time: datetime, paused: str | None) -> None:
         """Account for a due tick: as a run, or as skipped with the reason.
@@ -92,9 +92,13 @@ class Dispatcher:
         if reason is not None:
             await self._record(self._tick(schedule, nominal_time, TickOutcome.SKIPPED, reason))
             return
-        run = self._new_run(replace(schedule.spec, nominal_time=nominal_time))
+        run = self._arrival(replace(schedule.spec, nominal_time=nominal_time))
         tick = self._tick(schedule, nominal_time, TickOutcome.RUN, None, run.id)
-        if await self._world.ledger.record_tick(tick, run):
+        try:
+            recorded = await self._world.ledger.record_tick(tick, run)
+        finally:
+            del self._arriving[run.id]
+        if recorded:
             self._new(run, schedule.overlap)
 
     async def missed(self, missed: Missed) -> None:
@@ -104,7 +108,8 @@ class Dispatcher:
 
     def unfinished(self, schedule: str) -> list[Run]:
         """The runs of a schedule that are not final, oldest first."""
-        return [life.run for life in self._lives.values() if life.run.spec.schedule == schedule]
+        runs = [*(life.run for life in self._lives.values()), *self._arriving.values()]
+        return [run for run in runs if run.spec.schedule == schedule]
 
     async def stop(self, grace: float, hurry: Deferred[Any]) -> None:
         """Let waiting runs stay queued, give crawls ``grace`` seconds to finish, then stop them.
@@ -142,7 +147,7 @@ class Dispatcher:
         if paused is not None:
             return f"the schedule is paused: {paused}"
         if self.is_full():
-            return f"the hub is at capacity: {self.most_waiting} runs wait already"
+            return f"the hub is at capacity: the limit of {self.most_waiting} waiting runs is reached"
         return refusal(schedule.overlap, self.unfinished(schedule.name))
 
     def _new(self, run: Run, overlap: Overlap) -> None:
@@ -159,8 +164,11 @@ class Dispatcher:
         lives = [life for life in self._lives.values() if life.run.spec.schedule == run.spec.schedule]
         return DeferredList([life.finished() for life in lives], consumeErrors=True) if lives else None
 
-    def _new_run(self, spec: RunSpec) -> Run:
-        return Run(id=self._new_id(), spec=spec, created_at=self._world.now())
+    def _arrival(self, spec: RunSpec) -> Run:
+        """Return a new run that counts from now on, while the ledger is still writing it down."""
+        run = Run(id=self._new_id(), spec=spec, created_at=self._world.now())
+        self._arriving[run.id] = run
+        return run
 
     def _tick(
         self,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredLock
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from reactorhub.agenda import Missed, upcoming
@@ -16,7 +16,8 @@ from reactorhub.config import HubConfig
 from reactorhub.dispatcher import Dispatcher
 from reactorhub.errors import InvalidRequest, QueueFull, UnknownSpider
 from reactorhub.life import FORCED, Ladder, World
-from reactorhub.limits import OVERRIDE, Limits, merged
+from reactorhub.limits import Limits
+from reactorhub.live_limits import LiveLimits
 from reactorhub.model import Run, RunState, Schedule, Stop, Tick
 from reactorhub.orders import Order, rerun_of
 from reactorhub.schedule_book import ScheduleBook
@@ -24,6 +25,7 @@ from reactorhub.telemetry import Telemetry
 from reactorhub.views import run_view, schedule_view, time_text
 from reactorhub.watchdog import LagMeter
 
+_LONGEST_WRITE = 10.0  # seconds for which a cancel waits until a ledger in trouble has written it down
 _AT_START = ("http", "data_dir", "redis", "demo_site", "name")  # keys that a reload leaves as they are
 
 
@@ -53,8 +55,7 @@ class Hub:
         self._engine: Engine = parts.world.engine
         self._started_at = self._now()
         self._loaded_at = self._started_at
-        self._override: dict[str, Any] | None = None
-        self._changing_limits = DeferredLock()
+        self._limits = LiveLimits(self._ledger, parts.world.slots, _limits_of(config))
         self.config_errors: tuple[str, ...] = ()
 
     # -- starting
@@ -66,8 +67,7 @@ class Hub:
             self._now(), "the hub ended while the run was going on"
         ):
             parts.telemetry.run_changed(run)
-        self._override = (await self._ledger.overrides()).get(OVERRIDE)
-        self._apply_limits()
+        await self._limits.recover()
         await parts.book.open(self.config.schedules)
 
     def warn_of_unknown_spiders(self) -> None:
@@ -164,7 +164,9 @@ class Hub:
         waiting = life.run.state is RunState.QUEUED
         order = Stop(state=RunState.CANCELLED, reason="cancelled by an operator")
         life.stop(order, FORCED if force else Ladder.graceful(life.run.spec.stop_grace))
-        return await life.finished() if waiting else life.run
+        if waiting:
+            await _at_most(life.finished(), _LONGEST_WRITE, self._parts.world)
+        return life.run
 
     async def pause(self, name: str, reason: str | None = None) -> View:
         """Skip a schedule's ticks until it is resumed; a restart does not resume it.
@@ -189,15 +191,7 @@ class Hub:
 
         :raises InvalidRequest: naming each limit that makes no sense.
         """
-        self.limits.check(wanted)
-        await self._changing_limits.acquire()
-        try:
-            override = merged(self._override, wanted)
-            await self._ledger.set_override(OVERRIDE, override)
-            self._override = override
-        finally:
-            self._changing_limits.release()
-        self._apply_limits()
+        await self._limits.set(wanted)
         self._parts.telemetry.event("limits.changed", {"limits": self.limits_view()})
         return self.limits_view()
 
@@ -206,7 +200,8 @@ class Hub:
         changes = await self._parts.book.replace(config.schedules)
         restart = [key for key in _AT_START if getattr(self.config, key) != getattr(config, key)]
         self.config, self._loaded_at, self.config_errors = config, self._now(), ()
-        self._apply_limits()
+        self._limits.use_file(_limits_of(config))
+        self._parts.dispatcher.most_waiting = config.max_queued_runs
         view = {
             "added": list(changes.added),
             "changed": list(changes.changed),
@@ -282,16 +277,11 @@ class Hub:
     @property
     def limits(self) -> Limits:
         """The limits in force."""
-        return Limits(self.config.max_concurrent_runs, self.config.queues).overridden(self._override)
+        return self._limits.in_force
 
     def limits_view(self) -> View:
         """Return the limits in force, and what of them an operator has set."""
-        limits = self.limits
-        return {
-            "max_concurrent_runs": limits.max_concurrent_runs,
-            "queues": dict(limits.queues),
-            "drift": self._override or {},
-        }
+        return self._limits.view()
 
     async def status(self) -> View:
         """Return how the hub stands."""
@@ -323,11 +313,6 @@ class Hub:
 
     # -- within
 
-    def _apply_limits(self) -> None:
-        limits = self.limits
-        self._parts.world.slots.resize(limits.max_concurrent_runs, limits.queues)
-        self._parts.dispatcher.most_waiting = self.config.max_queued_runs
-
     def _schedule_view(self, schedule: Schedule, last: Mapping[str, Run]) -> View:
         paused = self._parts.book.paused(schedule.name)
         after = upcoming(schedule, self._now(), 3) if schedule.enabled else ()
@@ -342,6 +327,10 @@ class Hub:
             "loaded_at": time_text(self._loaded_at),
             "errors": list(self.config_errors),
         }
+
+
+def _limits_of(config: HubConfig) -> Limits:
+    return Limits(config.max_concurrent_runs, config.queues)
 
 
 async def _at_most(wait: Deferred[Any], seconds: float, world: World) -> None:

@@ -40,7 +40,7 @@ class Ladder:
 
 
 FORCED = Ladder(0, 5, 10)
-SHUTDOWN = Ladder(1.5, 2.5, 3.0)
+SHUTDOWN = Ladder(1.0, 2.0, 2.5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

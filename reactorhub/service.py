@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import json
 import os
 import sys
@@ -49,15 +50,20 @@ class HubService(Service):
         reactor: Any,
         *,
         stop_reactor: Callable[[], None],
-        console: TextIO | None = None,
+        console: TextIO | None,
+        complaints: TextIO,
     ) -> None:
-        """:param console: where a person reads what to do next; None for a daemon."""
+        """
+        :param console: where a person reads what to do next; None for a daemon.
+        :param complaints: where a person reads why the hub cannot start; closed once it has.
+        """
         self._config = config
         self._read = read
         self._file = file
         self._reactor = reactor
         self._stop_reactor = stop_reactor
         self._console = console
+        self._complaints = complaints
         self._lock = DataLock(config.data_dir)
         self._ports: list[IListeningPort] = []
         self._hurry: Deferred[None] = Deferred()
@@ -70,6 +76,21 @@ class HubService(Service):
         :raises StartError: if the data folder or a port is taken.
         """
         super().startService()
+        try:
+            self._take_hold()
+        except ReactorHubError as error:
+            self._complain(error)
+            raise
+        assert self._built is not None
+        self._started = Deferred.fromCoroutine(self._start(self._built))
+        self._started.addErrback(self._failed)
+
+    def stopService(self) -> Deferred[None]:
+        """Stop in order; fires once everything that can be written is written."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    def _take_hold(self) -> None:
         self._lock.acquire()
         self._ready.unlink(missing_ok=True)
         try:
@@ -79,13 +100,6 @@ class HubService(Service):
         except BaseException:
             self._lock.release()
             raise
-        self._started = Deferred.fromCoroutine(self._start(self._built))
-        self._started.addErrback(self._failed)
-
-    def stopService(self) -> Deferred[None]:
-        """Stop in order; fires once everything that can be written is written."""
-        super().stopService()
-        return Deferred.fromCoroutine(self._stop())
 
     def _prepare_process(self, built: Built) -> None:
         reactor = self._reactor
@@ -142,6 +156,7 @@ class HubService(Service):
         await built.reloader.watch()
         self._ports[0].startReading()  # type: ignore[attr-defined]
         self._say_ready(built)
+        _settle_memory()
 
     async def _stop(self) -> None:
         built = self._built
@@ -171,14 +186,16 @@ class HubService(Service):
     def _failed(self, failure: Failure) -> None:
         if self._built is None or not self.running:
             return
-        if failure.check(ReactorHubError):
-            self.log.error("the hub cannot start: {error}", error=failure.value)
-        else:
-            self.log.failure("the hub cannot start", failure)
-        say(sys.__stderr__, f"reactorhub: the hub cannot start: {failure.getErrorMessage()}")
+        if not failure.check(ReactorHubError):
+            self.log.failure("the hub has an error", failure)
+        self._complain(failure.value)
         atexit.register(_leave, 1)
         self._make_haste()
         self._stop_reactor()
+
+    def _complain(self, error: object) -> None:
+        self.log.error("the hub cannot start: {error}", error=error)
+        say(self._complaints, f"reactorhub: {error}")
 
     def _say_ready(self, built: Built) -> None:
         http, demo = [*map(address, self._ports), None][:2]
@@ -187,11 +204,22 @@ class HubService(Service):
         draft.write_text(json.dumps(facts))
         draft.replace(self._ready)
         self.log.info("the hub listens on {http}", http=http)
+        self._complaints.close()
         say(self._console, welcome(http or "", self._config.file, built.engine.catalog()))
 
     @property
     def _ready(self) -> Path:
         return self._config.data_dir / READY
+
+
+def _settle_memory() -> None:
+    """Keep the garbage collector from walking all that has been loaded, again and again, for ever.
+
+    A full collection stops the reactor for about a tenth of a second, most of it for modules and classes
+    that stay for the life of the process.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _leave(status: int) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from twisted.internet.interfaces import IReactorCore
 
-HASTE = 4.5  # seconds from the end of the grace, or from the second signal, to the end of the process
+HASTE = 4.2  # seconds from the end of the grace, or from the second signal, to the end of the process
 
 
 class Signals:

@@ -16,7 +16,7 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from reactorhub import reactors
-from reactorhub.errors import ReactorHubError, WrongReactor
+from reactorhub.errors import ConfigError, ReactorHubError, WrongReactor
 
 if TYPE_CHECKING:
     from reactorhub.config import HubConfig
@@ -86,25 +86,32 @@ def make_service(options: Options) -> IService:
     stop = reactors.prepare(reactor)
     parent: Any = options.parent
     console = sys.__stdout__ if parent is not None and parent["nodaemon"] else None
+    complaints = os.fdopen(os.dup(2), "w")  # a daemon's own stderr leads nowhere by the time it starts
     file = options.file.absolute()
     options["config"] = str(file)
     _end_plainly()
-    return HubService(options.settings, options.read, file, reactor, stop_reactor=stop, console=console)
+    return HubService(
+        options.settings,
+        options.read,
+        file,
+        reactor,
+        stop_reactor=stop,
+        console=console,
+        complaints=complaints,
+    )
 
 
 def _refuse(error: ReactorHubError) -> NoReturn:
-    sys.stderr.write(f"reactorhub: {error}\n" if isinstance(error, WrongReactor) else f"{error}\n")
+    sys.stderr.write(f"{error}\n" if isinstance(error, ConfigError) else f"reactorhub: {error}\n")
     raise SystemExit(1)
 
 
 def _end_plainly() -> None:
-    """Show an error that the hub raises on purpose as one line, not as a traceback."""
+    """Show no traceback for an error that the hub raises on purpose; it has been told in a line already."""
     show = sys.excepthook
 
     def hook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-        if isinstance(error, ReactorHubError):
-            sys.__stderr__ and sys.__stderr__.write(f"reactorhub: {error}\n")
-        else:
+        if not isinstance(error, ReactorHubError):
             show(kind, error, trace)
 
     sys.excepthook = hook

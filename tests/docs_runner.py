@@ -2,7 +2,7 @@
 
 A block says what it is in its info string, ``yaml fragment=hub`` for one: a kind, then options. In a block of
 kind ``console`` a line that begins with ``$`` is a command, ``>`` goes on with it, and the other lines are
-what it prints. There ``...`` stands for anything; where JSON is printed, for further keys, entries or any value.
+what it prints. There ``...`` stands for anything; in JSON, for further keys, further entries, or a value.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tests.integration.hubs import CHECKOUT, Hub
+from tests.integration.hubs import CHECKOUT, Hub, alive, until
 from tests.redis_server import free_port
 
 KINDS: Mapping[str, frozenset[str]] = {
@@ -220,7 +220,11 @@ class PracticeGround:
         return (self.folder / ".printed").read_text("utf-8", "replace")
 
     def close(self) -> None:
-        """End every hub that is left."""
-        self.hub.close()
+        """End every hub that is left, in order: its Redis saves its data below the folder before it ends."""
         with suppress(OSError, ValueError):
-            os.kill(json.loads((self.folder / "var" / "ready.json").read_text())["pid"], signal.SIGKILL)
+            pid = int(json.loads((self.folder / "var" / "ready.json").read_text())["pid"])
+            for _ in range(2):  # the second signal skips the grace
+                os.kill(pid, signal.SIGTERM)
+                with suppress(AssertionError):
+                    until(lambda: not alive(pid), 3, "the end of the hub")
+        self.hub.close()

@@ -117,7 +117,7 @@ def test_a_full_queue(order: str) -> None:
     run = web.submitted()
     reply = ordered(web, order, run)
     assert (reply.status, reply.headers["retry-after"]) == (429, "5")
-    assert reply.json["detail"] == "1 runs wait already; try again later"
+    assert reply.json["detail"] == "the limit of 1 waiting runs is reached; try again later"
     web.bench.begun(run)
     assert ordered(web, order, run).status == 201
 

@@ -63,7 +63,7 @@ def test_a_full_queue_refuses() -> None:
         turned(bench)
     for _ in range(3):
         submitted(bench)
-    with pytest.raises(QueueFull, match="3 runs wait already"):
+    with pytest.raises(QueueFull, match="the limit of 3 waiting runs"):
         submitted(bench)
 
 

@@ -13,15 +13,21 @@ import pytest
 from scrapy.settings import default_settings
 from twisted.internet.defer import Deferred
 
+from reactorhub import agenda, config
 from reactorhub.adapters.scrapy_engine import project
+from reactorhub.adapters.scrapy_engine.guards import MOST_SCHEDULED
 from reactorhub.config import HubConfig, parse
 from reactorhub.config_keys import FileKeys, HubKeys, Keys, ProjectKeys, RedisKeys, ScheduleKeys
 from reactorhub.errors import ConfigError
+from reactorhub.life import FORCED, SHUTDOWN
 from reactorhub.model import BrokenModule, Run, RunSpec, RunState, Schedule, SpiderInfo, Tick, TickOutcome
-from reactorhub.orders import _READERS, SAFE_SETTINGS
+from reactorhub.orders import _READERS, LONGEST_ARG, MOST_ARGS, SAFE_SETTINGS
+from reactorhub.service import SPIDER_THREADS
+from reactorhub.signals import HASTE
 from reactorhub.triggers import EPOCH
 from reactorhub.views import broken_view, run_view, schedule_view, spider_view, tick_view
-from reactorhub.web.api import Api
+from reactorhub.web import guard
+from reactorhub.web.api import LONGEST_WAIT, Api
 from reactorhub.web.problems import STATUSES
 from tests.docs_runner import KINDS, STARTED_BY_READER, Block, blocks, matches, practice, steps
 from tests.hubs import Bench
@@ -227,10 +233,48 @@ def test_states_are_in_the_table() -> None:
     assert first_column(section("how-it-works.md", "States")) == {state.value for state in RunState}
 
 
+def test_commands_are_those_of_make() -> None:
+    """The table of commands has every target that is there to be called."""
+    (targets,) = re.findall(r"^.PHONY: (.*)$", (CHECKOUT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert first_column(section("developing.md", "Commands")) == {f"make {each}" for each in targets.split()}
+
+
 def test_forced_settings_are_named() -> None:
     """People with a project are told each setting that the hub forces or has a default of its own for."""
     listed = set(_quoted(section("your-own-project.md", "What the hub changes")))
     assert {*project.FORCED, *project.DEFAULTS} <= listed
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("how-it-works.md", f"at once | {SHUTDOWN.abort:g} s |"),
+        ("how-it-works.md", f"5 s later | {FORCED.cancel_tasks:g} s | {SHUTDOWN.cancel_tasks:g} s |"),
+        ("how-it-works.md", f"10 s later | {FORCED.abandon:g} s | {SHUTDOWN.abandon:g} s |"),
+        ("how-it-works.md", f"ends the process {HASTE:g} seconds after the grace"),
+        (
+            "how-it-works.md",
+            f"`stop_grace` is {RunSpec.__dataclass_fields__['stop_grace'].default:g} seconds",
+        ),
+        ("schedule-reference.md", f"`max_concurrent_runs` | `{config.MAX_CONCURRENT_RUNS}`"),
+        ("schedule-reference.md", f"`max_queued_runs` | `{config.MAX_QUEUED_RUNS}`"),
+        ("schedule-reference.md", f"`shutdown_grace` | `{config.SHUTDOWN_GRACE:g}s`"),
+        ("schedule-reference.md", f"all run, at most {agenda.MOST:,} of a schedule"),
+        ("schedule-reference.md", f"No window is shorter than {agenda.ON_TIME.seconds} seconds"),
+        ("your-own-project.md", f"while {MOST_SCHEDULED:,} of its requests wait"),
+        ("your-own-project.md", f"shares {SPIDER_THREADS} threads"),
+        ("http-reference.md", f"larger than {guard.MOST_BODY // 1024} KiB"),
+        (
+            "http-reference.md",
+            f"closed after {guard.IDLE} seconds; there are at most {guard.MOST_CONNECTIONS}",
+        ),
+        ("http-reference.md", f"up to {MOST_ARGS} names with texts of up to {LONGEST_ARG} characters"),
+        ("http-reference.md", f"a number of seconds up to {LONGEST_WAIT:g}"),
+    ],
+)
+def test_figures_are_those_of_the_code(page: str, text: str) -> None:
+    """A limit or a time that a page quotes is the one in force."""
+    assert text in " ".join((DOCS / page).read_text("utf-8").split())
 
 
 # -- links

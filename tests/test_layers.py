@@ -15,7 +15,7 @@ PACKAGE = ROOT / "reactorhub"
 LAYERS = (
     ("the way in", "tap service startup composition console signals reactors"),
     ("faces and adapters", "web adapters demo_site"),
-    ("machinery", "hub reload telemetry watchdog scheduler schedule_book dispatcher life slots"),
+    ("machinery", "hub reload live_limits telemetry watchdog scheduler schedule_book dispatcher life slots"),
     ("seams", "boundaries contexts ledger_rows"),
     (
         "rules",

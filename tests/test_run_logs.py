@@ -12,7 +12,7 @@ from reactorhub.adapters.run_logs import FileRunLog, RunLogHandler
 from reactorhub.contexts import RUN, RunContext
 from tests.shop_project import EngineCase, spider
 
-CHATTY = '''
+CHATTY = """
 async def start(self):
     self.say("start")
     yield scrapy.Request(self.shop + "/book/1.html", errback=self.failed)
@@ -63,7 +63,7 @@ def beat(self):
 
 def closed(self, reason):
     self.say("closed")
-'''
+"""
 MARKS = [
     *("start", "errback", "callback", "after sleep", "to_thread", "executor", "deferToThread"),
     *("after deferToThread", "callLater", "looping", "looping", "looping", "call_later", "task", "closed"),
@@ -181,10 +181,10 @@ def test_nothing_is_taken_after_the_end(log: FileRunLog) -> None:
 
 def test_a_full_disk_silences_the_file_only(log: FileRunLog) -> None:
     """What cannot be written is counted as lost, and the run goes on."""
-    log._file = Path("/dev/full").open("ab", buffering=0)
-    log.take(record())
+    with Path("/dev/full").open("ab", buffering=0) as full:
+        log._file = full
+        log.take(record())
     assert (log.lost, log.counts) == (1, {"INFO": 1})
-    log.close()
 
 
 def test_strange_text(log: FileRunLog, tmp_path: Path) -> None:

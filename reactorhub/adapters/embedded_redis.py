@@ -39,6 +39,7 @@ LONGEST_DELAY = 5.0
 SETTINGS = (
     *("--port", "0", "--unixsocketperm", "700", "--daemonize", "no", "--databases", "1"),
     *("--appendonly", "no", "--save", "300 1", "--stop-writes-on-bgsave-error", "no"),
+    *("--shutdown-on-sigterm", "force"),  # without it a server that cannot save would outlive the hub
     *("--maxmemory", "256mb", "--maxmemory-policy", "volatile-ttl"),
 )
 

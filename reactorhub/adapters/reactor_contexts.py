@@ -9,20 +9,21 @@ one reactor instance, before anything is scheduled on it.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import Context, copy_context
-from typing import Any
+from typing import Any, NoReturn
 
 from twisted.internet import defer
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
-from reactorhub.contexts import RUN, contain
+from reactorhub.contexts import ESCAPES, RUN, contain
+from reactorhub.errors import EscapedError
 
 Call = Callable[..., Any]
-_FATAL = (SystemExit, KeyboardInterrupt, GeneratorExit)
 
 
 def carry_contexts(reactor: AsyncioSelectorReactor) -> None:
@@ -58,7 +59,7 @@ def record_tasks(loop: asyncio.AbstractEventLoop) -> None:
 
 
 class _Contained(Coroutine[Any, Any, Any]):
-    """A coroutine that lets nothing out of its steps that would end the loop."""
+    """A coroutine that lets nothing out of its steps that would end the loop, or vanish unheard."""
 
     __slots__ = ("_coro",)
 
@@ -68,20 +69,28 @@ class _Contained(Coroutine[Any, Any, Any]):
     def send(self, value: Any) -> Any:
         try:
             return self._coro.send(value)
-        except _FATAL as error:
-            contain(error)
+        except ESCAPES as error:
+            _contain_aloud(error)
 
     def throw(self, *error: Any) -> Any:
         try:
             return self._coro.throw(*error)
-        except _FATAL as fatal:
-            contain(fatal)
+        except ESCAPES as escaped:
+            _contain_aloud(escaped)
 
     def close(self) -> None:
         self._coro.close()
 
     def __await__(self) -> Generator[Any, Any, Any]:
         return self._coro.__await__()
+
+
+def _contain_aloud(error: BaseException) -> NoReturn:
+    try:
+        contain(error)
+    except EscapedError:
+        logging.getLogger(__name__).exception("Spider code raised what would have ended the process")
+        raise
 
 
 def refuse_stop_from_runs(reactor: AsyncioSelectorReactor) -> Call:

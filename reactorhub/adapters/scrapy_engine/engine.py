@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from reactorhub.adapters.scrapy_engine.crawl import HubCrawler, ScrapyCrawl
+from reactorhub.adapters.scrapy_engine.process import import_components
 from reactorhub.adapters.scrapy_engine.project import Project, top_packages
 from reactorhub.boundaries import Catalog, Crawl, RunLog
 from reactorhub.config import HubConfig, ProjectConfig
@@ -47,6 +48,7 @@ class ScrapyEngine:
 
     def load(self, projects: Mapping[str, ProjectConfig]) -> None:
         """Load the projects that are new and drop those that are gone. Blocks while modules are imported."""
+        import_components()
         self._projects = {
             name: self._projects.get(name) or Project(config) for name, config in projects.items()
         }

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
+from typing import Any
 
+from scrapy.exceptions import NotConfigured
+from scrapy.settings import BaseSettings, Settings
 from scrapy.utils.log import configure_logging
+from scrapy.utils.misc import load_object
 
 
 @cache
@@ -15,3 +21,24 @@ def prepare_logging() -> None:
     root handler stays out: every new crawl would replace it for the whole process.
     """
     configure_logging({"LOG_INSTALL_ROOT_HANDLER": False})
+
+
+@cache
+def import_components() -> None:
+    """Import all that Scrapy's default settings name, so that the first crawl does not stall the reactor."""
+    for path in _paths(Settings()):
+        with suppress(ImportError, NotConfigured):  # some parts need a library that not everyone has
+            load_object(path)
+
+
+def _paths(settings: BaseSettings) -> Iterator[str]:
+    for value in settings.values():
+        yield from (path for path in _texts(value) if path.startswith("scrapy."))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, BaseSettings):
+        for key, part in value.items():
+            yield from (text for text in (key, part) if isinstance(text, str))
