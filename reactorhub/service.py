@@ -230,7 +230,8 @@ def _leave(status: int) -> None:
 
 
 def _go(coroutine: Any) -> None:
-    Deferred.fromCoroutine(coroutine).addErrback(lambda failure: HubService.log.failure("the hub has an error", failure))
+    going = Deferred.fromCoroutine(coroutine)
+    going.addErrback(lambda failure: HubService.log.failure("the hub has an error", failure))
 
 
 def _no_access_log(request: Any) -> None:

@@ -43,10 +43,15 @@ class Signals:
         self._status = 0
 
     def install(self) -> None:
-        """Take the signals over from the reactor, whose own handlers still do the stopping."""
+        """Take the signals over from the reactor, whose own handlers still do the stopping.
+
+        A signal that was ignored when the process began, as SIGINT is for a shell's background job, stays so.
+        """
         for number in (signal.SIGTERM, signal.SIGINT):
-            self._stop[number] = signal.getsignal(number)
-            signal.signal(number, self._told_to_stop)
+            handler = signal.getsignal(number)
+            if callable(handler):
+                self._stop[number] = handler
+                signal.signal(number, self._told_to_stop)
         signal.signal(signal.SIGHUP, self._told_to_reload)
         signal.signal(signal.SIGALRM, self._out_of_time)
 

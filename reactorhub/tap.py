@@ -43,6 +43,7 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         """Read the schedule file while twistd can still end with a clear message and status 1."""
+        self._settle_paths()
         try:
             self.settings = self.read()
         except ReactorHubError as error:
@@ -50,8 +51,16 @@ class Options(usage.Options):
 
     @property
     def file(self) -> Path:
-        """The schedule file."""
-        return Path(self["config"] or os.environ.get("REACTORHUB_CONFIG") or DEFAULT_FILE)
+        """The schedule file, as mistakes call it."""
+        return Path(self["config"])
+
+    def _settle_paths(self) -> None:
+        """Make paths mean the same after twistd has gone to the folder that ``--rundir`` names."""
+        file = Path(self["config"] or os.environ.get("REACTORHUB_CONFIG") or DEFAULT_FILE)
+        moves = self.parent is not None and self.parent["rundir"] != "."
+        self["config"] = str(file.absolute() if moves else file)
+        if self["data-dir"]:
+            self["data-dir"] = str(Path(self["data-dir"]).absolute())
 
     def read(self) -> HubConfig:
         """Read the schedule file, with the command line's own words put above it.
@@ -64,7 +73,7 @@ class Options(usage.Options):
         if self["http"]:
             overrides["http"] = self["http"]
         if self["data-dir"]:
-            overrides["data_dir"] = Path(self["data-dir"]).absolute()
+            overrides["data_dir"] = Path(self["data-dir"])
         return read_config(self.file, overrides, os.environ)
 
 
@@ -87,13 +96,11 @@ def make_service(options: Options) -> IService:
     parent: Any = options.parent
     console = sys.__stdout__ if parent is not None and parent["nodaemon"] else None
     complaints = os.fdopen(os.dup(2), "w")  # a daemon's own stderr leads nowhere by the time it starts
-    file = options.file.absolute()
-    options["config"] = str(file)
     _end_plainly()
     return HubService(
         options.settings,
         options.read,
-        file,
+        options.file,
         reactor,
         stop_reactor=stop,
         console=console,

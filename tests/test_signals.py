@@ -81,6 +81,15 @@ def test_out_of_time(told: Told) -> None:
     assert told.said[-1] == ("leave", 128 + signal.SIGTERM)
 
 
+def test_an_ignored_signal_stays_ignored(told: Told) -> None:
+    """A background job of a shell ignores SIGINT, and so does its hub."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    told.signals()
+    os.kill(os.getpid(), signal.SIGINT)
+    assert told.said == []
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
 def test_hangup_reloads(told: Told) -> None:
     """SIGHUP reads the schedule file again and stops nothing."""
     os.kill(os.getpid(), signal.SIGHUP)
