@@ -17,7 +17,7 @@ from reactorhub import agenda, config
 from reactorhub.adapters.scrapy_engine import project
 from reactorhub.adapters.scrapy_engine.guards import MOST_SCHEDULED
 from reactorhub.config import HubConfig, parse
-from reactorhub.config_keys import FileKeys, HubKeys, Keys, ProjectKeys, RedisKeys, ScheduleKeys
+from reactorhub.config.keys import FileKeys, HubKeys, Keys, ProjectKeys, RedisKeys, ScheduleKeys
 from reactorhub.errors import ConfigError
 from reactorhub.life import FORCED, SHUTDOWN
 from reactorhub.model import BrokenModule, Run, RunSpec, RunState, Schedule, SpiderInfo, Tick, TickOutcome

@@ -19,8 +19,7 @@ LAYERS = (
     ("seams", "boundaries contexts ledger_rows"),
     (
         "rules",
-        "agenda config config_keys config_schedules config_values durations errors ids limits model orders"
-        " outcome overlap paths places substitution triggers views yaml_source",
+        "agenda config durations errors ids limits model orders outcome overlap paths triggers views",
     ),
 )
 """From top to bottom. A room is a module or a package; it may import its own layer and those below it."""
@@ -38,8 +37,8 @@ LIBRARIES = {
     "klein": "web",
     "werkzeug": "web",
     "cronsim": "triggers",
-    "yaml": "yaml_source",
-    "pydantic": "config_keys config_values",
+    "yaml": "config",
+    "pydantic": "config",
 }
 """The one room of each library, so that one grep shows who depends on it."""
 

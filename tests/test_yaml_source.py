@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reactorhub.config.substitution import substitute
+from reactorhub.config.yaml_source import MAX_DEPTH, Kind, Scalar, kind_of, read_yaml
 from reactorhub.errors import ConfigError
-from reactorhub.substitution import substitute
-from reactorhub.yaml_source import MAX_DEPTH, Kind, Scalar, kind_of, read_yaml
 
 ENVIRON = {"NAME": "shop", "EMPTY": "", "COUNT": "4", "WORD": "on", "NESTED": "${NAME}", "BYTES": "a\udcff"}
 

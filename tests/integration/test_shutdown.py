@@ -9,6 +9,7 @@ import pytest
 
 from tests.integration.conftest import MakeHub
 from tests.integration.hubs import Hub, until, write_project
+from tests.integration.stubborn import STUBBORN
 
 CONFIG = """
     hub:
@@ -18,25 +19,9 @@ CONFIG = """
       projects: {{lab: {{path: lab}}}}
     schedules: {{}}
 """
-SPIDERS = """
-    import asyncio, time
-    import scrapy
-    from scrapy.utils.defer import deferred_to_future
-    from twisted.internet.defer import Deferred
-    from twisted.internet.threads import deferToThread
-
-    class Stubborn:
-        async def process_item(self, item):
-            while True:
-                try:
-                    await asyncio.sleep(600)
-                except asyncio.CancelledError:
-                    pass
-
-    class Waiting:
-        def open_spider(self, spider):
-            return Deferred()
-
+SPIDERS = (
+    STUBBORN
+    + """
     class Visitor(scrapy.Spider):
         page = "/one/1.html"
 
@@ -95,6 +80,7 @@ SPIDERS = """
         name = "opening"
         custom_settings = {"ITEM_PIPELINES": {"spiders.lab.Waiting": 1}}
 """
+)
 SIGNALLED = {number: (0, -number, 128 + number) for number in (signal.SIGTERM, signal.SIGINT)}
 
 

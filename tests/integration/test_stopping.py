@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.hubs import Hub, until, write_project
+from tests.integration.stubborn import STUBBORN
 from tests.redis_server import free_port
 
 CONFIG = """
@@ -21,25 +22,9 @@ CONFIG = """
       hasty: {spider: hang, timeout: 1s, queue: single}
       graceful: {spider: hang}
 """
-SPIDERS = """
-    import asyncio, time
-    import scrapy
-    from scrapy.utils.defer import deferred_to_future
-    from twisted.internet.defer import Deferred
-    from twisted.internet.threads import deferToThread
-
-    class Stubborn:
-        async def process_item(self, item):
-            while True:
-                try:
-                    await asyncio.sleep(600)
-                except asyncio.CancelledError:
-                    pass
-
-    class Waiting:
-        def open_spider(self, spider):
-            return Deferred()
-
+SPIDERS = (
+    STUBBORN
+    + """
     class Visitor(scrapy.Spider):
         shop = "http://127.0.0.1:SITE_PORT"
         page = "/one/1.html"
@@ -85,6 +70,7 @@ SPIDERS = """
         name = "opening"
         custom_settings = {"ITEM_PIPELINES": {"spiders.lab.Waiting": 1}}
 """
+)
 LAST_RUNG = 10.0  # seconds after a forced cancel at which a crawl is no longer waited for
 
 

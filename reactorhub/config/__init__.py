@@ -14,13 +14,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from reactorhub.config_keys import FileKeys, HubKeys, ProjectKeys, RedisKeys, check
-from reactorhub.config_schedules import Ground, read_schedules
+from reactorhub.config.keys import FileKeys, HubKeys, ProjectKeys, RedisKeys, check
+from reactorhub.config.places import KeyPath, Place, Positions
+from reactorhub.config.schedules import Ground, read_schedules
+from reactorhub.config.yaml_source import Tree, read_yaml
 from reactorhub.errors import ConfigError, Mistake
 from reactorhub.model import DEFAULT_QUEUE, Schedule
-from reactorhub.places import KeyPath, Place, Positions
 from reactorhub.triggers import Cron, Interval, Once, Trigger
-from reactorhub.yaml_source import Tree, read_yaml
 
 MAX_BYTES = 1 << 20
 HTTP = "tcp:6800:interface=127.0.0.1"

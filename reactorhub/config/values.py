@@ -1,7 +1,7 @@
 """How each kind of value of the schedule file is read.
 
-A reader takes a :class:`~reactorhub.yaml_source.Scalar`, so that it can look at what was written as well as
-at its type. It returns the value or raises :exc:`ValueError` with a sentence for the file's author.
+A reader takes a :class:`~reactorhub.config.yaml_source.Scalar`, so that it can look at what was written as
+well as at its type. It returns the value or raises :exc:`ValueError` with a sentence for the file's author.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 from zoneinfo import available_timezones
 
 from reactorhub import durations, triggers
-from reactorhub.places import KeyPath, suggestion
-from reactorhub.yaml_source import Kind, Scalar, Tree
+from reactorhub.config.places import KeyPath, suggestion
+from reactorhub.config.yaml_source import Kind, Scalar, Tree
 
 E = TypeVar("E", bound=Enum)
 

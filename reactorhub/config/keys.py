@@ -1,7 +1,7 @@
 """The keys of the schedule file, section by section, and the check of a section against them.
 
 Every key may be left out; None then stands for it. How a value is read stands in
-:mod:`reactorhub.config_values`; what holds between keys, in :mod:`reactorhub.config`.
+:mod:`reactorhub.config.values`; what holds between keys, in :mod:`reactorhub.config`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
-from reactorhub.config_values import (
+from reactorhub.config.places import KeyPath, Report, shorten, suggestion
+from reactorhub.config.values import (
     NestedError,
     arg_name,
     as_written,
@@ -27,9 +28,8 @@ from reactorhub.config_values import (
     whole,
     zone,
 )
+from reactorhub.config.yaml_source import Kind, Scalar, Tree
 from reactorhub.model import Catchup, Overlap
-from reactorhub.places import KeyPath, Report, shorten, suggestion
-from reactorhub.yaml_source import Kind, Scalar, Tree
 
 K = TypeVar("K", bound="Keys")
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import yaml
 
+from reactorhub.config.places import KeyPath, Place, Positions, Report, shorten, shown_path
+from reactorhub.config.substitution import substitute
 from reactorhub.errors import ConfigError, Mistake
-from reactorhub.places import KeyPath, Place, Positions, Report, shorten, shown_path
-from reactorhub.substitution import substitute
 
 Tree = Any  # dict[str, Tree] | list[Tree] | Scalar, or None for an empty file
 

@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
-from reactorhub import config_values
-from reactorhub.config_keys import Checked, ScheduleKeys, check
+from reactorhub.config import values
+from reactorhub.config.keys import Checked, ScheduleKeys, check
+from reactorhub.config.places import KeyPath, Report, suggestion
+from reactorhub.config.yaml_source import Tree
 from reactorhub.model import RunSpec, Schedule
-from reactorhub.places import KeyPath, Report, suggestion
 from reactorhub.triggers import EPOCH, Cron, Interval, Once, Trigger
-from reactorhub.yaml_source import Tree
 
 TRIGGERS = ("interval", "cron", "at")
 NO_DEFAULTS = (*TRIGGERS, "anchor", "run_on_start")
@@ -54,7 +54,7 @@ def _defaults(tree: Tree, ground: Ground) -> Checked[ScheduleKeys]:
 
 def _schedule(name: str, tree: Tree, common: Checked[ScheduleKeys], ground: Ground) -> Schedule | None:
     report, path = ground.report, ("schedules", name)
-    _noted(partial(config_values.name, name), path, report, at_key=True)
+    _noted(partial(values.name, name), path, report, at_key=True)
     own = check(ScheduleKeys, tree, path, report)
     _check_references(own, ground)
     keys = _merged(own.keys, common.keys)
