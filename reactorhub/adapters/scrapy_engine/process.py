@@ -12,6 +12,14 @@ from scrapy.settings import BaseSettings, Settings
 from scrapy.utils.log import configure_logging
 from scrapy.utils.misc import load_object
 
+LEFT_OUT = (
+    "scrapy.extensions.logcount.LogCount",  # a handler a crawl on the root logger, each sees all records
+    "scrapy.extensions.memusage.MemoryUsage",
+    "scrapy.extensions.remote_control.RemoteControl",  # its library alone is 10 MB
+    "scrapy.extensions.telnet.TelnetConsole",
+)
+"""Scrapy's own extensions that have no place in a process of many crawls; they are not even imported."""
+
 
 @cache
 def prepare_logging() -> None:
@@ -26,7 +34,7 @@ def prepare_logging() -> None:
 @cache
 def import_components() -> None:
     """Import all that Scrapy's default settings name, so that the first crawl does not stall the reactor."""
-    for path in _paths(Settings()):
+    for path in set(_paths(Settings())) - set(LEFT_OUT):
         with suppress(ImportError, NotConfigured):  # some parts need a library that not everyone has
             load_object(path)
 

@@ -18,6 +18,7 @@ from scrapy.crawler import Crawler, CrawlerRunner
 from scrapy.settings import Settings
 
 from reactorhub.adapters.scrapy_engine.loader import TolerantSpiderLoader, broken_module
+from reactorhub.adapters.scrapy_engine.process import LEFT_OUT
 from reactorhub.boundaries import BrokenModule, SpiderInfo
 from reactorhub.config import ProjectConfig
 
@@ -34,7 +35,6 @@ FORCED: dict[str, Any] = {
     "TWISTED_REACTOR": "twisted.internet.asyncioreactor.AsyncioSelectorReactor",
     "ASYNCIO_EVENT_LOOP": None,
 }
-_LOG_COUNT = "scrapy.extensions.logcount.LogCount"  # one handler a crawl on the root logger, each sees all
 
 
 class Project:
@@ -136,7 +136,7 @@ class _Order:
     def copy(self) -> Settings:
         settings = self._blueprint.copy()
         settings.setdict({**self._settings, **FORCED}, priority="cmdline")
-        settings["EXTENSIONS_BASE"][_LOG_COUNT] = None
+        settings["EXTENSIONS_BASE"].update(dict.fromkeys(LEFT_OUT))
         return settings
 
 
