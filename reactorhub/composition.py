@@ -19,7 +19,7 @@ from reactorhub.adapters.redis_sink import RedisSink
 from reactorhub.adapters.run_logs import RunLogs
 from reactorhub.adapters.scrapy_engine import ScrapyEngine
 from reactorhub.adapters.sqlite_ledger import SqliteLedger
-from reactorhub.boundaries import Sink, View
+from reactorhub.boundaries import Engine, Ledger, Sink, View
 from reactorhub.config import HubConfig
 from reactorhub.dispatcher import Dispatcher
 from reactorhub.hub import Hub, Parts
@@ -45,16 +45,13 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
-    """The parts of a hub that are started and stopped."""
+    """What of a hub is started and stopped."""
 
     pool: ThreadPool
     ledger: SqliteLedger
     engine: ScrapyEngine
     redis: EmbeddedRedis | None
-    sink: Sink
-    dispatcher: Dispatcher
-    telemetry: Telemetry
-    lag: LagMeter
+    parts: Parts
     hub: Hub
     scheduler: Scheduler
     reloader: Reloader
@@ -66,37 +63,13 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
 
     :param read: reads the schedule file; raises ConfigError.
     """
-    paths, new_id, pool = (
-        RunPaths(config.data_dir),
-        IdMaker(utc_now),
-        ThreadPool(0, HUB_THREADS, "reactorhub"),
-    )
+    paths, pool = RunPaths(config.data_dir), ThreadPool(0, HUB_THREADS, "reactorhub")
     redis = EmbeddedRedis(config.data_dir, reactor) if config.redis and config.redis.embedded else None
-    sink = _sink(config, redis, reactor)
-    telemetry = Telemetry(reactor, utc_now, sink, new_id)
     ledger = SqliteLedger(config.data_dir / "hub.db", reactor)
     engine = ScrapyEngine(reactor, RunLogs(paths.log), paths.items)
-    world = World(
-        clock=reactor,
-        now=utc_now,
-        ledger=ledger,
-        engine=engine,
-        slots=Slots(reactor, config.max_concurrent_runs, config.queues),
-        changed=telemetry.run_changed,
-    )
-    dispatcher = Dispatcher(world, new_id, telemetry.event, config.max_queued_runs)
-    lag = LagMeter(
-        reactor, stalled=lambda seconds: telemetry.event("reactor.stalled", {"stall": {"seconds": seconds}})
-    )
-    book = ScheduleBook(ledger, utc_now)
-    parts = Parts(world=world, dispatcher=dispatcher, book=book, telemetry=telemetry, sink=sink, lag=lag)
+    parts = _parts(config, ledger, engine, _sink(config, redis, reactor), reactor)
     hub = Hub(config, parts, __version__)
-    scheduler = Scheduler(
-        reactor,
-        utc_now,
-        lambda schedule, moment: Deferred.fromCoroutine(hub.tick(schedule, moment)),
-        lambda missed: Deferred.fromCoroutine(hub.missed(missed)),
-    )
+    scheduler = _scheduler(hub, reactor)
 
     def in_thread(call: Callable[..., Any], *args: Any) -> Deferred[Any]:
         return threads.deferToThreadPool(reactor, pool, call, *args)
@@ -105,7 +78,7 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
         engine.check(new)
         engine.load(new.projects)
         changes = await hub.put_in_force(new)
-        scheduler.set_entries(book.entries())
+        scheduler.set_entries(hub.entries())
         return changes
 
     reloader = Reloader(
@@ -116,14 +89,41 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
         ledger=ledger,
         engine=engine,
         redis=redis,
-        sink=sink,
-        dispatcher=dispatcher,
-        telemetry=telemetry,
-        lag=lag,
+        parts=parts,
         hub=hub,
         scheduler=scheduler,
         reloader=reloader,
         api=Api(hub, RunFiles(paths, in_thread), reloader.reload),
+    )
+
+
+def _parts(config: HubConfig, ledger: Ledger, engine: Engine, sink: Sink, reactor: Any) -> Parts:
+    new_id = IdMaker(utc_now)
+    telemetry = Telemetry(reactor, utc_now, sink, new_id)
+    world = World(
+        clock=reactor,
+        now=utc_now,
+        ledger=ledger,
+        engine=engine,
+        slots=Slots(reactor, config.max_concurrent_runs, config.queues),
+        changed=telemetry.run_changed,
+    )
+    return Parts(
+        world=world,
+        dispatcher=Dispatcher(world, new_id, telemetry.event, config.max_queued_runs),
+        book=ScheduleBook(ledger, utc_now),
+        telemetry=telemetry,
+        sink=sink,
+        lag=LagMeter(reactor, stalled=telemetry.stalled),
+    )
+
+
+def _scheduler(hub: Hub, reactor: Any) -> Scheduler:
+    return Scheduler(
+        reactor,
+        utc_now,
+        lambda schedule, moment: Deferred.fromCoroutine(hub.tick(schedule, moment)),
+        lambda missed: Deferred.fromCoroutine(hub.missed(missed)),
     )
 
 

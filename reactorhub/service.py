@@ -146,12 +146,12 @@ class HubService(Service):
         built.engine.load(self._config.projects)
         if built.redis is not None:
             await built.redis.start()
-        await built.sink.start()
+        await built.parts.sink.start()
         built.hub.warn_of_unknown_spiders()
         await built.hub.adopt()
         built.scheduler.start(built.hub.entries())
-        built.lag.start()
-        built.telemetry.start(lambda: tuple(built.dispatcher.lives.values()), built.hub.heartbeat)
+        built.parts.lag.start()
+        built.parts.telemetry.start(lambda: tuple(built.parts.dispatcher.lives.values()), built.hub.heartbeat)
         await built.hub.run_on_start()
         await built.reloader.watch()
         self._ports[0].startReading()  # type: ignore[attr-defined]
@@ -165,12 +165,12 @@ class HubService(Service):
         self._started.cancel()
         built.reloader.stop()
         await built.scheduler.stop()
-        await built.dispatcher.stop(built.hub.config.shutdown_grace, self._hurry)
-        built.telemetry.stop()
-        built.lag.stop()
+        await built.parts.dispatcher.stop(built.hub.config.shutdown_grace, self._hurry)
+        built.parts.telemetry.stop()
+        built.parts.lag.stop()
         for port in self._ports:
             await maybeDeferred(port.stopListening)
-        await built.sink.stop(1.0)
+        await built.parts.sink.stop(1.0)
         if built.redis is not None:
             await built.redis.stop()
         await built.ledger.close()
