@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from reactorhub.adapters.redis_sink import redis_url_parts
-from reactorhub.adapters.scrapy_engine import project_mistakes
 from reactorhub.config import HubConfig, load
+from reactorhub.config.projects import project_mistakes
+from reactorhub.endpoints import loopback_endpoint
 from reactorhub.errors import ConfigError, Mistake, StartError
-from reactorhub.web.guard import loopback_endpoint
+from reactorhub.redis_address import redis_url_parts
 
 
 def read_config(path: Path, overrides: Mapping[str, Any], environ: Mapping[str, str]) -> HubConfig:

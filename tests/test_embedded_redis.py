@@ -20,8 +20,8 @@ from twisted.trial.unittest import TestCase
 from reactorhub.adapters import embedded_redis
 from reactorhub.adapters.embedded_redis import EmbeddedRedis, server_binary, tied_to_parent
 from reactorhub.adapters.redis_sink import RedisSink
-from reactorhub.adapters.redis_sink.text import redis_url_parts
 from reactorhub.errors import StartError
+from reactorhub.redis_address import redis_url_parts
 from tests.redis_server import ask
 from tests.sink_cases import after, run_id, until, view
 

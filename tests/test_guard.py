@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from reactorhub.endpoints import is_loopback, loopback_endpoint
 from reactorhub.errors import StartError
-from reactorhub.web.guard import IDLE, MOST_BODY, MOST_CONNECTIONS, MOST_READ, is_loopback, loopback_endpoint
+from reactorhub.web.guard import IDLE, MOST_BODY, MOST_CONNECTIONS, MOST_READ
 from tests.web_client import Web
 
 ORDER = b'{"spider": "prices"}'

@@ -19,7 +19,8 @@ LAYERS = (
     ("seams", "boundaries contexts ledger_rows"),
     (
         "rules",
-        "agenda config durations errors ids limits model orders outcome overlap paths triggers views",
+        "agenda config durations endpoints errors ids limits model orders outcome overlap paths redis_address"
+        " triggers views",
     ),
 )
 """From top to bottom. A room is a module or a package; it may import its own layer and those below it."""

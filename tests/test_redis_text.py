@@ -14,12 +14,11 @@ from reactorhub.adapters.redis_sink.text import (
     MAX_FIELDS,
     MAX_NAME,
     MAX_VALUE,
-    RedisAddress,
     flattened,
     json_bytes,
-    redis_url_parts,
 )
 from reactorhub.errors import StartError
+from reactorhub.redis_address import RedisAddress, redis_url_parts
 
 URLS = [
     ("redis://127.0.0.1", RedisAddress()),

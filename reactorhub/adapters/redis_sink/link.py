@@ -18,7 +18,7 @@ from twisted.internet.protocol import Factory
 from twisted.internet.ssl import optionsForClientTLS
 
 from reactorhub.adapters.redis_sink.scripts import Command
-from reactorhub.adapters.redis_sink.text import RedisAddress
+from reactorhub.redis_address import RedisAddress
 
 T = TypeVar("T")
 

@@ -20,8 +20,8 @@ from twisted.logger import Logger
 from reactorhub.adapters.redis_sink.link import Link, LinkError, open_link
 from reactorhub.adapters.redis_sink.outbox import Batch, Outbox
 from reactorhub.adapters.redis_sink.scripts import LOAD, Command, RedisKeys, event_text
-from reactorhub.adapters.redis_sink.text import redis_url_parts
 from reactorhub.boundaries import Sink, SinkState, View
+from reactorhub.redis_address import redis_url_parts
 
 RUNS_PER_WRITE = 50
 EVENTS_PER_WRITE = 200

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from reactorhub.adapters.scrapy_engine.crawl import HubCrawler, ScrapyCrawl
 from reactorhub.adapters.scrapy_engine.process import import_components
-from reactorhub.adapters.scrapy_engine.project import Project, top_packages
+from reactorhub.adapters.scrapy_engine.project import Project
 from reactorhub.boundaries import Catalog, Crawl, RunLog
 from reactorhub.config import HubConfig, ProjectConfig
 from reactorhub.errors import ConfigError, Mistake, UnknownSpider
@@ -129,33 +129,3 @@ class _Stillborn:
         """There is nothing left to stop; likewise for the other rungs."""
 
     abort = cancel_tasks = abandon = stop
-
-
-def project_mistakes(config: HubConfig) -> list[Mistake]:
-    """Return what keeps the projects from living side by side in one interpreter; imports nothing of them."""
-    return [*_missing_folders(config), *_shared_packages(config)]
-
-
-def _missing_folders(config: HubConfig) -> list[Mistake]:
-    return [
-        config.mistake(("hub", "projects", name, "path"), f"there is no folder {project.path}")
-        for name, project in config.projects.items()
-        if not project.path.is_dir()
-    ]
-
-
-def _shared_packages(config: HubConfig) -> list[Mistake]:
-    owners: dict[str, ProjectConfig] = {}
-    mistakes = []
-    for name, project in config.projects.items():
-        for package in sorted(top_packages(project)):
-            owner = owners.setdefault(package, project)
-            if owner.path != project.path:
-                mistakes.append(
-                    config.mistake(
-                        ("hub", "projects", name),
-                        f"its package {package!r} is also the package of project {owner.name!r}; one "
-                        "process can hold only one package of a name: rename one, or run a second hub",
-                    )
-                )
-    return mistakes

@@ -6,8 +6,6 @@ import importlib
 import inspect
 import pickle
 import sys
-from configparser import ConfigParser
-from configparser import Error as ParserError
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +19,7 @@ from reactorhub.adapters.scrapy_engine.loader import TolerantSpiderLoader, broke
 from reactorhub.adapters.scrapy_engine.process import LEFT_OUT
 from reactorhub.boundaries import BrokenModule, SpiderInfo
 from reactorhub.config import ProjectConfig
+from reactorhub.config.projects import settings_module
 
 # The hub's own defaults: above Scrapy's, below whatever a project says. A hundred tasks for each response
 # (CONCURRENT_ITEMS=100) cost more than the response in most crawls.
@@ -65,7 +64,7 @@ class Project:
         try:
             self.runner = HubRunner(self._settings())
         except BaseException as error:  # noqa: BLE001 - sys.exit() in a settings module is its own affair
-            self.broken.append(broken_module(_settings_module(self.config) or "settings", error))
+            self.broken.append(broken_module(settings_module(self.config) or "settings", error))
         else:
             loader = self.runner.spider_loader
             self.broken.extend(getattr(loader, "broken", ()))
@@ -78,7 +77,7 @@ class Project:
         settings.setdict(DEFAULTS, priority="command")
         settings.set("SPIDER_LOADER_CLASS", TolerantSpiderLoader, priority="command")
         _make_importable(self.config.path)
-        module = _settings_module(self.config)
+        module = settings_module(self.config)
         if module is not None:
             _check_origin(module, self.config)
             settings.setmodule(module, priority="project")
@@ -138,22 +137,6 @@ class _Order:
         settings.setdict({**self._settings, **FORCED}, priority="cmdline")
         settings["EXTENSIONS_BASE"].update(dict.fromkeys(LEFT_OUT))
         return settings
-
-
-def top_packages(config: ProjectConfig) -> set[str]:
-    """Return the top-level module names that this project brings into the process."""
-    module = _settings_module(config)
-    names = [*config.spider_modules, *([module] if module else [])] or ["spiders"]
-    return {name.partition(".")[0] for name in names}
-
-
-def _settings_module(config: ProjectConfig) -> str | None:
-    parser = ConfigParser()
-    try:
-        parser.read(config.path / "scrapy.cfg", encoding="utf-8")
-    except (ParserError, UnicodeDecodeError):
-        return None
-    return parser.get("settings", "default", fallback=None)
 
 
 def _make_importable(path: Path) -> None:

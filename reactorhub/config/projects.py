@@ -1,0 +1,56 @@
+"""What can be said of Scrapy projects from their folders alone; nothing of them is imported."""
+
+from __future__ import annotations
+
+from configparser import ConfigParser
+from configparser import Error as ParserError
+
+from reactorhub.config import HubConfig, ProjectConfig
+from reactorhub.errors import Mistake
+
+
+def project_mistakes(config: HubConfig) -> list[Mistake]:
+    """Return what keeps the projects from living side by side in one interpreter."""
+    return [*_missing_folders(config), *_shared_packages(config)]
+
+
+def _missing_folders(config: HubConfig) -> list[Mistake]:
+    return [
+        config.mistake(("hub", "projects", name, "path"), f"there is no folder {project.path}")
+        for name, project in config.projects.items()
+        if not project.path.is_dir()
+    ]
+
+
+def _shared_packages(config: HubConfig) -> list[Mistake]:
+    owners: dict[str, ProjectConfig] = {}
+    mistakes = []
+    for name, project in config.projects.items():
+        for package in sorted(top_packages(project)):
+            owner = owners.setdefault(package, project)
+            if owner.path != project.path:
+                mistakes.append(
+                    config.mistake(
+                        ("hub", "projects", name),
+                        f"its package {package!r} is also the package of project {owner.name!r}; one "
+                        "process can hold only one package of a name: rename one, or run a second hub",
+                    )
+                )
+    return mistakes
+
+
+def top_packages(config: ProjectConfig) -> set[str]:
+    """Return the top-level module names that this project brings into the process."""
+    module = settings_module(config)
+    names = [*config.spider_modules, *([module] if module else [])] or ["spiders"]
+    return {name.partition(".")[0] for name in names}
+
+
+def settings_module(config: ProjectConfig) -> str | None:
+    """Return the settings module that the project's ``scrapy.cfg`` names, or None where none does."""
+    parser = ConfigParser()
+    try:
+        parser.read(config.path / "scrapy.cfg", encoding="utf-8")
+    except (ParserError, UnicodeDecodeError):
+        return None
+    return parser.get("settings", "default", fallback=None)

@@ -1,0 +1,88 @@
+"""Where a Redis server is, as a URL says it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+
+from reactorhub.errors import StartError
+
+_UNIX = ("unix", "redis+unix")
+_TCP = ("redis", "rediss")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedisAddress:
+    """Where a Redis server is and how to log in. Its text and its repr never show the password."""
+
+    host: str = "127.0.0.1"
+    port: int = 6379
+    path: str | None = None
+    tls: bool = False
+    db: int = 0
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        if self.path is not None:
+            return f"unix://{self.path}?db={self.db}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'rediss' if self.tls else 'redis'}://{host}:{self.port}/{self.db}"
+
+
+def redis_url_parts(url: str) -> RedisAddress:
+    """Read ``redis://[user:password@]host:port/db``, ``rediss://…`` (TLS) or ``unix:///path?db=0``.
+
+    ``redis+unix://`` is another name for ``unix://``. User, password and path are percent-decoded; the
+    database may stand in the path or in ``?db=``. No message repeats the URL: it may hold a password.
+
+    :raises StartError: if the URL is none of these.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise StartError("the Redis URL is no URL: its host or its port cannot be read") from error
+    if parts.scheme in _UNIX:
+        return _unix_address(parts)
+    if parts.scheme not in _TCP:
+        raise StartError(f"a Redis URL begins with redis://, rediss:// or unix://, not with {parts.scheme!r}")
+    if not parts.hostname:
+        raise StartError("the Redis URL names no host; write it like redis://127.0.0.1:6379/0")
+    username, password = _login(parts)
+    return RedisAddress(
+        host=parts.hostname,
+        port=6379 if port is None else port,
+        tls=parts.scheme == "rediss",
+        db=_database(parts.path.strip("/") or _option(parts, "db") or "0"),
+        username=username,
+        password=password,
+    )
+
+
+def _unix_address(parts: SplitResult) -> RedisAddress:
+    if parts.hostname or not parts.path.strip("/"):
+        raise StartError("a unix:// Redis URL needs an absolute path, as in unix:///run/redis.sock?db=0")
+    username, password = _login(parts)
+    return RedisAddress(
+        path=unquote(parts.path),
+        db=_database(_option(parts, "db") or "0"),
+        username=username,
+        password=password,
+    )
+
+
+def _login(parts: SplitResult) -> tuple[str | None, str | None]:
+    username = unquote(parts.username) if parts.username else _option(parts, "username")
+    password = unquote(parts.password) if parts.password else _option(parts, "password")
+    return username, password
+
+
+def _option(parts: SplitResult, name: str) -> str | None:
+    return parse_qs(parts.query).get(name, [None])[-1]
+
+
+def _database(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise StartError(f"the database in a Redis URL is a number such as 0, not {text!r}")
+    return int(text)
