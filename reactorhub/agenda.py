@@ -8,16 +8,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from reactorhub.jitter import start_at
 from reactorhub.model import Catchup, Schedule
-from reactorhub.triggers import SECOND, Trigger, duration_text
+from reactorhub.triggers import INSTANT, SECOND, Trigger, duration_text
 
 MOST = 1000
-"""At most this many missed ticks of a schedule get a row of their own, and at most this many run."""
+"""At most this many missed ticks of a schedule get a row of their own."""
 
 ON_TIME = timedelta(seconds=10)
 """A tick no later than this is on time: no catch-up window is shorter."""
-
-INSTANT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,7 @@ class Missed:
 class Plan:
     """What is to be done now, both parts ordered by nominal time then schedule name, and when to look again.
 
-    ``wake_at`` is the earliest tick still to come; None if there is none.
+    ``wake_at`` is when the earliest tick still to come is to start; None if there is none.
     """
 
     due: tuple[Due, ...]
@@ -58,8 +57,9 @@ class Plan:
 def plan(entries: Iterable[tuple[Schedule, datetime]], now: datetime) -> Plan:
     """Judge the ticks in (``since``, ``now``] of each schedule that is enabled and has a trigger.
 
-    A tick older than the catch-up window is missed. Of those inside, ``catchup: all`` runs all, ``latest``
-    runs the newest; ``skip`` has no window and runs what is on time. What does not run is missed.
+    A tick is due when its jitter is over. One that was due longer ago than the catch-up window is missed. Of
+    those inside, ``catchup: all`` runs the newest ``max_catchup``, ``latest`` runs the newest; ``skip`` has
+    no window and runs what is on time. What does not run is missed.
     """
     due: list[Due] = []
     missed: list[Missed] = []
@@ -67,13 +67,12 @@ def plan(entries: Iterable[tuple[Schedule, datetime]], now: datetime) -> Plan:
     for schedule, since in entries:
         if schedule.trigger is None or not schedule.enabled:
             continue
-        ticks, coming = _ticks(schedule.trigger, since, now)
-        if ticks:
-            kept = _kept(schedule, schedule.trigger, ticks, now)
+        owed, coming = _owed(schedule, schedule.trigger, since, now)
+        if owed.ticks:
+            kept = _kept(owed)
             due.extend(Due(schedule, tick) for tick in kept)
-            missed.extend(_missed(schedule, schedule.trigger, ticks, kept, now))
-            coming = schedule.trigger.next_after(now) if len(ticks) > MOST else coming
-        wakes.extend([coming] if coming else [])
+            missed.extend(_missed(owed, kept))
+        wakes.extend([start_at(schedule, coming)] if coming else [])
     return Plan(tuple(sorted(due, key=_order)), tuple(sorted(missed, key=_order)), min(wakes, default=None))
 
 
@@ -90,9 +89,9 @@ def upcoming(schedule: Schedule, after: datetime, n: int) -> tuple[datetime, ...
 class Account:
     """How far a schedule's ticks are dealt with: all up to ``since``, and those in ``settled`` after it.
 
-    ``next`` is its first tick still to come, known once it was ``looked`` at; so nothing needs to be asked
-    of its trigger before then. ``work`` is what it owes, oldest first. ``queued`` and ``failing`` are notes
-    of whoever pays.
+    ``next`` is when its first tick still to come is to start, known once it was ``looked`` at; so nothing
+    needs to be asked of its trigger before then. ``work`` is what it owes, oldest first. ``queued`` and
+    ``failing`` are notes of whoever pays.
     """
 
     schedule: Schedule
@@ -149,6 +148,32 @@ def _order(tick: Due | Missed) -> tuple[datetime, str]:
     return tick.nominal_time, tick.schedule.name
 
 
+@dataclass(frozen=True, slots=True)
+class _Owed:
+    """The ticks of a schedule that are due ``now``: all in ``ticks`` and, if these are more than ``MOST``,
+    all after them up to ``until``."""
+
+    schedule: Schedule
+    trigger: Trigger
+    ticks: list[datetime]
+    until: datetime
+    now: datetime
+
+
+def _owed(
+    schedule: Schedule, trigger: Trigger, since: datetime, now: datetime
+) -> tuple[_Owed, datetime | None]:
+    """What is due since then, and the first tick that is not. Jitter keeps back the newest tick at most,
+    since every tick starts before the next one."""
+    ticks, coming = _ticks(trigger, since, now)
+    many = len(ticks) > MOST
+    newest = (_last(trigger, since, now) if many else ticks[-1]) if ticks and schedule.jitter else None
+    if newest is None or start_at(schedule, newest) <= now:
+        return _Owed(schedule, trigger, ticks, now, now), trigger.next_after(now) if many else coming
+    due = [tick for tick in ticks if tick < newest]
+    return _Owed(schedule, trigger, due, newest - INSTANT, now), newest
+
+
 def _ticks(trigger: Trigger, since: datetime, now: datetime) -> tuple[list[datetime], datetime | None]:
     """The ticks in (since, now], but no more than ``MOST`` + 1 of them, and the tick after the last one."""
     found: list[datetime] = []
@@ -163,24 +188,39 @@ def _window(schedule: Schedule) -> timedelta:
     return ON_TIME if schedule.catchup is Catchup.SKIP else max(schedule.catchup_window, ON_TIME)
 
 
-def _kept(schedule: Schedule, trigger: Trigger, ticks: list[datetime], now: datetime) -> tuple[datetime, ...]:
+def _in_time(owed: _Owed, tick: datetime) -> bool:
+    """Whether a tick was due no longer ago than the catch-up window; jitter is no lateness."""
+    opening = owed.now - _window(owed.schedule)
+    if tick >= opening or tick + owed.schedule.jitter < opening:
+        return tick >= opening
+    return start_at(owed.schedule, tick) >= opening
+
+
+def _kept(owed: _Owed) -> tuple[datetime, ...]:
     """Those of the ticks up to now that run, oldest first."""
-    most = 1 if schedule.catchup is Catchup.LATEST else MOST
-    opening = now - min(_window(schedule), now - ticks[0])
-    if len(ticks) > MOST:
-        return _newest(trigger, opening - INSTANT, now, most)
-    return tuple(tick for tick in ticks if tick >= opening)[-most:]
+    most = 1 if owed.schedule.catchup is Catchup.LATEST else owed.schedule.max_catchup
+    if len(owed.ticks) > MOST:
+        return _newest(owed.trigger, _opening(owed) - INSTANT, owed.until, most)
+    return tuple(tick for tick in owed.ticks if _in_time(owed, tick))[-most:]
 
 
-def _missed(
-    schedule: Schedule, trigger: Trigger, ticks: list[datetime], kept: tuple[datetime, ...], now: datetime
-) -> Iterable[Missed]:
-    end = kept[0] if kept else now + INSTANT
+def _opening(owed: _Owed) -> datetime:
+    """The moment from which on ticks are in time."""
+    first = owed.ticks[0]
+    opening = max(first, owed.now - _window(owed.schedule))
+    earliest = max(first, opening - owed.schedule.jitter)
+    last_before = _last(owed.trigger, earliest - INSTANT, opening - INSTANT) if owed.schedule.jitter else None
+    return last_before if last_before is not None and _in_time(owed, last_before) else opening
+
+
+def _missed(owed: _Owed, kept: tuple[datetime, ...]) -> Iterable[Missed]:
+    schedule, ticks = owed.schedule, owed.ticks
+    end = kept[0] if kept else owed.until + INSTANT
     for tick in ticks[:MOST]:
         if tick < end:
-            yield Missed(schedule, tick, None, _reason(schedule, now - tick > _window(schedule)))
+            yield Missed(schedule, tick, None, _reason(schedule, not _in_time(owed, tick)))
     if len(ticks) > MOST and (start := ticks[MOST]) < end:
-        until = _last(trigger, start - INSTANT, end - INSTANT) or start
+        until = _last(owed.trigger, start - INSTANT, end - INSTANT) or start
         yield Missed(schedule, start, until, f"more ticks missed from {_stamp(start)} to {_stamp(until)}")
 
 
@@ -192,7 +232,7 @@ def _reason(schedule: Schedule, too_old: bool) -> str:
     elif schedule.catchup is Catchup.LATEST:
         why = "catchup is latest, and a later tick runs in its place"
     else:
-        why = f"of the ticks missed only the newest {MOST} run"
+        why = f"of the ticks missed only the newest {schedule.max_catchup} run (max_catchup)"
     return f"the hub was not running or not able to run it then; {why}"
 
 

@@ -93,6 +93,9 @@ class Ledger(Protocol):
     def save_run(self, run: Run) -> Deferred[None]:
         """Replace what is kept of a known run; ``run.id`` tells which. Its place in the order stays."""
 
+    def finish_run(self, run: Run, following: Run | None = None) -> Deferred[None]:
+        """Replace what is kept of a run that has ended, and keep its next attempt, in one transaction."""
+
     def record_tick(self, tick: Tick, run: Run | None = None) -> Deferred[bool]:
         """Keep a tick's row, its run (if it has one) and the schedule's progress in one transaction.
 
@@ -100,14 +103,14 @@ class Ledger(Protocol):
         never back. Fires with False, and writes nothing, where this (schedule, nominal time) has its row.
         """
 
-    def interrupt_active(self, moment: datetime, reason: str) -> Deferred[list[Run]]:
-        """Make every run that is starting, running or stopping ``interrupted``; fires with those runs."""
-
     def run(self, run_id: str) -> Deferred[Run]:
         """Look a run up. Fails with UnknownRun."""
 
     def runs(self, which: RunFilter, limit: int, cursor: str | None = None) -> Deferred[Page[Run]]:
         """List runs, newest first. Fails with InvalidRequest for a cursor that is not this list's."""
+
+    def active_runs(self) -> Deferred[list[Run]]:
+        """All runs that are starting, running or stopping, in the order in which they were added."""
 
     def waiting_runs(self) -> Deferred[list[Run]]:
         """All queued runs, in the order in which they were added."""

@@ -7,18 +7,23 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, FirstError, gatherResults
 from twisted.logger import Logger
 
 from reactorhub.agenda import Missed
 from reactorhub.boundaries import View
 from reactorhub.errors import QueueFull, ShuttingDown
-from reactorhub.life import SHUTDOWN, Life, World
-from reactorhub.model import Overlap, Run, RunSpec, RunState, Schedule, Stop, Tick, TickOutcome
-from reactorhub.overlap import refusal, waits_for_earlier
+from reactorhub.life import SHUTDOWN, Ladder, Life, World
+from reactorhub.model import Run, RunSpec, RunState, Schedule, Stop, Tick, TickOutcome
+from reactorhub.overlap import refusal, replacement, replaces_others, turns
+from reactorhub.retries import next_attempt
+from reactorhub.turns import Turns
 from reactorhub.views import tick_view
 
 Emit = Callable[[str, Mapping[str, View]], None]
+Ended = Callable[[Run, Run | None], None]
+
+_DIED = "the hub ended while the run was going on"
 
 
 class Dispatcher:
@@ -43,6 +48,8 @@ class Dispatcher:
         self.most_waiting = most_waiting
         self._lives: dict[str, Life] = {}
         self._arriving: dict[str, Run] = {}
+        self._turns = Turns()
+        self._listeners: list[Ended] = []
         self._stopping = False
 
     @property
@@ -50,17 +57,50 @@ class Dispatcher:
         """The runs that are not final, by id, oldest first."""
         return self._lives
 
-    def adopt(self, runs: list[Run], policies: Mapping[str, Overlap]) -> None:
+    def listen(self, ended: Ended) -> None:
+        """Tell ``ended`` of each run that has become final, with its next attempt if it has one."""
+        self._listeners.append(ended)
+
+    async def recover(self) -> None:
+        """Write down that the runs under way have died with the process, and queue their next attempts.
+
+        :raises LedgerError: if that could not be written down.
+        """
+        moment = self._world.now()
+        died = [
+            run.moved(RunState.INTERRUPTED, finished_at=moment, reason=_DIED)
+            for run in await self._world.ledger.active_runs()
+        ]
+        both = [(run, self._follow(run)) for run in died]
+        writes = [self._world.ledger.finish_run(*each) for each in both]
+        try:
+            await gatherResults(writes, consumeErrors=True)
+        except FirstError as error:
+            error.subFailure.raiseException()
+        for run, following in both:
+            self._world.changed(run)
+            if following is not None:
+                self._world.changed(following)
+            self._tell(run, following)
+
+    def adopt(self, runs: list[Run], schedules: Mapping[str, Schedule]) -> None:
         """Take up the runs that were queued when the hub last ended, in their old order.
 
-        :param policies: the overlap policy of each schedule, by name.
+        :param schedules: the schedules in force, by name.
         """
         for run in runs:
-            self._take(run, policies.get(run.spec.schedule or "", Overlap.ALLOW_ALL))
+            if turns(self._schedule(run, schedules), run) is None:
+                self._enter(run)
+        for run in runs:
+            self._take(run, self._schedule(run, schedules))
+        for run in runs:
+            if run.spec.nominal_time is not None and replaces_others(self._schedule(run, schedules), run):
+                self._replace(run, older_only=True)
 
-    async def submit(self, spec: RunSpec, overlap: Overlap = Overlap.ALLOW_ALL) -> Run:
+    async def submit(self, spec: RunSpec, schedule: Schedule | None = None) -> Run:
         """Take a run on. When this returns, the run is on disk.
 
+        :param schedule: whose overlap policy may make the run wait; None for a run that waits for nobody.
         :raises QueueFull: if as many runs wait as the hub takes.
         :raises ShuttingDown: if the hub is stopping.
         :raises LedgerError: if the run could not be kept; nothing will run.
@@ -74,7 +114,7 @@ class Dispatcher:
             await self._world.ledger.add_run(run)
         finally:
             del self._arriving[run.id]
-        self._new(run, overlap)
+        self._new(run, schedule)
         return run
 
     def is_full(self) -> bool:
@@ -99,7 +139,9 @@ class Dispatcher:
         finally:
             del self._arriving[run.id]
         if recorded:
-            self._new(run, schedule.overlap)
+            self._new(run, schedule)
+            if replaces_others(schedule, run):
+                self._replace(run)
 
     async def missed(self, missed: Missed) -> None:
         """Account for a tick, or several, that came due when nobody looked."""
@@ -148,21 +190,65 @@ class Dispatcher:
             return f"the schedule is paused: {paused}"
         if self.is_full():
             return f"the hub is at capacity: the limit of {self.most_waiting} waiting runs is reached"
-        return refusal(schedule.overlap, self.unfinished(schedule.name))
+        return refusal(schedule, self.unfinished(schedule.name))
 
-    def _new(self, run: Run, overlap: Overlap) -> None:
+    def _new(self, run: Run, schedule: Schedule | None) -> None:
         self._world.changed(run)
-        self._take(run, overlap)
+        self._take(run, schedule)
 
-    def _take(self, run: Run, overlap: Overlap) -> None:
-        earlier = self._earlier(run) if waits_for_earlier(overlap) else None
-        life = self._lives[run.id] = Life(run, self._world, earlier)
-        life.finished().addCallback(lambda _: self._lives.pop(run.id, None))
+    def _take(self, run: Run, schedule: Schedule | None) -> None:
+        life = self._lives[run.id] = Life(run, self._world, self._turn(run, schedule), self._follow)
+        life.finished().addCallback(lambda _: self._ended(life))
         life.begin()
 
-    def _earlier(self, run: Run) -> Deferred[Any] | None:
-        lives = [life for life in self._lives.values() if life.run.spec.schedule == run.spec.schedule]
-        return DeferredList([life.finished() for life in lives], consumeErrors=True) if lives else None
+    def _turn(self, run: Run, schedule: Schedule | None) -> Deferred[None] | None:
+        most = turns(schedule, run)
+        if most is None or run.spec.schedule is None:
+            self._enter(run)
+            return None
+        return self._turns.wait(run.spec.schedule, run.id, most)
+
+    def _enter(self, run: Run) -> None:
+        if run.spec.schedule is not None:
+            self._turns.enter(run.spec.schedule, run.id)
+
+    def _schedule(self, run: Run, schedules: Mapping[str, Schedule]) -> Schedule | None:
+        return schedules.get(run.spec.schedule or "")
+
+    def _follow(self, final: Run) -> Run | None:
+        """Return the next attempt of a run, not yet taken on."""
+        spec = next_attempt(final)
+        return None if spec is None else Run(id=self._new_id(), spec=spec, created_at=self._world.now())
+
+    def _ended(self, life: Life) -> None:
+        """Let the next attempt take a run's place before anybody else's turn comes."""
+        run, following = life.run, life.next
+        del self._lives[run.id]
+        if following is not None and self._stopping:
+            self._world.changed(following)
+        elif following is not None:
+            self._new(following, None)
+        if run.spec.schedule is not None and not self._stopping:
+            self._turns.leave(run.spec.schedule, run.id)
+        if run.state.final:
+            self._tell(run, following)
+
+    def _tell(self, run: Run, following: Run | None) -> None:
+        for listener in self._listeners:
+            try:
+                listener(run, following)
+            except Exception:  # noqa: BLE001 - one that fails must not keep the others from hearing of it
+                self.log.failure("the end of run {run_id} could not be told of", run_id=run.id)
+
+    def _replace(self, run: Run, *, older_only: bool = False) -> None:
+        """Cancel the other runs of the same schedule, or those of earlier ticks only."""
+        stop = replacement(run.spec.nominal_time)
+        for life in tuple(self._lives.values()):
+            other = life.run
+            if other.spec.schedule != run.spec.schedule or other.id == run.id:
+                continue
+            if not older_only or _is_older(other, run):
+                life.stop(stop, Ladder.graceful(other.spec.stop_grace))
 
     def _arrival(self, spec: RunSpec) -> Run:
         """Return a new run that counts from now on, while the ledger is still writing it down."""
@@ -190,3 +276,9 @@ class Dispatcher:
     async def _record(self, tick: Tick) -> None:
         if await self._world.ledger.record_tick(tick):
             self._emit(f"tick.{tick.outcome.value}", {"tick": tick_view(tick)})
+
+
+def _is_older(run: Run, than: Run) -> bool:
+    """Whether a run stands for an earlier tick than another one does."""
+    mine, its = run.spec.nominal_time, than.spec.nominal_time
+    return mine is not None and its is not None and mine < its

@@ -15,6 +15,7 @@ from reactorhub.boundaries import Catalog, Engine, Ledger, Page, RunFilter, Sink
 from reactorhub.config import HubConfig
 from reactorhub.dispatcher import Dispatcher
 from reactorhub.errors import InvalidRequest, QueueFull, UnknownSpider
+from reactorhub.failures import FailureWatch
 from reactorhub.life import FORCED, Ladder, World
 from reactorhub.limits import Limits
 from reactorhub.live_limits import LiveLimits
@@ -56,19 +57,17 @@ class Hub:
         self._started_at = self._now()
         self._loaded_at = self._started_at
         self._limits = LiveLimits(self._ledger, parts.world.slots, _limits_of(config))
+        self._failures = FailureWatch(self._ledger, parts.book)
+        parts.dispatcher.listen(self._ended)
         self.config_errors: tuple[str, ...] = ()
 
     # -- starting
 
     async def recover(self) -> None:
         """Take up what the ledger holds: runs that died with the process, limits, marks."""
-        parts = self._parts
-        for run in await self._ledger.interrupt_active(
-            self._now(), "the hub ended while the run was going on"
-        ):
-            parts.telemetry.run_changed(run)
+        await self._parts.dispatcher.recover()
         await self._limits.recover()
-        await parts.book.open(self.config.schedules)
+        await self._parts.book.open(self.config.schedules)
 
     def warn_of_unknown_spiders(self) -> None:
         """Say in the log which schedules name a spider that no project has; their runs will fail."""
@@ -80,9 +79,7 @@ class Hub:
 
     async def adopt(self) -> None:
         """Take up the runs that waited when the hub last ended, in their old order."""
-        parts = self._parts
-        policies = {name: schedule.overlap for name, schedule in parts.book.schedules.items()}
-        parts.dispatcher.adopt(await self._ledger.waiting_runs(), policies)
+        self._parts.dispatcher.adopt(await self._ledger.waiting_runs(), self._parts.book.schedules)
 
     async def run_on_start(self) -> None:
         """Start the schedules that ask for it, unless a run of theirs is left over from before."""
@@ -91,7 +88,7 @@ class Hub:
             free = self._parts.book.paused(schedule.name) is None
             if wanted and free and not self._parts.dispatcher.unfinished(schedule.name):
                 try:
-                    await self._parts.dispatcher.submit(schedule.spec, schedule.overlap)
+                    await self._parts.dispatcher.submit(schedule.spec, schedule)
                 except QueueFull as error:
                     self.log.warn(
                         "{schedule} is not run on start: {error}", schedule=schedule.name, error=error
@@ -143,11 +140,13 @@ class Hub:
         return await self._parts.dispatcher.submit(self._parts.book.get(name).spec)
 
     async def rerun(self, run_id: str) -> Run:
-        """Take on a new run with the same inputs as an earlier one.
+        """Take on a new run with the same inputs as an earlier one, and its schedule's retries as of now.
 
         :raises UnknownRun: if there was none of this id.
         """
         spec = rerun_of((await self.run(run_id)).spec)
+        schedule = self._parts.book.schedules.get(spec.schedule or "")
+        spec = replace(spec, retry=None if schedule is None else schedule.spec.retry)
         if spec.queue not in self.limits.queues:
             spec = replace(spec, queue="default")
         return await self._parts.dispatcher.submit(spec)
@@ -312,6 +311,21 @@ class Hub:
         }
 
     # -- within
+
+    def _ended(self, run: Run, following: Run | None) -> None:
+        """A run is final: its schedule may have failed too often."""
+        if following is None and self._failures.concerns(run):
+            pausing = Deferred.fromCoroutine(self._pause_if_failing(run))
+            pausing.addErrback(
+                lambda failure: self.log.failure(
+                    "schedule {name} could not be paused for its failures", failure, name=run.spec.schedule
+                )
+            )
+
+    async def _pause_if_failing(self, run: Run) -> None:
+        name = run.spec.schedule or ""
+        if await self._failures.pauses(run):
+            self._tell_of_schedule("schedule.paused", await self.schedule(name))
 
     def _schedule_view(self, schedule: Schedule, last: Mapping[str, Run]) -> View:
         paused = self._parts.book.paused(schedule.name)

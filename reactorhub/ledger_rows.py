@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from reactorhub.boundaries import Page
 from reactorhub.errors import InvalidRequest
-from reactorhub.model import Run, RunSpec, RunState, ScheduleMark, Tick, TickOutcome
+from reactorhub.model import RetryRule, Run, RunSpec, RunState, ScheduleMark, Tick, TickOutcome
 from reactorhub.views import stats_view
 
 T = TypeVar("T")
@@ -22,10 +23,10 @@ Row = tuple[Any, ...]
 RUN_COLUMNS = (
     "id, spider, project, schedule, nominal_time, queue, priority, timeout, stop_grace, not_before, attempt,"
     " retry_of, batch, args, settings, tags, created_at, state, reason, started_at, finished_at,"
-    " finish_reason, errors, error, stats"
+    " finish_reason, errors, error, stats, retry"
 )
 TICK_COLUMNS = "schedule, nominal_time, outcome, reason, run_id, recorded_at, until"
-MARK_COLUMNS = "name, fingerprint, since, paused, paused_reason"
+MARK_COLUMNS = "name, fingerprint, since, paused, paused_reason, resumed_at"
 
 _RUN_NAMES = tuple(RUN_COLUMNS.split(", "))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -112,7 +113,19 @@ def write_run(run: Run) -> Row:
         run.errors,
         _text(run.error),
         _object(run.stats),
+        _write_rule(spec.retry),
     )
+
+
+def _write_rule(rule: RetryRule | None) -> str | None:
+    return None if rule is None else _encode({**asdict(rule), "on": sorted(state.value for state in rule.on)})
+
+
+def _read_rule(text: str | None) -> RetryRule | None:
+    if text is None:
+        return None
+    kept = json.loads(text)
+    return RetryRule(**{**kept, "on": frozenset(RunState(state) for state in kept["on"])})
 
 
 def read_run(row: Row) -> Run:
@@ -150,6 +163,7 @@ def _read_spec(kept: Mapping[str, Any]) -> RunSpec:
         attempt=kept["attempt"],
         retry_of=kept["retry_of"],
         batch=kept["batch"],
+        retry=_read_rule(kept["retry"]),
     )
 
 
@@ -182,18 +196,26 @@ def read_tick(row: Row) -> Tick:
 
 def write_mark(mark: ScheduleMark) -> Row:
     """Return a schedule's mark as the values of ``MARK_COLUMNS``."""
-    return (mark.name, mark.fingerprint, to_number(mark.since), mark.paused, _text(mark.paused_reason))
+    return (
+        mark.name,
+        mark.fingerprint,
+        to_number(mark.since),
+        mark.paused,
+        _text(mark.paused_reason),
+        _number(mark.resumed_at),
+    )
 
 
 def read_mark(row: Row) -> ScheduleMark:
     """Return the mark that :func:`write_mark` wrote."""
-    name, fingerprint, since, paused, reason = row
+    name, fingerprint, since, paused, reason, resumed_at = row
     return ScheduleMark(
         name=name,
         fingerprint=fingerprint,
         since=to_moment(since),
         paused=bool(paused),
         paused_reason=reason,
+        resumed_at=_moment(resumed_at),
     )
 
 

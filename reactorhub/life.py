@@ -7,7 +7,7 @@ ever harsher rungs, so that the slot comes back whatever the spider does.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -61,12 +61,23 @@ class Life:
 
     log = Logger()
 
-    def __init__(self, run: Run, world: World, earlier: Deferred[Any] | None = None) -> None:
-        """:param earlier: what to wait for before asking for a slot."""
+    def __init__(
+        self,
+        run: Run,
+        world: World,
+        turn: Deferred[None] | None = None,
+        follow: Callable[[Run], Run | None] = lambda final: None,
+    ) -> None:
+        """
+        :param turn: what to wait for before asking for a slot.
+        :param follow: returns the next attempt of a run that is final, or None.
+        """
         self.run = run
         self.crawl: Crawl | None = None
+        self.next: Run | None = None  # the next attempt, once it is on disk, in the same write as the end
         self._world = world
-        self._earlier = earlier
+        self._turn = turn
+        self._follow = follow
         self._stop: Stop | None = None
         self._wait: Deferred[Any] | None = None
         self._put_down = False
@@ -104,6 +115,8 @@ class Life:
             return
         first, self._stop = self._stop is None, self._stop or stop
         if self.crawl is not None:
+            if stop.state is RunState.CANCELLED:  # not tried again, even if the hub dies before the end
+                self.run = replace(self.run, spec=replace(self.run.spec, retry=None))
             if first:
                 self._act(self._say(RunState.STOPPING, reason=stop.reason))
             self._descend(self.crawl, ladder)
@@ -146,7 +159,7 @@ class Life:
         while spec.not_before is not None and (left := self._seconds_until(spec.not_before)) > 0:
             if not await self._pause(min(left, _LONGEST_CALL)):
                 return False
-        if self._earlier is not None and not await self._waited(self._earlier):
+        if self._turn is not None and not await self._waited(self._turn):
             return False
         return await self._waited(self._world.slots.acquire(spec.queue, spec.priority))
 
@@ -212,10 +225,11 @@ class Life:
         return self.run.moved(stop.state, finished_at=self._world.now(), reason=stop.reason)
 
     async def _finish(self, final: Run) -> None:
-        """Write the end down, however long the ledger takes; what it says holds from now on."""
+        """Write the end and the next attempt down, however long it takes; what they say holds from now on."""
+        following = self._follow(final)
         while True:
             try:
-                await self._world.ledger.save_run(final)
+                await self._world.ledger.finish_run(final, following)
             except LedgerError as error:
                 self.log.error(
                     "the end of run {run_id} is not on disk: {error}", run_id=final.id, error=error
@@ -225,6 +239,7 @@ class Life:
             self.run, self._stop = final, None
             if not await self._pause(_TRY_AGAIN):
                 return
+        self.next = following
         self._become(final)
 
     async def _say_running(self) -> None:

@@ -47,6 +47,7 @@ FINAL = frozenset(
         RunState.INTERRUPTED,
     }
 )
+RETRIABLE = frozenset({RunState.FAILED, RunState.TIMED_OUT, RunState.INTERRUPTED})
 ACTIVE = frozenset({RunState.STARTING, RunState.RUNNING, RunState.STOPPING})
 TRANSITIONS: Mapping[RunState, frozenset[RunState]] = {
     RunState.QUEUED: frozenset({RunState.STARTING, RunState.CANCELLED}),
@@ -65,6 +66,8 @@ class Overlap(str, Enum):
 
     SKIP = "skip"  # the tick is skipped
     BUFFER_ONE = "buffer_one"  # one run waits for the earlier one; further ticks are skipped
+    BUFFER_ALL = "buffer_all"  # every tick becomes a run, which waits for its turn
+    CANCEL_OTHER = "cancel_other"  # the earlier run is cancelled, and the tick's own waits for its end
     ALLOW_ALL = "allow_all"  # every tick becomes a run
 
 
@@ -85,8 +88,27 @@ class TickOutcome(str, Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RetryRule:
+    """When a run that ended badly is tried again. Durations are seconds.
+
+    The first retry comes ``delay`` after the end, each further one ``backoff`` times as long after its own,
+    at most ``max_delay``; up to ``jitter`` is added to that.
+    """
+
+    max_retries: int = 2
+    delay: float = 30.0
+    backoff: float = 2.0
+    max_delay: float = 600.0
+    jitter: float = 0.0
+    on: frozenset[RunState] = RETRIABLE  # the final states after which there is another attempt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpec:
-    """What a run is meant to be: everything its requester chose. Durations are seconds."""
+    """What a run is meant to be: everything its requester chose. Durations are seconds.
+
+    A run carries its own ``retry`` rule, so that no reload and no restart changes what is still owed.
+    """
 
     spider: str
     project: str
@@ -103,6 +125,7 @@ class RunSpec:
     attempt: int = 1
     retry_of: str | None = None
     batch: str | None = None
+    retry: RetryRule | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,14 +156,22 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """A named entry of the schedule file. ``trigger`` is None for one that only runs by hand."""
+    """A named entry of the schedule file. ``trigger`` is None for one that only runs by hand.
+
+    ``max_instances`` is how many of its runs may go on at once: None stands for one, or under ``allow_all``
+    for any number. After ``pause_on_failure`` failures in a row it is paused; None stands for never.
+    """
 
     name: str
     spec: RunSpec
     trigger: Trigger | None = None
     overlap: Overlap = Overlap.SKIP
+    max_instances: int | None = None
+    pause_on_failure: int | None = None
     catchup: Catchup = Catchup.LATEST
     catchup_window: timedelta = timedelta(minutes=10)
+    max_catchup: int = 100
+    jitter: timedelta = timedelta()
     enabled: bool = True
     run_on_start: bool = False
 
@@ -166,7 +197,8 @@ class ScheduleMark:
     """What the ledger remembers of a schedule between starts of the hub.
 
     ``since`` is the moment after which its ticks are still to be accounted for. ``fingerprint`` tells
-    whether its trigger is still the one that ``since`` was kept for: an edit is not retroactive.
+    whether its trigger is still the one that ``since`` was kept for: an edit is not retroactive. Failures
+    before ``resumed_at`` no longer count.
     """
 
     name: str
@@ -174,6 +206,7 @@ class ScheduleMark:
     since: datetime
     paused: bool = False
     paused_reason: str | None = None
+    resumed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,27 +1,74 @@
-"""The rules for a due tick that meets unfinished runs of its own schedule."""
+"""The rules for a due tick that meets unfinished runs of its own schedule.
+
+A run that waits to be tried again is unfinished too: the next tick finds the schedule busy.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
-from reactorhub.model import Overlap, Run, RunState
+from reactorhub.model import Overlap, Run, RunState, Schedule, Stop
+
+WAITING = frozenset({Overlap.BUFFER_ONE, Overlap.BUFFER_ALL, Overlap.CANCEL_OTHER})
+"""The policies under which a run waits for its turn."""
 
 
-def refusal(policy: Overlap, unfinished: Sequence[Run]) -> str | None:
+def at_once(schedule: Schedule) -> int | None:
+    """Return how many runs of a schedule may go on at once; None for any number."""
+    if schedule.max_instances is None and schedule.overlap is not Overlap.ALLOW_ALL:
+        return 1
+    return schedule.max_instances
+
+
+def refusal(schedule: Schedule, unfinished: Sequence[Run]) -> str | None:
     """Return why a tick is to be skipped, or None where it becomes a run.
 
     :param unfinished: the runs of the same schedule that are not final, oldest first.
     """
-    if policy is Overlap.ALLOW_ALL or not unfinished:
+    most, policy = at_once(schedule), schedule.overlap
+    if most is None or len(unfinished) < most or policy in (Overlap.BUFFER_ALL, Overlap.CANCEL_OTHER):
         return None
-    if policy is Overlap.SKIP:
-        return f"overlap is skip and run {unfinished[0].id} is still {unfinished[0].state.value}"
-    waiting = [run for run in unfinished if run.state is RunState.QUEUED]
-    if waiting:
-        return f"overlap is buffer_one and run {waiting[0].id} already waits"
-    return None
+    if policy is Overlap.BUFFER_ONE:
+        waiting = [run for run in unfinished if run.state is RunState.QUEUED and run.spec.retry_of is None]
+        return f"overlap is buffer_one and run {waiting[0].id} already waits" if waiting else None
+    return _busy(policy, most, unfinished)
 
 
-def waits_for_earlier(policy: Overlap) -> bool:
-    """Whether a run admitted under ``policy`` has to wait until its schedule's earlier runs are final."""
-    return policy is Overlap.BUFFER_ONE
+def _busy(policy: Overlap, most: int, unfinished: Sequence[Run]) -> str:
+    oldest = unfinished[0]
+    if most > 1 or policy is Overlap.ALLOW_ALL:
+        still = f"{len(unfinished)} runs are" if len(unfinished) > 1 else "a run is"
+        return f"max_instances is {most} and {still} not over; the oldest, {oldest.id}, {_stands(oldest)}"
+    return f"overlap is {policy.value} and run {oldest.id} {_stands(oldest)}"
+
+
+def _stands(run: Run) -> str:
+    if run.state is RunState.QUEUED and run.spec.retry_of is not None:
+        return f"waits to be tried again, as attempt {run.spec.attempt}"
+    return f"is still {run.state.value}"
+
+
+def turns(schedule: Schedule | None, run: Run) -> int | None:
+    """Return among how many a run waits for its turn; None where it waits for nobody.
+
+    A retry waits for nobody: its first attempt has had its turn, and the others wait for it.
+
+    :param schedule: the run's schedule; None where it has none, or none any more.
+    """
+    if schedule is None or schedule.overlap not in WAITING or run.spec.retry_of is not None:
+        return None
+    return at_once(schedule)
+
+
+def replaces_others(schedule: Schedule | None, run: Run) -> bool:
+    """Whether the runs before this one are to be cancelled for its sake."""
+    policy = None if schedule is None else schedule.overlap
+    return policy is Overlap.CANCEL_OTHER and run.spec.retry_of is None
+
+
+def replacement(nominal_time: datetime | None) -> Stop:
+    """Return the order that ends a run for the sake of the tick of ``nominal_time``."""
+    tick = "a newer run" if nominal_time is None else f"the tick of {nominal_time:%Y-%m-%dT%H:%M:%SZ}"
+    reason = f"overlap is cancel_other and {tick} takes this run's place"
+    return Stop(state=RunState.CANCELLED, reason=reason)

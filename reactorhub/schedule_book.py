@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from reactorhub.boundaries import Ledger
 from reactorhub.config import fingerprint
@@ -81,6 +82,11 @@ class ScheduleBook:
         mark = self._marks.get(name)
         return (mark.paused_reason or "by an operator") if mark is not None and mark.paused else None
 
+    def resumed_at(self, name: str) -> datetime | None:
+        """Return when a schedule was last resumed."""
+        mark = self._marks.get(name)
+        return None if mark is None else mark.resumed_at
+
     def advance(self, name: str, nominal_time: datetime) -> None:
         """Note that the ledger has accounted for a schedule's ticks up to this one."""
         mark = self._marks.get(name)
@@ -89,19 +95,19 @@ class ScheduleBook:
 
     async def pause(self, name: str, reason: str | None) -> bool:
         """Skip this schedule's ticks until :meth:`resume`, restarts included; False if it was so already."""
-        return await self._set_paused(name, True, reason)
+        return await self._change(name, paused=True, paused_reason=reason)
 
     async def resume(self, name: str) -> bool:
-        """Let this schedule's ticks run again; False if they did already."""
-        return await self._set_paused(name, False, None)
+        """Let this schedule's ticks run again, and forget its failures; False if they ran already."""
+        return await self._change(name, paused=False, paused_reason=None, resumed_at=self._now())
 
-    async def _set_paused(self, name: str, paused: bool, reason: str | None) -> bool:
+    async def _change(self, name: str, *, paused: bool, **changes: Any) -> bool:
         self.get(name)
-        mark = self._marks[name]
-        wanted = replace(mark, paused=paused, paused_reason=reason)
-        await self._ledger.set_marks([wanted])
-        if name in self._marks:  # a reload may have removed the schedule meanwhile
-            self._marks[name] = replace(self._marks[name], paused=paused, paused_reason=reason)
+        await self._ledger.set_marks([replace(self._marks[name], paused=paused, **changes)])
+        mark = self._marks.get(name)
+        if mark is None:  # a reload has removed the schedule meanwhile
+            return False
+        self._marks[name] = replace(mark, paused=paused, **changes)
         return mark.paused != paused
 
     def _is_new(self, schedule: Schedule) -> bool:
@@ -109,6 +115,7 @@ class ScheduleBook:
         return mark is None or mark.fingerprint != fingerprint(schedule)
 
     def _mark(self, schedule: Schedule, moment: datetime) -> ScheduleMark:
-        fresh = ScheduleMark(name=schedule.name, fingerprint=fingerprint(schedule), since=moment)
         old = self._marks.get(schedule.name)
-        return replace(fresh, paused=old.paused, paused_reason=old.paused_reason) if old else fresh
+        if old is not None:
+            return replace(old, fingerprint=fingerprint(schedule), since=moment)
+        return ScheduleMark(name=schedule.name, fingerprint=fingerprint(schedule), since=moment)

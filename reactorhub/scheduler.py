@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from reactorhub.agenda import Account, Due, Missed, upcoming
+from reactorhub.jitter import start_at
 from reactorhub.model import Schedule
 from reactorhub.triggers import SECOND
 
@@ -96,28 +97,33 @@ class Scheduler:
         """Replace the schedules.
 
         One whose trigger is unchanged keeps what it was about to do, to the microsecond: the moment given
-        here is for those that are new. One that was disabled owes nothing for that time.
+        here is for those that are new. One that was disabled owes nothing for that time. Another jitter
+        holds at once, also for a tick that is waiting for its start.
         """
         former, self._entries = self._entries, {}
         for schedule, since in entries:
             known = former.get(schedule.name)
             self._entries[schedule.name] = self._known(known, schedule) or self._new(known, schedule, since)
-        self._coming = [row for row in self._coming if self._current(row[-1])]
+        self._coming = [row for row in self._coming if self._current(row[-1]) and not row[-1].queued]
         heapify(self._coming)
         self._hurry()
 
     def next_times(self) -> dict[str, datetime | None]:
-        """The next tick of each schedule by name; None for one that will not tick."""
+        """When the next tick of each schedule is to start, by name; None for one that will not tick."""
         entries = self._entries.items()
         return {name: entry.next if entry.looked else self._guess(entry) for name, entry in entries}
 
     def _guess(self, entry: Account) -> datetime | None:
-        return next(iter(upcoming(entry.schedule, max(entry.since, self._now()), 1)), None)
+        coming = upcoming(entry.schedule, max(entry.since, self._now()), 1)
+        return start_at(entry.schedule, coming[0]) if coming else None
 
     def _known(self, entry: Account | None, schedule: Schedule) -> Account | None:
         """The same entry with its new definition, if that leaves its ticks where they are."""
         if entry is None or entry.rule != (schedule.trigger, schedule.enabled):
             return None
+        if entry.ticking and entry.schedule.jitter != schedule.jitter:
+            entry.looked = False
+            self._queue(entry)
         entry.schedule = schedule
         return entry
 

@@ -7,34 +7,17 @@ sequence of ticks is the same from wherever it is resumed, and a restart cannot 
 from __future__ import annotations
 
 from bisect import bisect_left
-from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import ClassVar, Protocol
 from zoneinfo import ZoneInfo
 
-from cronsim import CronSim, CronSimError
+from reactorhub.cron_expressions import check, named_after, runs_each_real_hour
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
-ALIASES = {
-    "@yearly": "0 0 1 1 *",
-    "@annually": "0 0 1 1 *",
-    "@monthly": "0 0 1 * *",
-    "@weekly": "0 0 * * 0",
-    "@daily": "0 0 * * *",
-    "@midnight": "0 0 * * *",
-    "@hourly": "0 * * * *",
-}
-FIELDS = {
-    "second": "0-59",
-    "minute": "0-59",
-    "hour": "0-23",
-    "day-of-month": "1-31, L or LW, and a day that the month has",
-    "month": "1-12 or jan-dec",
-    "day-of-week": "0-7 or sun-sat (0 and 7 are Sunday), 5L for the last Friday, mon#2 for the second Monday",
-}
+INSTANT = timedelta(microseconds=1)
 
 
 class Trigger(Protocol):
@@ -142,7 +125,7 @@ class Cron:
         zone(timezone)
         cron = cls(tuple(" ".join(expression.split()) for expression in expressions), timezone)
         for expression in cron.expressions:
-            _check(expression)
+            check(expression)
         return cron
 
     @property
@@ -163,13 +146,14 @@ def dst_mark(trigger: Trigger, tick: datetime) -> str | None:
     ``gap`` if its local time did not exist and it was moved to the gap's end; ``overlap`` if its local time
     comes twice that day; else None.
     """
-    if not isinstance(trigger, Cron):
+    cron = getattr(trigger, "rule", trigger)  # what narrows a trigger moves none of its ticks
+    if not isinstance(cron, Cron):
         return None
-    wall = _wall(tick, zone(trigger.timezone))
-    first, second = _readings(wall, zone(trigger.timezone))
+    wall = wall_time(tick, zone(cron.timezone))
+    first, second = _readings(wall, zone(cron.timezone))
     if first != second:
         return "overlap"
-    named = any(_after(expression, wall - SECOND) == wall for expression in trigger.expressions)
+    named = any(named_after(expression, wall - SECOND) == wall for expression in cron.expressions)
     return None if named else "gap"
 
 
@@ -183,6 +167,21 @@ def zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
         raise ValueError(f"there is no time zone {name!r}; use an IANA name such as Europe/Berlin") from error
+
+
+def wall_time(moment: datetime, where: ZoneInfo) -> datetime:
+    """What the wall clock of a zone shows, as a time without zone."""
+    return moment.astimezone(where).replace(tzinfo=None, fold=0)
+
+
+def change_of_offset(where: ZoneInfo, before: datetime, after: datetime) -> datetime:
+    """The first second after ``before``, up to ``after``, with another UTC offset than at ``before``."""
+
+    def changed(seconds: int) -> bool:
+        return (before + seconds * SECOND).astimezone(where).utcoffset() != old
+
+    old = before.astimezone(where).utcoffset()
+    return before + bisect_left(range((after - before) // SECOND + 1), True, key=changed) * SECOND
 
 
 def duration_text(duration: timedelta) -> str:
@@ -204,54 +203,9 @@ def _stamp(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
 
 
-def _check(expression: str) -> None:
-    if expression.startswith("@") and expression.lower() not in ALIASES:
-        raise ValueError(f"{expression!r} is not known; use one of {', '.join(ALIASES)}")
-    fields = _fields(expression)
-    if len(fields) not in (5, 6):
-        names = "minute hour day-of-month month day-of-week, or six with second first"
-        raise ValueError(f"{expression!r} has {len(fields)} fields; write five: {names}")
-    try:
-        possible = next(copy(_simulator(expression)), None)
-    except (CronSimError, ValueError) as error:
-        raise ValueError(_complaint(expression, fields, str(error))) from error
-    if possible is None:
-        raise ValueError(f"{expression!r} never comes; choose a date that exists")
-
-
-def _complaint(expression: str, fields: list[str], message: str) -> str:
-    names = list(FIELDS)[-len(fields) :]
-    if (name := message.removeprefix("Bad ")) not in names:
-        return f"{expression!r} cannot be read as a cron expression; check its numbers"
-    field = fields[names.index(name)]
-    return f"the {name} field {field!r} of {expression!r} is wrong; use {FIELDS[name]}; a range runs upwards"
-
-
-def _fields(expression: str) -> list[str]:
-    return ALIASES.get(expression.lower(), expression).split()
-
-
-@lru_cache(maxsize=16384)
-def _simulator(expression: str) -> CronSim:
-    start = datetime(2000, 1, 1)  # noqa: DTZ001 - a wall time: the rules of the zone are applied here, not there
-    return CronSim(" ".join(_fields(expression)), start)
-
-
-def _after(expression: str, wall: datetime) -> datetime:
-    simulator = copy(_simulator(expression))
-    simulator.dt = wall
-    return next(simulator)
-
-
-@lru_cache(maxsize=16384)
-def _runs_each_real_hour(expression: str) -> bool:
-    hours = _fields(expression)[-4]
-    return ("*" in hours or "/" in hours) and len(_simulator(expression).hours) > 1
-
-
 def _next(expression: str, where: ZoneInfo, moment: datetime) -> datetime | None:
     try:
-        if _runs_each_real_hour(expression):
+        if runs_each_real_hour(expression):
             return min(_next_real(expression, where, moment, fold) for fold in (0, 1))
         return _next_fixed(expression, where, moment)
     except (StopIteration, OverflowError):
@@ -259,24 +213,24 @@ def _next(expression: str, where: ZoneInfo, moment: datetime) -> datetime | None
 
 
 def _next_fixed(expression: str, where: ZoneInfo, moment: datetime) -> datetime:
-    first, second = _readings(_after(expression, _resume(where, moment, 0)), where)
-    return first if first <= second else _change(where, second, first)
+    first, second = _readings(named_after(expression, _resume(where, moment, 0)), where)
+    return first if first <= second else change_of_offset(where, second, first)
 
 
 def _next_real(expression: str, where: ZoneInfo, moment: datetime, fold: int) -> datetime:
     """The next tick among the wall times that exist, each read as its first (0) or second (1) coming."""
-    readings = _readings(_after(expression, _resume(where, moment, fold)), where)
+    readings = _readings(named_after(expression, _resume(where, moment, fold)), where)
     while readings[0] > readings[1]:
-        end = _wall(_change(where, readings[1], readings[0]), where)
-        readings = _readings(_after(expression, end - SECOND), where)
+        end = wall_time(change_of_offset(where, readings[1], readings[0]), where)
+        readings = _readings(named_after(expression, end - SECOND), where)
     return readings[fold]
 
 
 def _resume(where: ZoneInfo, moment: datetime, fold: int) -> datetime:
     """The wall time after which every wall time, read with ``fold``, lies after ``moment``."""
-    wall = _wall(moment, where)
+    wall = wall_time(moment, where)
     readings = _readings(wall, where)
-    edge = _change(where, *readings) - SECOND if readings[fold] != moment else moment
+    edge = change_of_offset(where, *readings) - SECOND if readings[fold] != moment else moment
     return wall + (edge - readings[fold])
 
 
@@ -284,17 +238,3 @@ def _readings(wall: datetime, where: ZoneInfo) -> tuple[datetime, datetime]:
     """Both readings of a wall time: equal on most days, rising in an overlap, falling in a gap."""
     first, second = (wall.replace(tzinfo=where, fold=fold).astimezone(UTC) for fold in (0, 1))
     return first, second
-
-
-def _wall(moment: datetime, where: ZoneInfo) -> datetime:
-    return moment.astimezone(where).replace(tzinfo=None, fold=0)
-
-
-def _change(where: ZoneInfo, before: datetime, after: datetime) -> datetime:
-    """The first second after ``before``, up to ``after``, with another UTC offset than at ``before``."""
-
-    def changed(seconds: int) -> bool:
-        return (before + seconds * SECOND).astimezone(where).utcoffset() != old
-
-    old = before.astimezone(where).utcoffset()
-    return before + bisect_left(range((after - before) // SECOND + 1), True, key=changed) * SECOND

@@ -10,7 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from reactorhub.model import BrokenModule, Run, Schedule, SpiderInfo, Tick
+from reactorhub.bounds import Bounded
+from reactorhub.model import BrokenModule, RetryRule, Run, RunState, Schedule, SpiderInfo, Tick
+from reactorhub.overlap import at_once
+from reactorhub.triggers import Trigger
 
 View = dict[str, Any]
 
@@ -161,9 +164,37 @@ def schedule_view(
         "timeout": spec.timeout,
         "stop_grace": spec.stop_grace,
         "overlap": schedule.overlap.value,
+        "max_instances": at_once(schedule),
+        "retry": spec.retry and retry_view(spec.retry),
+        "pause_on_failure": schedule.pause_on_failure,
         "catchup": schedule.catchup.value,
         "catchup_window": schedule.catchup_window.total_seconds(),
+        "max_catchup": schedule.max_catchup,
+        "jitter": schedule.jitter.total_seconds(),
+        **_bounds_view(trigger),
         "run_on_start": schedule.run_on_start,
+    }
+
+
+def _bounds_view(trigger: Trigger | None) -> View:
+    """Return what narrows a trigger; of one that nothing narrows, that it is so."""
+    bounds = trigger if isinstance(trigger, Bounded) else None
+    return {
+        "start_time": time_text(bounds.start) if bounds else None,
+        "end_time": time_text(bounds.end) if bounds else None,
+        "exclude": [rule.text for rule in bounds.exclude] if bounds else [],
+    }
+
+
+def retry_view(rule: RetryRule) -> View:
+    """Return the view of a retry rule."""
+    return {
+        "max_retries": rule.max_retries,
+        "delay": rule.delay,
+        "backoff": rule.backoff,
+        "max_delay": rule.max_delay,
+        "jitter": rule.jitter,
+        "on": [state.value for state in RunState if state in rule.on],
     }
 
 

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reactorhub.agenda import MOST, Account, Due, Missed, plan, upcoming
+from reactorhub.bounds import Bounded, Days, Times
+from reactorhub.jitter import start_at
 from reactorhub.model import Catchup, RunSpec, Schedule
 from reactorhub.triggers import Cron, Interval, Once, Trigger
 
@@ -23,11 +25,19 @@ def schedule(
     catchup: Catchup = Catchup.LATEST,
     window: timedelta = 10 * MINUTE,
     enabled: bool = True,
+    jitter: timedelta = timedelta(0),
+    max_catchup: int = 100,
 ) -> Schedule:
     """A schedule as the agenda sees it."""
-    spec = RunSpec(spider="prices", project="shop")
     return Schedule(
-        name=name, spec=spec, trigger=trigger, catchup=catchup, catchup_window=window, enabled=enabled
+        name=name,
+        spec=RunSpec(spider="prices", project="shop"),
+        trigger=trigger,
+        catchup=catchup,
+        catchup_window=window,
+        enabled=enabled,
+        jitter=jitter,
+        max_catchup=max_catchup,
     )
 
 
@@ -108,26 +118,33 @@ class Counted:
 
 
 IN_BURSTS = Cron.parse(("* * 3 * * sun",), "UTC")
+REST = Bounded(
+    EVERY_MINUTE,
+    start=NOW - 4000 * DAY,
+    exclude=(Times("* 1-23 * * *", "Europe/Berlin"), Days(date(2019, 5, 1), date(2022, 3, 31), "UTC")),
+)
 
 
-@pytest.mark.parametrize("trigger", [EVERY_SECOND, EVERY_MINUTE, IN_BURSTS, Interval(DAY)])
+@pytest.mark.parametrize("trigger", [EVERY_SECOND, EVERY_MINUTE, IN_BURSTS, Interval(DAY), REST])
+@pytest.mark.parametrize("jitter", [timedelta(0), 40 * SECOND])
 @pytest.mark.parametrize("catchup", list(Catchup))
 @pytest.mark.parametrize("window", [10 * MINUTE, 3650 * DAY])
 def test_ten_years_down_cost_a_bounded_number_of_questions(
-    trigger: Trigger, catchup: Catchup, window: timedelta
+    trigger: Trigger, catchup: Catchup, window: timedelta, jitter: timedelta
 ) -> None:
-    """After ten years at most a thousand ticks run, a few more rows say missed, and all are covered."""
+    """After ten years ``max_catchup`` ticks run at most, a few rows say missed, and all ticks are covered."""
     counted, since = Counted(trigger), NOW - 3650 * DAY
-    found = plan([(schedule(counted, catchup=catchup, window=window), since)], NOW)
+    down = schedule(counted, catchup=catchup, window=window, jitter=jitter, max_catchup=MOST)
+    found = plan([(down, since)], NOW)
     assert len(counted.calls) < 10 * MOST
     assert len(found.due) <= MOST
     assert len(found.missed) <= MOST + 1
-    assert found.wake_at == trigger.next_after(NOW)
     covered = since
     for tick in found.ticks:
         assert trigger.next_after(covered) == tick.nominal_time
         covered = tick.until or tick.nominal_time if isinstance(tick, Missed) else tick.nominal_time
-    assert trigger.next_after(covered) == found.wake_at
+    waiting, wake_at = trigger.next_after(covered), found.wake_at
+    assert wake_at == (waiting and start_at(down, waiting))
 
 
 def test_the_rest_of_the_missed_ticks_share_one_row() -> None:
@@ -140,14 +157,17 @@ def test_the_rest_of_the_missed_ticks_share_one_row() -> None:
     assert [tick.nominal_time for tick in found.due] == [NOW]
 
 
-def test_all_runs_no_more_than_the_newest_thousand() -> None:
-    """A long window with ``catchup: all`` runs the newest thousand ticks and says so of the others."""
-    found = plan([(schedule(EVERY_MINUTE, catchup=Catchup.ALL, window=30 * DAY), NOW - DAY)], NOW)
-    assert [tick.nominal_time for tick in found.due] == [NOW - n * MINUTE for n in range(MOST - 1, -1, -1)]
-    assert len(found.missed) == 440
-    assert "only the newest 1000 run" in found.missed[0].reason
+@pytest.mark.parametrize(("most", "extra"), [(1, [False]), (100, [False]), (440, []), (1439, [])])
+def test_all_runs_no_more_than_max_catchup(most: int, extra: list[bool]) -> None:
+    """A long window with ``catchup: all`` runs the newest ``max_catchup`` ticks and says so of the others."""
+    down = schedule(EVERY_MINUTE, catchup=Catchup.ALL, window=30 * DAY, max_catchup=most)
+    found = plan([(down, NOW - DAY)], NOW)
+    assert [tick.nominal_time for tick in found.due] == [NOW - n * MINUTE for n in range(most - 1, -1, -1)]
+    assert [tick.until is None for tick in found.missed] == [True] * min(1440 - most, 1000) + extra
+    assert f"only the newest {most} run" in found.missed[0].reason
 
 
+LUNCH = (Times("* 11-12 * * *", "Europe/Berlin"), Times("*/2 * * * *", "UTC"))
 triggers = st.one_of(
     st.builds(Interval, st.timedeltas(SECOND, DAY)),
     st.sampled_from(
@@ -157,25 +177,69 @@ triggers = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
-    trigger=triggers,
+    trigger=st.one_of(triggers, st.builds(lambda rule: Bounded(rule, exclude=LUNCH), triggers)),
+    jitter=st.one_of(st.just(timedelta(0)), st.timedeltas(SECOND, HOUR)),
+    most=st.integers(1, 2000),
     catchup=st.sampled_from(Catchup),
     window=st.timedeltas(timedelta(0), 40 * DAY),
     down=st.one_of(st.timedeltas(timedelta(0), 30 * MINUTE), st.timedeltas(timedelta(0), 60 * DAY)),
 )
 def test_every_tick_is_accounted_for_once(
-    trigger: Trigger, catchup: Catchup, window: timedelta, down: timedelta
+    trigger: Trigger, catchup: Catchup, window: timedelta, down: timedelta, jitter: timedelta, most: int
 ) -> None:
-    """Whatever the rule, the plan covers each tick in (since, now] once, in order, and runs none too old."""
-    found = plan([(schedule(trigger, catchup=catchup, window=window), NOW - down)], NOW)
+    """Whatever the rule, the plan covers each tick due by now once, in order, and runs none too old."""
+    one = schedule(trigger, catchup=catchup, window=window, jitter=jitter, max_catchup=most)
+    found = plan([(one, NOW - down)], NOW)
     covered = NOW - down
     for tick in found.ticks:
         assert trigger.next_after(covered) == tick.nominal_time <= NOW
         covered = tick.until or tick.nominal_time if isinstance(tick, Missed) else tick.nominal_time
-    assert trigger.next_after(covered) == found.wake_at
+    waiting = trigger.next_after(covered)
+    assert found.wake_at == (waiting and start_at(one, waiting))
     assert found.wake_at is None or found.wake_at > NOW
-    assert all(NOW - tick.nominal_time <= max(window, 10 * SECOND) for tick in found.due)
+    late = [NOW - start_at(one, tick.nominal_time) for tick in found.due]
+    assert all(timedelta(0) <= each <= max(window, 10 * SECOND) for each in late)
+    assert len(late) <= (most if catchup is not Catchup.LATEST else 1)
+
+
+LATE = schedule(Interval(HOUR), jitter=30 * MINUTE)
+START = start_at(LATE, NOW)
+"""The hourly tick of noon starts some minutes later."""
+
+
+def test_a_tick_waits_for_its_jittered_start() -> None:
+    """Between nominal time and start the tick is neither due nor missed; at its start it is due."""
+    assert plan([(LATE, NOW - MINUTE)], NOW - MINUTE).wake_at == START
+    for moment in (NOW, NOW + MINUTE, START - timedelta(microseconds=1)):
+        found = plan([(LATE, NOW - MINUTE)], moment)
+        assert (found.ticks, found.wake_at) == ((), START)
+    found = plan([(LATE, NOW - MINUTE)], START)
+    assert [tick.nominal_time for tick in found.due] == [NOW]
+    assert found.wake_at == start_at(LATE, NOW + HOUR)
+
+
+@pytest.mark.parametrize("catchup", list(Catchup))
+def test_jitter_is_no_lateness(catchup: Catchup) -> None:
+    """How late a tick is counts from its start: one that waited half an hour is on time."""
+    one = schedule(Interval(HOUR), catchup=catchup, window=MINUTE, jitter=30 * MINUTE)
+    longest = 10 * SECOND if catchup is Catchup.SKIP else MINUTE
+    for late, runs in ((timedelta(0), 1), (longest, 1), (longest + SECOND, 0)):
+        found = plan([(one, NOW - MINUTE)], START + late)
+        assert (len(found.due), len(found.missed)) == (runs, 1 - runs)
+
+
+def test_what_was_missed_before_a_waiting_tick() -> None:
+    """After downtime the newest tick still waits for its start, and those before it are judged meanwhile."""
+    one = schedule(Interval(HOUR), catchup=Catchup.ALL, window=90 * MINUTE, jitter=30 * MINUTE)
+    found = plan([(one, NOW - 3 * HOUR - MINUTE)], NOW + SECOND)
+    missed = [NOW - n * HOUR for n in (3, 2, 1)]
+    assert [tick.nominal_time for tick in found.ticks] == missed
+    assert [tick.nominal_time for tick in found.due] == [
+        tick for tick in missed if start_at(one, tick) >= NOW + SECOND - 90 * MINUTE
+    ]
+    assert found.wake_at == START
 
 
 def test_a_plan_for_many_schedules_is_in_order() -> None:

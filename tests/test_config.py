@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from dataclasses import FrozenInstanceError, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from reactorhub.bounds import Bounded, Days, Times
 from reactorhub.config import MAX_BYTES, HubConfig, ProjectConfig, RedisConfig, fingerprint, load, parse
 from reactorhub.errors import ConfigError
-from reactorhub.model import Catchup, Overlap, RunSpec, Schedule
+from reactorhub.model import RETRIABLE, Catchup, Overlap, RetryRule, RunSpec, RunState, Schedule
 from reactorhub.triggers import Cron, Interval, Once
 
 ENVIRON = {"N": "4", "WORD": "on", "SECRET": "hunter2", "EMPTY": ""}
@@ -190,6 +191,60 @@ def test_a_second_name_overrides_the_default_given_under_the_first() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{}", RetryRule(max_retries=2, delay=30, backoff=2, max_delay=600, jitter=0, on=RETRIABLE)),
+        (
+            "{max_retries: 5, delay: 1m, backoff: 1.5, max_delay: 1h, jitter: 10s, on: [failed, timed_out]}",
+            RetryRule(
+                max_retries=5,
+                delay=60,
+                backoff=1.5,
+                max_delay=3600,
+                jitter=10,
+                on=frozenset({RunState.FAILED, RunState.TIMED_OUT}),
+            ),
+        ),
+        ("{max_retries: 0}", RetryRule(max_retries=0)),
+        ("{delay: 1h}", RetryRule(delay=3600, max_delay=3600)),
+        ("{backoff: 1, on: interrupted}", RetryRule(backoff=1, on=frozenset({RunState.INTERRUPTED}))),
+    ],
+)
+def test_retry(text: str, expected: RetryRule) -> None:
+    """Each key of a retry rule arrives, the others have their defaults; its runs carry the rule."""
+    assert only(f"retry: {text}").spec.retry == expected
+
+
+def test_retry_over_defaults() -> None:
+    """A schedule's own keys of retry win over the defaults, one by one; without either there is no rule."""
+    text = "defaults: {retry: {max_retries: 5, delay: 1m}}\n"
+    text += "schedules: {a: {spider: s, retry: {delay: 2m}}, b: {spider: s}}"
+    schedules = read(text).schedules
+    assert schedules["a"].spec.retry == RetryRule(max_retries=5, delay=120)
+    assert schedules["b"].spec.retry == RetryRule(max_retries=5, delay=60)
+    assert only("queue: default").spec.retry is None
+
+
+def test_what_becomes_of_ticks_and_failures() -> None:
+    """How many runs at once, and how many failures; by default the policy says, and none is too many."""
+    schedule = only("overlap: buffer_all, max_instances: 3, pause_on_failure: 5")
+    assert (schedule.overlap, schedule.max_instances) == (Overlap.BUFFER_ALL, 3)
+    assert schedule.pause_on_failure == 5
+    plain = only("overlap: cancel_other, max_instances: 1")
+    assert (plain.max_instances, plain.pause_on_failure) == (1, None)
+
+
+def test_rules_that_do_not_go_together_over_sections() -> None:
+    """What contradicts the defaults is told of at the schedule; what does so within them, there, once."""
+    one = "defaults: {max_instances: 2}\nschedules:\n  a: {spider: s, overlap: cancel_other}\n"
+    assert mistakes(one + "  b: {spider: s}\n") == [f"3:27: schedules.a.overlap: {LEAVES_ONE}"]
+    both = "defaults: {max_instances: 2, overlap: cancel_other}\nschedules:\n  b: {spider: s}\n"
+    assert mistakes(both) == [f"1:39: defaults.overlap: {LEAVES_ONE}"]
+    retry = "defaults: {retry: {max_delay: 1m}}\nschedules:\n  a: {spider: s, retry: {delay: 2m}}\n"
+    assert mistakes(retry) == [f"3:33: schedules.a.retry.delay: {LONGER}"]
+
+
+@pytest.mark.parametrize(
     ("redis", "expected"),
     [
         ("embedded", RedisConfig(embedded=True)),
@@ -284,6 +339,11 @@ PRIORITY = "must be a whole number from -1000000 to 1000000"
 TWO_NAMES = "is another name for catchup_window; keep one of the two"
 NO_SPIDER = "schedules.a: there is no spider; write spider: NAME"
 NO_DEFAULT = "cannot be a default; write it into each schedule"
+POLICIES = "skip, buffer_one, buffer_all, cancel_other, allow_all"
+LEAVES_ONE = "cancel_other leaves one run; remove max_instances, or choose another overlap"
+LONGER = "is longer than max_delay; make it shorter, or max_delay longer"
+BACKOFF = "must be a number from 1 to 100"
+ENDS = "failed, timed_out, interrupted"
 TRAP = "in quotes, or write true, false or a decimal number"
 
 
@@ -341,7 +401,6 @@ def test_mistakes_in_hub(text: str, expected: str) -> None:
     ("text", "expected"),
     [
         ("spidr: x", "spidr: unknown key 'spidr'; did you mean 'spider'?"),
-        ("jitter: 5s", "jitter: unknown key 'jitter'"),
         ("project: shop", "project: there is no project 'shop' under hub.projects"),
         ("queue: defalt", "queue: there is no queue 'defalt' under hub.queues; did you mean 'default'?"),
         ("interval: 5m\n    at: 2026-01-01T00:00Z", f"at: 'at' cannot stand beside 'interval'; {ONE}"),
@@ -365,7 +424,20 @@ def test_mistakes_in_hub(text: str, expected: str) -> None:
         ("settings: {X: on}", f"settings.X: put 'on' {TRAP}"),
         ("settings: {X: [1, {y: 010}]}", f"settings.X[1].y: put '010' {TRAP}"),
         ("priority: high", f"priority: {PRIORITY}, without quotes, not 'high'"),
-        ("overlap: skp", "overlap: must be one of skip, buffer_one, allow_all; did you mean 'skip'?"),
+        ("overlap: skp", f"overlap: must be one of {POLICIES}; did you mean 'skip'?"),
+        ("max_instances: 0", "max_instances: must be a whole number from 1 to 10000, not '0'"),
+        ("overlap: cancel_other\n    max_instances: 2", f"overlap: {LEAVES_ONE}"),
+        ("pause_on_failure: 0", "pause_on_failure: must be a whole number from 1 to 1000, not '0'"),
+        ("retry: 3", "retry: must be a mapping of keys to values"),
+        ("retry: {max_retrys: 3}", "retry.max_retrys: unknown key 'max_retrys'; did you mean 'max_retries'?"),
+        ("retry: {max_retries: -1}", "retry.max_retries: must be a whole number from 0 to 100, not '-1'"),
+        ("retry: {backoff: 0.5}", "retry.backoff: must be a number from 1 to 100, not '0.5'"),
+        ("retry: {backoff: '2'}", f"retry.backoff: {BACKOFF}, without quotes, not '2'"),
+        ("retry: {delay: 30}", "retry.delay: write a unit after '30': s, m, h or d, such as 90s or 15m"),
+        ("retry: {delay: 2m, max_delay: 1m}", f"retry.delay: {LONGER}"),
+        ("retry: {on: [failed, canceled]}", f"retry.on[1]: must be one of {ENDS}"),
+        ("retry: {on: timeout}", f"retry.on: must be one of {ENDS}; did you mean 'timed_out'?"),
+        ("retry: {on: []}", "retry.on: the list is empty; write at least one, or remove the key"),
         ("catchup: yes", "catchup: must be one of skip, latest, all"),
         ("enabled: on", "enabled: write true or false instead of 'on', without quotes"),
         ("enabled: 'true'", "enabled: write true or false instead of 'true', without quotes"),
@@ -506,6 +578,161 @@ def test_a_fingerprint_outlives_the_process() -> None:
         == "a4dc1b1e8a647b6b4b91a4da6b592ab89e9fb98ca97b966cb7dee486a75cc6c8"
     )
     assert fingerprint(replace(only("interval: 1h"), name="b")) == fingerprint(only("interval: 1h"))
+
+
+@pytest.mark.parametrize(
+    ("more", "same"),
+    [
+        ("jitter: 5m, max_catchup: 7", True),
+        ("start_time: 2026-01-01T00:00Z", False),
+        ("end_time: 2026-01-01T00:00Z", False),
+        ("exclude: 2026-12-24", False),
+    ],
+)
+def test_what_narrows_a_trigger_is_part_of_when(more: str, same: bool) -> None:
+    """Bounds change which ticks there are; jitter and catch-up do not, so nothing that waits is dropped."""
+    assert (fingerprint(only("interval: 1h")) == fingerprint(only(f"interval: 1h, {more}"))) is same
+
+
+def test_a_fingerprint_of_bounds_outlives_the_process() -> None:
+    """Like the others it is kept in the ledger, and tells one way of narrowing from another."""
+    one = "cron: '@daily', timezone: Asia/Tokyo, exclude: [2026-12-24..2026-12-26, '* * * * sun']"
+    edges = "start_time: 2026-01-01T00:00, end_time: 2027-01-01T00:00Z"
+    pinned = "7ad03be212bf7b88cbb04d5481880f08620e98c0bca357f57597ff56bc79c313"
+    assert fingerprint(only(f"{one}, {edges}")) == pinned
+    others = [one, f"cron: '@daily', timezone: Asia/Tokyo, {edges}", f"{one.replace('24', '23')}, {edges}"]
+    assert len({pinned, *(fingerprint(only(other)) for other in others)}) == 4
+
+
+DAILY = "cron: '@daily', timezone: Asia/Tokyo"
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ("start_time: 2026-01-01T00:00", {"start": datetime(2025, 12, 31, 15, tzinfo=UTC)}),
+        ("start_time: 2026-01-01T00:00Z", {"start": datetime(2026, 1, 1, tzinfo=UTC)}),
+        ("end_time: '2026-01-01 00:00:30'", {"end": datetime(2025, 12, 31, 15, 0, 30, tzinfo=UTC)}),
+        ("exclude: 2026-12-24", {"exclude": (Days(date(2026, 12, 24), date(2026, 12, 24), "Asia/Tokyo"),)}),
+        ("exclude: '* * *  * sun'", {"exclude": (Times("* * * * sun", "Asia/Tokyo"),)}),
+        (
+            "exclude: [2026-12-24..2027-01-02, '@hourly']",
+            {
+                "exclude": (
+                    Days(date(2026, 12, 24), date(2027, 1, 2), "Asia/Tokyo"),
+                    Times("@hourly", "Asia/Tokyo"),
+                )
+            },
+        ),
+    ],
+)
+def test_what_narrows_a_trigger(keys: str, expected: dict[str, Any]) -> None:
+    """Start, end and what is left out are read in the zone of the schedule, whatever its trigger."""
+    if "@hourly" not in keys:
+        assert only(f"{DAILY}, {keys}").trigger == Bounded(Cron(("@daily",), "Asia/Tokyo"), **expected)
+    every = only(f"interval: 90s, timezone: Asia/Tokyo, {keys}")
+    assert every.trigger == Bounded(Interval(timedelta(seconds=90)), **expected)
+
+
+def test_jitter_and_max_catchup() -> None:
+    """They arrive as they are written, and have a default."""
+    schedule = only("interval: 1h, jitter: 1m30s, max_catchup: 7")
+    assert (schedule.jitter, schedule.max_catchup) == (timedelta(seconds=90), 7)
+    assert (only("interval: 1h").jitter, only("interval: 1h").max_catchup) == (timedelta(0), 100)
+
+
+def test_bounds_can_be_defaults() -> None:
+    """Each schedule reads them in its own zone; its own keys win; one that runs by hand is left alone."""
+    text = """\
+    defaults: {exclude: 2026-12-24, end_time: 2030-01-01T00:00, jitter: 5s}
+    schedules:
+      a: {spider: s, interval: 1h, timezone: Asia/Tokyo}
+      b: {spider: s, interval: 1h, exclude: '* * * * sun', end_time: 2031-01-01T00:00}
+      c: {spider: s}
+    """
+    schedules, hourly = read(text).schedules, Interval(timedelta(hours=1))
+    day = Days(date(2026, 12, 24), date(2026, 12, 24), "Asia/Tokyo")
+    assert schedules["a"].trigger == Bounded(
+        hourly, end=datetime(2029, 12, 31, 15, tzinfo=UTC), exclude=(day,)
+    )
+    sundays = (Times("* * * * sun", "UTC"),)
+    assert schedules["b"].trigger == Bounded(hourly, end=datetime(2031, 1, 1, tzinfo=UTC), exclude=sundays)
+    assert schedules["c"].trigger is None
+
+
+NEITHER = "write a cron expression, or days like 2026-12-24 or 2026-12-24..2027-01-02"
+ONLY_WITH = "goes only with interval, cron or at; remove it"
+AT = "at: 2026-06-01T00:00Z\n    "
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("interval: 1h\n    start_time: noon", f"start_time: 'noon' {TIME}"),
+        (
+            f"{AT}start_time: 2026-01-02T00:00\n    end_time: 2026-01-01T00:00",
+            "end_time: end_time lies before start_time; write a later end_time",
+        ),
+        (
+            f"{AT}start_time: 2026-06-02T00:00",
+            "start_time: the schedule has no time from then on; choose an earlier start_time",
+        ),
+        (
+            f"{AT}end_time: 2026-05-01T00:00",
+            "end_time: the schedule has no time up to then; choose a later end_time",
+        ),
+        (
+            "cron: '@yearly'\n    start_time: 2026-05-01T00:00\n    end_time: 2026-06-01T00:00",
+            "end_time: the schedule has no time after start_time up to then; choose a later end_time",
+        ),
+        (
+            f"{AT}exclude: 2026-06-01",
+            "exclude: leaves out every time at which the schedule could run; leave out less",
+        ),
+        (
+            "interval: 7s\n    exclude: '* * * * *'",
+            "exclude: leaves out every time at which the schedule could run; leave out less",
+        ),
+        ("interval: 1h\n    exclude: christmas", f"exclude: 'christmas' is neither cron nor day; {NEITHER}"),
+        ("interval: 1h\n    exclude: 2026-1-1", f"exclude: '2026-1-1' is neither cron nor day; {NEITHER}"),
+        (
+            "interval: 1h\n    exclude: ['* * * * *', 2026-02-30]",
+            "exclude[1]: '2026-02-30' is no day that exists; write it like 2026-12-24",
+        ),
+        (
+            "interval: 1h\n    exclude: [2026-01-01, 2026-02-02..2026-02-01]",
+            "exclude[1]: 2026-02-02..2026-02-01 ends before it begins; write the earlier date first",
+        ),
+        ("interval: 1h\n    exclude: '* * *'", f"exclude: '* * *' has 3 fields; {FIELDS}"),
+        ("interval: 1h\n    exclude: 5", "exclude: must be text; put '5' in quotes"),
+        (
+            "interval: 1h\n    exclude: []",
+            "exclude: the list is empty; write at least one, or remove the key",
+        ),
+        ("exclude: 2026-01-01", f"exclude: 'exclude' {ONLY_WITH}"),
+        ("start_time: 2026-01-01T00:00", f"start_time: 'start_time' {ONLY_WITH}"),
+        ("jitter: 5s", f"jitter: 'jitter' {ONLY_WITH}"),
+        ("interval: 1h\n    jitter: 0s", "jitter: must be more than 0s and at most 36500d, not '0s'"),
+        ("max_catchup: 0", f"max_catchup: {NUMBER}, not '0'"),
+    ],
+)
+def test_mistakes_in_what_narrows_a_trigger(text: str, expected: str) -> None:
+    """What cannot be read, or leaves a schedule without any time, is a sentence at its place."""
+    assert in_schedule(text) == [f"schedules.a.{expected}"]
+
+
+def test_a_mistake_in_the_defaults_is_told_once() -> None:
+    """However many schedules it spoils, it stands at its place in the defaults."""
+    text = "defaults: {start_time: 2026-01-02T00:00Z, end_time: 2026-01-01T00:00Z}\nschedules:\n"
+    found = mistakes(text + "  a: {spider: s, interval: 1h}\n  b: {spider: s, cron: '@daily'}")
+    assert found == ["1:53: defaults.end_time: end_time lies before start_time; write a later end_time"]
+
+
+def test_a_broken_trigger_has_no_other_mistake() -> None:
+    """What follows from another mistake is not told."""
+    found = in_schedule("cron: '61 * * * *'\n    exclude: 2026-01-01")
+    assert len(found) == 1
+    assert "the minute field" in found[0]
 
 
 def test_load(tmp_path: Path) -> None:

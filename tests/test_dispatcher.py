@@ -8,8 +8,8 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from reactorhub.errors import LedgerError, QueueFull, ShuttingDown
-from reactorhub.model import Overlap, Run, RunSpec, RunState
-from tests.hubs import Bench
+from reactorhub.model import RetryRule, Run, RunSpec, RunState
+from tests.hubs import Bench, done, hub_log
 from tests.test_life import at_rest, turned
 
 SPEC = RunSpec(spider="prices", project="shop")
@@ -81,7 +81,8 @@ def test_a_buffered_run_waits_for_the_earlier_one() -> None:
     """Under buffer_one a run starts only when its schedule's earlier run is final, free slots or not."""
     bench = Bench()
     for _ in range(2):
-        result(bench.dispatcher.submit(bench.config.schedules["buffered"].spec, Overlap.BUFFER_ONE))
+        buffered = bench.config.schedules["buffered"]
+        result(bench.dispatcher.submit(buffered.spec, buffered))
     turned(bench)
     assert (len(bench.engine.crawls), bench.slots.used) == (1, 1)
     bench.engine.crawls[0].finish()
@@ -92,8 +93,8 @@ def test_a_buffered_run_waits_for_the_earlier_one() -> None:
 def test_a_buffered_run_that_is_cancelled() -> None:
     """A run that is held back can be cancelled, and the one it waits for is not disturbed."""
     bench = Bench()
-    spec = bench.config.schedules["buffered"].spec
-    runs = [result(bench.dispatcher.submit(spec, Overlap.BUFFER_ONE)) for _ in range(2)]
+    buffered = bench.config.schedules["buffered"]
+    runs = [result(bench.dispatcher.submit(buffered.spec, buffered)) for _ in range(2)]
     turned(bench)
     cancelled = result(bench.hub.cancel(runs[1].id))
     assert cancelled.state is RunState.CANCELLED
@@ -189,3 +190,24 @@ def test_shutdown_with_a_full_disk() -> None:
     assert stopping.stopped.called
     assert stopping.state(0) is RunState.STARTING
     assert stopping.bench.clock.getDelayedCalls() == []
+
+
+def test_listeners_hear_of_every_end() -> None:
+    """Who listens is told of each final run with its next attempt; one that fails keeps no other from it."""
+    bench = Bench()
+    told: list[tuple[str, str | None]] = []
+
+    def fails(run: Run, following: Run | None) -> None:
+        raise ValueError("a listener's own mistake")
+
+    bench.dispatcher.listen(fails)
+    bench.dispatcher.listen(lambda run, following: told.append((run.id, following and following.id)))
+    run = submitted(bench, retry=RetryRule(max_retries=1, delay=5))
+    with hub_log() as events:
+        bench.begun(run.id).finish("shutdown")
+    (retry,) = bench.dispatcher.lives
+    assert told == [(run.id, retry)]
+    assert [event["run_id"] for event in events if event.get("log_failure")] == [run.id]
+    done(bench.hub.cancel(retry))
+    assert told[1:] == [(retry, None)]
+    assert at_rest(bench)

@@ -16,8 +16,9 @@ from twisted.internet.defer import Deferred
 from reactorhub import agenda, config
 from reactorhub.adapters.scrapy_engine import project
 from reactorhub.adapters.scrapy_engine.guards import MOST_SCHEDULED
+from reactorhub.bounds import MOST_STRETCHES
 from reactorhub.config import HubConfig, parse
-from reactorhub.config.keys import FileKeys, HubKeys, Keys, ProjectKeys, RedisKeys, ScheduleKeys
+from reactorhub.config.keys import FileKeys, HubKeys, Keys, ProjectKeys, RedisKeys, RetryKeys, ScheduleKeys
 from reactorhub.errors import ConfigError
 from reactorhub.life import FORCED, SHUTDOWN
 from reactorhub.model import BrokenModule, Run, RunSpec, RunState, Schedule, SpiderInfo, Tick, TickOutcome
@@ -157,6 +158,7 @@ def test_three_dots_stand_for_anything(expected: str, printed: str, same: bool) 
         ("hub.projects", ProjectKeys),
         ("hub.redis", RedisKeys),
         ("schedules", ScheduleKeys),
+        ("Retries", RetryKeys),
     ],
 )
 def test_every_key_is_in_the_reference(title: str, keys: type[Keys]) -> None:
@@ -259,7 +261,12 @@ def test_forced_settings_are_named() -> None:
         ("schedule-reference.md", f"`max_concurrent_runs` | `{config.MAX_CONCURRENT_RUNS}`"),
         ("schedule-reference.md", f"`max_queued_runs` | `{config.MAX_QUEUED_RUNS}`"),
         ("schedule-reference.md", f"`shutdown_grace` | `{config.SHUTDOWN_GRACE:g}s`"),
-        ("schedule-reference.md", f"all run, at most {agenda.MOST:,} of a schedule"),
+        ("schedule-reference.md", f"beyond {agenda.MOST:,} missed ticks of a schedule"),
+        ("schedule-reference.md", f"After {MOST_STRETCHES:,} stretches in a row"),
+        (
+            "schedule-reference.md",
+            f"`max_catchup` | `{Schedule.__dataclass_fields__['max_catchup'].default}`",
+        ),
         ("schedule-reference.md", f"No window is shorter than {agenda.ON_TIME.seconds} seconds"),
         ("your-own-project.md", f"while {MOST_SCHEDULED:,} of its requests wait"),
         ("your-own-project.md", f"shares {SPIDER_THREADS} threads"),

@@ -13,14 +13,18 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "reactorhub"
 
 LAYERS = (
-    ("the way in", "tap service startup composition console signals reactors"),
+    ("the way in", "cli tap service startup composition console signals reactors"),
     ("faces and adapters", "web adapters demo_site"),
-    ("machinery", "hub reload live_limits telemetry watchdog scheduler schedule_book dispatcher life slots"),
+    (
+        "machinery",
+        "hub reload live_limits telemetry watchdog scheduler schedule_book failures dispatcher life turns"
+        " slots",
+    ),
     ("seams", "boundaries contexts ledger_rows"),
     (
         "rules",
-        "agenda config durations endpoints errors ids limits model orders outcome overlap paths redis_address"
-        " triggers views",
+        "agenda bounds config cron_expressions durations endpoints errors forecast ids jitter limits model"
+        " orders outcome overlap paths redis_address retries triggers views",
     ),
 )
 """From top to bottom. A room is a module or a package; it may import its own layer and those below it."""
@@ -37,9 +41,10 @@ LIBRARIES = {
     "fcntl": "adapters.data_lock",
     "klein": "web",
     "werkzeug": "web",
-    "cronsim": "triggers",
+    "cronsim": "cron_expressions",
     "yaml": "config",
     "pydantic": "config",
+    "click": "cli",
 }
 """The one room of each library, so that one grep shows who depends on it."""
 

@@ -22,7 +22,7 @@ from reactorhub.adapters.sqlite_ledger import SqliteLedger, sql
 from reactorhub.adapters.sqlite_ledger.file import schema_scripts, upgrade
 from reactorhub.boundaries import Ledger, LedgerCounts, Page, RunFilter
 from reactorhub.errors import InvalidRequest, LedgerError, UnknownRun
-from reactorhub.model import ACTIVE, Run, RunSpec, RunState, ScheduleMark, Tick, TickOutcome
+from reactorhub.model import ACTIVE, RetryRule, Run, RunSpec, RunState, ScheduleMark, Tick, TickOutcome
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -58,6 +58,9 @@ FULL_RUN = Run(
         attempt=2,
         retry_of="run-before",
         batch="batch-1",
+        retry=RetryRule(
+            max_retries=3, delay=1.5, backoff=1.0, max_delay=60.0, jitter=5.0, on=frozenset({RunState.FAILED})
+        ),
     ),
     created_at=NOON + timedelta(microseconds=1),
     state=RunState.FAILED,
@@ -290,21 +293,36 @@ class LedgerSuite:
         await self.add(a_run(3), a_run(1, state=RunState.RUNNING), a_run(2), a_run(4, state=RunState.FAILED))
         self.assertEqual(await self.ledger.waiting_runs(), [a_run(3), a_run(2)])
 
-    async def test_interrupt_active(self) -> None:
-        """Runs that hold a slot become interrupted, with reason and end; all others stay as they are."""
-        runs = [a_run(number, state=state) for number, state in enumerate(RunState)]
+    async def test_active_runs(self) -> None:
+        """The runs that hold a slot come in the order in which they were added."""
+        runs = [a_run(9 - number, state=state) for number, state in enumerate(RunState)]
         await self.add(*runs)
-        fired = await self.ledger.interrupt_active(NOON, "The hub died.")
-        self.assertEqual({run.id for run in fired}, {run.id for run in runs if run.state in ACTIVE})
-        for before in runs:
-            after = await self.ledger.run(before.id)
-            if before.state in ACTIVE:
-                changes = {"state": RunState.INTERRUPTED, "reason": "The hub died.", "finished_at": NOON}
-                self.assertEqual(after, replace(before, **changes))
-                self.assertIn(after, fired)
-            else:
-                self.assertEqual(after, before)
-        self.assertEqual(await self.ledger.interrupt_active(NOON, "Again."), [])
+        self.assertEqual(await self.ledger.active_runs(), [run for run in runs if run.state in ACTIVE])
+
+    async def test_finish_run(self) -> None:
+        """A run that has ended is saved; without a next attempt nothing else is kept."""
+        await self.add(a_run(1))
+        await self.ledger.finish_run(a_run(1, state=RunState.SUCCEEDED))
+        self.assertEqual(await self.listed(), ["run-1"])
+        self.assertIs((await self.ledger.run("run-1")).state, RunState.SUCCEEDED)
+
+    async def test_finish_run_with_a_next_attempt(self) -> None:
+        """The end of a run and its next attempt are kept together."""
+        await self.add(a_run(1), a_run(2))
+        following = a_run(3, attempt=2, retry_of="run-1", not_before=NOON)
+        await self.ledger.finish_run(a_run(1, state=RunState.FAILED), following)
+        self.assertEqual(await self.ledger.waiting_runs(), [a_run(2), following])
+        self.assertIs((await self.ledger.run("run-1")).state, RunState.FAILED)
+
+    async def test_finish_run_is_whole_or_not_at_all(self) -> None:
+        """Where the next attempt cannot be kept the run has not ended, and the other way round."""
+        await self.add(a_run(1, state=RunState.RUNNING), a_run(2))
+        with self.assertRaisesRegex(LedgerError, "run-2 is in the ledger already"):
+            await self.ledger.finish_run(a_run(1, state=RunState.FAILED), a_run(2))
+        with self.assertRaisesRegex(LedgerError, "run-9 is not in the ledger"):
+            await self.ledger.finish_run(a_run(9, state=RunState.FAILED), a_run(3))
+        self.assertIs((await self.ledger.run("run-1")).state, RunState.RUNNING)
+        self.assertEqual(await self.listed(), ["run-2", "run-1"])
 
     async def test_last_runs(self) -> None:
         """The newest run of each schedule is the one added last, in whatever state."""
@@ -329,13 +347,13 @@ class LedgerSuite:
         self.assertEqual(await self.ledger.counts(), LedgerCounts(runs={}, ticks=0))
 
     async def test_counts(self) -> None:
-        """The counts follow adds, saves, ticks and interruptions, and leave out states that do not occur."""
+        """The counts follow adds, saves, ticks and ends, and leave out states that do not occur."""
         await self.add(a_run(1), a_run(2), a_run(3, state=RunState.RUNNING))
         await self.ledger.record_tick(a_tick(4), a_run(4))
         await self.ledger.record_tick(a_tick(4), a_run(5))
         await self.ledger.save_run(a_run(2, state=RunState.SUCCEEDED))
         await self.ledger.save_run(a_run(2, state=RunState.SUCCEEDED))
-        await self.ledger.interrupt_active(NOON, "The hub died.")
+        await self.ledger.finish_run(a_run(3, state=RunState.INTERRUPTED))
         expected = {RunState.QUEUED: 2, RunState.SUCCEEDED: 1, RunState.INTERRUPTED: 1}
         self.assertEqual(await self.ledger.counts(), LedgerCounts(runs=expected, ticks=1))
 
@@ -433,7 +451,7 @@ class LedgerSuite:
             lambda: self.ledger.add_run(a_run(1)),
             lambda: self.ledger.save_run(a_run(1)),
             lambda: self.ledger.record_tick(a_tick(1)),
-            lambda: self.ledger.interrupt_active(NOON, "x"),
+            lambda: self.ledger.finish_run(a_run(1)),
             lambda: self.ledger.set_marks([]),
             lambda: self.ledger.set_override("x", 1),
             lambda: self.ledger.run("run-1"),

@@ -166,7 +166,7 @@ def test_a_schedule_removed_while_its_pause_is_written() -> None:
     shelf.ledger.set_marks = keep_marks  # type: ignore[method-assign]
     done(shelf.book.replace({}))
     written.callback(None)
-    assert (pausing.result, shelf.book.paused("hourly")) == (True, None)
+    assert (pausing.result, shelf.book.paused("hourly")) == (False, None)
 
 
 def test_what_the_ledger_cannot_keep_does_not_hold() -> None:
@@ -188,3 +188,16 @@ def test_an_unknown_schedule() -> None:
             done(order)
     with pytest.raises(UnknownSchedule):
         shelf.book.get("weekly")
+
+
+def test_when_a_schedule_was_resumed_is_remembered() -> None:
+    """The moment of the last resume outlives a restart and an edit of the trigger, paused before or not."""
+    shelf = Shelf().opened(schedule())
+    assert (shelf.book.resumed_at("hourly"), shelf.book.resumed_at("unknown")) == (None, None)
+    shelf.moment += HOUR
+    assert done(shelf.book.resume("hourly")) is False
+    assert shelf.book.resumed_at("hourly") == START + HOUR
+    again = Shelf(shelf.ledger, START + 9 * HOUR).opened(schedule(hours=2))
+    assert again.book.resumed_at("hourly") == START + HOUR
+    done(again.book.pause("hourly", None))
+    assert again.book.resumed_at("hourly") == START + HOUR

@@ -14,7 +14,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
 from reactorhub.agenda import Missed
+from reactorhub.bounds import Bounded, Times
 from reactorhub.errors import LedgerError
+from reactorhub.jitter import start_at
 from reactorhub.model import Catchup, RunSpec, Schedule
 from reactorhub.scheduler import SLICE, Scheduler
 from reactorhub.triggers import Cron, Interval, Once, Trigger
@@ -30,10 +32,11 @@ def schedule(
     name: str = "prices",
     catchup: Catchup = Catchup.LATEST,
     enabled: bool = True,
+    jitter: timedelta = timedelta(0),
 ) -> Schedule:
     """A schedule that matters to nobody but the scheduler."""
     spec = RunSpec(spider="prices", project="shop")
-    return Schedule(name=name, spec=spec, trigger=trigger, catchup=catchup, enabled=enabled)
+    return Schedule(name=name, spec=spec, trigger=trigger, catchup=catchup, enabled=enabled, jitter=jitter)
 
 
 class World:
@@ -89,6 +92,7 @@ class AccurateWorld(World):
         self.dealt_with: list[tuple[datetime, datetime]] = []
         self.waiting: list[Deferred[None]] = []
         self.ledger = "works"
+        self.jitter = timedelta(0)
 
     def on_due(self, schedule: Schedule, nominal_time: datetime) -> Deferred[None]:
         """Take a tick that is to run."""
@@ -121,10 +125,22 @@ class AccurateWorld(World):
         elif kind == "step":
             self.step += value * SECOND
         elif kind == "reload":
-            self.scheduler.set_entries([(schedule(trigger, catchup=value), self.now())])
+            self.jitter, catchup = value
+            self.scheduler.set_entries([(schedule(trigger, catchup=catchup, jitter=self.jitter), self.now())])
+        elif kind == "restart":
+            self.restart(trigger, value)
         else:
             self.ledger = value
             self.answer()
+
+    def restart(self, trigger: Trigger, catchup: Catchup) -> None:
+        """Stop when all is dealt with, be down for some time, and go on from what the ledger remembers."""
+        self.scheduler.stop()
+        self.answer()
+        self.clock.advance(7)
+        self.scheduler = Scheduler(self.clock, self.now, self.on_due, self.on_missed)
+        since = max((until for _, until in self.dealt_with), default=START)
+        self.scheduler.start([(schedule(trigger, catchup=catchup, jitter=self.jitter), since)])
 
 
 class SlowTurns(Clock):
@@ -467,34 +483,129 @@ class ReloadTests(SchedulerCase):
         self.assertLessEqual(len(world.scheduler._coming), 1)
 
 
+JITTERS = st.sampled_from([timedelta(0), 5 * SECOND, MINUTE])
 events = st.lists(
     st.one_of(
         st.tuples(st.just("run"), st.integers(1, 120)),
         st.tuples(st.just("step"), st.integers(-7200, 7200)),
+        st.tuples(st.just("restart"), st.sampled_from(list(Catchup))),
         st.tuples(st.just("ledger"), st.sampled_from(["works", "slow", "broken"])),
-        st.tuples(st.just("reload"), st.sampled_from(list(Catchup))),
+        st.tuples(st.just("reload"), st.tuples(JITTERS, st.sampled_from(list(Catchup)))),
     ),
     max_size=25,
 )
 
 
 @settings(max_examples=60, deadline=None)
-@given(events=events, catchup=st.sampled_from(Catchup))
+@given(events=events, catchup=st.sampled_from(Catchup), jitter=JITTERS)
 def test_whatever_happens_each_tick_is_dealt_with_once(
-    events: list[tuple[str, Any]], catchup: Catchup
+    events: list[tuple[str, Any]], catchup: Catchup, jitter: timedelta
 ) -> None:
-    """Under clock steps, reloads and a ledger that is slow or down, no tick is lost or handed on twice."""
+    """Under clock steps, restarts, reloads and a ledger in trouble, no tick is lost or handed on twice."""
     world, trigger = AccurateWorld(), Interval(20 * SECOND)
-    world.scheduler.start([(schedule(trigger, catchup=catchup), START)])
+    world.jitter = jitter
+    world.scheduler.start([(schedule(trigger, catchup=catchup, jitter=jitter), START)])
     for kind, value in [*events, ("ledger", "works"), ("run", 2)]:
         world.happen(kind, value, trigger)
     covered = START
     for tick, until in sorted(world.dealt_with):
         assert trigger.next_after(covered) == tick
         covered = until
-    assert world.scheduler.next_times()["prices"] == trigger.next_after(covered)
+    waiting, last = trigger.next_after(covered), schedule(trigger, jitter=world.jitter)
+    assert world.scheduler.next_times()["prices"] == (waiting and start_at(last, waiting))
     world.scheduler.stop()
     assert world.clock.getDelayedCalls() == []
+
+
+class JitterTests(SchedulerCase):
+    """Ticks that start a little after their nominal time."""
+
+    def setUp(self) -> None:
+        """An hourly schedule with half an hour of jitter; its first tick is an hour away."""
+        super().setUp()
+        self.hourly = schedule(Interval(HOUR), jitter=30 * MINUTE)
+        self.tick = NOON + HOUR
+        self.at = start_at(self.hourly, self.tick)
+        self.assertGreater(self.at - self.tick, MINUTE)
+
+    def seconds_until(self, moment: datetime) -> float:
+        """How long the clock has to run."""
+        return (moment - self.world.now()).total_seconds()
+
+    def test_a_tick_is_handed_on_when_its_jitter_is_over(self) -> None:
+        """Nothing happens at the nominal time; at the start the tick comes, by its nominal time."""
+        world = self.start(self.hourly)
+        self.assertEqual(world.scheduler.next_times(), {"prices": self.at})
+        world.clock.pump([1.0] * int(self.seconds_until(self.at)))
+        self.assertEqual((world.due, world.missed), ([], []))
+        world.run(1, pace=0.0625)
+        self.assertEqual((world.times(), world.missed), ([self.tick], []))
+        self.assertLess(world.seen_at[0] - self.at, SECOND / 16)
+
+    def test_a_restart_between_nominal_time_and_start(self) -> None:
+        """The tick is neither lost nor doubled, and starts when it would have started."""
+        world = self.start(self.hourly)
+        world.clock.pump([1.0] * 3660)
+        world.scheduler.stop()
+        world.scheduler = Scheduler(world.clock, world.now, world.on_due, world.on_missed)
+        world.scheduler.start([(self.hourly, START)])
+        world.run(3000, pace=1)
+        self.assertEqual((world.times(), world.missed), ([self.tick], []))
+        self.assertLess(world.seen_at[0] - self.at, SECOND)
+        world.scheduler.stop()
+        world.scheduler = Scheduler(world.clock, world.now, world.on_due, world.on_missed)
+        world.scheduler.start([(self.hourly, self.tick)])
+        world.run(60, pace=1)
+        self.assertEqual(world.times(), [self.tick])
+
+    def test_an_edited_jitter_holds_at_once(self) -> None:
+        """A tick that waits starts by the new jitter, which may be now; the next too, with one timer."""
+        world = self.start(self.hourly)
+        world.clock.pump([1.0] * 3600)
+        world.scheduler.set_entries([(replace(self.hourly, jitter=timedelta(0)), world.now())])
+        world.clock.advance(0)
+        self.assertEqual(world.times(), [self.tick])
+        self.assertEqual(world.scheduler.next_times(), {"prices": self.tick + HOUR})
+        self.assertEqual(len(world.scheduler._coming), 1)
+
+    def test_other_edits_leave_a_waiting_tick_alone(self) -> None:
+        """A reload with other arguments moves no start."""
+        world = self.start(self.hourly)
+        world.clock.pump([1.0] * 3600)
+        world.scheduler.set_entries([(replace(self.hourly, catchup=Catchup.ALL), world.now())])
+        world.clock.advance(0)
+        self.assertEqual((world.due, world.scheduler.next_times()), ([], {"prices": self.at}))
+
+    def test_a_step_over_the_start_is_no_lateness(self) -> None:
+        """Where the clock jumps into the wait, the tick waits on; where it jumps beyond, the tick runs."""
+        world = self.start(self.hourly)
+        world.step = self.tick - START
+        world.run(2)
+        self.assertEqual((world.due, world.missed), ([], []))
+        world.step += self.at - self.tick
+        world.run(2)
+        self.assertEqual((world.times(), world.missed), ([self.tick], []))
+
+
+class BoundedTests(SchedulerCase):
+    """Ticks that are left out, and schedules that begin and end."""
+
+    def test_only_what_is_left_is_handed_on(self) -> None:
+        """What lies outside of the bounds has no row, neither as run nor as missed."""
+        left_out = (Times("3-4 0 12 * * *", "UTC"),)
+        bounded = Bounded(EVERY_SECOND, NOON + 2 * SECOND, NOON + 6 * SECOND, left_out)
+        world = self.start(schedule(bounded))
+        world.run(20)
+        self.assertEqual((world.times(), world.missed), ([NOON + n * SECOND for n in (2, 5, 6)], []))
+        self.assertEqual(world.scheduler.next_times(), {"prices": None})
+
+    def test_who_leaves_out_everything_rests(self) -> None:
+        """A schedule without a tick costs nothing at a beat, and its neighbours tick on."""
+        never = Bounded(EVERY_SECOND, exclude=(Times("* * * * *", "UTC"),))
+        world = self.start(schedule(never, "never"), schedule(name="good"))
+        world.run(2)
+        self.assertEqual(world.due, [("good", NOON + SECOND), ("good", NOON + 2 * SECOND)])
+        self.assertIsNone(world.scheduler.next_times()["never"])
 
 
 class RealReactorTests(TestCase):

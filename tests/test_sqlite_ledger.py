@@ -19,11 +19,12 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredList, gatherResults
 from twisted.trial.unittest import TestCase
 
+from reactorhub import ledger_rows as rows
 from reactorhub.adapters.sqlite_ledger import SqliteLedger, sql
 from reactorhub.adapters.sqlite_ledger.file import schema_scripts, upgrade
 from reactorhub.boundaries import RunFilter
 from reactorhub.errors import LedgerError
-from reactorhub.model import RunState
+from reactorhub.model import RunState, ScheduleMark
 from tests.test_ledger import NOON, a_run, a_tick
 
 
@@ -313,6 +314,21 @@ def test_upgraded_equals_fresh() -> None:
     """A file brought up to date one version at a time has the schema of a fresh one."""
     scripts = [*schema_scripts(), "CREATE TABLE next (a);", "ALTER TABLE next ADD COLUMN b;"]
     assert schema_of(scripts, at_once=False) == schema_of(scripts, at_once=True)
+
+
+def test_what_version_1_wrote_reads_the_same() -> None:
+    """Runs and marks of a file from before there were retries come back, without any."""
+    mark = ScheduleMark(name="hourly", fingerprint="f", since=NOON, paused=True, paused_reason="by hand")
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        upgrade(db, schema_scripts()[:1])
+        for table, columns, row in (
+            ("runs", rows.RUN_COLUMNS.removesuffix(", retry"), rows.write_run(a_run(1))[:-1]),
+            ("marks", rows.MARK_COLUMNS.removesuffix(", resumed_at"), rows.write_mark(mark)[:-1]),
+        ):
+            db.execute(f"INSERT INTO {table} ({columns}) VALUES ({', '.join('?' * len(row))})", row)
+        upgrade(db, schema_scripts())
+        assert sql.find_run(db, "run-1") == a_run(1)
+        assert sql.marks(db) == {"hourly": mark}
 
 
 def test_upgrade_is_whole_or_not_at_all() -> None:

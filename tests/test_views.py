@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -12,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reactorhub.model import Run, RunSpec, RunState, Schedule, Tick, TickOutcome
+from reactorhub.bounds import Bounded, Times
+from reactorhub.model import Overlap, RetryRule, Run, RunSpec, RunState, Schedule, Tick, TickOutcome
 from reactorhub.triggers import Cron
 from reactorhub.views import (
     REDACTED,
@@ -103,6 +105,32 @@ def test_a_schedule_has_the_fields_of_the_contract() -> None:
     assert view["last_run"]["id"] == "0190"
     by_hand = schedule_view(Schedule(name="by_hand", spec=SPEC), ())
     assert (by_hand["trigger"], by_hand["last_run"], by_hand["drift"]) == (None, None, {})
+
+
+def test_a_schedule_shows_what_narrows_it() -> None:
+    """First and last moment, what is left out as the file says it, and jitter in seconds."""
+    sundays = (Times("* * * * sun", "Europe/Berlin"),)
+    bounded = Bounded(Cron.parse(("0 8 * * *",), "Europe/Berlin"), START, None, sundays)
+    schedule = Schedule(name="daily", spec=SPEC, trigger=bounded, jitter=timedelta(minutes=1), max_catchup=7)
+    keys = ("start_time", "end_time", "exclude", "jitter", "max_catchup")
+    view = schedule_view(schedule, ())
+    assert [view[key] for key in keys] == [time_text(START), None, ["* * * * sun"], 60.0, 7]
+    assert view["trigger"] == {"kind": "cron", "text": "0 8 * * *", "timezone": "Europe/Berlin"}
+    plain = schedule_view(Schedule(name="by_hand", spec=SPEC), ())
+    assert [plain[key] for key in keys] == [None, None, [], 0.0, 100]
+
+
+def test_a_schedule_shows_its_rules() -> None:
+    """The rules about overlap, retries and failures are shown, absent ones as null."""
+    spec = replace(SPEC, retry=RetryRule(on=frozenset({RunState.INTERRUPTED, RunState.FAILED})))
+    ruled = Schedule(name="a", spec=spec, overlap=Overlap.ALLOW_ALL, max_instances=3, pause_on_failure=5)
+    view = schedule_view(ruled, ())
+    assert (view["overlap"], view["max_instances"], view["pause_on_failure"]) == ("allow_all", 3, 5)
+    numbers = {"max_retries": 2, "delay": 30.0, "backoff": 2.0, "max_delay": 600.0, "jitter": 0.0}
+    assert view["retry"] == {**numbers, "on": ["failed", "interrupted"]}
+    plain = schedule_view(Schedule(name="a", spec=SPEC), ())
+    assert [plain[key] for key in ("max_instances", "retry", "pause_on_failure")] == [1, None, None]
+    assert schedule_view(replace(ruled, max_instances=None), ())["max_instances"] is None
 
 
 def test_an_event_is_the_view_it_is_about_with_id_type_and_time() -> None:

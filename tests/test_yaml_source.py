@@ -111,7 +111,7 @@ def test_trees(text: str, tree: Any) -> None:
         ),
         ("a: 1\n---\nb: 1", ["2:1: a second document starts here; write everything into the first"]),
         ("5: a", ['1:1: a key must be text; write "5" in quotes']),
-        ("a:\n  on: b", ['2:3: a: a key must be text; write "on" in quotes']),
+        ("a:\n  off: b", ['2:3: a: a key must be text; write "off" in quotes']),
         ("[a]: b", ["1:1: a key must be a single text"]),
         ("a: ${NOPE} ${NO}", ["1:4: a: set the environment variable NOPE, NO, or write ${NOPE:-default}"]),
         ("a: ${BYTES}", ["1:4: a: the value is not valid Unicode; write it in UTF-8"]),

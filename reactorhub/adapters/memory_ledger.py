@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -82,6 +81,20 @@ class MemoryLedger:
             raise LedgerError(f"run {run.id} is not in the ledger: add it before saving it")
         self._runs[run.id] = replace(_kept(run), created_at=self._runs[run.id].created_at)
 
+    def finish_run(self, run: Run, following: Run | None = None) -> Deferred[None]:
+        """Replace what is kept of a run that has ended, and keep its next attempt; or do neither."""
+        return self._write(lambda: self._finish_run(run, following))
+
+    def _finish_run(self, run: Run, following: Run | None) -> None:
+        if following is not None:
+            self._add_run(following)
+        try:
+            self._save_run(run)
+        except BaseException:
+            if following is not None:
+                del self._runs[following.id]
+            raise
+
     def record_tick(self, tick: Tick, run: Run | None = None) -> Deferred[bool]:
         """Keep a tick's row, its run and its schedule's progress, or write nothing and fire with False."""
         return self._write(lambda: self._record_tick(tick, run))
@@ -98,17 +111,6 @@ class MemoryLedger:
             since = max(mark.since, tick.until or tick.nominal_time)
             self._marks[tick.schedule] = replace(mark, since=since)
         return True
-
-    def interrupt_active(self, moment: datetime, reason: str) -> Deferred[list[Run]]:
-        """Make every active run interrupted; fires with them as they stand then."""
-        return self._write(lambda: self._interrupt_active(moment, reason))
-
-    def _interrupt_active(self, moment: datetime, reason: str) -> list[Run]:
-        active = [run for run in self._runs.values() if run.state.active]
-        stopped = [run.moved(RunState.INTERRUPTED, reason=reason, finished_at=moment) for run in active]
-        for run in stopped:
-            self._save_run(run)
-        return stopped
 
     def set_marks(self, keep: Sequence[ScheduleMark], forget: Sequence[str] = ()) -> Deferred[None]:
         """Forget some schedules' marks and replace others."""
@@ -146,6 +148,10 @@ class MemoryLedger:
         before = rows.read_cursor("runs", cursor)
         placed = list(enumerate(self._runs.values(), 1))[: None if before is None else max(before - 1, 0)]
         return _first(limit, "runs", ((place, run) for place, run in reversed(placed) if matches(which, run)))
+
+    def active_runs(self) -> Deferred[list[Run]]:
+        """All runs that hold a slot, in the order in which they were added."""
+        return self._read(lambda: [run for run in self._runs.values() if run.state.active])
 
     def waiting_runs(self) -> Deferred[list[Run]]:
         """All queued runs, in the order in which they were added."""

@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from reactorhub.bounds import Bounded
 from reactorhub.config.keys import FileKeys, HubKeys, ProjectKeys, RedisKeys, check
 from reactorhub.config.places import KeyPath, Place, Positions
 from reactorhub.config.schedules import Ground, read_schedules
@@ -211,4 +212,8 @@ def _facts(trigger: Trigger | None) -> list[Any]:
             return ["cron", trigger.expressions, trigger.timezone]
         case Once():
             return ["once", trigger.moment.isoformat()]
+        case Bounded():
+            edges = [edge and edge.isoformat() for edge in (trigger.start, trigger.end)]
+            left_out = [[rule.text, rule.timezone] for rule in trigger.exclude]
+            return [*_facts(trigger.rule), "within", *edges, left_out]
     return [trigger.kind, trigger.text, trigger.timezone]

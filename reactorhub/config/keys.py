@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from enum import Enum
 from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
@@ -21,17 +22,27 @@ from reactorhub.config.values import (
     choice,
     duration,
     flag,
+    left_out,
     line,
     moment,
     name,
+    number,
     plain,
     whole,
     zone,
 )
 from reactorhub.config.yaml_source import Kind, Scalar, Tree
-from reactorhub.model import Catchup, Overlap
+from reactorhub.model import Catchup, Overlap, RunState
 
 K = TypeVar("K", bound="Keys")
+
+
+class Retriable(str, Enum):
+    """The ends of a run after which it may be tried again."""
+
+    FAILED = RunState.FAILED.value
+    TIMED_OUT = RunState.TIMED_OUT.value
+    INTERRUPTED = RunState.INTERRUPTED.value
 
 
 def _mapping_or_nothing(raw: Tree) -> Tree:
@@ -59,9 +70,11 @@ Flag = Annotated[bool, BeforeValidator(flag)]
 Limit = Annotated[int, BeforeValidator(whole(1, 10_000))]
 Span = Annotated[timedelta, BeforeValidator(duration)]
 Moment = Annotated[datetime, BeforeValidator(moment)]
+LeftOut = Annotated[str | tuple[date, date], BeforeValidator(left_out)]
 Zone = Annotated[str, BeforeValidator(zone)]
 ArgName = Annotated[str, BeforeValidator(arg_name)]
 AsWritten = Annotated[str, BeforeValidator(as_written)]
+End = Annotated[Retriable, BeforeValidator(choice(Retriable))]
 Setting = Annotated[Any, BeforeValidator(plain)]
 Section = BeforeValidator(_mapping_or_nothing)
 
@@ -93,6 +106,17 @@ class RedisKeys(Keys):
         return self
 
 
+class RetryKeys(Keys):
+    """``retry`` of a schedule."""
+
+    max_retries: Annotated[int, BeforeValidator(whole(0, 100))] | None = None
+    delay: Span | None = None
+    backoff: Annotated[float, BeforeValidator(number(1, 100))] | None = None
+    max_delay: Span | None = None
+    jitter: Span | None = None
+    on: Annotated[list[End] | None, BeforeValidator(_one_or_list)] = None
+
+
 class HubKeys(Keys):
     """``hub``."""
 
@@ -119,14 +143,22 @@ class ScheduleKeys(Keys):
     cron: Annotated[list[Line] | None, BeforeValidator(_one_or_list)] = None
     at: Moment | None = None
     timezone: Zone | None = None
+    start_time: Moment | None = None
+    end_time: Moment | None = None
+    exclude: Annotated[list[LeftOut] | None, BeforeValidator(_one_or_list)] = None
+    jitter: Span | None = None
     args: Annotated[dict[ArgName, AsWritten] | None, Section] = None
     settings: Annotated[dict[str, Setting] | None, Section] = None
     queue: Name | None = None
     priority: Annotated[int, BeforeValidator(whole(-1_000_000, 1_000_000))] | None = None
     overlap: Annotated[Overlap, BeforeValidator(choice(Overlap))] | None = None
+    max_instances: Limit | None = None
+    retry: Annotated[RetryKeys | None, Section] = None
+    pause_on_failure: Annotated[int, BeforeValidator(whole(1, 1000))] | None = None
     catchup: Annotated[Catchup, BeforeValidator(choice(Catchup))] | None = None
     catchup_window: Span | None = None
     misfire_grace_time: Span | None = None
+    max_catchup: Limit | None = None
     timeout: Span | None = None
     stop_grace: Span | None = None
     enabled: Flag | None = None
@@ -181,7 +213,7 @@ def _trimmed(path: KeyPath, report: Report) -> KeyPath:
 
 def _known(path: KeyPath, model: type[Keys]) -> Collection[str]:
     """The keys of the section that the key at ``path`` stands in."""
-    sections: dict[str, type[Keys]] = {"redis": RedisKeys, "projects": ProjectKeys}
+    sections: dict[str, type[Keys]] = {"redis": RedisKeys, "projects": ProjectKeys, "retry": RetryKeys}
     if len(path) > 1:
         model = sections[str(path[0])]
     return model.model_fields.keys()

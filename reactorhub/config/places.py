@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from typing import TypeVar
 
 from reactorhub.errors import ConfigError, Mistake
 
@@ -12,6 +13,8 @@ KeyPath = tuple[str | int, ...]
 Place = tuple[int, int]
 
 MAX_MISTAKES = 1_000
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,15 @@ class Report:
         """
         if self._found:
             raise ConfigError(self._found)
+
+
+def noted(build: Callable[[], T], path: KeyPath, report: Report, *, at_key: bool = False) -> T | None:
+    """Return what ``build`` gives; put what it complains of into the report and return None."""
+    try:
+        return build()
+    except ValueError as error:
+        report.note(path, str(error), at_key=at_key)
+        return None
 
 
 def shorten(text: str, limit: int = 60) -> str:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from reactorhub.config import values
-from reactorhub.config.keys import Checked, ScheduleKeys, check
-from reactorhub.config.places import KeyPath, Report, suggestion
+from reactorhub.config.keys import Checked, RetryKeys, ScheduleKeys, check
+from reactorhub.config.places import KeyPath, Report, noted, suggestion
+from reactorhub.config.when import check_company, instant, narrowed
 from reactorhub.config.yaml_source import Tree
-from reactorhub.model import RunSpec, Schedule
+from reactorhub.model import Overlap, RetryRule, RunSpec, RunState, Schedule
 from reactorhub.triggers import EPOCH, Cron, Interval, Once, Trigger
 
 TRIGGERS = ("interval", "cron", "at")
 NO_DEFAULTS = (*TRIGGERS, "anchor", "run_on_start")
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +48,19 @@ def _defaults(tree: Tree, ground: Ground) -> Checked[ScheduleKeys]:
         tree = {key: value for key, value in tree.items() if key not in NO_DEFAULTS}
     common = check(ScheduleKeys, tree, path, ground.report)
     _check_references(common, ground)
+    _check_rules(common, common.keys, ground.report)
     return common
 
 
 def _schedule(name: str, tree: Tree, common: Checked[ScheduleKeys], ground: Ground) -> Schedule | None:
     report, path = ground.report, ("schedules", name)
-    _noted(partial(values.name, name), path, report, at_key=True)
+    noted(partial(values.name, name), path, report, at_key=True)
     own = check(ScheduleKeys, tree, path, report)
     _check_references(own, ground)
     keys = _merged(own.keys, common.keys)
-    trigger = _trigger(own, keys.timezone or ground.timezone, report)
+    _check_rules(own, keys, report)
+    timezone = keys.timezone or ground.timezone
+    trigger = narrowed(_trigger(own, timezone, report), own, common, timezone, report)
     broken = own.broken | common.broken
     if keys.spider is None and "spider" not in broken:
         report.note(path, "there is no spider; write spider: NAME", at_key=True)
@@ -70,8 +72,12 @@ def _schedule(name: str, tree: Tree, common: Checked[ScheduleKeys], ground: Grou
     project = keys.project or next(iter(ground.projects))
     rules = _given(
         overlap=keys.overlap,
+        max_instances=keys.max_instances,
+        pause_on_failure=keys.pause_on_failure,
         catchup=keys.catchup,
         catchup_window=keys.window,
+        max_catchup=keys.max_catchup,
+        jitter=keys.jitter,
         enabled=keys.enabled,
         run_on_start=keys.run_on_start,
     )
@@ -87,8 +93,19 @@ def _spec(name: str, spider: str, project: str, keys: ScheduleKeys) -> RunSpec:
         timeout=keys.timeout and keys.timeout.total_seconds(),
         stop_grace=keys.stop_grace and keys.stop_grace.total_seconds(),
         tags=keys.tags and tuple(keys.tags),
+        retry=keys.retry and _retry(keys.retry),
     )
     return RunSpec(spider=spider, project=project, schedule=name, **choices)
+
+
+def _retry(keys: RetryKeys) -> RetryRule:
+    """Return the rule. A ``delay`` beyond the default longest one is its own longest one."""
+    spans = ("delay", "max_delay", "jitter")
+    seconds = {key: span.total_seconds() for key in spans if (span := getattr(keys, key)) is not None}
+    if keys.max_delay is None:
+        seconds["max_delay"] = max(RetryRule().max_delay, seconds.get("delay", 0.0))
+    on = keys.on and frozenset(RunState(end.value) for end in keys.on)
+    return RetryRule(**_given(max_retries=keys.max_retries, backoff=keys.backoff, on=on, **seconds))
 
 
 def _given(**values: Any) -> dict[str, Any]:
@@ -97,10 +114,12 @@ def _given(**values: Any) -> dict[str, Any]:
 
 
 def _merged(own: ScheduleKeys, common: ScheduleKeys) -> ScheduleKeys:
-    """Lay a schedule's own keys over the defaults; ``args`` and ``settings`` key by key."""
+    """Lay a schedule's own keys over the defaults; ``args``, ``settings`` and ``retry`` key by key."""
     changes = _given(**{**dict(own), "catchup_window": own.window})
     for key in {"args", "settings"} & changes.keys():
         changes[key] = {**(getattr(common, key) or {}), **changes[key]}
+    if own.retry is not None and common.retry is not None:
+        changes["retry"] = common.retry.model_copy(update=_given(**dict(own.retry)))
     return common.model_copy(update=changes)
 
 
@@ -119,6 +138,25 @@ def _check_references(section: Checked[ScheduleKeys], ground: Ground) -> None:
         ground.report.note((*section.path, "misfire_grace_time"), message, at_key=True)
 
 
+def _check_rules(section: Checked[ScheduleKeys], keys: ScheduleKeys, report: Report) -> None:
+    """Check what a section says beside itself and the defaults, where the section has a part in it.
+
+    :param keys: the section's own keys over the defaults.
+    """
+    places = [key for key in ("overlap", "max_instances") if key in section.given]
+    if places and keys.overlap is Overlap.CANCEL_OTHER and (keys.max_instances or 1) > 1:
+        message = "cancel_other leaves one run; remove max_instances, or choose another overlap"
+        report.note((*section.path, places[0]), message)
+    if "retry" in section.given and keys.retry is not None and _too_long(keys.retry):
+        message = "is longer than max_delay; make it shorter, or max_delay longer"
+        report.note((*section.path, "retry", "delay"), message)
+
+
+def _too_long(retry: RetryKeys) -> bool:
+    delay, longest = retry.delay, retry.max_delay
+    return delay is not None and longest is not None and delay > longest
+
+
 def _trigger(own: Checked[ScheduleKeys], timezone: str, report: Report) -> Trigger | None:
     """Return the trigger, or None for a schedule that runs by hand only, or has mistakes here."""
     chosen = [key for key in own.given if key in TRIGGERS]
@@ -127,6 +165,7 @@ def _trigger(own: Checked[ScheduleKeys], timezone: str, report: Report) -> Trigg
         report.note((*own.path, extra), message, at_key=True)
     if "anchor" in own.given and "interval" not in chosen:
         report.note((*own.path, "anchor"), "'anchor' goes only with interval; remove it", at_key=True)
+    check_company(own, report)
     built = [_built(key, own, timezone, report) for key in chosen if key not in own.broken]
     return built[0] if built else None
 
@@ -136,10 +175,10 @@ def _built(key: str, own: Checked[ScheduleKeys], timezone: str, report: Report) 
     if keys.cron is not None and key == "cron":
         return _cron(tuple(keys.cron), timezone, path, report)
     if keys.at is not None and key == "at":
-        return Once(_instant(keys.at, timezone))
+        return Once(instant(keys.at, timezone))
     every, anchor = keys.interval or timedelta(), keys.anchor
-    start = _instant(anchor, timezone) if anchor else EPOCH
-    return _noted(partial(Interval, every, start), path, report)
+    start = instant(anchor, timezone) if anchor else EPOCH
+    return noted(partial(Interval, every, start), path, report)
 
 
 def _cron(expressions: tuple[str, ...], timezone: str, path: KeyPath, report: Report) -> Cron | None:
@@ -147,26 +186,6 @@ def _cron(expressions: tuple[str, ...], timezone: str, path: KeyPath, report: Re
     good: list[str] = []
     for index, expression in enumerate(expressions):
         place = path if len(expressions) == 1 else (*path, index)
-        cron = _noted(partial(Cron.parse, (expression,), timezone), place, report)
+        cron = noted(partial(Cron.parse, (expression,), timezone), place, report)
         good.extend(cron.expressions if cron else ())
     return Cron(tuple(good), timezone)
-
-
-def _instant(moment: datetime, timezone: str) -> datetime:
-    """Read a time without offset as a cron with that one time would be: once, at the end of a gap, the first
-    time in an overlap."""
-    if moment.tzinfo is not None:
-        return moment.astimezone(UTC)
-    once = Cron.parse((f"{moment:%S %M %H %d %m} *",), timezone)
-    tick = once.next_after(moment.replace(tzinfo=UTC) - timedelta(days=2))
-    assert tick is not None
-    return tick
-
-
-def _noted(build: Callable[[], T], path: KeyPath, report: Report, *, at_key: bool = False) -> T | None:
-    """Return what ``build`` gives; put what it complains of into the report and return None."""
-    try:
-        return build()
-    except ValueError as error:
-        report.note(path, str(error), at_key=at_key)
-        return None

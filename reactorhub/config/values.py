@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import Enum
 from typing import Any, TypeVar
 from zoneinfo import available_timezones
@@ -24,6 +24,7 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _MOMENT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})?"
 )
+_DAYS = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:\.\.([0-9]{4}-[0-9]{2}-[0-9]{2}))?")
 _RESERVED_ARGS = frozenset({"crawler", "name", "settings"})
 
 
@@ -85,6 +86,19 @@ def whole(low: int, high: int) -> Callable[[Tree], int]:
     return read
 
 
+def number(low: float, high: float) -> Callable[[Tree], float]:
+    """Read a number from ``low`` to ``high``, whole or not."""
+
+    def read(raw: Tree) -> float:
+        scalar = single(raw)
+        if scalar.kind not in (Kind.WHOLE, Kind.FRACTION) or not low <= float(scalar.text) <= high:
+            quotes = ", without quotes" if scalar.kind is Kind.TEXT else ""
+            raise ValueError(f"must be a number from {low:g} to {high:g}{quotes}, not {scalar.shown}")
+        return float(scalar.text)
+
+    return read
+
+
 def choice(kind: type[E]) -> Callable[[Tree], E]:
     """Read one of the values of an enumeration."""
 
@@ -117,6 +131,23 @@ def moment(raw: Tree) -> datetime:
         examples = "2026-12-01T08:00:00+01:00, or 2026-12-01T08:00:00 for a local time"
         raise ValueError(f"{scalar.shown} is no time; write it like {examples}")
     return read.replace(microsecond=0)
+
+
+def left_out(raw: Tree) -> str | tuple[date, date]:
+    """Read a day, a range of days (first and last), or the text of a cron expression. Days may stand without
+    quotes."""
+    scalar = single(raw)
+    days = _DAYS.fullmatch(scalar.text)
+    if days is None:
+        text = line(raw)
+        if " " not in text.strip() and not text.startswith("@"):
+            forms = "a cron expression, or days like 2026-12-24 or 2026-12-24..2027-01-02"
+            raise ValueError(f"{scalar.shown} is neither cron nor day; write {forms}")
+        return text
+    try:
+        return date.fromisoformat(days[1]), date.fromisoformat(days[2] or days[1])
+    except ValueError:
+        raise ValueError(f"{scalar.shown} is no day that exists; write it like 2026-12-24") from None
 
 
 def zone(raw: Tree) -> str:

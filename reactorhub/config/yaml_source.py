@@ -201,7 +201,7 @@ class _Builder:
         if event.implicit[0] and text == "<<":
             self._refuse(event, path, "merge keys (<<) are not read; write the keys out")
             return None
-        if event.implicit[0] and kind_of(text) is not Kind.TEXT:
+        if event.implicit[0] and kind_of(text) is not Kind.TEXT and text != "on":  # a key of retry
             self._refuse(event, path, f'a key must be text; write "{shorten(text)}" in quotes')
             return None
         return text

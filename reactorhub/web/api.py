@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Coroutine
-from datetime import datetime
 from http import HTTPStatus
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from klein import Klein
 from twisted.internet.defer import Deferred
@@ -18,11 +16,11 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from reactorhub.boundaries import RunFilter, View
 from reactorhub.errors import InvalidRequest, ReactorHubError
+from reactorhub.forecast import next_view
 from reactorhub.hub import Hub
-from reactorhub.model import Run, RunState, Schedule
+from reactorhub.model import Run, RunState
 from reactorhub.orders import Order, read_form, read_moment, read_order
-from reactorhub.triggers import dst_mark
-from reactorhub.views import broken_view, spider_view, stats_view, tick_view, time_text
+from reactorhub.views import broken_view, spider_view, stats_view, tick_view
 from reactorhub.web.answers import to_its_end
 from reactorhub.web.bodies import MOST_ROWS, Query, body_of, form_of, is_json, json_object
 from reactorhub.web.files import MOST_LINES, RunFiles, whole
@@ -113,8 +111,8 @@ class Api:
         count, after = query.whole("n", 10, 1, MOST_ROWS), query.read("after", read_moment)
         query.conclude()
         schedule, moments = self._hub.upcoming(name, after, count)
-        zone = (schedule.trigger and schedule.trigger.timezone) or self._hub.config.timezone
-        return _json(request, {"next": [_next_view(schedule, moment, zone) for moment in moments]})
+        zone = self._hub.config.timezone
+        return _json(request, {"next": [next_view(schedule, moment, zone) for moment in moments]})
 
     @app.route("/api/schedules/<name>/ticks", methods=["GET"])
     async def ticks(self, request: IRequest, name: str) -> bytes:
@@ -282,11 +280,3 @@ def _states(text: str) -> list[RunState]:
     except ValueError:
         known = ", ".join(state.value for state in RunState)
         raise ValueError(f"{text!r} is no state; there are: {known}") from None
-
-
-def _next_view(schedule: Schedule, moment: datetime, zone: str) -> View:
-    return {
-        "nominal_time": time_text(moment),
-        "local_time": moment.astimezone(ZoneInfo(zone)).isoformat(),
-        "dst": schedule.trigger and dst_mark(schedule.trigger, moment),
-    }

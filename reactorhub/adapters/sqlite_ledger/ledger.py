@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -108,13 +107,13 @@ class SqliteLedger:
         """Replace what is kept of a known run, but not its place and ``created_at``."""
         return self._write(sql.save_run, run)
 
+    def finish_run(self, run: Run, following: Run | None = None) -> Deferred[None]:
+        """Replace what is kept of a run that has ended, and keep its next attempt; or do neither."""
+        return self._write(sql.finish_run, run, following)
+
     def record_tick(self, tick: Tick, run: Run | None = None) -> Deferred[bool]:
         """Keep a tick's row, its run and its schedule's progress, or write nothing and fire with False."""
         return self._write(sql.record_tick, tick, run)
-
-    def interrupt_active(self, moment: datetime, reason: str) -> Deferred[list[Run]]:
-        """Make every active run interrupted; fires with them as they stand then."""
-        return self._write(sql.interrupt_active, moment, reason)
 
     def set_marks(self, keep: Sequence[ScheduleMark], forget: Sequence[str] = ()) -> Deferred[None]:
         """Forget some schedules' marks and replace others, in one transaction."""
@@ -135,6 +134,10 @@ class SqliteLedger:
         except InvalidRequest as error:
             return fail(error)
         return self._read(sql.runs, which, limit, before)
+
+    def active_runs(self) -> Deferred[list[Run]]:
+        """All runs that hold a slot, in the order in which they were added."""
+        return self._read(sql.active_runs)
 
     def waiting_runs(self) -> Deferred[list[Run]]:
         """All queued runs, in the order in which they were added."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import Any, Protocol
 
 from reactorhub import ledger_rows as rows
@@ -73,6 +72,16 @@ def save_run(db: Database, run: Run) -> None:
         raise LedgerError(f"run {run.id} is not in the ledger: add it before saving it")
 
 
+def finish_run(db: Database, run: Run, following: Run | None) -> None:
+    """Replace what is kept of a run that has ended, and keep its next attempt.
+
+    :raises LedgerError: if there is no run with the one's id, or one with the other's.
+    """
+    save_run(db, run)
+    if following is not None:
+        add_run(db, following)
+
+
 def record_tick(db: Database, tick: Tick, run: Run | None) -> bool:
     """Keep a tick, its run and the schedule's progress; False if the tick has its row already."""
     if not db.execute(_INSERT_TICK, rows.write_tick(tick)).rowcount:
@@ -82,15 +91,6 @@ def record_tick(db: Database, tick: Tick, run: Run | None) -> bool:
     reached = rows.to_number(tick.until or tick.nominal_time)
     db.execute("UPDATE marks SET since = max(since, ?) WHERE name = ?", (reached, tick.schedule))
     return True
-
-
-def interrupt_active(db: Database, moment: datetime, reason: str) -> list[Run]:
-    """Make every active run interrupted; return them in the order in which they were added."""
-    found = _runs_in(db, ACTIVE)
-    stopped = [run.moved(RunState.INTERRUPTED, reason=reason, finished_at=moment) for run in found]
-    for run in stopped:
-        save_run(db, run)
-    return stopped
 
 
 def set_marks(db: Database, keep: Sequence[ScheduleMark], forget: Sequence[str]) -> None:
@@ -122,6 +122,11 @@ def _runs_in(db: Database, states: Iterable[RunState]) -> list[Run]:
     names = [state.value for state in states]
     sql = f"SELECT {_RUN} FROM runs WHERE state IN ({_places(names)}) ORDER BY seq"
     return [rows.read_run(row) for row in db.execute(sql, names).fetchall()]
+
+
+def active_runs(db: Database) -> list[Run]:
+    """Return all runs that hold a slot, in the order in which they were added."""
+    return _runs_in(db, ACTIVE)
 
 
 def waiting_runs(db: Database) -> list[Run]:

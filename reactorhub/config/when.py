@@ -1,0 +1,111 @@
+"""What narrows a schedule's trigger: ``start_time``, ``end_time``, ``exclude``, from the keys to Bounded."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+
+from reactorhub.bounds import Bounded, Days, Exclusion, Times
+from reactorhub.config.keys import Checked, ScheduleKeys
+from reactorhub.config.places import KeyPath, Report, noted
+from reactorhub.triggers import EPOCH, INSTANT, Cron, Trigger
+
+TIMED = ("interval", "cron", "at")
+NEED_A_TIME = ("start_time", "end_time", "exclude", "jitter")
+
+Sections = tuple[Checked[ScheduleKeys], Checked[ScheduleKeys]]
+
+
+def instant(moment: datetime, timezone: str) -> datetime:
+    """Read a time without offset as a cron with that one time would be: once, at the end of a gap, the first
+    time in an overlap."""
+    if moment.tzinfo is not None:
+        return moment.astimezone(UTC)
+    once = Cron.parse((f"{moment:%S %M %H %d %m} *",), timezone)
+    tick = once.next_after(moment.replace(tzinfo=UTC) - timedelta(days=2))
+    assert tick is not None
+    return tick
+
+
+def check_company(own: Checked[ScheduleKeys], report: Report) -> None:
+    """Report the keys of a schedule that say something of its times, where it has none."""
+    if not any(key in own.given for key in TIMED):
+        for key in NEED_A_TIME:
+            if key in own.given:
+                message = f"{key!r} goes only with interval, cron or at; remove it"
+                report.note((*own.path, key), message, at_key=True)
+
+
+def narrowed(
+    rule: Trigger | None,
+    own: Checked[ScheduleKeys],
+    common: Checked[ScheduleKeys],
+    timezone: str,
+    report: Report,
+) -> Trigger | None:
+    """Return the trigger as the schedule's own keys, or else the defaults, narrow it.
+
+    Times without offset, days and crons are read in ``timezone``. A trigger that is left without any tick is
+    a mistake.
+    """
+    if rule is None or not any(key in own.given for key in TIMED):
+        return rule
+    start, end = (_moment(key, (own, common), timezone) for key in ("start_time", "end_time"))
+    exclude = _exclusions((own, common), timezone, report)
+    if start is None and end is None and not exclude:
+        return rule
+    bounded = noted(partial(Bounded, rule, start, end, exclude), _path("end_time", (own, common)), report)
+    if bounded is not None and _is_idle(bounded) and not _is_idle(rule):
+        _complain(bounded, (own, common), report)
+    return bounded
+
+
+def _complain(bounded: Bounded, sections: Sections, report: Report) -> None:
+    if not _is_idle(Bounded(bounded.rule, bounded.start, bounded.end)):
+        message = "leaves out every time at which the schedule could run; leave out less"
+        report.note(_path("exclude", sections), message)
+        return
+    if bounded.end is None:
+        message = "the schedule has no time from then on; choose an earlier start_time"
+        report.note(_path("start_time", sections), message)
+    else:
+        since = " after start_time" if bounded.start is not None else ""
+        message = f"the schedule has no time{since} up to then; choose a later end_time"
+        report.note(_path("end_time", sections), message)
+
+
+def _is_idle(trigger: Trigger) -> bool:
+    return trigger.next_after(EPOCH - INSTANT) is None
+
+
+def _said(key: str, sections: Sections) -> Checked[ScheduleKeys]:
+    """The section that decides on a key: the schedule, or else the defaults."""
+    own, common = sections
+    return own if key in own.given else common
+
+
+def _path(key: str, sections: Sections) -> KeyPath:
+    return (*_said(key, sections).path, key)
+
+
+def _moment(key: str, sections: Sections, timezone: str) -> datetime | None:
+    moment = getattr(_said(key, sections).keys, key)
+    return None if moment is None else instant(moment, timezone)
+
+
+def _exclusions(sections: Sections, timezone: str, report: Report) -> tuple[Exclusion, ...]:
+    """Read one exclusion after the other, so that each mistake has its own place."""
+    entries, path = _said("exclude", sections).keys.exclude or [], _path("exclude", sections)
+    good: list[Exclusion] = []
+    for index, entry in enumerate(entries):
+        place = path if len(entries) == 1 else (*path, index)
+        exclusion = noted(partial(_exclusion, entry, timezone), place, report)
+        good.extend([exclusion] if exclusion else [])
+    return tuple(good)
+
+
+def _exclusion(entry: str | tuple[date, date], timezone: str) -> Exclusion:
+    if isinstance(entry, tuple):
+        return Days(*entry, timezone)
+    (expression,) = Cron.parse((entry,), timezone).expressions
+    return Times(expression, timezone)

@@ -1,0 +1,161 @@
+"""What will be due when, as far as the schedule file alone tells, and what is doubtful about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from heapq import heapify, heappop, heapreplace
+from itertools import groupby, islice
+from zoneinfo import ZoneInfo
+
+from reactorhub.config import HubConfig
+from reactorhub.errors import Mistake
+from reactorhub.model import Schedule
+from reactorhub.triggers import Trigger, dst_mark
+from reactorhub.views import View, time_text
+
+DAY = timedelta(hours=24)
+
+MOST_LOOKS = 50_000
+"""At most this many times the search for pile-ups asks a trigger when it ticks next."""
+
+MOST_PILES = 5
+"""At most this many different pile-ups are told of: those of the most schedules."""
+
+MOST_NAMES = 10
+"""At most this many schedules of a pile-up are named."""
+
+Group = tuple[Schedule, ...]
+_KEYS = {"once": "at"}  # where a trigger is written, if not under its kind
+
+
+@dataclass(frozen=True, slots=True)
+class Pile:
+    """Schedules that are due in the same second: who, when first, and how many times they meet."""
+
+    first: datetime
+    schedules: tuple[str, ...]
+    times: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """The worst pile-ups up to ``until``, in order of time, and how many different ones there are beside."""
+
+    piles: tuple[Pile, ...]
+    others: int
+    until: datetime
+
+
+def next_ticks(
+    schedules: Iterable[Schedule], after: datetime, n: int
+) -> tuple[tuple[datetime, Schedule], ...]:
+    """The next ``n`` ticks of all these schedules together, in order of time."""
+    ticks = ((moment, schedule) for moment, group in _coming(schedules, after) for schedule in group)
+    return tuple(islice(ticks, n))
+
+
+def next_view(schedule: Schedule, moment: datetime, default_zone: str) -> View:
+    """Return the view of a tick to come, as the API has it: its time, its wall time, and its DST mark."""
+    return {
+        "nominal_time": time_text(moment),
+        "local_time": local_time(schedule, moment, default_zone).isoformat(),
+        "dst": schedule.trigger and dst_mark(schedule.trigger, moment),
+    }
+
+
+def local_time(schedule: Schedule, moment: datetime, default_zone: str) -> datetime:
+    """Return a moment on the wall clock of the schedule's trigger, or of ``default_zone`` if it has none."""
+    zone = schedule.trigger and schedule.trigger.timezone
+    return moment.astimezone(ZoneInfo(zone or default_zone))
+
+
+def never_firing(config: HubConfig, now: datetime) -> Iterator[Mistake]:
+    """Say which schedules have a trigger, are enabled, and yet have no tick to come."""
+    for name, schedule in config.schedules.items():
+        trigger = schedule.trigger
+        if trigger and schedule.enabled and trigger.next_after(now) is None:
+            message = (
+                f"never fires again, {trigger.text} has no time to come; change it, or remove the schedule"
+            )
+            yield config.mistake(("schedules", name, _KEYS.get(trigger.kind, trigger.kind)), message)
+
+
+def crowded(config: HubConfig, now: datetime) -> Iterator[Mistake]:
+    """Say where more schedules are due at once within a day than may run at once."""
+    limit, path = config.max_concurrent_runs, ("hub", "max_concurrent_runs")
+    outlook = pile_ups(config.schedules.values(), limit, now, now + DAY)
+    for pile in outlook.piles:
+        yield config.mistake(path, _sentence(pile, limit, ZoneInfo(config.timezone)))
+    if outlook.others:
+        message = f"and {outlook.others:,} more sets of schedules are due at once, each of them smaller"
+        yield config.mistake(path, message)
+
+
+def pile_ups(schedules: Iterable[Schedule], limit: int, after: datetime, until: datetime) -> Outlook:
+    """Find the seconds between two moments in which more than ``limit`` schedules are due.
+
+    Nothing after ``MOST_LOOKS`` looks counts; ``until`` of the answer says how far they went. A schedule with
+    jitter spreads its starts by itself, so it piles up with nobody.
+    """
+    found: dict[tuple[str, ...], tuple[datetime, list[Group], int]] = {}
+    looks = 0
+    ticks = _coming((schedule for schedule in schedules if not schedule.jitter), after)
+    for second, meeting in groupby(ticks, key=lambda tick: tick[0].replace(microsecond=0)):
+        if second > until or looks > MOST_LOOKS:
+            until = min(until, second)
+            break
+        groups = [group for _, group in meeting]
+        looks += len(groups)
+        if sum(map(len, groups)) > limit:
+            key = tuple(sorted(group[0].name for group in groups))
+            first, _, times = found.get(key, (second, groups, 0))
+            found[key] = (first, groups, times + 1)
+    return _worst(found.values(), until)
+
+
+def _worst(found: Iterable[tuple[datetime, list[Group], int]], until: datetime) -> Outlook:
+    by_size = sorted(found, key=lambda each: -sum(map(len, each[1])))
+    piles = [
+        Pile(first, tuple(sorted(schedule.name for group in groups for schedule in group)), times)
+        for first, groups, times in by_size[:MOST_PILES]
+    ]
+    in_order = tuple(sorted(piles, key=lambda pile: pile.first))
+    return Outlook(in_order, len(by_size) - len(piles), until)
+
+
+def _sentence(pile: Pile, limit: int, zone: ZoneInfo) -> str:
+    number, others = len(pile.schedules), pile.times - 1
+    again = f" (and {others:,} more time{'s' * (others > 1)} within a day)" if others else ""
+    rest = number - MOST_NAMES
+    names = ", ".join(pile.schedules[:MOST_NAMES]) + (f" and {rest:,} more" if rest > 0 else "")
+    return (
+        f"{number:,} schedules are due at {pile.first.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}{again}, and "
+        f"{limit:,} may run at once; spread them out, give them jitter, or raise the limit: {names}"
+    )
+
+
+def _coming(schedules: Iterable[Schedule], after: datetime) -> Iterator[tuple[datetime, Group]]:
+    """The ticks after a moment in order of time, each with the schedules that have it because they share a
+    trigger. So a thousand hourly schedules are asked once an hour."""
+    groups = _by_trigger(schedules)
+    nexts = [(trigger.next_after(after), number, trigger) for number, trigger in enumerate(groups)]
+    heap = [(tick, number, trigger) for tick, number, trigger in nexts if tick is not None]
+    heapify(heap)
+    while heap:
+        moment, number, trigger = heap[0]
+        yield moment, tuple(groups[trigger])
+        following = trigger.next_after(moment)
+        if following is None:
+            heappop(heap)
+        else:
+            heapreplace(heap, (following, number, trigger))
+
+
+def _by_trigger(schedules: Iterable[Schedule]) -> dict[Trigger, list[Schedule]]:
+    groups: dict[Trigger, list[Schedule]] = {}
+    for schedule in schedules:
+        if schedule.trigger is not None and schedule.enabled:
+            groups.setdefault(schedule.trigger, []).append(schedule)
+    return groups
