@@ -22,7 +22,7 @@ from reactorhub.adapters.sqlite_ledger import SqliteLedger
 from reactorhub.boundaries import Engine, Ledger, Sink, View
 from reactorhub.config import HubConfig
 from reactorhub.dispatcher import Dispatcher
-from reactorhub.hub import Hub, Parts
+from reactorhub.hub import Hub
 from reactorhub.ids import IdMaker
 from reactorhub.life import World
 from reactorhub.paths import RunPaths
@@ -30,6 +30,7 @@ from reactorhub.reload import Reloader
 from reactorhub.schedule_book import ScheduleBook
 from reactorhub.scheduler import Scheduler
 from reactorhub.slots import Slots
+from reactorhub.standing import Parts
 from reactorhub.telemetry import Telemetry
 from reactorhub.watchdog import LagMeter
 from reactorhub.web.api import Api

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -11,9 +11,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from reactorhub.agenda import Missed, upcoming
-from reactorhub.boundaries import Catalog, Engine, Ledger, Page, RunFilter, Sink, View
+from reactorhub.boundaries import Catalog, Engine, Ledger, Page, RunFilter, View
 from reactorhub.config import HubConfig
-from reactorhub.dispatcher import Dispatcher
 from reactorhub.errors import InvalidRequest, QueueFull, UnknownSpider
 from reactorhub.failures import FailureWatch
 from reactorhub.life import FORCED, Ladder, World
@@ -21,25 +20,11 @@ from reactorhub.limits import Limits
 from reactorhub.live_limits import LiveLimits
 from reactorhub.model import Run, RunState, Schedule, Stop, Tick
 from reactorhub.orders import Order, rerun_of
-from reactorhub.schedule_book import ScheduleBook
-from reactorhub.telemetry import Telemetry
-from reactorhub.views import run_view, schedule_view, time_text
-from reactorhub.watchdog import LagMeter
+from reactorhub.standing import Parts, Standing
+from reactorhub.views import run_view, schedule_view
 
 _LONGEST_WRITE = 10.0  # seconds for which a cancel waits until a ledger in trouble has written it down
 _AT_START = ("http", "data_dir", "redis", "demo_site", "name")  # keys that a reload leaves as they are
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What a hub is put together from."""
-
-    world: World
-    dispatcher: Dispatcher
-    book: ScheduleBook
-    telemetry: Telemetry
-    sink: Sink
-    lag: LagMeter
 
 
 class Hub:
@@ -48,18 +33,19 @@ class Hub:
     log = Logger()
 
     def __init__(self, config: HubConfig, parts: Parts, version: str) -> None:
-        self.config = config
+        self._standing = Standing(config, parts, version)
         self._parts = parts
-        self._version = version
         self._now = parts.world.now
         self._ledger: Ledger = parts.world.ledger
         self._engine: Engine = parts.world.engine
-        self._started_at = self._now()
-        self._loaded_at = self._started_at
         self._limits = LiveLimits(self._ledger, parts.world.slots, _limits_of(config))
         self._failures = FailureWatch(self._ledger, parts.book)
         parts.dispatcher.listen(self._ended)
-        self.config_errors: tuple[str, ...] = ()
+
+    @property
+    def config(self) -> HubConfig:
+        """The config in force."""
+        return self._standing.config
 
     # -- starting
 
@@ -198,7 +184,7 @@ class Hub:
         """Go on with another config; return what it changes, by schedule name."""
         changes = await self._parts.book.replace(config.schedules)
         restart = [key for key in _AT_START if getattr(self.config, key) != getattr(config, key)]
-        self.config, self._loaded_at, self.config_errors = config, self._now(), ()
+        self._standing.use(config)
         self._limits.use_file(_limits_of(config))
         self._parts.dispatcher.most_waiting = config.max_queued_runs
         view = {
@@ -214,8 +200,8 @@ class Hub:
 
     def reject(self, errors: tuple[str, ...]) -> None:
         """Keep the config in force, and say why the new one is not."""
-        self.config_errors = errors
-        self._parts.telemetry.event("config.rejected", {"config": self._config_view()})
+        self._standing.errors = errors
+        self._parts.telemetry.event("config.rejected", {"config": self._standing.config_view()})
 
     # -- questions
 
@@ -284,31 +270,11 @@ class Hub:
 
     async def status(self) -> View:
         """Return how the hub stands."""
-        counts = await self._ledger.counts()
-        now = self._now()
-        return {
-            **self.heartbeat(),
-            "started_at": time_text(self._started_at),
-            "uptime_seconds": round((now - self._started_at).total_seconds(), 3),
-            "runs": {state.value: counts.runs.get(state, 0) for state in RunState},
-            "config": self._config_view(),
-            "ledger": {"runs": sum(counts.runs.values()), "ticks": counts.ticks},
-        }
+        return self._standing.status(await self._ledger.counts())
 
     def heartbeat(self) -> View:
         """Return what the hub says of itself every few seconds; costs no look into the ledger."""
-        slots, sink = self._parts.world.slots, self._parts.sink.state()
-        states = [life.run.state for life in self._parts.dispatcher.lives.values()]
-        queues = {name: {"limit": limit, "used": slots.used_by(name)} for name, limit in slots.queues.items()}
-        return {
-            "version": self._version,
-            "name": self.config.name,
-            "time": time_text(self._now()),
-            "runs": {state.value: states.count(state) for state in RunState if not state.final},
-            "slots": {"limit": slots.limit, "used": slots.used, "queues": queues},
-            "reactor": self._parts.lag.view(),
-            "redis": {"state": sink.state, "since": time_text(sink.since), "dropped": sink.dropped},
-        }
+        return self._standing.heartbeat()
 
     # -- within
 
@@ -334,13 +300,6 @@ class Hub:
 
     def _tell_of_schedule(self, kind: str, view: View) -> None:
         self._parts.telemetry.event(kind, {"schedule": view})
-
-    def _config_view(self) -> View:
-        return {
-            "file": self.config.file,
-            "loaded_at": time_text(self._loaded_at),
-            "errors": list(self.config_errors),
-        }
 
 
 def _limits_of(config: HubConfig) -> Limits:

@@ -18,11 +18,12 @@ from reactorhub.adapters.memory_ledger import MemoryLedger
 from reactorhub.adapters.memory_sink import MemorySink
 from reactorhub.config import HubConfig, parse
 from reactorhub.dispatcher import Dispatcher
-from reactorhub.hub import Hub, Parts
+from reactorhub.hub import Hub
 from reactorhub.ids import IdMaker
 from reactorhub.life import World
 from reactorhub.schedule_book import ScheduleBook
 from reactorhub.slots import Slots
+from reactorhub.standing import Parts
 from reactorhub.telemetry import Telemetry
 from reactorhub.watchdog import LagMeter
 

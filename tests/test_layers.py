@@ -17,8 +17,8 @@ LAYERS = (
     ("faces and adapters", "web adapters demo_site"),
     (
         "machinery",
-        "hub reload live_limits telemetry watchdog scheduler schedule_book failures dispatcher life turns"
-        " slots",
+        "hub standing reload live_limits telemetry watchdog scheduler schedule_book failures dispatcher life"
+        " turns slots",
     ),
     ("seams", "boundaries contexts ledger_rows"),
     (

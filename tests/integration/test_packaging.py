@@ -16,6 +16,7 @@ from tests.integration.hubs import CHECKOUT, Hub
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "-q")
 NEEDED = (
     "reactorhub/py.typed",
+    "reactorhub/config/schema.json",
     "reactorhub/adapters/sqlite_ledger/schema/001.sql",
     "twisted/plugins/reactorhub_plugin.py",
 )

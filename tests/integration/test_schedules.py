@@ -147,7 +147,8 @@ def test_overlap_skip(hub: Hub) -> None:
     for row in skipped:
         run = found[row["reason"].split()[5]]
         assert row["reason"].startswith("overlap is skip and run")
-        assert run["created_at"] <= row["recorded_at"] <= (run["finished_at"] or FOR_EVER)
+        # A crawl that has ended is final only once its row is on disk, which a busy machine may delay.
+        assert run["created_at"] <= row["recorded_at"] <= (run["finished_at"] or FOR_EVER) + SECOND
 
 
 def test_overlap_buffer_one(hub: Hub) -> None:
