@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import hiredis
 import pytest
@@ -132,3 +132,19 @@ def redis_server() -> Iterator[RedisServer]:
     server = RedisServer().start()
     yield server
     server.close()
+
+
+class OneServer:
+    """Gives a test case one server for all of its tests."""
+
+    server: ClassVar[RedisServer]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        """Start it."""
+        cls.server = RedisServer().start()
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        """It goes with the last test."""
+        cls.server.close()

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -12,6 +11,7 @@ from reactorhub.bounds import Bounded, Days, Times
 from reactorhub.jitter import start_at
 from reactorhub.model import Catchup, RunSpec, Schedule
 from reactorhub.triggers import Cron, Interval, Once, Trigger
+from tests.counted import Counted
 
 NOW = datetime(2026, 5, 13, 12, 0, 0, tzinfo=UTC)
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -99,22 +99,6 @@ def test_no_window_is_shorter_than_what_counts_as_on_time() -> None:
 def test_a_missed_tick_says_why(catchup: Catchup, down: timedelta, reason: str) -> None:
     """The reason names the rule by which the tick does not run."""
     assert reason in plan([(schedule(catchup=catchup), NOW - down)], NOW).missed[0].reason
-
-
-@dataclass(frozen=True)
-class Counted:
-    """A trigger that counts how often it is asked."""
-
-    inner: Trigger
-    calls: list[datetime] = field(default_factory=list, compare=False)
-    kind: str = "cron"
-    text: str = "counted"
-    timezone: str | None = None
-
-    def next_after(self, moment: datetime) -> datetime | None:
-        """Ask the trigger inside."""
-        self.calls.append(moment)
-        return self.inner.next_after(moment)
 
 
 IN_BURSTS = Cron.parse(("* * 3 * * sun",), "UTC")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 
 from reactorhub.bounds import MOST_STRETCHES, Bounded, Days, Exclusion, Times, end_of
 from reactorhub.triggers import Cron, Interval, Once, Trigger, dst_mark
+from tests.counted import Counted
 
 BERLIN, NEW_YORK, BEIRUT = "Europe/Berlin", "America/New_York", "Asia/Beirut"
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -33,22 +33,6 @@ def ticks(trigger: Trigger, after: datetime, until: datetime) -> list[datetime]:
         found.append(tick)
         tick = trigger.next_after(tick)
     return found
-
-
-@dataclass(frozen=True)
-class Counted:
-    """A trigger that counts how often it is asked."""
-
-    inner: Trigger
-    calls: list[datetime] = field(default_factory=list, compare=False)
-    kind: str = "cron"
-    text: str = "counted"
-    timezone: str | None = None
-
-    def next_after(self, moment: datetime) -> datetime | None:
-        """Ask the trigger inside."""
-        self.calls.append(moment)
-        return self.inner.next_after(moment)
 
 
 def test_start_and_end_are_part_of_the_time_between() -> None:

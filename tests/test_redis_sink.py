@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any, ClassVar
+from typing import Any
 
 from twisted.trial.unittest import TestCase
 
 from reactorhub.adapters.redis_sink.scripts import RedisKeys
 from reactorhub.adapters.redis_sink.sink import RedisSink, backoff
 from reactorhub.model import RunState
-from tests.redis_server import RedisServer
+from tests.redis_server import OneServer
 from tests.sink_cases import after, event, make_sink, run_id, until, view
 
 NOON_TEXT = "2026-03-01T12:00:00.000000Z"
@@ -22,20 +22,8 @@ def test_backoff() -> None:
     assert [backoff(failures) for failures in (1, 2, 3, 4, 5, 6, 1000)] == [0.2, 0.4, 0.8, 1.6, 3.0, 3.0, 3.0]
 
 
-class WritingTests(TestCase):
+class WritingTests(OneServer, TestCase):
     """What is in Redis, key by key."""
-
-    server: ClassVar[RedisServer]
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        """One server for all."""
-        cls.server = RedisServer().start()
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        """It goes with the last test."""
-        cls.server.close()
 
     def setUp(self) -> None:
         """Begin with an empty server."""

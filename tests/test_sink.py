@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any
 
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
@@ -13,7 +13,7 @@ from reactorhub.adapters.memory_sink import MemorySink, NullSink
 from reactorhub.adapters.redis_sink import RedisSink
 from reactorhub.boundaries import Sink
 from reactorhub.model import RunState
-from tests.redis_server import RedisServer
+from tests.redis_server import OneServer, RedisServer
 from tests.sink_cases import after, event, run_id, view
 
 
@@ -151,20 +151,8 @@ class MemorySinkTests(SinkPromises, TestCase):
         return MemoryRoom()
 
 
-class RedisSinkTests(SinkPromises, TestCase):
+class RedisSinkTests(OneServer, SinkPromises, TestCase):
     """The sink that writes to a real server keeps the promises."""
-
-    server: ClassVar[RedisServer]
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        """One server for all."""
-        cls.server = RedisServer().start()
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        """It goes with the last test."""
-        cls.server.close()
 
     def make_room(self) -> RedisRoom:
         """Return a room with an empty server."""
