@@ -158,18 +158,16 @@ class Hub:
 
         :raises UnknownSchedule: if there is none of this name.
         """
-        if await self._parts.book.pause(name, reason):
-            self._tell_of_schedule("schedule.paused", await self.schedule(name))
-        return await self.schedule(name)
+        changed = await self._parts.book.pause(name, reason)
+        return await self._told("schedule.paused", name, changed)
 
     async def resume(self, name: str) -> View:
         """Let a schedule's ticks run again.
 
         :raises UnknownSchedule: if there is none of this name.
         """
-        if await self._parts.book.resume(name):
-            self._tell_of_schedule("schedule.resumed", await self.schedule(name))
-        return await self.schedule(name)
+        changed = await self._parts.book.resume(name)
+        return await self._told("schedule.resumed", name, changed)
 
     async def set_limits(self, wanted: Mapping[str, Any]) -> View:
         """Change limits, in force at once; they outlive a restart and win over the schedule file.
@@ -236,14 +234,17 @@ class Hub:
     async def schedules(self) -> list[View]:
         """Return the views of all schedules, in the file's order."""
         last = await self._ledger.last_runs()
-        return [self._schedule_view(each, last) for each in self._parts.book.schedules.values()]
+        schedules = self._parts.book.schedules
+        return [self._schedule_view(each, last.get(name)) for name, each in schedules.items()]
 
     async def schedule(self, name: str) -> View:
         """Return a schedule's view.
 
         :raises UnknownSchedule: if there is none of this name.
         """
-        return self._schedule_view(self._parts.book.get(name), await self._ledger.last_runs())
+        schedule = self._parts.book.get(name)
+        newest = await self._ledger.runs(RunFilter(schedule=name), 1)
+        return self._schedule_view(schedule, next(iter(newest.rows), None))
 
     def upcoming(
         self, name: str, after: datetime | None, count: int
@@ -289,17 +290,20 @@ class Hub:
             )
 
     async def _pause_if_failing(self, run: Run) -> None:
-        name = run.spec.schedule or ""
         if await self._failures.pauses(run):
-            self._tell_of_schedule("schedule.paused", await self.schedule(name))
+            await self._told("schedule.paused", run.spec.schedule or "", True)
 
-    def _schedule_view(self, schedule: Schedule, last: Mapping[str, Run]) -> View:
+    def _schedule_view(self, schedule: Schedule, last: Run | None) -> View:
         paused = self._parts.book.paused(schedule.name)
         after = upcoming(schedule, self._now(), 3) if schedule.enabled else ()
-        return schedule_view(schedule, after, paused is not None, paused, last.get(schedule.name))
+        return schedule_view(schedule, after, paused is not None, paused, last)
 
-    def _tell_of_schedule(self, kind: str, view: View) -> None:
-        self._parts.telemetry.event(kind, {"schedule": view})
+    async def _told(self, kind: str, name: str, changed: bool) -> View:
+        """Return a schedule's view, and tell of it if it has changed."""
+        view = await self.schedule(name)
+        if changed:
+            self._parts.telemetry.event(kind, {"schedule": view})
+        return view
 
 
 def _limits_of(config: HubConfig) -> Limits:

@@ -118,12 +118,21 @@ def _text(value: Any) -> str:
     return value
 
 
+def arg_name(name: str) -> str:
+    """Check the name of a spider argument. Scrapy and the hub keep some for themselves.
+
+    :raises ValueError: if it is one of those.
+    """
+    if not name or name in RESERVED_ARGS or name.startswith("_"):
+        raise ValueError(f"{name!r} is reserved; give this argument another name")
+    return name
+
+
 def _args(value: Any) -> dict[str, str]:
     if not isinstance(value, dict) or len(value) > MOST_ARGS:
         raise ValueError(f"must map up to {MOST_ARGS} names to texts")
     for name, each in value.items():
-        if not name or name in RESERVED_ARGS or name.startswith("_"):
-            raise ValueError(f"{name!r} is reserved; give this argument another name")
+        arg_name(name)
         if not isinstance(each, str) or len(each) > LONGEST_ARG:
             raise ValueError(f"{name!r} must be a text of up to {LONGEST_ARG} characters")
     return value

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from reactorhub import config
 from reactorhub.config.keys import HubKeys, RetryKeys, ScheduleKeys
 from reactorhub.config.schema import ARG_NAME, DURATION, MOMENT, NAME, schema, schema_text
-from reactorhub.config.values import arg_name, duration, moment, name
+from reactorhub.config.values import duration, moment, name
 from reactorhub.config.yaml_source import Kind, Scalar, read_yaml
+from reactorhub.orders import arg_name
 from tests.docs_runner import blocks
 from tests.test_docs import PAGES, whole_file
 

@@ -17,7 +17,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, mo
 from reactorhub.config.places import KeyPath, Report, shorten, suggestion
 from reactorhub.config.values import (
     NestedError,
-    arg_name,
     as_written,
     choice,
     duration,
@@ -33,6 +32,7 @@ from reactorhub.config.values import (
 )
 from reactorhub.config.yaml_source import Kind, Scalar, Tree
 from reactorhub.model import Catchup, Overlap, RunState
+from reactorhub.orders import arg_name
 
 K = TypeVar("K", bound="Keys")
 

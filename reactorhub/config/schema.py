@@ -18,6 +18,7 @@ from pydantic import BeforeValidator
 from reactorhub.config import values
 from reactorhub.config.keys import HubKeys, Keys, ScheduleKeys
 from reactorhub.config.schedules import NO_DEFAULTS, TRIGGERS
+from reactorhub.orders import arg_name
 
 JsonSchema = dict[str, Any]
 Reader = Callable[..., Any]
@@ -55,7 +56,7 @@ _READERS: dict[Reader, JsonSchema] = {
 
 _KEY_READERS: dict[Reader, JsonSchema] = {
     values.name: {"pattern": NAME},
-    values.arg_name: {"pattern": ARG_NAME},
+    arg_name: {"pattern": ARG_NAME},
 }
 """What each reader of a key takes; variables do not stand in keys."""
 

@@ -25,7 +25,6 @@ _MOMENT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})?"
 )
 _DAYS = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:\.\.([0-9]{4}-[0-9]{2}-[0-9]{2}))?")
-_RESERVED_ARGS = frozenset({"crawler", "name", "settings"})
 
 
 class NestedError(ValueError):
@@ -159,13 +158,6 @@ def zone(raw: Tree) -> str:
         near = suggestion(text, available_timezones()) or "; names look like Europe/Berlin"
         raise ValueError(f"there is no time zone {raw.shown}{near}") from None
     return text
-
-
-def arg_name(raw: str) -> str:
-    """Check the name of a spider argument. Scrapy and the hub keep some for themselves."""
-    if not raw or raw in _RESERVED_ARGS or raw.startswith("_"):
-        raise ValueError(f"{raw!r} is reserved; give this argument another name")
-    return raw
 
 
 def as_written(raw: Tree) -> str:
