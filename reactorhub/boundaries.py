@@ -15,12 +15,15 @@ from typing import Any, Generic, Protocol, TypeVar
 from twisted.internet.defer import Deferred
 
 from reactorhub.model import (
+    NO_SEQUEL,
+    Batch,
     BrokenModule,
     CrawlEnd,
     Run,
     RunSpec,
     RunState,
     ScheduleMark,
+    Sequel,
     SpiderInfo,
     Tick,
 )
@@ -61,6 +64,7 @@ class RunFilter:
     spider: str | None = None
     project: str | None = None
     schedule: str | None = None
+    batch: str | None = None
     tag: str | None = None
     since: datetime | None = None
     until: datetime | None = None
@@ -93,14 +97,22 @@ class Ledger(Protocol):
     def save_run(self, run: Run) -> Deferred[None]:
         """Replace what is kept of a known run; ``run.id`` tells which. Its place in the order stays."""
 
-    def finish_run(self, run: Run, following: Run | None = None) -> Deferred[None]:
-        """Replace what is kept of a run that has ended, and keep its next attempt, in one transaction."""
+    def finish_run(self, run: Run, sequel: Sequel = NO_SEQUEL) -> Deferred[Sequel]:
+        """Replace what is kept of a run that has ended, and keep what its end brings about, or do neither.
+
+        Fires with what was written: a start whose nominal time is taken comes a microsecond later, and the
+        completion of a batch is left out while other runs of it are not final.
+        """
+
+    def add_batch(self, batch: Batch, runs: Sequence[Run]) -> Deferred[None]:
+        """Keep a new batch and all its runs, in one transaction."""
 
     def record_tick(self, tick: Tick, run: Run | None = None) -> Deferred[bool]:
         """Keep a tick's row, its run (if it has one) and the schedule's progress in one transaction.
 
         The schedule's mark, if there is one, is moved forward to the tick's nominal time (or ``until``),
-        never back. Fires with False, and writes nothing, where this (schedule, nominal time) has its row.
+        never back, and a run is counted in it. Fires with False, and writes nothing, where this (schedule,
+        nominal time) has its row.
         """
 
     def run(self, run_id: str) -> Deferred[Run]:
@@ -108,6 +120,12 @@ class Ledger(Protocol):
 
     def runs(self, which: RunFilter, limit: int, cursor: str | None = None) -> Deferred[Page[Run]]:
         """List runs, newest first. Fails with InvalidRequest for a cursor that is not this list's."""
+
+    def batch(self, batch_id: str) -> Deferred[tuple[Batch, Mapping[RunState, int]]]:
+        """Look a batch up, and count its runs by those states that occur. Fails with UnknownBatch."""
+
+    def open_batches(self) -> Deferred[list[Batch]]:
+        """The batches whose runs are not all final."""
 
     def active_runs(self) -> Deferred[list[Run]]:
         """All runs that are starting, running or stopping, in the order in which they were added."""
@@ -128,7 +146,10 @@ class Ledger(Protocol):
         """What is remembered of each schedule, by name."""
 
     def set_marks(self, keep: Sequence[ScheduleMark], forget: Sequence[str] = ()) -> Deferred[None]:
-        """Replace these schedules' marks and forget others, in one transaction."""
+        """Replace these schedules' marks and forget others, in one transaction.
+
+        A mark's count of runs stays as the ledger has it unless its fingerprint is another one.
+        """
 
     def overrides(self) -> Deferred[dict[str, Any]]:
         """What operators have set at run time (JSON values by name), such as limits."""

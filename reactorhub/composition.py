@@ -109,10 +109,11 @@ def _parts(config: HubConfig, ledger: Ledger, engine: Engine, sink: Sink, reacto
         slots=Slots(reactor, config.max_concurrent_runs, config.queues),
         changed=telemetry.run_changed,
     )
+    book = ScheduleBook(ledger, utc_now)
     return Parts(
         world=world,
-        dispatcher=Dispatcher(world, new_id, telemetry.event, config.max_queued_runs),
-        book=ScheduleBook(ledger, utc_now),
+        dispatcher=Dispatcher(world, book, new_id, telemetry.event, config.max_queued_runs),
+        book=book,
         telemetry=telemetry,
         sink=sink,
         lag=LagMeter(reactor, stalled=telemetry.stalled),

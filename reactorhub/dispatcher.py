@@ -1,8 +1,8 @@
-"""Takes runs on: what a tick becomes, which runs are alive, and how all of them end at shutdown."""
+"""Takes runs on: from ticks and orders, which runs are alive, and how all of them end at shutdown."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -11,17 +11,21 @@ from twisted.internet.defer import Deferred, DeferredList, FirstError, gatherRes
 from twisted.logger import Logger
 
 from reactorhub.agenda import Missed
+from reactorhub.batches import Batches
 from reactorhub.boundaries import View
-from reactorhub.errors import QueueFull, ShuttingDown
+from reactorhub.errors import ShuttingDown
+from reactorhub.intake import Intake
 from reactorhub.life import SHUTDOWN, Ladder, Life, World
-from reactorhub.model import Run, RunSpec, RunState, Schedule, Stop, Tick, TickOutcome
-from reactorhub.overlap import refusal, replacement, replaces_others, turns
+from reactorhub.model import Batch, Run, RunSpec, RunState, Schedule, Sequel, Start, Stop, Tick, TickOutcome
+from reactorhub.overlap import replacement, replaces_others, turns
 from reactorhub.retries import next_attempt
+from reactorhub.roster import Roster
+from reactorhub.schedule_book import ScheduleBook
 from reactorhub.turns import Turns
 from reactorhub.views import tick_view
 
 Emit = Callable[[str, Mapping[str, View]], None]
-Ended = Callable[[Run, Run | None], None]
+Ended = Callable[[Run, Sequel], None]
 
 _DIED = "the hub ended while the run was going on"
 
@@ -34,6 +38,7 @@ class Dispatcher:
     def __init__(
         self,
         world: World,
+        book: ScheduleBook,
         new_id: Callable[[], str],
         emit: Emit,
         most_waiting: int,
@@ -43,11 +48,12 @@ class Dispatcher:
         :param most_waiting: how many queued runs the hub takes before it refuses more.
         """
         self._world = world
+        self._book = book
         self._new_id = new_id
         self._emit = emit
-        self.most_waiting = most_waiting
-        self._lives: dict[str, Life] = {}
-        self._arriving: dict[str, Run] = {}
+        self._roster = Roster()
+        self._batches = Batches(world.ledger)
+        self._intake = Intake(world, book, self._roster, new_id, most_waiting)
         self._turns = Turns()
         self._listeners: list[Ended] = []
         self._stopping = False
@@ -55,46 +61,48 @@ class Dispatcher:
     @property
     def lives(self) -> Mapping[str, Life]:
         """The runs that are not final, by id, oldest first."""
-        return self._lives
+        return self._roster.lives
+
+    def limit_waiting(self, most: int) -> None:
+        """Take from now on so many queued runs before more are refused."""
+        self._intake.most_waiting = most
 
     def listen(self, ended: Ended) -> None:
-        """Tell ``ended`` of each run that has become final, with its next attempt if it has one."""
+        """Tell ``ended`` of each run that has become final, and of what its end has brought about."""
         self._listeners.append(ended)
 
     async def recover(self) -> None:
-        """Write down that the runs under way have died with the process, and queue their next attempts.
+        """Write down that the runs under way have died with the process, and what their ends bring about.
 
         :raises LedgerError: if that could not be written down.
         """
+        await self._batches.open()
+        for run in await self._world.ledger.waiting_runs():
+            self._roster.announce(run)
         moment = self._world.now()
         died = [
             run.moved(RunState.INTERRUPTED, finished_at=moment, reason=_DIED)
             for run in await self._world.ledger.active_runs()
         ]
-        both = [(run, self._follow(run)) for run in died]
-        writes = [self._world.ledger.finish_run(*each) for each in both]
+        writes = [self._world.ledger.finish_run(run, self._follow(run)) for run in died]
         try:
-            await gatherResults(writes, consumeErrors=True)
+            sequels = await gatherResults(writes, consumeErrors=True)
         except FirstError as error:
             error.subFailure.raiseException()
-        for run, following in both:
+        for run, sequel in zip(died, sequels, strict=True):
             self._world.changed(run)
-            if following is not None:
-                self._world.changed(following)
-            self._tell(run, following)
+            self._leave_queued(run, sequel)
+            self._tell(run, sequel)
 
-    def adopt(self, runs: list[Run], schedules: Mapping[str, Schedule]) -> None:
-        """Take up the runs that were queued when the hub last ended, in their old order.
-
-        :param schedules: the schedules in force, by name.
-        """
+    def adopt(self, runs: list[Run]) -> None:
+        """Take up the runs that were queued when the hub last ended, in their old order."""
         for run in runs:
-            if turns(self._schedule(run, schedules), run) is None:
+            if turns(self._schedule(run), run) is None:
                 self._enter(run)
         for run in runs:
-            self._take(run, self._schedule(run, schedules))
+            self._take(run, self._schedule(run))
         for run in runs:
-            if run.spec.nominal_time is not None and replaces_others(self._schedule(run, schedules), run):
+            if run.spec.nominal_time is not None and replaces_others(self._schedule(run), run):
                 self._replace(run, older_only=True)
 
     async def submit(self, spec: RunSpec, schedule: Schedule | None = None) -> Run:
@@ -105,53 +113,54 @@ class Dispatcher:
         :raises ShuttingDown: if the hub is stopping.
         :raises LedgerError: if the run could not be kept; nothing will run.
         """
-        if self._stopping:
-            raise ShuttingDown("the hub is shutting down and takes no new runs")
-        if self.is_full():
-            raise QueueFull(f"the limit of {self.most_waiting} waiting runs is reached; try again later")
-        run = self._arrival(spec)
-        try:
-            await self._world.ledger.add_run(run)
-        finally:
-            del self._arriving[run.id]
+        self._refuse_if_stopping()
+        (run,) = self._intake.order(spec)
+        await self._kept([run], self._world.ledger.add_run(run))
         self._new(run, schedule)
         return run
 
-    def is_full(self) -> bool:
-        """Whether so many runs wait that no more are taken."""
-        waiting = len(self._lives) - self._world.slots.used + len(self._arriving)
-        return waiting >= self.most_waiting
+    async def submit_all(self, specs: Sequence[RunSpec], on_complete: Mapping[str, Any]) -> Batch:
+        """Take all these runs on as a batch, or none. When this returns, they are on disk.
 
-    async def tick(self, schedule: Schedule, nominal_time: datetime, paused: str | None) -> None:
+        :param on_complete: what is wanted once they are final, see :mod:`reactorhub.batch_orders`.
+
+        :raises QueueFull: if then more runs would wait than the hub takes.
+        :raises ShuttingDown: if the hub is stopping.
+        :raises LedgerError: if they could not be kept; nothing will run.
+        """
+        self._refuse_if_stopping()
+        batch = Batch(id=self._new_id(), created_at=self._world.now(), on_complete=on_complete)
+        runs = self._intake.order(*(replace(spec, batch=batch.id) for spec in specs))
+        await self._kept(runs, Deferred.fromCoroutine(self._batches.add(batch, runs)))
+        for run in runs:
+            self._new(run, None)
+        return batch
+
+    async def tick(self, schedule: Schedule, nominal_time: datetime) -> None:
         """Account for a due tick: as a run, or as skipped with the reason.
 
-        :param paused: why the schedule is paused, or None.
         :raises LedgerError: if neither could be kept; the tick is still to be accounted for.
         """
-        reason = self._refusal(schedule, paused)
-        if reason is not None:
-            await self._record(self._tick(schedule, nominal_time, TickOutcome.SKIPPED, reason))
-            return
-        run = self._arrival(replace(schedule.spec, nominal_time=nominal_time))
-        tick = self._tick(schedule, nominal_time, TickOutcome.RUN, None, run.id)
+        start = self._intake.tick(schedule, nominal_time)
+        recorded = False
         try:
-            recorded = await self._world.ledger.record_tick(tick, run)
+            recorded = await self._world.ledger.record_tick(start.tick, start.run)
         finally:
-            del self._arriving[run.id]
+            if not recorded:
+                self._intake.withdraw(start)
         if recorded:
-            self._new(run, schedule)
-            if replaces_others(schedule, run):
-                self._replace(run)
+            self._begin(start, schedule)
 
     async def missed(self, missed: Missed) -> None:
         """Account for a tick, or several, that came due when nobody looked."""
-        tick = self._tick(missed.schedule, missed.nominal_time, TickOutcome.MISSED, missed.reason)
-        await self._record(replace(tick, until=missed.until))
+        tick = self._intake.row(missed.schedule, missed.nominal_time, TickOutcome.MISSED, missed.reason)
+        tick = replace(tick, until=missed.until)
+        if await self._world.ledger.record_tick(tick):
+            self._say(tick)
 
     def unfinished(self, schedule: str) -> list[Run]:
         """The runs of a schedule that are not final, oldest first."""
-        runs = [*(life.run for life in self._lives.values()), *self._arriving.values()]
-        return [run for run in runs if run.spec.schedule == schedule]
+        return self._roster.of(schedule)
 
     async def stop(self, grace: float, hurry: Deferred[Any]) -> None:
         """Let waiting runs stay queued, give crawls ``grace`` seconds to finish, then stop them.
@@ -161,12 +170,12 @@ class Dispatcher:
         :param hurry: skips the rest of the grace when it fires.
         """
         self._stopping = True
-        for life in tuple(self._lives.values()):
+        for life in tuple(self.lives.values()):
             life.put_down()
-        everyone = DeferredList([life.finished() for life in self._lives.values()])
+        everyone = DeferredList([life.finished() for life in self.lives.values()])
         await self._first_of(everyone, hurry, grace)
         order = Stop(state=RunState.INTERRUPTED, reason="the hub was shut down")
-        for life in tuple(self._lives.values()):
+        for life in tuple(self.lives.values()):
             life.stop(order, SHUTDOWN)
         await everyone
 
@@ -185,19 +194,38 @@ class Dispatcher:
         if timer.active():
             timer.cancel()
 
-    def _refusal(self, schedule: Schedule, paused: str | None) -> str | None:
-        if paused is not None:
-            return f"the schedule is paused: {paused}"
-        if self.is_full():
-            return f"the hub is at capacity: the limit of {self.most_waiting} waiting runs is reached"
-        return refusal(schedule, self.unfinished(schedule.name))
+    def _refuse_if_stopping(self) -> None:
+        if self._stopping:
+            raise ShuttingDown("the hub is shutting down and takes no new runs")
+
+    async def _kept(self, runs: Sequence[Run], write: Deferred[None]) -> None:
+        """Wait until new runs are on disk; where that fails they do not count any more."""
+        try:
+            await write
+        except BaseException:
+            for run in runs:
+                self._roster.withdraw(run)
+            raise
+
+    def _begin(self, start: Start, schedule: Schedule) -> None:
+        """Act upon a tick that has been written down."""
+        if start.run is None:
+            self._say(start.tick)
+            return
+        self._new(start.run, schedule)
+        if replaces_others(schedule, start.run):
+            self._replace(start.run)
+
+    def _say(self, tick: Tick) -> None:
+        self._emit(f"tick.{tick.outcome.value}", {"tick": tick_view(tick)})
 
     def _new(self, run: Run, schedule: Schedule | None) -> None:
         self._world.changed(run)
         self._take(run, schedule)
 
     def _take(self, run: Run, schedule: Schedule | None) -> None:
-        life = self._lives[run.id] = Life(run, self._world, self._turn(run, schedule), self._follow)
+        life = Life(run, self._world, self._turn(run, schedule), self._follow)
+        self._roster.join(life)
         life.finished().addCallback(lambda _: self._ended(life))
         life.begin()
 
@@ -212,70 +240,76 @@ class Dispatcher:
         if run.spec.schedule is not None:
             self._turns.enter(run.spec.schedule, run.id)
 
-    def _schedule(self, run: Run, schedules: Mapping[str, Schedule]) -> Schedule | None:
-        return schedules.get(run.spec.schedule or "")
+    def _schedule(self, run: Run) -> Schedule | None:
+        return self._book.schedules.get(run.spec.schedule or "")
 
-    def _follow(self, final: Run) -> Run | None:
-        """Return the next attempt of a run, not yet taken on."""
-        spec = next_attempt(final)
-        return None if spec is None else Run(id=self._new_id(), spec=spec, created_at=self._world.now())
+    def _follow(self, final: Run) -> Sequel:
+        """Return what the end of a run brings about: one more attempt, or else all that waits for its end."""
+        again = next_attempt(final)
+        if again is not None:
+            return Sequel(attempt=self._intake.new(again))
+        moment, completion = final.finished_at or self._world.now(), self._batches.completion(final)
+        return Sequel(
+            starts=tuple(self._intake.tick(each, moment, final) for each in self._book.followers(final)),
+            completion=None if completion is None else self._intake.new(completion),
+        )
 
     def _ended(self, life: Life) -> None:
         """Let the next attempt take a run's place before anybody else's turn comes."""
-        run, following = life.run, life.next
-        del self._lives[run.id]
-        if following is not None and self._stopping:
-            self._world.changed(following)
-        elif following is not None:
-            self._new(following, None)
+        run, sequel = life.run, life.sequel
+        self._roster.leave(run)
+        if self._stopping:
+            self._leave_queued(run, sequel)
+        elif sequel.attempt is not None:
+            self._new(sequel.attempt, None)
         if run.spec.schedule is not None and not self._stopping:
             self._turns.leave(run.spec.schedule, run.id)
+        if not self._stopping:
+            self._go_on(run, sequel)
         if run.state.final:
-            self._tell(run, following)
+            self._tell(run, sequel)
 
-    def _tell(self, run: Run, following: Run | None) -> None:
+    def _go_on(self, run: Run, sequel: Sequel) -> None:
+        """Begin what a run's end has brought about beside another attempt."""
+        for start in sequel.starts:
+            schedule = self._book.schedules.get(start.tick.schedule)
+            if schedule is not None:
+                self._begin(start, schedule)
+            elif start.run is not None:  # a reload has removed the schedule meanwhile; the run is on disk
+                self._new(start.run, None)
+        if sequel.completion is not None:
+            self._new(sequel.completion, None)
+        self._close_batch(run, sequel)
+
+    def _leave_queued(self, run: Run, sequel: Sequel) -> None:
+        """Leave what a run's end has brought about to the hub's next start, or to its present one."""
+        for queued in sequel.runs:
+            self._world.changed(queued)
+        for start in sequel.starts:
+            if start.run is None:
+                self._say(start.tick)
+        self._close_batch(run, sequel)
+
+    def _close_batch(self, run: Run, sequel: Sequel) -> None:
+        if sequel.completes and run.spec.batch is not None:
+            self._batches.close(run.spec.batch)
+
+    def _tell(self, run: Run, sequel: Sequel) -> None:
         for listener in self._listeners:
             try:
-                listener(run, following)
+                listener(run, sequel)
             except Exception:  # noqa: BLE001 - one that fails must not keep the others from hearing of it
                 self.log.failure("the end of run {run_id} could not be told of", run_id=run.id)
 
     def _replace(self, run: Run, *, older_only: bool = False) -> None:
         """Cancel the other runs of the same schedule, or those of earlier ticks only."""
         stop = replacement(run.spec.nominal_time)
-        for life in tuple(self._lives.values()):
+        for life in tuple(self.lives.values()):
             other = life.run
             if other.spec.schedule != run.spec.schedule or other.id == run.id:
                 continue
             if not older_only or _is_older(other, run):
                 life.stop(stop, Ladder.graceful(other.spec.stop_grace))
-
-    def _arrival(self, spec: RunSpec) -> Run:
-        """Return a new run that counts from now on, while the ledger is still writing it down."""
-        run = Run(id=self._new_id(), spec=spec, created_at=self._world.now())
-        self._arriving[run.id] = run
-        return run
-
-    def _tick(
-        self,
-        schedule: Schedule,
-        nominal_time: datetime,
-        outcome: TickOutcome,
-        reason: str | None,
-        run_id: str | None = None,
-    ) -> Tick:
-        return Tick(
-            schedule=schedule.name,
-            nominal_time=nominal_time,
-            outcome=outcome,
-            reason=reason,
-            run_id=run_id,
-            recorded_at=self._world.now(),
-        )
-
-    async def _record(self, tick: Tick) -> None:
-        if await self._world.ledger.record_tick(tick):
-            self._emit(f"tick.{tick.outcome.value}", {"tick": tick_view(tick)})
 
 
 def _is_older(run: Run, than: Run) -> bool:

@@ -75,6 +75,13 @@ class UnknownSchedule(NotFound):
         super().__init__(f"there is no schedule {name!r}")
 
 
+class UnknownBatch(NotFound):
+    """There is no batch with this id."""
+
+    def __init__(self, batch_id: str) -> None:
+        super().__init__(f"there is no batch {batch_id!r}")
+
+
 class UnknownSpider(NotFound):
     """No configured project has this spider, or several do and none was chosen."""
 

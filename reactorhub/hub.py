@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -11,17 +11,19 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from reactorhub.agenda import Missed, upcoming
+from reactorhub.batch_orders import BatchOrder
 from reactorhub.boundaries import Catalog, Engine, Ledger, Page, RunFilter, View
+from reactorhub.chains import spec_after
 from reactorhub.config import HubConfig
 from reactorhub.errors import InvalidRequest, QueueFull, UnknownSpider
 from reactorhub.failures import FailureWatch
 from reactorhub.life import FORCED, Ladder, World
 from reactorhub.limits import Limits
 from reactorhub.live_limits import LiveLimits
-from reactorhub.model import Run, RunState, Schedule, Stop, Tick
+from reactorhub.model import Run, RunSpec, RunState, Schedule, Sequel, Stop, Tick
 from reactorhub.orders import Order, rerun_of
 from reactorhub.standing import Parts, Standing
-from reactorhub.views import run_view, schedule_view
+from reactorhub.views import batch_view, run_view, schedule_view
 
 _LONGEST_WRITE = 10.0  # seconds for which a cancel waits until a ledger in trouble has written it down
 _AT_START = ("http", "data_dir", "redis", "demo_site", "name")  # keys that a reload leaves as they are
@@ -51,9 +53,9 @@ class Hub:
 
     async def recover(self) -> None:
         """Take up what the ledger holds: runs that died with the process, limits, marks."""
-        await self._parts.dispatcher.recover()
-        await self._limits.recover()
         await self._parts.book.open(self.config.schedules)
+        await self._limits.recover()
+        await self._parts.dispatcher.recover()
 
     def warn_of_unknown_spiders(self) -> None:
         """Say in the log which schedules name a spider that no project has; their runs will fail."""
@@ -65,16 +67,18 @@ class Hub:
 
     async def adopt(self) -> None:
         """Take up the runs that waited when the hub last ended, in their old order."""
-        self._parts.dispatcher.adopt(await self._ledger.waiting_runs(), self._parts.book.schedules)
+        self._parts.dispatcher.adopt(await self._ledger.waiting_runs())
 
     async def run_on_start(self) -> None:
         """Start the schedules that ask for it, unless a run of theirs is left over from before."""
         for schedule in self._parts.book.schedules.values():
             wanted = schedule.enabled and schedule.run_on_start
-            free = self._parts.book.paused(schedule.name) is None
+            free = self._parts.book.paused(schedule.name) is None and not self._parts.book.is_over(
+                schedule.name
+            )
             if wanted and free and not self._parts.dispatcher.unfinished(schedule.name):
                 try:
-                    await self._parts.dispatcher.submit(schedule.spec, schedule)
+                    await self._parts.dispatcher.submit(spec_after(schedule.spec, None), schedule)
                 except QueueFull as error:
                     self.log.warn(
                         "{schedule} is not run on start: {error}", schedule=schedule.name, error=error
@@ -91,8 +95,8 @@ class Hub:
 
         :raises LedgerError: if it could not be written down; it is still to be accounted for.
         """
-        paused = self._parts.book.paused(schedule.name)
-        await self._parts.dispatcher.tick(schedule, nominal_time, paused)
+        if not self._parts.book.is_over(schedule.name):
+            await self._parts.dispatcher.tick(schedule, nominal_time)
         self._parts.book.advance(schedule.name, nominal_time)
 
     async def missed(self, missed: Missed) -> None:
@@ -100,7 +104,8 @@ class Hub:
 
         :raises LedgerError: if they could not be written down.
         """
-        await self._parts.dispatcher.missed(missed)
+        if not self._parts.book.is_over(missed.schedule.name):
+            await self._parts.dispatcher.missed(missed)
         self._parts.book.advance(missed.schedule.name, missed.until or missed.nominal_time)
 
     # -- orders
@@ -112,18 +117,25 @@ class Hub:
         :raises InvalidRequest: if there is no such queue.
         :raises QueueFull: if too many runs wait already.
         """
-        project = self._engine.resolve(order.spider, order.project)
-        if order.queue not in self.limits.queues:
-            known = ", ".join(self.limits.queues)
-            raise InvalidRequest({"queue": f"there is no queue {order.queue!r}; there are: {known}"})
-        return await self._parts.dispatcher.submit(order.spec(project))
+        return await self._parts.dispatcher.submit(self._spec(order))
+
+    async def submit_batch(self, order: BatchOrder) -> View:
+        """Take many runs on together, and another one once they are final.
+
+        :raises InvalidRequest: naming the orders with an unknown spider or queue; none of them is taken.
+        :raises QueueFull: if then too many runs would wait.
+        """
+        specs, completion = self._specs(order)
+        on_complete = order.on_complete(None if completion is None else completion.project)
+        batch = await self._parts.dispatcher.submit_all(specs, on_complete)
+        return await self.batch(batch.id)
 
     async def trigger(self, name: str) -> Run:
         """Run a schedule's spider now, whatever its trigger, pause or overlap rule say.
 
         :raises UnknownSchedule: if there is none of this name.
         """
-        return await self._parts.dispatcher.submit(self._parts.book.get(name).spec)
+        return await self._parts.dispatcher.submit(spec_after(self._parts.book.get(name).spec, None))
 
     async def rerun(self, run_id: str) -> Run:
         """Take on a new run with the same inputs as an earlier one, and its schedule's retries as of now.
@@ -184,7 +196,7 @@ class Hub:
         restart = [key for key in _AT_START if getattr(self.config, key) != getattr(config, key)]
         self._standing.use(config)
         self._limits.use_file(_limits_of(config))
-        self._parts.dispatcher.most_waiting = config.max_queued_runs
+        self._parts.dispatcher.limit_waiting(config.max_queued_runs)
         view = {
             "added": list(changes.added),
             "changed": list(changes.changed),
@@ -224,6 +236,13 @@ class Hub:
         """List runs, newest first."""
         return await self._ledger.runs(which, limit, cursor)
 
+    async def batch(self, batch_id: str) -> View:
+        """Return a batch's view.
+
+        :raises UnknownBatch: if there is none of this id.
+        """
+        return batch_view(*await self._ledger.batch(batch_id))
+
     async def ticks(self, name: str, limit: int, cursor: str | None) -> Page[Tick]:
         """List a schedule's ticks, newest first.
 
@@ -254,6 +273,8 @@ class Hub:
         :raises UnknownSchedule: if there is none of this name.
         """
         schedule = self._parts.book.get(name)
+        if self._parts.book.is_over(name):
+            return schedule, ()
         return schedule, upcoming(schedule, after or self._now(), count)
 
     def catalog(self) -> Catalog:
@@ -279,15 +300,47 @@ class Hub:
 
     # -- within
 
-    def _ended(self, run: Run, following: Run | None) -> None:
-        """A run is final: its schedule may have failed too often."""
-        if following is None and self._failures.concerns(run):
-            pausing = Deferred.fromCoroutine(self._pause_if_failing(run))
-            pausing.addErrback(
-                lambda failure: self.log.failure(
-                    "schedule {name} could not be paused for its failures", failure, name=run.spec.schedule
-                )
+    def _spec(self, order: Order) -> RunSpec:
+        project = self._engine.resolve(order.spider, order.project)
+        if order.queue not in self.limits.queues:
+            known = ", ".join(self.limits.queues)
+            raise InvalidRequest({"queue": f"there is no queue {order.queue!r}; there are: {known}"})
+        return order.spec(project)
+
+    def _specs(self, order: BatchOrder) -> tuple[list[RunSpec], RunSpec | None]:
+        """Return the specs of a batch's runs, and of the run that is wanted in the end."""
+        fields = {f"runs[{number}]": each for number, each in enumerate(order.runs)}
+        if order.completion is not None:
+            fields["on_complete.run"] = order.completion
+        specs: dict[str, RunSpec] = {}
+        mistakes: dict[str, str] = {}
+        for field, each in fields.items():
+            try:
+                specs[field] = self._spec(each)
+            except UnknownSpider as error:
+                mistakes[f"{field}.spider"] = str(error)
+            except InvalidRequest as error:
+                mistakes.update({f"{field}.{name}": message for name, message in error.fields.items()})
+        if mistakes:
+            raise InvalidRequest(mistakes)
+        completion = specs.pop("on_complete.run", None)
+        return list(specs.values()), completion
+
+    def _ended(self, run: Run, sequel: Sequel) -> None:
+        """A run is final: its batch may be done, its schedule may have failed too often."""
+        if run.spec.batch is not None and sequel.completes:
+            self._act(self._batch_is_done(run.spec.batch), f"batch {run.spec.batch} is done, but not told of")
+        if sequel.attempt is None and self._failures.concerns(run):
+            self._act(
+                self._pause_if_failing(run), f"schedule {run.spec.schedule} is not paused for its failures"
             )
+
+    def _act(self, act: Coroutine[Deferred[Any], Any, None], otherwise: str) -> None:
+        acting = Deferred.fromCoroutine(act)
+        acting.addErrback(lambda failure: self.log.failure("{otherwise}", failure, otherwise=otherwise))
+
+    async def _batch_is_done(self, batch_id: str) -> None:
+        self._parts.telemetry.event("batch.finished", {"batch": await self.batch(batch_id)})
 
     async def _pause_if_failing(self, run: Run) -> None:
         if await self._failures.pauses(run):
@@ -295,7 +348,7 @@ class Hub:
 
     def _schedule_view(self, schedule: Schedule, last: Run | None) -> View:
         paused = self._parts.book.paused(schedule.name)
-        after = upcoming(schedule, self._now(), 3) if schedule.enabled else ()
+        _, after = self.upcoming(schedule.name, None, 3) if schedule.enabled else (schedule, ())
         return schedule_view(schedule, after, paused is not None, paused, last)
 
     async def _told(self, kind: str, name: str, changed: bool) -> View:

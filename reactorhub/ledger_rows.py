@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from reactorhub.boundaries import Page
 from reactorhub.errors import InvalidRequest
-from reactorhub.model import RetryRule, Run, RunSpec, RunState, ScheduleMark, Tick, TickOutcome
+from reactorhub.model import Batch, RetryRule, Run, RunSpec, RunState, ScheduleMark, Tick, TickOutcome
 from reactorhub.views import stats_view
 
 T = TypeVar("T")
@@ -23,10 +23,11 @@ Row = tuple[Any, ...]
 RUN_COLUMNS = (
     "id, spider, project, schedule, nominal_time, queue, priority, timeout, stop_grace, not_before, attempt,"
     " retry_of, batch, args, settings, tags, created_at, state, reason, started_at, finished_at,"
-    " finish_reason, errors, error, stats, retry"
+    " finish_reason, errors, error, stats, retry, expect, upstream"
 )
 TICK_COLUMNS = "schedule, nominal_time, outcome, reason, run_id, recorded_at, until"
-MARK_COLUMNS = "name, fingerprint, since, paused, paused_reason, resumed_at"
+MARK_COLUMNS = "name, fingerprint, since, paused, paused_reason, resumed_at, runs"
+BATCH_COLUMNS = "id, created_at, on_complete, finished_at, completion"
 
 _RUN_NAMES = tuple(RUN_COLUMNS.split(", "))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -114,6 +115,8 @@ def write_run(run: Run) -> Row:
         _text(run.error),
         _object(run.stats),
         _write_rule(spec.retry),
+        _object(spec.expect),
+        spec.upstream,
     )
 
 
@@ -164,6 +167,8 @@ def _read_spec(kept: Mapping[str, Any]) -> RunSpec:
         retry_of=kept["retry_of"],
         batch=kept["batch"],
         retry=_read_rule(kept["retry"]),
+        expect=json.loads(kept["expect"] or "{}"),
+        upstream=kept["upstream"],
     )
 
 
@@ -203,12 +208,13 @@ def write_mark(mark: ScheduleMark) -> Row:
         mark.paused,
         _text(mark.paused_reason),
         _number(mark.resumed_at),
+        mark.runs,
     )
 
 
 def read_mark(row: Row) -> ScheduleMark:
     """Return the mark that :func:`write_mark` wrote."""
-    name, fingerprint, since, paused, reason, resumed_at = row
+    name, fingerprint, since, paused, reason, resumed_at, runs = row
     return ScheduleMark(
         name=name,
         fingerprint=fingerprint,
@@ -216,6 +222,30 @@ def read_mark(row: Row) -> ScheduleMark:
         paused=bool(paused),
         paused_reason=reason,
         resumed_at=_moment(resumed_at),
+        runs=runs,
+    )
+
+
+def write_batch(batch: Batch) -> Row:
+    """Return a batch as the values of ``BATCH_COLUMNS``."""
+    return (
+        batch.id,
+        to_number(batch.created_at),
+        _object(batch.on_complete),
+        _number(batch.finished_at),
+        batch.completion,
+    )
+
+
+def read_batch(row: Row) -> Batch:
+    """Return the batch that :func:`write_batch` wrote."""
+    batch_id, created_at, on_complete, finished_at, completion = row
+    return Batch(
+        id=batch_id,
+        created_at=to_moment(created_at),
+        on_complete=json.loads(on_complete),
+        finished_at=_moment(finished_at),
+        completion=completion,
     )
 
 

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 
 from reactorhub.boundaries import Crawl, Engine, Ledger
 from reactorhub.errors import LedgerError
-from reactorhub.model import CrawlEnd, Run, RunState, Stop
+from reactorhub.model import NO_SEQUEL, CrawlEnd, Run, RunState, Sequel, Stop
 from reactorhub.outcome import judge
 from reactorhub.slots import Slots
 
@@ -66,15 +66,15 @@ class Life:
         run: Run,
         world: World,
         turn: Deferred[None] | None = None,
-        follow: Callable[[Run], Run | None] = lambda final: None,
+        follow: Callable[[Run], Sequel] = lambda final: NO_SEQUEL,
     ) -> None:
         """
         :param turn: what to wait for before asking for a slot.
-        :param follow: returns the next attempt of a run that is final, or None.
+        :param follow: returns what the end of a run that is final brings about.
         """
         self.run = run
         self.crawl: Crawl | None = None
-        self.next: Run | None = None  # the next attempt, once it is on disk, in the same write as the end
+        self.sequel = NO_SEQUEL  # what the end has brought about, once both are on disk
         self._world = world
         self._turn = turn
         self._follow = follow
@@ -225,11 +225,11 @@ class Life:
         return self.run.moved(stop.state, finished_at=self._world.now(), reason=stop.reason)
 
     async def _finish(self, final: Run) -> None:
-        """Write the end and the next attempt down, however long it takes; what they say holds from now on."""
-        following = self._follow(final)
+        """Write down the end and what it brings about, however long it takes; both hold from now on."""
+        sequel = self._follow(final)
         while True:
             try:
-                await self._world.ledger.finish_run(final, following)
+                sequel = await self._world.ledger.finish_run(final, sequel)
             except LedgerError as error:
                 self.log.error(
                     "the end of run {run_id} is not on disk: {error}", run_id=final.id, error=error
@@ -239,7 +239,7 @@ class Life:
             self.run, self._stop = final, None
             if not await self._pause(_TRY_AGAIN):
                 return
-        self.next = following
+        self.sequel = sequel
         self._become(final)
 
     async def _say_running(self) -> None:

@@ -107,7 +107,8 @@ class RetryRule:
 class RunSpec:
     """What a run is meant to be: everything its requester chose. Durations are seconds.
 
-    A run carries its own ``retry`` rule, so that no reload and no restart changes what is still owed.
+    A run carries its own ``retry`` rule and what is ``expect``-ed of it, as texts, so that no reload and no
+    restart changes what is still owed. ``upstream`` is the id of the run whose end started it.
     """
 
     spider: str
@@ -126,6 +127,8 @@ class RunSpec:
     retry_of: str | None = None
     batch: str | None = None
     retry: RetryRule | None = None
+    expect: Mapping[str, Any] = field(default_factory=dict)
+    upstream: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +162,8 @@ class Schedule:
     """A named entry of the schedule file. ``trigger`` is None for one that only runs by hand.
 
     ``max_instances`` is how many of its runs may go on at once: None stands for one, or under ``allow_all``
-    for any number. After ``pause_on_failure`` failures in a row it is paused; None stands for never.
+    for any number. After ``pause_on_failure`` failures in a row it is paused; None stands for never. It is
+    over once ``max_runs`` of its ticks have become runs; None stands for no such end.
     """
 
     name: str
@@ -168,6 +172,7 @@ class Schedule:
     overlap: Overlap = Overlap.SKIP
     max_instances: int | None = None
     pause_on_failure: int | None = None
+    max_runs: int | None = None
     catchup: Catchup = Catchup.LATEST
     catchup_window: timedelta = timedelta(minutes=10)
     max_catchup: int = 100
@@ -193,12 +198,66 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """A tick that the end of another run has brought about, and its run; None where it was skipped."""
+
+    tick: Tick
+    run: Run | None
+
+    def later(self) -> Start:
+        """Return the same a microsecond later, where another run has ended in the same instant."""
+        moment = self.tick.nominal_time + timedelta(microseconds=1)
+        spec = None if self.run is None else replace(self.run.spec, nominal_time=moment)
+        run = None if self.run is None or spec is None else replace(self.run, spec=spec)
+        return Start(tick=replace(self.tick, nominal_time=moment), run=run)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sequel:
+    """What the end of a run brings about. It is written down with that end, or the end is not either.
+
+    ``attempt`` is the next attempt, ``starts`` are ticks of the schedules that come after this one, and
+    ``completion`` is the run that its batch asked for, which is kept only if this end completes the batch:
+    then ``completes`` says so.
+    """
+
+    attempt: Run | None = None
+    starts: tuple[Start, ...] = ()
+    completion: Run | None = None
+    completes: bool = False
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """All the runs in it."""
+        started = (start.run for start in self.starts)
+        return tuple(run for run in (self.attempt, *started, self.completion) if run is not None)
+
+
+NO_SEQUEL = Sequel()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Runs that were ordered together. It is done at ``finished_at``, when the last of them is final.
+
+    ``on_complete`` is what its requester wants then, as JSON values; ``completion`` the id of the run that
+    came of it.
+    """
+
+    id: str
+    created_at: datetime
+    on_complete: Mapping[str, Any] = field(default_factory=dict)
+    finished_at: datetime | None = None
+    completion: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduleMark:
     """What the ledger remembers of a schedule between starts of the hub.
 
     ``since`` is the moment after which its ticks are still to be accounted for. ``fingerprint`` tells
     whether its trigger is still the one that ``since`` was kept for: an edit is not retroactive. Failures
-    before ``resumed_at`` no longer count.
+    before ``resumed_at`` no longer count. ``runs`` is how many of its ticks have become runs.
     """
 
     name: str
@@ -207,6 +266,7 @@ class ScheduleMark:
     paused: bool = False
     paused_reason: str | None = None
     resumed_at: datetime | None = None
+    runs: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

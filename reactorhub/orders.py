@@ -77,6 +77,14 @@ def read_order(data: Mapping[str, Any]) -> Order:
     return Order(**fields)
 
 
+def order_view(order: Order) -> dict[str, Any]:
+    """Return an order as JSON values from which :func:`read_order` makes the same order."""
+    fields = {name: getattr(order, name) for name in _READERS}
+    fields["tags"] = list(order.tags)
+    fields["not_before"] = order.not_before and order.not_before.isoformat()
+    return {name: value for name, value in fields.items() if value is not None}
+
+
 def read_form(form: Mapping[str, list[str]]) -> Order:
     """Check an order given as form fields, as ``curl -d spider=prices -d args.category=laptops`` sends it.
 

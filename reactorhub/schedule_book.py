@@ -8,9 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from reactorhub.boundaries import Ledger
+from reactorhub.chains import follows
 from reactorhub.config import fingerprint
 from reactorhub.errors import UnknownSchedule
-from reactorhub.model import Schedule, ScheduleMark
+from reactorhub.model import Run, Schedule, ScheduleMark
+from reactorhub.triggers import After
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class ScheduleBook:
         self._ledger = ledger
         self._now = now
         self._marks: dict[str, ScheduleMark] = {}
+        self._followers: dict[str, list[Schedule]] = {}
         self.schedules: Mapping[str, Schedule] = {}
 
     async def open(self, schedules: Mapping[str, Schedule]) -> None:
@@ -61,6 +64,7 @@ class ScheduleBook:
         self._marks = {name: mark for name, mark in self._marks.items() if name in schedules}
         self._marks.update({mark.name: mark for mark in fresh})
         self.schedules = dict(schedules)
+        self._followers = _by_upstream(schedules.values())
         return changes
 
     def get(self, name: str) -> Schedule:
@@ -93,6 +97,24 @@ class ScheduleBook:
         if mark is not None and nominal_time > mark.since:
             self._marks[name] = replace(mark, since=nominal_time)
 
+    def followers(self, run: Run) -> list[Schedule]:
+        """Return the schedules that run now that a run has ended for good, in the file's order."""
+        after = self._followers.get(run.spec.schedule or "", ())
+        return [each for each in after if each.enabled and follows(each, run) and not self.is_over(each.name)]
+
+    def count(self, name: str, by: int) -> None:
+        """Note that a tick has become a run, or with -1 that it has not after all."""
+        mark = self._marks.get(name)
+        if mark is not None:
+            self._marks[name] = replace(mark, runs=mark.runs + by)
+
+    def is_over(self, name: str) -> bool:
+        """Whether a schedule has run as often as it may, and has no ticks any more."""
+        schedule, mark = self.schedules.get(name), self._marks.get(name)
+        if schedule is None or schedule.max_runs is None or mark is None:
+            return False
+        return mark.runs >= schedule.max_runs
+
     async def pause(self, name: str, reason: str | None) -> bool:
         """Skip this schedule's ticks until :meth:`resume`, restarts included; False if it was so already."""
         return await self._change(name, paused=True, paused_reason=reason)
@@ -117,5 +139,15 @@ class ScheduleBook:
     def _mark(self, schedule: Schedule, moment: datetime) -> ScheduleMark:
         old = self._marks.get(schedule.name)
         if old is not None:
-            return replace(old, fingerprint=fingerprint(schedule), since=moment)
+            return replace(old, fingerprint=fingerprint(schedule), since=moment, runs=0)
         return ScheduleMark(name=schedule.name, fingerprint=fingerprint(schedule), since=moment)
+
+
+def _by_upstream(schedules: Iterable[Schedule]) -> dict[str, list[Schedule]]:
+    """Return by name of a schedule those that run after it."""
+    found: dict[str, list[Schedule]] = {}
+    for schedule in schedules:
+        if isinstance(schedule.trigger, After):
+            for name in schedule.trigger.upstream:
+                found.setdefault(name, []).append(schedule)
+    return found

@@ -1,4 +1,4 @@
-"""The pure rules "when": Interval, Cron and Once. No clock is read here; a moment goes in, a tick comes out.
+"""The pure rules "when": Interval, Cron, Once, After. No clock is read here: a moment in, a tick out.
 
 Every trigger is a frozen value whose ``next_after`` is a function of its fields and the moment alone. So the
 sequence of ticks is the same from wherever it is resumed, and a restart cannot move a schedule.
@@ -25,7 +25,7 @@ class Trigger(Protocol):
 
     @property
     def kind(self) -> str:
-        """Which rule it is: ``interval``, ``cron`` or ``once``."""
+        """Which rule it is: ``interval``, ``cron``, ``once`` or ``after``."""
 
     @property
     def text(self) -> str:
@@ -95,6 +95,25 @@ class Once:
 
     def next_after(self, moment: datetime) -> datetime | None:
         return self.moment if moment < self.moment else None
+
+
+@dataclass(frozen=True, slots=True)
+class After:
+    """No tick by itself: a run of one of the schedules ``upstream`` that ends in one of ``states``, the names
+    of final states, brings one about."""
+
+    upstream: tuple[str, ...]
+    states: tuple[str, ...]
+    kind: ClassVar[str] = "after"
+    timezone: ClassVar[str | None] = None
+
+    @property
+    def text(self) -> str:
+        """The names and the states, each joined by commas."""
+        return f"{', '.join(self.upstream)}: {', '.join(self.states)}"
+
+    def next_after(self, moment: datetime) -> datetime | None:
+        return None
 
 
 @dataclass(frozen=True, slots=True)

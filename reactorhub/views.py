@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from reactorhub.bounds import Bounded
-from reactorhub.model import BrokenModule, RetryRule, Run, RunState, Schedule, SpiderInfo, Tick
+from reactorhub.model import Batch, BrokenModule, RetryRule, Run, RunState, Schedule, SpiderInfo, Tick
 from reactorhub.overlap import at_once
 from reactorhub.triggers import Trigger
 
@@ -63,12 +63,14 @@ def run_view(run: Run, stats: Mapping[str, Any] | None = None, errors: int | Non
         "attempt": spec.attempt,
         "retry_of": spec.retry_of,
         "batch": spec.batch,
+        "upstream": spec.upstream,
         "queue": spec.queue,
         "priority": spec.priority,
         "args": redacted(spec.args),
         "settings": redacted(spec.settings),
         "tags": list(spec.tags),
         "timeout": spec.timeout,
+        "expect": dict(spec.expect),
         "created_at": time_text(run.created_at),
         "not_before": time_text(spec.not_before),
         "started_at": time_text(run.started_at),
@@ -123,6 +125,21 @@ def _shown(show: Callable[[Any], str], value: Any) -> str:
         return f"<{type(value).__name__} that cannot be shown: {type(error).__name__}>"
 
 
+def batch_view(batch: Batch, states: Mapping[RunState, int]) -> View:
+    """Return the view of a batch; ``states`` counts its runs by state."""
+    return {
+        "id": batch.id,
+        "created_at": time_text(batch.created_at),
+        "finished_at": time_text(batch.finished_at),
+        "done": batch.finished_at is not None,
+        "total": sum(states.values()),
+        "runs": {state.value: states[state] for state in RunState if states.get(state)},
+        "on_complete": _redacted_value(batch.on_complete),
+        "completion": batch.completion,
+        "links": {"runs": f"/api/runs?batch={batch.id}"},
+    }
+
+
 def tick_view(tick: Tick) -> View:
     """Return the view of a tick; ``until`` is set on a row that stands for several missed ticks."""
     return {
@@ -167,6 +184,8 @@ def schedule_view(
         "max_instances": at_once(schedule),
         "retry": spec.retry and retry_view(spec.retry),
         "pause_on_failure": schedule.pause_on_failure,
+        "max_runs": schedule.max_runs,
+        "expect": dict(spec.expect),
         "catchup": schedule.catchup.value,
         "catchup_window": schedule.catchup_window.total_seconds(),
         "max_catchup": schedule.max_catchup,

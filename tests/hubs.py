@@ -94,8 +94,10 @@ class Bench:
             slots=self.slots,
             changed=self.telemetry.run_changed,
         )
-        self.dispatcher = Dispatcher(self.world, new_id, self.telemetry.event, self.config.max_queued_runs)
         self.book = ScheduleBook(self.ledger, self.now)
+        self.dispatcher = Dispatcher(
+            self.world, self.book, new_id, self.telemetry.event, self.config.max_queued_runs
+        )
         self.parts = Parts(
             world=self.world,
             dispatcher=self.dispatcher,

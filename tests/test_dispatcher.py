@@ -8,7 +8,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from reactorhub.errors import LedgerError, QueueFull, ShuttingDown
-from reactorhub.model import RetryRule, Run, RunSpec, RunState
+from reactorhub.model import RetryRule, Run, RunSpec, RunState, Sequel
 from tests.hubs import Bench, done, hub_log
 from tests.test_life import at_rest, turned
 
@@ -57,7 +57,7 @@ def test_nothing_runs_that_was_not_kept() -> None:
 def test_a_full_queue_refuses() -> None:
     """Beyond the limit of waiting runs an order is refused; runs that hold a slot do not count."""
     bench = Bench()
-    bench.dispatcher.most_waiting = 3
+    bench.dispatcher.limit_waiting(3)
     for _ in range(2):
         submitted(bench)
         turned(bench)
@@ -107,7 +107,7 @@ def test_adopted_runs_keep_their_order_and_are_not_told_of_again() -> None:
     runs = [Run(id=name, spec=SPEC, created_at=bench.now()) for name in "abc"]
     for run in runs:
         bench.ledger.add_run(run)
-    bench.dispatcher.adopt(runs, {})
+    bench.dispatcher.adopt(runs)
     assert bench.events() == []
     turned(bench)
     bench.engine.crawls[0].finish()
@@ -197,11 +197,11 @@ def test_listeners_hear_of_every_end() -> None:
     bench = Bench()
     told: list[tuple[str, str | None]] = []
 
-    def fails(run: Run, following: Run | None) -> None:
+    def fails(run: Run, sequel: Sequel) -> None:
         raise ValueError("a listener's own mistake")
 
     bench.dispatcher.listen(fails)
-    bench.dispatcher.listen(lambda run, following: told.append((run.id, following and following.id)))
+    bench.dispatcher.listen(lambda run, sequel: told.append((run.id, sequel.attempt and sequel.attempt.id)))
     run = submitted(bench, retry=RetryRule(max_retries=1, delay=5))
     with hub_log() as events:
         bench.begun(run.id).finish("shutdown")

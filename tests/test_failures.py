@@ -143,7 +143,8 @@ def test_a_pause_that_cannot_be_written() -> None:
     shop.bench.ledger.set_marks = _fails  # type: ignore[method-assign, assignment]
     with hub_log() as events:
         failed(shop)
-    assert [event["name"] for event in events if event.get("log_failure")] == ["a"]
+    (told,) = (event["otherwise"] for event in events if event.get("log_failure"))
+    assert told == "schedule a is not paused for its failures"
     assert paused(shop) is None
     shop.bench.ledger.set_marks = keep  # type: ignore[method-assign]
     failed(shop)

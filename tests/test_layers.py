@@ -17,14 +17,14 @@ LAYERS = (
     ("faces and adapters", "web adapters demo_site"),
     (
         "machinery",
-        "hub standing reload live_limits telemetry watchdog scheduler schedule_book failures dispatcher life"
-        " turns slots",
+        "hub standing reload live_limits telemetry watchdog scheduler schedule_book failures dispatcher"
+        " life intake roster batches turns slots",
     ),
     ("seams", "boundaries contexts ledger_rows"),
     (
         "rules",
-        "agenda bounds config cron_expressions durations endpoints errors forecast ids jitter limits model"
-        " orders outcome overlap paths redis_address retries triggers views",
+        "agenda batch_orders bounds chains config cron_expressions durations endpoints errors forecast ids"
+        " jitter limits model orders outcome overlap paths redis_address retries triggers views",
     ),
 )
 """From top to bottom. A room is a module or a package; it may import its own layer and those below it."""

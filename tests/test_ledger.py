@@ -21,8 +21,20 @@ from reactorhub.adapters.memory_ledger import MemoryLedger
 from reactorhub.adapters.sqlite_ledger import SqliteLedger, sql
 from reactorhub.adapters.sqlite_ledger.file import schema_scripts, upgrade
 from reactorhub.boundaries import Ledger, LedgerCounts, Page, RunFilter
-from reactorhub.errors import InvalidRequest, LedgerError, UnknownRun
-from reactorhub.model import ACTIVE, RetryRule, Run, RunSpec, RunState, ScheduleMark, Tick, TickOutcome
+from reactorhub.errors import InvalidRequest, LedgerError, UnknownBatch, UnknownRun
+from reactorhub.model import (
+    ACTIVE,
+    Batch,
+    RetryRule,
+    Run,
+    RunSpec,
+    RunState,
+    ScheduleMark,
+    Sequel,
+    Start,
+    Tick,
+    TickOutcome,
+)
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -38,6 +50,12 @@ def a_tick(minute: int, *, schedule: str = "hourly", **facts: Any) -> Tick:
     """The tick of a schedule that many minutes after noon."""
     told = {"outcome": TickOutcome.RUN, "reason": None, "run_id": None, "recorded_at": NOON} | facts
     return Tick(schedule=schedule, nominal_time=NOON + minute * MINUTE, **told)
+
+
+def a_start(number: int) -> Start:
+    """A tick three minutes after noon and its run of this number."""
+    run = a_run(number, schedule="after", upstream="run-1", nominal_time=NOON + 3 * MINUTE)
+    return Start(tick=a_tick(3, schedule="after", run_id=run.id), run=run)
 
 
 FULL_RUN = Run(
@@ -58,6 +76,8 @@ FULL_RUN = Run(
         attempt=2,
         retry_of="run-before",
         batch="batch-1",
+        expect={"items": ">= 100", "fields": {"price": ">= 95%"}},
+        upstream="run-upstream",
         retry=RetryRule(
             max_retries=3, delay=1.5, backoff=1.0, max_delay=60.0, jitter=5.0, on=frozenset({RunState.FAILED})
         ),
@@ -310,7 +330,7 @@ class LedgerSuite:
         """The end of a run and its next attempt are kept together."""
         await self.add(a_run(1), a_run(2))
         following = a_run(3, attempt=2, retry_of="run-1", not_before=NOON)
-        await self.ledger.finish_run(a_run(1, state=RunState.FAILED), following)
+        await self.ledger.finish_run(a_run(1, state=RunState.FAILED), Sequel(attempt=following))
         self.assertEqual(await self.ledger.waiting_runs(), [a_run(2), following])
         self.assertIs((await self.ledger.run("run-1")).state, RunState.FAILED)
 
@@ -318,11 +338,83 @@ class LedgerSuite:
         """Where the next attempt cannot be kept the run has not ended, and the other way round."""
         await self.add(a_run(1, state=RunState.RUNNING), a_run(2))
         with self.assertRaisesRegex(LedgerError, "run-2 is in the ledger already"):
-            await self.ledger.finish_run(a_run(1, state=RunState.FAILED), a_run(2))
+            await self.ledger.finish_run(a_run(1, state=RunState.FAILED), Sequel(attempt=a_run(2)))
         with self.assertRaisesRegex(LedgerError, "run-9 is not in the ledger"):
-            await self.ledger.finish_run(a_run(9, state=RunState.FAILED), a_run(3))
+            await self.ledger.finish_run(a_run(9, state=RunState.FAILED), Sequel(attempt=a_run(3)))
         self.assertIs((await self.ledger.run("run-1")).state, RunState.RUNNING)
         self.assertEqual(await self.listed(), ["run-2", "run-1"])
+
+    async def test_finish_run_with_starts(self) -> None:
+        """Ticks that a run's end brings about are kept with it; two of one instant come after each other."""
+        mark = ScheduleMark(name="after", fingerprint="f", since=NOON)
+        await self.ledger.set_marks([mark])
+        await self.add(a_run(1), a_run(2))
+        starts = [a_start(number) for number in (3, 4)]
+        first = await self.ledger.finish_run(a_run(1, state=RunState.FAILED), Sequel(starts=(starts[0],)))
+        again = await self.ledger.finish_run(a_run(2, state=RunState.FAILED), Sequel(starts=(starts[1],)))
+        self.assertEqual((first.starts, again.starts), ((starts[0],), (starts[1].later(),)))
+        self.assertEqual(await self.ledger.waiting_runs(), [starts[0].run, starts[1].later().run])
+        page = await self.ledger.ticks("after", 9)
+        self.assertEqual(list(page.rows), [starts[1].later().tick, starts[0].tick])
+        self.assertEqual((await self.ledger.marks())["after"].runs, 2)
+
+    async def test_a_skipped_start_is_no_run(self) -> None:
+        """A tick that a run's end brings about may be skipped: its row is kept, and no run is counted."""
+        await self.ledger.set_marks([ScheduleMark(name="after", fingerprint="f", since=NOON)])
+        await self.add(a_run(1))
+        skipped = Start(
+            tick=a_tick(3, schedule="after", outcome=TickOutcome.SKIPPED, reason="busy"), run=None
+        )
+        await self.ledger.finish_run(a_run(1, state=RunState.FAILED), Sequel(starts=(skipped,)))
+        self.assertEqual(list((await self.ledger.ticks("after", 9)).rows), [skipped.tick])
+        self.assertEqual((await self.ledger.marks())["after"].runs, 0)
+
+    async def test_the_last_end_completes_a_batch(self) -> None:
+        """The run that a batch wants in the end is kept with the end of its last run, whichever that is."""
+        batch = Batch(id="b", created_at=NOON, on_complete={"run": {"spider": "report"}})
+        runs = [a_run(number, batch="b") for number in (1, 2, 3)]
+        await self.ledger.add_batch(batch, runs)
+        self.assertEqual(await self.ledger.waiting_runs(), runs)
+        self.assertEqual(await self.ledger.open_batches(), [batch])
+        ends = [replace(run, state=RunState.FAILED, finished_at=NOON + MINUTE) for run in runs]
+        attempt = a_run(4, batch="b", retry_of="run-2")
+        first = await self.ledger.finish_run(ends[0], Sequel(completion=a_run(8)))
+        second = await self.ledger.finish_run(ends[1], Sequel(attempt=attempt))
+        third = await self.ledger.finish_run(ends[2], Sequel(completion=a_run(8)))
+        self.assertEqual((first, second, third), (Sequel(), Sequel(attempt=attempt), Sequel()))
+        self.assertEqual(await self.ledger.batch("b"), (batch, {RunState.FAILED: 3, RunState.QUEUED: 1}))
+        last = replace(attempt, state=RunState.SUCCEEDED, finished_at=NOON + 2 * MINUTE)
+        done = await self.ledger.finish_run(last, Sequel(completion=a_run(8)))
+        self.assertEqual(done, Sequel(completion=a_run(8), completes=True))
+        self.assertEqual(await self.ledger.waiting_runs(), [a_run(8)])
+        self.assertEqual(await self.ledger.open_batches(), [])
+        finished = replace(batch, finished_at=NOON + 2 * MINUTE, completion="run-8")
+        self.assertEqual((await self.ledger.batch("b"))[0], finished)
+
+    async def test_a_batch_is_kept_whole_or_not_at_all(self) -> None:
+        """Where one of its runs cannot be kept there is no batch, and none of its runs."""
+        await self.add(a_run(2))
+        with self.assertRaisesRegex(LedgerError, "run-2 is in the ledger already"):
+            await self.ledger.add_batch(Batch(id="b", created_at=NOON), [a_run(1), a_run(2)])
+        with self.assertRaisesRegex(UnknownBatch, "there is no batch 'b'"):
+            await self.ledger.batch("b")
+        self.assertEqual(await self.listed(), ["run-2"])
+
+    async def test_runs_of_a_batch(self) -> None:
+        """Runs can be listed by their batch."""
+        await self.add(a_run(1, batch="b"), a_run(2), a_run(3, batch="b"))
+        page = await self.ledger.runs(RunFilter(batch="b"), 9)
+        self.assertEqual([run.id for run in page.rows], ["run-3", "run-1"])
+
+    async def test_a_count_of_runs_ends_with_its_fingerprint(self) -> None:
+        """Replacing a mark leaves the count of its runs as it is, unless the fingerprint is another one."""
+        mark = ScheduleMark(name="hourly", fingerprint="f", since=NOON)
+        await self.ledger.set_marks([mark])
+        await self.ledger.record_tick(a_tick(1))
+        await self.ledger.set_marks([replace(mark, paused=True, runs=7)])
+        self.assertEqual((await self.ledger.marks())["hourly"].runs, 1)
+        await self.ledger.set_marks([replace(mark, fingerprint="g")])
+        self.assertEqual((await self.ledger.marks())["hourly"].runs, 0)
 
     async def test_last_runs(self) -> None:
         """The newest run of each schedule is the one added last, in whatever state."""
@@ -408,7 +500,8 @@ class LedgerSuite:
             since.append((await self.ledger.marks())["hourly"].since)
         self.assertEqual(since, [NOON + minutes * MINUTE for minutes in (5, 5, 8, 8)])
         self.assertEqual(
-            await self.ledger.marks(), {"hourly": replace(marks[0], since=since[-1]), "daily": marks[1]}
+            await self.ledger.marks(),
+            {"hourly": replace(marks[0], since=since[-1], runs=4), "daily": marks[1]},
         )
 
     async def test_a_tick_makes_no_mark(self) -> None:
@@ -456,6 +549,9 @@ class LedgerSuite:
             lambda: self.ledger.set_override("x", 1),
             lambda: self.ledger.run("run-1"),
             lambda: self.ledger.runs(RunFilter(), 1),
+            lambda: self.ledger.add_batch(Batch(id="b", created_at=NOON), []),
+            lambda: self.ledger.batch("b"),
+            self.ledger.open_batches,
             self.ledger.waiting_runs,
             self.ledger.last_runs,
             lambda: self.ledger.ticks("hourly", 1),

@@ -322,8 +322,12 @@ def test_what_version_1_wrote_reads_the_same() -> None:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
         upgrade(db, schema_scripts()[:1])
         for table, columns, row in (
-            ("runs", rows.RUN_COLUMNS.removesuffix(", retry"), rows.write_run(a_run(1))[:-1]),
-            ("marks", rows.MARK_COLUMNS.removesuffix(", resumed_at"), rows.write_mark(mark)[:-1]),
+            (
+                "runs",
+                rows.RUN_COLUMNS.removesuffix(", retry, expect, upstream"),
+                rows.write_run(a_run(1))[:25],
+            ),
+            ("marks", rows.MARK_COLUMNS.removesuffix(", resumed_at, runs"), rows.write_mark(mark)[:5]),
         ):
             db.execute(f"INSERT INTO {table} ({columns}) VALUES ({', '.join('?' * len(row))})", row)
         upgrade(db, schema_scripts())
@@ -345,15 +349,16 @@ def test_upgrade_is_whole_or_not_at_all() -> None:
 def test_no_list_reads_history() -> None:
     """For every combination of filters a page is read from an index in order: no scan, no sort."""
     states = [frozenset(), frozenset({RunState.FAILED}), frozenset({RunState.FAILED, RunState.RUNNING})]
-    choices = product(states, *[(None, "x")] * 4, *[(None, NOON)] * 2, [None, 7])
+    choices = product(states, *[(None, "x")] * 5, *[(None, NOON)] * 2, [None, 7])
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
         upgrade(db, schema_scripts())
-        for chosen, spider, project, schedule, tag, since, until, before in choices:
+        for chosen, spider, project, schedule, batch, tag, since, until, before in choices:
             which = RunFilter(
                 states=chosen,
                 spider=spider,
                 project=project,
                 schedule=schedule,
+                batch=batch,
                 tag=tag,
                 since=since,
                 until=until,

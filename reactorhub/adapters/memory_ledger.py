@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any, TypeVar
@@ -13,8 +13,8 @@ from twisted.internet.defer import Deferred, execute, succeed
 
 from reactorhub import ledger_rows as rows
 from reactorhub.boundaries import Ledger, LedgerCounts, Page, RunFilter
-from reactorhub.errors import LedgerError, UnknownRun
-from reactorhub.model import Run, RunState, ScheduleMark, Tick
+from reactorhub.errors import LedgerError, UnknownBatch, UnknownRun
+from reactorhub.model import NO_SEQUEL, Batch, Run, RunState, ScheduleMark, Sequel, Start, Tick, TickOutcome
 
 R = TypeVar("R")
 
@@ -27,6 +27,7 @@ def matches(which: RunFilter, run: Run) -> bool:
         and which.spider in (None, spec.spider)
         and which.project in (None, spec.project)
         and which.schedule in (None, spec.schedule)
+        and which.batch in (None, spec.batch)
         and (which.tag is None or which.tag in spec.tags)
         and (which.since is None or which.since <= run.created_at)
         and (which.until is None or run.created_at < which.until)
@@ -52,6 +53,7 @@ class MemoryLedger:
         self._ticks: dict[tuple[str, int], Tick] = {}
         self._marks: dict[str, ScheduleMark] = {}
         self._overrides: dict[str, str] = {}
+        self._batches: dict[str, Batch] = {}
 
     def open(self) -> Deferred[None]:
         """Take orders (again)."""
@@ -68,32 +70,68 @@ class MemoryLedger:
         return self._write(lambda: self._add_run(run))
 
     def _add_run(self, run: Run) -> None:
-        if run.id in self._runs:
-            raise LedgerError(f"run {run.id} is in the ledger already: give each run an id of its own")
+        self._check_new([run])
         self._runs[run.id] = _kept(run)
+
+    def _check_new(self, runs: Sequence[Run]) -> None:
+        for number, run in enumerate(runs):
+            if run.id in self._runs or run.id in [other.id for other in runs[:number]]:
+                raise LedgerError(f"run {run.id} is in the ledger already: give each run an id of its own")
+            _kept(run)
 
     def save_run(self, run: Run) -> Deferred[None]:
         """Replace what is kept of a known run, but not its place and ``created_at``."""
         return self._write(lambda: self._save_run(run))
 
     def _save_run(self, run: Run) -> None:
-        if run.id not in self._runs:
-            raise LedgerError(f"run {run.id} is not in the ledger: add it before saving it")
+        self._check_known(run)
         self._runs[run.id] = replace(_kept(run), created_at=self._runs[run.id].created_at)
 
-    def finish_run(self, run: Run, following: Run | None = None) -> Deferred[None]:
-        """Replace what is kept of a run that has ended, and keep its next attempt; or do neither."""
-        return self._write(lambda: self._finish_run(run, following))
+    def _check_known(self, run: Run) -> None:
+        if run.id not in self._runs:
+            raise LedgerError(f"run {run.id} is not in the ledger: add it before saving it")
 
-    def _finish_run(self, run: Run, following: Run | None) -> None:
-        if following is not None:
-            self._add_run(following)
-        try:
-            self._save_run(run)
-        except BaseException:
-            if following is not None:
-                del self._runs[following.id]
-            raise
+    def finish_run(self, run: Run, sequel: Sequel = NO_SEQUEL) -> Deferred[Sequel]:
+        """Replace what is kept of a run that has ended, and keep what its end brings about; or do neither."""
+        return self._write(lambda: self._finish_run(run, sequel))
+
+    def _finish_run(self, run: Run, sequel: Sequel) -> Sequel:
+        self._check_known(run)
+        self._check_new(sequel.runs)
+        self._save_run(run)
+        if sequel.attempt is not None:
+            self._add_run(sequel.attempt)
+        starts = tuple(self._started(start) for start in sequel.starts)
+        completes = self._completes(run, sequel.completion)
+        completion = sequel.completion if completes else None
+        return replace(sequel, starts=starts, completes=completes, completion=completion)
+
+    def _started(self, start: Start) -> Start:
+        while not self._record_tick(start.tick, start.run):
+            start = start.later()
+        return start
+
+    def _completes(self, run: Run, completion: Run | None) -> bool:
+        batch = self._batches.get(run.spec.batch or "")
+        mates = (mate for mate in self._runs.values() if mate.spec.batch == run.spec.batch)
+        if batch is None or batch.finished_at is not None or not all(mate.state.final for mate in mates):
+            return False
+        wanted = None if completion is None else completion.id
+        done = replace(batch, finished_at=run.finished_at, completion=wanted)
+        self._batches[batch.id] = done
+        if completion is not None:
+            self._add_run(completion)
+        return True
+
+    def add_batch(self, batch: Batch, runs: Sequence[Run]) -> Deferred[None]:
+        """Keep a batch and all its runs, or nothing."""
+        return self._write(lambda: self._add_batch(batch, runs))
+
+    def _add_batch(self, batch: Batch, runs: Sequence[Run]) -> None:
+        self._check_new(runs)
+        self._batches[batch.id] = rows.read_batch(rows.write_batch(batch))
+        for run in runs:
+            self._add_run(run)
 
     def record_tick(self, tick: Tick, run: Run | None = None) -> Deferred[bool]:
         """Keep a tick's row, its run and its schedule's progress, or write nothing and fire with False."""
@@ -109,7 +147,8 @@ class MemoryLedger:
         self._ticks[key] = kept
         if mark := self._marks.get(tick.schedule):
             since = max(mark.since, tick.until or tick.nominal_time)
-            self._marks[tick.schedule] = replace(mark, since=since)
+            ran = tick.outcome is TickOutcome.RUN
+            self._marks[tick.schedule] = replace(mark, since=since, runs=mark.runs + ran)
         return True
 
     def set_marks(self, keep: Sequence[ScheduleMark], forget: Sequence[str] = ()) -> Deferred[None]:
@@ -120,7 +159,10 @@ class MemoryLedger:
         kept = {mark.name: rows.read_mark(rows.write_mark(mark)) for mark in keep}
         for name in forget:
             self._marks.pop(name, None)
-        self._marks.update(kept)
+        for name, mark in kept.items():
+            old = self._marks.get(name)
+            same = old is not None and old.fingerprint == mark.fingerprint
+            self._marks[name] = replace(mark, runs=old.runs) if old is not None and same else mark
 
     def set_override(self, name: str, value: Any) -> Deferred[None]:
         """Keep an override; None removes it."""
@@ -148,6 +190,20 @@ class MemoryLedger:
         before = rows.read_cursor("runs", cursor)
         placed = list(enumerate(self._runs.values(), 1))[: None if before is None else max(before - 1, 0)]
         return _first(limit, "runs", ((place, run) for place, run in reversed(placed) if matches(which, run)))
+
+    def batch(self, batch_id: str) -> Deferred[tuple[Batch, Mapping[RunState, int]]]:
+        """Look a batch up, and count its runs by state. Fails with UnknownBatch."""
+        return self._read(lambda: self._batch(batch_id))
+
+    def _batch(self, batch_id: str) -> tuple[Batch, Mapping[RunState, int]]:
+        if batch_id not in self._batches:
+            raise UnknownBatch(batch_id)
+        states = Counter(run.state for run in self._runs.values() if run.spec.batch == batch_id)
+        return self._batches[batch_id], dict(states)
+
+    def open_batches(self) -> Deferred[list[Batch]]:
+        """The batches whose runs are not all final."""
+        return self._read(lambda: [each for each in self._batches.values() if each.finished_at is None])
 
     def active_runs(self) -> Deferred[list[Run]]:
         """All runs that hold a slot, in the order in which they were added."""

@@ -21,7 +21,7 @@ from reactorhub.config.schedules import Ground, read_schedules
 from reactorhub.config.yaml_source import Tree, read_yaml
 from reactorhub.errors import ConfigError, Mistake
 from reactorhub.model import DEFAULT_QUEUE, Schedule
-from reactorhub.triggers import Cron, Interval, Once, Trigger
+from reactorhub.triggers import After, Cron, Interval, Once, Trigger
 
 MAX_BYTES = 1 << 20
 HTTP = "tcp:6800:interface=127.0.0.1"
@@ -199,21 +199,28 @@ def fingerprint(schedule: Schedule) -> str:
     It is kept in the ledger, so it depends on nothing but the values of the rule.
     """
     facts = [*_facts(schedule.trigger), schedule.enabled]
+    if schedule.max_runs is not None:
+        facts.append(schedule.max_runs)
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def _facts(trigger: Trigger | None) -> list[Any]:
+    facts: list[Any] = []
     match trigger:
         case None:
-            return ["manual"]
+            facts = ["manual"]
         case Interval():
-            return ["interval", trigger.every // timedelta(microseconds=1), trigger.anchor.isoformat()]
+            facts = ["interval", trigger.every // timedelta(microseconds=1), trigger.anchor.isoformat()]
         case Cron():
-            return ["cron", trigger.expressions, trigger.timezone]
+            facts = ["cron", trigger.expressions, trigger.timezone]
         case Once():
-            return ["once", trigger.moment.isoformat()]
+            facts = ["once", trigger.moment.isoformat()]
+        case After():
+            facts = ["after", trigger.upstream, trigger.states]
         case Bounded():
             edges = [edge and edge.isoformat() for edge in (trigger.start, trigger.end)]
             left_out = [[rule.text, rule.timezone] for rule in trigger.exclude]
-            return [*_facts(trigger.rule), "within", *edges, left_out]
-    return [trigger.kind, trigger.text, trigger.timezone]
+            facts = [*_facts(trigger.rule), "within", *edges, left_out]
+        case other:
+            facts = [other.kind, other.text, other.timezone]
+    return facts

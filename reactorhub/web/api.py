@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from reactorhub.batch_orders import read_batch_order
 from reactorhub.boundaries import RunFilter, View
 from reactorhub.errors import InvalidRequest, ReactorHubError
 from reactorhub.forecast import next_view
@@ -150,15 +151,31 @@ class Api:
         """Take a run on."""
         return await self._created(request, self._hub.submit(_order(request)))
 
+    @app.route("/api/batches", methods=["POST"])
+    async def submit_batch(self, request: IRequest) -> bytes:
+        """Take many runs on under one id."""
+        order = read_batch_order(json_object(body_of(request)))
+        batch = await to_its_end(self._hub.submit_batch(order))
+        request.setHeader(b"location", f"/api/batches/{batch['id']}".encode())
+        return _json(request, batch, HTTPStatus.CREATED)
+
+    @app.route("/api/batches/<batch_id>", methods=["GET"])
+    async def batch(self, request: IRequest, batch_id: str) -> bytes:
+        """One batch: how many of its runs are in which state, and whether all are final."""
+        return _json(request, await self._hub.batch(batch_id))
+
     @app.route("/api/runs", methods=["GET"])
     async def runs(self, request: IRequest) -> bytes:
         """Runs, newest first."""
-        query = Query(request, ("state", "spider", "project", "schedule", "tag", "since", "until", *_LIST))
+        query = Query(
+            request, ("state", "spider", "project", "schedule", "batch", "tag", "since", "until", *_LIST)
+        )
         which = RunFilter(
             states=frozenset(query.every("state", _states)),
             spider=query.one("spider"),
             project=query.one("project"),
             schedule=query.one("schedule"),
+            batch=query.one("batch"),
             tag=query.one("tag"),
             since=query.read("since", read_moment),
             until=query.read("until", read_moment),

@@ -6,7 +6,7 @@ wait share one fsync. A write that fails is undone by itself; a transaction that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from reactorhub.adapters.sqlite_ledger.file import Change, SqliteFile
 from reactorhub.boundaries import Ledger, LedgerCounts, Page, RunFilter
 from reactorhub.errors import InvalidRequest, LedgerError
 from reactorhub.ledger_rows import read_cursor
-from reactorhub.model import Run, ScheduleMark, Tick
+from reactorhub.model import NO_SEQUEL, Batch, Run, RunState, ScheduleMark, Sequel, Tick
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -107,9 +107,13 @@ class SqliteLedger:
         """Replace what is kept of a known run, but not its place and ``created_at``."""
         return self._write(sql.save_run, run)
 
-    def finish_run(self, run: Run, following: Run | None = None) -> Deferred[None]:
-        """Replace what is kept of a run that has ended, and keep its next attempt; or do neither."""
-        return self._write(sql.finish_run, run, following)
+    def finish_run(self, run: Run, sequel: Sequel = NO_SEQUEL) -> Deferred[Sequel]:
+        """Replace what is kept of a run that has ended, and keep what its end brings about; or do neither."""
+        return self._write(sql.finish_run, run, sequel)
+
+    def add_batch(self, batch: Batch, runs: Sequence[Run]) -> Deferred[None]:
+        """Keep a batch and all its runs, or nothing."""
+        return self._write(sql.add_batch, batch, tuple(runs))
 
     def record_tick(self, tick: Tick, run: Run | None = None) -> Deferred[bool]:
         """Keep a tick's row, its run and its schedule's progress, or write nothing and fire with False."""
@@ -134,6 +138,14 @@ class SqliteLedger:
         except InvalidRequest as error:
             return fail(error)
         return self._read(sql.runs, which, limit, before)
+
+    def batch(self, batch_id: str) -> Deferred[tuple[Batch, Mapping[RunState, int]]]:
+        """Look a batch up, and count its runs by state. Fails with UnknownBatch."""
+        return self._read(sql.find_batch, batch_id)
+
+    def open_batches(self) -> Deferred[list[Batch]]:
+        """The batches whose runs are not all final."""
+        return self._read(sql.open_batches)
 
     def active_runs(self) -> Deferred[list[Run]]:
         """All runs that hold a slot, in the order in which they were added."""

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from reactorhub import ledger_rows as rows
 from reactorhub.boundaries import LedgerCounts, Page, RunFilter
-from reactorhub.errors import LedgerError, UnknownRun
-from reactorhub.model import ACTIVE, Run, RunState, ScheduleMark, Tick
+from reactorhub.errors import LedgerError, UnknownBatch, UnknownRun
+from reactorhub.model import (
+    ACTIVE,
+    FINAL,
+    Batch,
+    Run,
+    RunState,
+    ScheduleMark,
+    Sequel,
+    Start,
+    Tick,
+    TickOutcome,
+)
 
 
 class Cursor(Protocol):
@@ -50,7 +62,14 @@ _CHANGING = tuple(index for index, name in enumerate(_NAMES) if name not in {"id
 _INSERT_RUN = f"{_insert('runs', _RUN)} ON CONFLICT (id) DO NOTHING"
 _UPDATE_RUN = f"UPDATE runs SET {', '.join(f'{_NAMES[index]} = ?' for index in _CHANGING)} WHERE id = ?"
 _INSERT_TICK = f"{_insert('ticks', rows.TICK_COLUMNS)} ON CONFLICT (schedule, nominal_time) DO NOTHING"
-_REPLACE_MARK = _insert("marks", rows.MARK_COLUMNS).replace("INSERT", "REPLACE")
+_NEW_MARK = ", ".join(f"{name} = excluded.{name}" for name in rows.MARK_COLUMNS.split(", ")[1:-1])
+# How often a schedule has run is counted by its ticks; another fingerprint begins the count anew.
+_REPLACE_MARK = f"""{_insert("marks", rows.MARK_COLUMNS)} ON CONFLICT (name) DO UPDATE
+    SET runs = iif(fingerprint = excluded.fingerprint, runs, excluded.runs), {_NEW_MARK}"""
+_UNFINISHED = ", ".join(f"'{state.value}'" for state in RunState if state not in FINAL)
+_COMPLETE = f"""UPDATE batches SET finished_at = :moment, completion = :completion
+    WHERE id = :batch AND finished_at IS NULL
+    AND NOT EXISTS (SELECT 1 FROM runs WHERE batch = :batch AND state IN ({_UNFINISHED}))"""
 
 
 def add_run(db: Database, run: Run) -> None:
@@ -72,14 +91,47 @@ def save_run(db: Database, run: Run) -> None:
         raise LedgerError(f"run {run.id} is not in the ledger: add it before saving it")
 
 
-def finish_run(db: Database, run: Run, following: Run | None) -> None:
-    """Replace what is kept of a run that has ended, and keep its next attempt.
+def finish_run(db: Database, run: Run, sequel: Sequel) -> Sequel:
+    """Replace what is kept of a run that has ended, and keep what its end brings about; return what that was.
 
-    :raises LedgerError: if there is no run with the one's id, or one with the other's.
+    :raises LedgerError: if there is no run with its id, or one with an id of the sequel's.
     """
     save_run(db, run)
-    if following is not None:
-        add_run(db, following)
+    if sequel.attempt is not None:
+        add_run(db, sequel.attempt)
+    starts = tuple(_started(db, start) for start in sequel.starts)
+    completes = run.spec.batch is not None and _completes(db, run, sequel.completion)
+    completion = sequel.completion if completes else None
+    return replace(sequel, starts=starts, completes=completes, completion=completion)
+
+
+def _started(db: Database, start: Start) -> Start:
+    while not record_tick(db, start.tick, start.run):
+        start = start.later()
+    return start
+
+
+def _completes(db: Database, run: Run, completion: Run | None) -> bool:
+    """Note the end of a run's batch, if this was its last run; whether it was."""
+    facts = {
+        "batch": run.spec.batch,
+        "moment": None if run.finished_at is None else rows.to_number(run.finished_at),
+        "completion": completion and completion.id,
+    }
+    completes = bool(db.execute(_COMPLETE, facts).rowcount)
+    if completes and completion is not None:
+        add_run(db, completion)
+    return completes
+
+
+def add_batch(db: Database, batch: Batch, runs: Sequence[Run]) -> None:
+    """Keep a batch and its runs.
+
+    :raises LedgerError: if there is a run with the id of one of them already.
+    """
+    db.execute(_insert("batches", rows.BATCH_COLUMNS), rows.write_batch(batch))
+    for run in runs:
+        add_run(db, run)
 
 
 def record_tick(db: Database, tick: Tick, run: Run | None) -> bool:
@@ -89,7 +141,11 @@ def record_tick(db: Database, tick: Tick, run: Run | None) -> bool:
     if run is not None:
         add_run(db, run)
     reached = rows.to_number(tick.until or tick.nominal_time)
-    db.execute("UPDATE marks SET since = max(since, ?) WHERE name = ?", (reached, tick.schedule))
+    ran = tick.outcome is TickOutcome.RUN
+    db.execute(
+        "UPDATE marks SET since = max(since, ?), runs = runs + ? WHERE name = ?",
+        (reached, ran, tick.schedule),
+    )
     return True
 
 
@@ -116,6 +172,25 @@ def find_run(db: Database, run_id: str) -> Run:
     if row is None:
         raise UnknownRun(run_id)
     return rows.read_run(row)
+
+
+def find_batch(db: Database, batch_id: str) -> tuple[Batch, Mapping[RunState, int]]:
+    """Return a batch, and how many of its runs are in each state that occurs.
+
+    :raises UnknownBatch: if there is none.
+    """
+    row = db.execute(f"SELECT {rows.BATCH_COLUMNS} FROM batches WHERE id = ?", (batch_id,)).fetchone()
+    if row is None:
+        raise UnknownBatch(batch_id)
+    counted = "SELECT state, count(*) FROM runs WHERE batch = ? GROUP BY state"
+    found = db.execute(counted, (batch_id,)).fetchall()
+    return rows.read_batch(row), {RunState(state): count for state, count in found}
+
+
+def open_batches(db: Database) -> list[Batch]:
+    """Return the batches whose runs are not all final."""
+    found = db.execute(f"SELECT {rows.BATCH_COLUMNS} FROM batches WHERE finished_at IS NULL").fetchall()
+    return [rows.read_batch(row) for row in found]
 
 
 def _runs_in(db: Database, states: Iterable[RunState]) -> list[Run]:
@@ -165,7 +240,7 @@ _SINCE = """runs.created_at >= :since AND {seq} >= coalesce((
 _UNTIL = """runs.created_at < :until AND {seq} <= coalesce((
     SELECT late.seq FROM runs AS late WHERE late.created_at > :until + (SELECT backstep FROM run_clock)
     ORDER BY late.created_at, late.seq LIMIT 1), 9223372036854775807)"""
-_FILTERS = ("spider", "project", "schedule")
+_FILTERS = ("spider", "project", "schedule", "batch")
 
 
 def select_runs(which: RunFilter, limit: int, before: int | None) -> tuple[str, dict[str, Any]]:
