@@ -45,6 +45,17 @@ class Retriable(str, Enum):
     INTERRUPTED = RunState.INTERRUPTED.value
 
 
+class AfterState(str, Enum):
+    """The ends of a run after which another schedule may run."""
+
+    SUCCEEDED = RunState.SUCCEEDED.value
+    FAILED = RunState.FAILED.value
+    TIMED_OUT = RunState.TIMED_OUT.value
+    CANCELLED = RunState.CANCELLED.value
+    INTERRUPTED = RunState.INTERRUPTED.value
+    ANY = "any"
+
+
 def _mapping_or_nothing(raw: Tree) -> Tree:
     """A section whose every line is commented out is an empty section."""
     return {} if isinstance(raw, Scalar) and raw.kind is Kind.NULL else raw
@@ -75,6 +86,7 @@ Zone = Annotated[str, BeforeValidator(zone)]
 ArgName = Annotated[str, BeforeValidator(arg_name)]
 AsWritten = Annotated[str, BeforeValidator(as_written)]
 End = Annotated[Retriable, BeforeValidator(choice(Retriable))]
+UpstreamEnd = Annotated[AfterState, BeforeValidator(choice(AfterState))]
 Setting = Annotated[Any, BeforeValidator(plain)]
 Section = BeforeValidator(_mapping_or_nothing)
 
@@ -142,10 +154,13 @@ class ScheduleKeys(Keys):
     anchor: Moment | None = None
     cron: Annotated[list[Line] | None, BeforeValidator(_one_or_list)] = None
     at: Moment | None = None
+    after: Annotated[list[Name] | None, BeforeValidator(_one_or_list)] = None
+    after_state: Annotated[list[UpstreamEnd] | None, BeforeValidator(_one_or_list)] = None
     timezone: Zone | None = None
     start_time: Moment | None = None
     end_time: Moment | None = None
     exclude: Annotated[list[LeftOut] | None, BeforeValidator(_one_or_list)] = None
+    max_runs: Annotated[int, BeforeValidator(whole(1, 1_000_000_000))] | None = None
     jitter: Span | None = None
     args: Annotated[dict[ArgName, AsWritten] | None, Section] = None
     settings: Annotated[dict[str, Setting] | None, Section] = None

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from reactorhub.config import values
+from reactorhub.config.chains import after, check_chains
 from reactorhub.config.keys import Checked, RetryKeys, ScheduleKeys, check
 from reactorhub.config.places import KeyPath, Report, noted, suggestion
 from reactorhub.config.when import check_company, instant, narrowed
@@ -16,8 +17,8 @@ from reactorhub.config.yaml_source import Tree
 from reactorhub.model import Overlap, RetryRule, RunSpec, RunState, Schedule
 from reactorhub.triggers import EPOCH, Cron, Interval, Once, Trigger
 
-TRIGGERS = ("interval", "cron", "at")
-NO_DEFAULTS = (*TRIGGERS, "anchor", "run_on_start")
+TRIGGERS = ("interval", "cron", "at", "after")
+NO_DEFAULTS = (*TRIGGERS, "anchor", "after_state", "run_on_start")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,9 @@ def read_schedules(defaults: Tree, schedules: Mapping[str, Tree], ground: Ground
     """Return the schedules by name. Those with mistakes, which go to the report, are left out."""
     common = _defaults(defaults, ground)
     found = {name: _schedule(name, tree, common, ground) for name, tree in schedules.items()}
-    return {name: schedule for name, schedule in found.items() if schedule is not None}
+    read = {name: schedule for name, schedule in found.items() if schedule is not None}
+    check_chains(read, schedules, ground.report)
+    return read
 
 
 def _defaults(tree: Tree, ground: Ground) -> Checked[ScheduleKeys]:
@@ -74,6 +77,7 @@ def _schedule(name: str, tree: Tree, common: Checked[ScheduleKeys], ground: Grou
         overlap=keys.overlap,
         max_instances=keys.max_instances,
         pause_on_failure=keys.pause_on_failure,
+        max_runs=keys.max_runs,
         catchup=keys.catchup,
         catchup_window=keys.window,
         max_catchup=keys.max_catchup,
@@ -161,7 +165,7 @@ def _trigger(own: Checked[ScheduleKeys], timezone: str, report: Report) -> Trigg
     """Return the trigger, or None for a schedule that runs by hand only, or has mistakes here."""
     chosen = [key for key in own.given if key in TRIGGERS]
     for extra in chosen[1:]:
-        message = f"{extra!r} cannot stand beside {chosen[0]!r}; keep one of interval, cron and at"
+        message = f"{extra!r} cannot stand beside {chosen[0]!r}; keep one of interval, cron, at and after"
         report.note((*own.path, extra), message, at_key=True)
     if "anchor" in own.given and "interval" not in chosen:
         report.note((*own.path, "anchor"), "'anchor' goes only with interval; remove it", at_key=True)
@@ -172,6 +176,8 @@ def _trigger(own: Checked[ScheduleKeys], timezone: str, report: Report) -> Trigg
 
 def _built(key: str, own: Checked[ScheduleKeys], timezone: str, report: Report) -> Trigger | None:
     keys, path = own.keys, (*own.path, key)
+    if keys.after is not None and key == "after":
+        return after(keys)
     if keys.cron is not None and key == "cron":
         return _cron(tuple(keys.cron), timezone, path, report)
     if keys.at is not None and key == "at":

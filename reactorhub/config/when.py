@@ -29,10 +29,15 @@ def instant(moment: datetime, timezone: str) -> datetime:
 
 def check_company(own: Checked[ScheduleKeys], report: Report) -> None:
     """Report the keys of a schedule that say something of its times, where it has none."""
-    if not any(key in own.given for key in TIMED):
-        for key in NEED_A_TIME:
+    timed, chained = any(key in own.given for key in TIMED), "after" in own.given
+    for keys, wanted, there in (
+        (NEED_A_TIME, "interval, cron or at", timed),
+        (("max_runs",), "interval, cron, at or after", timed or chained),
+        (("after_state",), "after", chained),
+    ):
+        for key in () if there else keys:
             if key in own.given:
-                message = f"{key!r} goes only with interval, cron or at; remove it"
+                message = f"{key!r} goes only with {wanted}; remove it"
                 report.note((*own.path, key), message, at_key=True)
 
 

@@ -1,0 +1,51 @@
+"""Schedules that run after others: their trigger, and what must hold among all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from reactorhub.chains import FACTS, asked_for, cycles
+from reactorhub.config.keys import AfterState, ScheduleKeys
+from reactorhub.config.places import Report, suggestion
+from reactorhub.model import FINAL, RunState, Schedule
+from reactorhub.triggers import After
+
+_STATES = tuple(state.value for state in RunState if state in FINAL)
+
+
+def after(keys: ScheduleKeys) -> After:
+    """Return the trigger. Without ``after_state`` only a success starts the follower."""
+    chosen = {state.value for state in keys.after_state or [AfterState.SUCCEEDED]}
+    states = tuple(state for state in _STATES if state in chosen or AfterState.ANY.value in chosen)
+    return After(tuple(dict.fromkeys(keys.after or ())), states)
+
+
+def check_chains(schedules: Mapping[str, Schedule], names: Collection[str], report: Report) -> None:
+    """Report upstreams that there are not, schedules that run after themselves, and facts nobody can tell.
+
+    :param names: all schedules that the file names, with or without mistakes of their own.
+    """
+    upstreams = {
+        name: schedule.trigger.upstream if isinstance(schedule.trigger, After) else ()
+        for name, schedule in schedules.items()
+    }
+    for name, schedule in schedules.items():
+        for upstream in upstreams[name]:
+            if upstream not in names:
+                message = f"there is no schedule {upstream!r}{suggestion(upstream, names)}"
+                report.note(("schedules", name, "after"), message)
+        _check_facts(schedule, report)
+    known = {name: [each for each in found if each in schedules] for name, found in upstreams.items()}
+    for circle in cycles(known):
+        message = f"runs after itself: {' -> '.join(circle)}; take one of them out"
+        report.note(("schedules", circle[0], "after"), message)
+
+
+def _check_facts(schedule: Schedule, report: Report) -> None:
+    for arg, fact in asked_for(schedule.spec.args):
+        path = ("schedules", schedule.name, "args", arg)
+        if not isinstance(schedule.trigger, After):
+            report.note(path, "'{upstream...}' goes only with after, which names the upstream")
+        elif fact not in FACTS:
+            near = suggestion(fact, FACTS) or f"; there are: {', '.join(FACTS)}"
+            report.note(path, f"nothing is known of {{upstream.{fact}}}{near}")
