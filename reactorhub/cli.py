@@ -203,9 +203,13 @@ def _row(schedule: Schedule, moment: datetime, view: dict[str, Any], timezone: s
 
 
 def _why_never(schedules: Iterable[Schedule]) -> str:
+    from reactorhub.triggers import After
+
     match list(schedules):
         case [one] if not one.enabled:
             return f"{one.name} does not fire: it is disabled"
+        case [one] if isinstance(one.trigger, After):
+            return f"{one.name} has no times of its own: it runs after {', '.join(one.trigger.upstream)}"
         case [one] if one.trigger is None:
             return f"{one.name} does not fire by itself: it has no trigger"
         case [one]:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from reactorhub.config import HubConfig
 from reactorhub.errors import Mistake
 from reactorhub.model import Schedule
-from reactorhub.triggers import Trigger, dst_mark
+from reactorhub.triggers import After, Trigger, dst_mark
 from reactorhub.views import View, time_text
 
 DAY = timedelta(hours=24)
@@ -75,7 +75,8 @@ def never_firing(config: HubConfig, now: datetime) -> Iterator[Mistake]:
     """Say which schedules have a trigger, are enabled, and yet have no tick to come."""
     for name, schedule in config.schedules.items():
         trigger = schedule.trigger
-        if trigger and schedule.enabled and trigger.next_after(now) is None:
+        timed = trigger is not None and not isinstance(trigger, After)
+        if trigger and timed and schedule.enabled and trigger.next_after(now) is None:
             message = (
                 f"never fires again, {trigger.text} has no time to come; change it, or remove the schedule"
             )

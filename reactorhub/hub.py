@@ -349,7 +349,8 @@ class Hub:
     def _schedule_view(self, schedule: Schedule, last: Run | None) -> View:
         paused = self._parts.book.paused(schedule.name)
         _, after = self.upcoming(schedule.name, None, 3) if schedule.enabled else (schedule, ())
-        return schedule_view(schedule, after, paused is not None, paused, last)
+        left = self._parts.book.runs_left(schedule.name)
+        return schedule_view(schedule, after, paused is not None, paused, last_run=last, runs_left=left)
 
     async def _told(self, kind: str, name: str, changed: bool) -> View:
         """Return a schedule's view, and tell of it if it has changed."""

@@ -108,12 +108,16 @@ class ScheduleBook:
         if mark is not None:
             self._marks[name] = replace(mark, runs=mark.runs + by)
 
-    def is_over(self, name: str) -> bool:
-        """Whether a schedule has run as often as it may, and has no ticks any more."""
+    def runs_left(self, name: str) -> int | None:
+        """Return how many of a schedule's ticks may still become runs; None for any number."""
         schedule, mark = self.schedules.get(name), self._marks.get(name)
         if schedule is None or schedule.max_runs is None or mark is None:
-            return False
-        return mark.runs >= schedule.max_runs
+            return None
+        return max(schedule.max_runs - mark.runs, 0)
+
+    def is_over(self, name: str) -> bool:
+        """Whether a schedule has run as often as it may, and has no ticks any more."""
+        return self.runs_left(name) == 0
 
     async def pause(self, name: str, reason: str | None) -> bool:
         """Skip this schedule's ticks until :meth:`resume`, restarts included; False if it was so already."""

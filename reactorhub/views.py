@@ -158,9 +158,14 @@ def schedule_view(
     upcoming: Sequence[datetime],
     paused: bool = False,
     paused_reason: str | None = None,
+    *,
     last_run: Run | None = None,
+    runs_left: int | None = None,
 ) -> View:
-    """Return the view of a schedule: its definition, and how it stands now."""
+    """Return the view of a schedule: its definition, and how it stands now.
+
+    :param runs_left: how many of its ticks may still become runs; None for any number.
+    """
     spec, trigger = schedule.spec, schedule.trigger
     return {
         "name": schedule.name,
@@ -185,6 +190,7 @@ def schedule_view(
         "retry": spec.retry and retry_view(spec.retry),
         "pause_on_failure": schedule.pause_on_failure,
         "max_runs": schedule.max_runs,
+        "runs_left": runs_left,
         "expect": dict(spec.expect),
         "catchup": schedule.catchup.value,
         "catchup_window": schedule.catchup_window.total_seconds(),

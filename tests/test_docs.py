@@ -21,12 +21,22 @@ from reactorhub.config import HubConfig, parse
 from reactorhub.config.keys import FileKeys, HubKeys, Keys, ProjectKeys, RedisKeys, RetryKeys, ScheduleKeys
 from reactorhub.errors import ConfigError
 from reactorhub.life import FORCED, SHUTDOWN
-from reactorhub.model import BrokenModule, Run, RunSpec, RunState, Schedule, SpiderInfo, Tick, TickOutcome
+from reactorhub.model import (
+    Batch,
+    BrokenModule,
+    Run,
+    RunSpec,
+    RunState,
+    Schedule,
+    SpiderInfo,
+    Tick,
+    TickOutcome,
+)
 from reactorhub.orders import _READERS, LONGEST_ARG, MOST_ARGS, SAFE_SETTINGS
 from reactorhub.service import SPIDER_THREADS
 from reactorhub.signals import HASTE
 from reactorhub.triggers import EPOCH
-from reactorhub.views import broken_view, run_view, schedule_view, spider_view, tick_view
+from reactorhub.views import batch_view, broken_view, run_view, schedule_view, spider_view, tick_view
 from reactorhub.web import guard
 from reactorhub.web.api import LONGEST_WAIT, Api
 from reactorhub.web.problems import STATUSES
@@ -170,7 +180,7 @@ def test_every_key_is_in_the_reference(title: str, keys: type[Keys]) -> None:
 def routes() -> Iterator[str]:
     """Return every method and path of the API."""
     for rule in Api.app.url_map.iter_rules():
-        path = re.sub(r"<(?:\w+:)?(?:run_)?(\w+)>", r"{\1}", str(rule))
+        path = re.sub(r"<(?:\w+:)?(?:run_|batch_)?(\w+)>", r"{\1}", str(rule))
         for method in (rule.methods or {"GET"}) - {"HEAD", "OPTIONS"}:
             yield f"{method} {path}"
 
@@ -204,6 +214,7 @@ def test_shapes_are_those_of_the_views() -> None:
         "A run": run_view(run),
         "A tick": tick_view(tick),
         "A schedule": schedule_view(schedule, ()),
+        "A batch": batch_view(Batch(id="b", created_at=EPOCH), {}),
         "A spider": spider_view(SpiderInfo(name="a", project="b", docstring=None, arguments=())),
         "A broken module": broken_view(BrokenModule(project="b", module="m", error="e", traceback="t")),
         "The status": status_of_a_hub(),

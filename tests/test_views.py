@@ -98,7 +98,7 @@ def test_a_tick_has_the_fields_of_the_contract() -> None:
 def test_a_schedule_has_the_fields_of_the_contract() -> None:
     """A schedule's view holds its definition, its next times, its last run, and its drift."""
     schedule = Schedule(name="hourly", spec=SPEC, trigger=Cron.parse(("0 8 * * *",), "Europe/Berlin"))
-    view = schedule_view(schedule, [START], True, "too many failures", run())
+    view = schedule_view(schedule, [START], True, "too many failures", last_run=run())
     assert view.keys() >= SCHEDULE_FIELDS
     assert view["trigger"] == {"kind": "cron", "text": "0 8 * * *", "timezone": "Europe/Berlin"}
     assert (view["next"], view["drift"]) == ([time_text(START)], {"paused": True})
