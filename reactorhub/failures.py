@@ -6,7 +6,7 @@ from twisted.logger import Logger
 
 from reactorhub.boundaries import Ledger, RunFilter
 from reactorhub.model import Run, RunState
-from reactorhub.retries import FAILURES, failures_in_a_row
+from reactorhub.retries import FAILURES, failures_in_a_row, is_tried_again
 from reactorhub.schedule_book import ScheduleBook
 
 _LOOK_BACK = 100  # how many runs are looked at, at least
@@ -39,6 +39,13 @@ class FailureWatch:
         reason = f"{count} {'run' if count == 1 else 'runs'} in a row failed, the last: {run.reason}"
         self.log.warn("schedule {name} is paused: {reason}", name=name, reason=reason)
         return await self._book.pause(name, reason)
+
+    async def overdue(self) -> list[Run]:
+        """Return the last runs of the schedules whose pause the hub may not have lived to write down."""
+        if not any(each.pause_on_failure for each in self._book.schedules.values()):
+            return []
+        newest = (await self._ledger.last_runs()).values()
+        return [run for run in newest if self.concerns(run) and not is_tried_again(run)]
 
     async def _count(self, run: Run) -> int:
         """Count the failures in a row, as far as they matter: each may have taken several attempts."""

@@ -56,6 +56,8 @@ class Hub:
         await self._parts.book.open(self.config.schedules)
         await self._limits.recover()
         await self._parts.dispatcher.recover()
+        for run in await self._failures.overdue():
+            await self._pause_if_failing(run)
 
     def warn_of_unknown_spiders(self) -> None:
         """Say in the log which schedules name a spider that no project has; their runs will fail."""
@@ -292,7 +294,8 @@ class Hub:
 
     async def status(self) -> View:
         """Return how the hub stands."""
-        return self._standing.status(await self._ledger.counts())
+        drift = {"limits": self._limits.view()["drift"], "paused": self._parts.book.all_paused()}
+        return {**self._standing.status(await self._ledger.counts()), "drift": drift}
 
     def heartbeat(self) -> View:
         """Return what the hub says of itself every few seconds; costs no look into the ledger."""

@@ -86,6 +86,10 @@ class ScheduleBook:
         mark = self._marks.get(name)
         return (mark.paused_reason or "by an operator") if mark is not None and mark.paused else None
 
+    def all_paused(self) -> list[str]:
+        """Return the names of the schedules that are paused, in the file's order."""
+        return [name for name in self.schedules if self.paused(name) is not None]
+
     def resumed_at(self, name: str) -> datetime | None:
         """Return when a schedule was last resumed."""
         mark = self._marks.get(name)

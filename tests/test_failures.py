@@ -153,3 +153,35 @@ def test_a_pause_that_cannot_be_written() -> None:
 
 def _fails(*marks: object) -> None:
     raise LedgerError("the disk is full")
+
+
+def test_a_pause_that_the_hub_did_not_live_to_write() -> None:
+    """A hub that died between the last failure and the pause pauses the schedule at its next start."""
+    shop = Shop("pause_on_failure: 2")
+    failed(shop)
+    shop.bench.ledger.set_marks = _fails  # type: ignore[method-assign, assignment]
+    failed(shop)
+    del shop.bench.ledger.set_marks  # type: ignore[method-assign]
+    assert paused(shop) is None
+    again = shop.restarted()
+    assert str(paused(again)).startswith("2 runs in a row failed")
+    assert again.bench.events().count("schedule.paused") == 1
+
+
+def test_a_schedule_that_was_resumed_is_not_paused_at_the_next_start() -> None:
+    """Failures from before an operator resumed the schedule do not count at a start either."""
+    shop = Shop("pause_on_failure: 2")
+    failed(shop, 2)
+    shop.pass_time(1)
+    done(shop.bench.hub.resume("a"))
+    assert paused(shop.restarted()) is None
+
+
+def test_status_tells_what_differs_from_the_file() -> None:
+    """Pauses and limits set at run time are in one place, as drift."""
+    shop = Shop(THREE)
+    assert done(shop.bench.hub.status())["drift"] == {"limits": {}, "paused": []}
+    done(shop.bench.hub.pause("a"))
+    done(shop.bench.hub.set_limits({"max_concurrent_runs": 3}))
+    drift = done(shop.bench.hub.status())["drift"]
+    assert drift == {"limits": {"max_concurrent_runs": 3, "queues": {}}, "paused": ["a"]}
