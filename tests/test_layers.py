@@ -18,13 +18,14 @@ LAYERS = (
     (
         "machinery",
         "hub standing reload live_limits telemetry watchdog scheduler schedule_book failures dispatcher"
-        " life intake roster batches turns slots",
+        " judgement life intake roster batches turns slots",
     ),
     ("seams", "boundaries contexts ledger_rows"),
     (
         "rules",
-        "agenda batch_orders bounds chains config cron_expressions durations endpoints errors forecast ids"
-        " jitter limits model orders outcome overlap paths redis_address retries triggers views",
+        "agenda batch_orders bounds chains comparisons config cron_expressions durations endpoints errors"
+        " expectations forecast ids jitter limits model orders outcome overlap paths redis_address retries"
+        " triggers views",
     ),
 )
 """From top to bottom. A room is a module or a package; it may import its own layer and those below it."""
@@ -45,6 +46,8 @@ LIBRARIES = {
     "yaml": "config",
     "pydantic": "config",
     "click": "cli",
+    "itemadapter": "adapters.scrapy_engine",
+    "lark": "comparisons",
 }
 """The one room of each library, so that one grep shows who depends on it."""
 
