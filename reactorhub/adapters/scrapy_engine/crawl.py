@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from reactorhub.adapters.scrapy_engine.fields import FieldCounter
 from reactorhub.adapters.scrapy_engine.guards import InFlight, guard
 from reactorhub.boundaries import RunLog
 from reactorhub.contexts import RunContext
@@ -49,11 +50,16 @@ class ScrapyCrawl:
 
     log = Logger()
 
-    def __init__(self, clock: IReactorTime, run_id: str, run_log: RunLog, items: Path) -> None:
+    def __init__(
+        self, clock: IReactorTime, run_id: str, run_log: RunLog, items: Path, fields: Iterable[str] = ()
+    ) -> None:
+        """:param fields: what to count in the items."""
         self.opened: Deferred[None] = Deferred()
         self.done: Deferred[CrawlEnd] = Deferred()
         self._clock = clock
         self._items = items
+        self._fields = fields
+        self._field_counter: FieldCounter | None = None  # signals alone would not keep it alive
         self._run_log = run_log
         self._context = RunContext(run_id, run_log)
         self._crawler: HubCrawler | None = None
@@ -81,6 +87,7 @@ class ScrapyCrawl:
         self._run_log.configure(crawler.settings)
         if not crawler.settings.getdict("FEEDS"):
             crawler.settings.set("FEEDS", _feeds(self._items), priority="cmdline")
+        self._field_counter = FieldCounter(crawler, self._fields)
         crawler.signals.connect(self._spider_opened, signals.spider_opened)
         crawler.signals.connect(self._spider_closed, signals.spider_closed)
 

@@ -16,6 +16,7 @@ from reactorhub.adapters.scrapy_engine.project import Project
 from reactorhub.boundaries import Catalog, Crawl, RunLog
 from reactorhub.config import HubConfig, ProjectConfig
 from reactorhub.errors import ConfigError, Mistake, UnknownSpider
+from reactorhub.expectations import counted_fields
 from reactorhub.model import CrawlEnd, RunSpec
 
 
@@ -83,7 +84,8 @@ class ScrapyEngine:
             run_log = self._logs.open(spec.project, spec.spider, run_id)
         except OSError as error:
             return _Stillborn(f"the run's log file cannot be opened: {error}")
-        crawl = ScrapyCrawl(self._clock, run_id, run_log, self._items_path(spec.project, spec.spider, run_id))
+        items = self._items_path(spec.project, spec.spider, run_id)
+        crawl = ScrapyCrawl(self._clock, run_id, run_log, items, counted_fields(spec.expect))
         crawl.begin(partial(self._make, spec))
         return crawl
 
