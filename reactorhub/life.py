@@ -17,6 +17,7 @@ from twisted.logger import Logger
 
 from reactorhub.boundaries import Crawl, Engine, Ledger
 from reactorhub.errors import LedgerError
+from reactorhub.judgement import held_to_expectations
 from reactorhub.model import NO_SEQUEL, CrawlEnd, Run, RunState, Sequel, Stop
 from reactorhub.outcome import judge
 from reactorhub.slots import Slots
@@ -135,7 +136,7 @@ class Life:
                 final = await self._crawl()
             finally:
                 self._world.slots.release(self.run.spec.queue)
-            await self._finish(final)
+            await self._finish(await held_to_expectations(final, self._world.ledger))
         elif self._stop is not None and not self._put_down:
             await self._finish(self._stopped(self._stop))
         self._over()

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
+from reactorhub.config.expect import expectations
 from reactorhub.config.places import KeyPath, Report, shorten, suggestion
 from reactorhub.config.values import (
     NestedError,
@@ -169,6 +170,7 @@ class ScheduleKeys(Keys):
     overlap: Annotated[Overlap, BeforeValidator(choice(Overlap))] | None = None
     max_instances: Limit | None = None
     retry: Annotated[RetryKeys | None, Section] = None
+    expect: Annotated[dict[str, Any] | None, BeforeValidator(expectations)] = None
     pause_on_failure: Annotated[int, BeforeValidator(whole(1, 1000))] | None = None
     catchup: Annotated[Catchup, BeforeValidator(choice(Catchup))] | None = None
     catchup_window: Span | None = None

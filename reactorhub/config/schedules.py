@@ -10,6 +10,7 @@ from typing import Any
 
 from reactorhub.config import values
 from reactorhub.config.chains import after, check_chains
+from reactorhub.config.expect import merged
 from reactorhub.config.keys import Checked, RetryKeys, ScheduleKeys, check
 from reactorhub.config.places import KeyPath, Report, noted, suggestion
 from reactorhub.config.when import check_company, instant, narrowed
@@ -98,6 +99,7 @@ def _spec(name: str, spider: str, project: str, keys: ScheduleKeys) -> RunSpec:
         stop_grace=keys.stop_grace and keys.stop_grace.total_seconds(),
         tags=keys.tags and tuple(keys.tags),
         retry=keys.retry and _retry(keys.retry),
+        expect=keys.expect,
     )
     return RunSpec(spider=spider, project=project, schedule=name, **choices)
 
@@ -118,10 +120,13 @@ def _given(**values: Any) -> dict[str, Any]:
 
 
 def _merged(own: ScheduleKeys, common: ScheduleKeys) -> ScheduleKeys:
-    """Lay a schedule's own keys over the defaults; ``args``, ``settings`` and ``retry`` key by key."""
+    """Lay a schedule's own keys over the defaults; ``args``, ``settings``, ``retry`` and ``expect`` key by
+    key."""
     changes = _given(**{**dict(own), "catchup_window": own.window})
     for key in {"args", "settings"} & changes.keys():
         changes[key] = {**(getattr(common, key) or {}), **changes[key]}
+    if own.expect is not None and common.expect is not None:
+        changes["expect"] = merged(own.expect, common.expect)
     if own.retry is not None and common.retry is not None:
         changes["retry"] = common.retry.model_copy(update=_given(**dict(own.retry)))
     return common.model_copy(update=changes)

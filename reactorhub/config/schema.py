@@ -16,8 +16,10 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import BeforeValidator
 
 from reactorhub.config import values
+from reactorhub.config.expect import expectations
 from reactorhub.config.keys import HubKeys, Keys, ScheduleKeys
 from reactorhub.config.schedules import NO_DEFAULTS, TRIGGERS
+from reactorhub.expectations import FIELDS, FINISH_REASON
 from reactorhub.orders import arg_name
 
 JsonSchema = dict[str, Any]
@@ -41,6 +43,28 @@ def _text(pattern: str) -> JsonSchema:
     return {"type": "string", "pattern": rf"{pattern}|\$\{{"}
 
 
+def _optional(schema: JsonSchema) -> JsonSchema:
+    """A section may be there with nothing in it."""
+    return _any_of(schema, _NOTHING)
+
+
+def _any_of(*schemas: JsonSchema) -> JsonSchema:
+    return {"anyOf": list(schemas)}
+
+
+_COMPARISON = _any_of({"type": "number"}, _text(r"^\s*([<>]|[=!]=)"))
+_REASON: JsonSchema = {"type": "string", "pattern": r"\S"}
+_EXPECT = _optional(
+    {
+        "type": "object",
+        "properties": {
+            FINISH_REASON: _any_of(_REASON, {"type": "array", "items": _REASON, "minItems": 1}),
+            FIELDS: _optional({"type": "object", "additionalProperties": _COMPARISON}),
+        },
+        "additionalProperties": _COMPARISON,
+    }
+)
+
 _READERS: dict[Reader, JsonSchema] = {
     values.line: {"type": "string", "pattern": r"\S"},
     values.name: _text(NAME),
@@ -51,6 +75,7 @@ _READERS: dict[Reader, JsonSchema] = {
     values.flag: {"anyOf": [{"type": "boolean"}, _VARIABLE]},
     values.as_written: {"type": ["string", "number", "boolean"]},
     values.plain: {},
+    expectations: _EXPECT,
 }
 """What each reader of a value takes, as the file says it: variables are not filled in yet."""
 
@@ -172,12 +197,3 @@ def _mapping(key: Any, value: Any) -> JsonSchema:
     if get_origin(key) is Annotated:
         names = {"propertyNames": _KEY_READERS[get_args(key)[1].func]}
     return {"type": "object", **names, "additionalProperties": values_of}
-
-
-def _optional(schema: JsonSchema) -> JsonSchema:
-    """A section may be there with nothing in it."""
-    return _any_of(schema, _NOTHING)
-
-
-def _any_of(*schemas: JsonSchema) -> JsonSchema:
-    return {"anyOf": list(schemas)}
