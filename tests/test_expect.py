@@ -15,6 +15,9 @@ from tests.test_config import in_schedule, mistakes, only
 from tests.test_config import read as read_file
 
 LIKE = 'write it like ">= 100", "< 30m", ">= 95%" or ">= 0.7 * median(10)"'
+BEGINS = f"does not begin with one of ==, !=, <, <=, >, >=; {LIKE}"
+REASON = "must be a reason to finish, or a list of them, such as finished"
+SHARE = 'a share is at most 100%; write it with a %, like ">= 95%"'
 
 
 @pytest.mark.parametrize(
@@ -56,25 +59,25 @@ def test_over_defaults() -> None:
 @pytest.mark.parametrize(
     ("text", "mistake"),
     [
-        ("expect: {items: 100 or more}", f"items: '100 or more' does not begin with one of ==, !=, <, <=, >, >=; {LIKE}"),
-        ("expect: {items: '>= 0.7 * medain(10)'}", "items: there is no function 'medain'; did you mean 'median'?"),
-        ("expect: {items: '>= 3 / 0'}", f"items: '>= 3 / 0' divides by zero; {LIKE}"),
-        ("expect: {items: true}", f"items: must be a comparison; {LIKE}"),
-        ("expect: {items: }", "items: is empty; write a value, or remove the key"),
-        ("expect: {items: [1]}", "items: must be one value, not a list"),
-        ("expect: {items: {min: 1}}", "items: must be one value, not a mapping"),
-        ("expect: {errors: 1_000}", f"errors: '1_000' does not begin with one of ==, !=, <, <=, >, >=; {LIKE}"),
-        ("expect: {item: 1}", "item: there is no metric 'item'; did you mean 'items'?"),
-        ("expect: {finish_reason: 3}", "finish_reason: must be a reason to finish, or a list of them, such as finished"),
-        ("expect: {finish_reason: [3]}", "finish_reason: must be text; put '3' in quotes"),
-        ("expect: {fields: {price: '>= 95'}}", "fields.price: a share is at most 100%; write it with a %, like \">= 95%\""),
-        ("expect: {fields: {a..b: 1}}", "fields.a..b: 'a..b' is no field; write name, or outer.inner"),
-        ("expect: {fields: '>= 95%'}", "fields: must be a mapping of fields to what is expected of them"),
+        ("{items: 100 or more}", f"items: '100 or more' {BEGINS}"),
+        ("{items: '>= 0.7 * medain(10)'}", "items: there is no function 'medain'; did you mean 'median'?"),
+        ("{items: '>= 3 / 0'}", f"items: '>= 3 / 0' divides by zero; {LIKE}"),
+        ("{items: true}", f"items: must be a comparison; {LIKE}"),
+        ("{items: }", "items: is empty; write a value, or remove the key"),
+        ("{items: [1]}", "items: must be one value, not a list"),
+        ("{items: {min: 1}}", "items: must be one value, not a mapping"),
+        ("{errors: 1_000}", f"errors: '1_000' {BEGINS}"),
+        ("{item: 1}", "item: there is no metric 'item'; did you mean 'items'?"),
+        ("{finish_reason: 3}", f"finish_reason: {REASON}"),
+        ("{finish_reason: [3]}", "finish_reason: must be text; put '3' in quotes"),
+        ("{fields: {price: '>= 95'}}", f"fields.price: {SHARE}"),
+        ("{fields: {a..b: 1}}", "fields.a..b: 'a..b' is no field; write name, or outer.inner"),
+        ("{fields: '>= 95%'}", "fields: must be a mapping of fields to what is expected of them"),
     ],
-)  # fmt: skip
+)
 def test_mistakes(text: str, mistake: str) -> None:
     """Each is told with the place of the very value, in a sentence."""
-    assert in_schedule(text) == [f"schedules.a.expect.{mistake}"]
+    assert in_schedule(f"expect: {text}") == [f"schedules.a.expect.{mistake}"]
 
 
 def test_a_section_that_is_none() -> None:
@@ -124,8 +127,10 @@ def mapped(entries: dict[str, str]) -> str:
 names = st.sampled_from(["items", "fields", "finish_reason", "x", "item", ""])
 values = st.recursive(
     st.sampled_from(["'>= 3'", "'== 95%'", "3", "0.5", "true", "~", "finished", "'>'", "08", "''"]),
-    lambda inner: st.lists(inner, max_size=2).map(lambda found: f"[{', '.join(found)}]")
-    | st.dictionaries(names, inner, max_size=2).map(mapped),
+    lambda inner: (
+        st.lists(inner, max_size=2).map(lambda found: f"[{', '.join(found)}]")
+        | st.dictionaries(names, inner, max_size=2).map(mapped)
+    ),
     max_leaves=5,
 )
 

@@ -48,9 +48,7 @@ def test_a_run_that_falls_short_has_failed() -> None:
     assert crawled(shop, 5).state is RunState.SUCCEEDED
     run = crawled(shop, 3, errors=1)
     assert run.state is RunState.FAILED
-    assert run.reason == (
-        "an expectation did not hold: items is 3, expected >= 5; errors is 1, expected == 0"
-    )
+    assert run.reason == "an expectation did not hold: items is 3, expected >= 5; errors is 1, expected == 0"
     assert (run.errors, run.finish_reason, run.stats) == (1, "finished", {"item_scraped_count": 3})
     told = [event["run"] for event in shop.bench.sink.events if event["type"] == "run.finished"]
     assert [view["state"] for view in told] == ["succeeded", "failed"]
@@ -60,8 +58,12 @@ def test_a_run_that_falls_short_has_failed() -> None:
 def test_other_failures_keep_their_reasons() -> None:
     """Expectations judge what succeeded; they neither excuse nor repeat another failure."""
     shop = Shop("expect: {items: '>= 5', finish_reason: [finished, shutdown]}")
-    assert crawled(shop, 9, finish_reason="shutdown").reason == "the crawl ended with finish_reason 'shutdown'"
-    assert crawled(shop, 0, finish_reason=None, failure="E: x").reason == "the crawl raised an exception: E: x"
+    assert (
+        crawled(shop, 9, finish_reason="shutdown").reason == "the crawl ended with finish_reason 'shutdown'"
+    )
+    assert (
+        crawled(shop, 0, finish_reason=None, failure="E: x").reason == "the crawl raised an exception: E: x"
+    )
 
 
 def test_a_limit_of_the_project_can_be_too_little() -> None:
@@ -198,13 +200,12 @@ def test_a_run_carries_its_own() -> None:
     assert [shop.run(run.id).state.value for run in (again, triggered)] == ["failed", "succeeded"]
 
 
-def test_a_follower_of_success_does_not_start() -> None:
-    """A run that falls short is no success for anybody who waits for one."""
-    text = "schedules:\n  a: {spider: prices, interval: 1m, expect: {items: 1}}\n"
-    bench = Bench(config(text))
-    run = done(bench.hub.trigger("a"))
-    bench.begun(run.id).finish()
-    assert [event["run"]["state"] for event in bench.sink.events][-1] == "failed"
+@pytest.mark.parametrize(("items", "started"), [(4, 0), (5, 1)])
+def test_a_follower_of_success(items: int, started: int) -> None:
+    """A run that falls short is no success for the schedule that waits for one."""
+    shop = Shop(f"{FEW}}}\n  b: {{spider: report, after: a, after_state: succeeded")
+    crawled(shop, items)
+    assert [crawl.spec.schedule for crawl in shop.on] == ["b"] * started
 
 
 def test_fields() -> None:

@@ -183,7 +183,7 @@ def test_examples_of_the_docs_pass(text: str) -> None:
         "schedules: {a: {spider: s, cron: ['@daily', '0 0 * * *'], tags: []}}",
         "schedules: {a: {spider: s, at: 2026-12-01T08:00:00, run_on_start: false}}",
         "schedules: {a: {spider: s, retry: {delay: 1m, backoff: 1.5, on: failed}, exclude: 2026-12-24}}",
-        "schedules: {a: {spider: s, expect: {items: '>= 9', errors: 0, finish_reason: [finished], x: '${X}'}}}",
+        "schedules: {a: {spider: s, expect: {items: '>= 9', errors: 0, finish_reason: [a], x: '${X}'}}}",
         "defaults: {expect: {finish_reason: finished, fields: {price: '>= 95%', 'a.b': 1}}}",
         "defaults: {expect: {fields: }}",
         "hub: {redis: embedded, projects: {p: }}",

@@ -9,8 +9,11 @@ from twisted.internet import reactor
 from twisted.internet.task import LoopingCall
 
 from reactorhub.errors import UnknownSpider
-from reactorhub.model import CrawlEnd, RunState
+from reactorhub.expectations import judge as judge_expectations
+from reactorhub.expectations import read
+from reactorhub.model import CrawlEnd, Run, RunSpec, RunState
 from reactorhub.outcome import judge
+from tests.hubs import START
 from tests.shop_project import EngineCase, spider, until
 
 
@@ -98,6 +101,60 @@ class CrawlTests(EngineCase):
         )
         end = await self.launch().done
         assert (end.items, end.failure) == (1, None)
+
+    async def test_fields_of_items(self) -> None:
+        """The fields that are expected are counted in the crawl's own stats, live and in the end."""
+        expect = {"items": ">= 3", "fields": {"price": ">= 95%", "offer.price": ">= 30%", "gone": "== 0"}}
+        self.load(
+            {
+                "it": spider(
+                    """
+                    def parse(self, response):
+                        yield {"price": 0, "offer": {"price": ""}}
+                        yield {"price": "", "offer": {"price": 7}, "x": 1}
+                        yield Book(price=3)
+                        seen = dict(self.crawler.stats.get_stats())
+                        yield {"price": seen["item_field_count/price"]}
+                        yield Strange(price=1)
+                    """,
+                    imports="""
+from dataclasses import dataclass
+@dataclass
+class Book:
+    price: int
+class Strange(dict):
+    def __getitem__(self, key):
+        if key == "gone":
+            raise SystemExit(key)
+        return super().__getitem__(key)
+""",
+                )
+            }
+        )
+        crawl = self.launch(expect=expect)
+        end = await crawl.done
+        counts = {name: end.stats[f"item_field_count/{name}"] for name in ("price", "offer.price", "gone")}
+        assert counts == {"price": 4, "offer.price": 1, "gone": 0}
+        assert (end.items, end.errors, end.finish_reason) == (5, 0, "finished"), self.log()
+        assert "item_field_count/x" not in end.stats
+        run = Run(
+            id="run1",
+            spec=RunSpec(spider="it", project="test", expect=expect),
+            created_at=START,
+            state=RunState.SUCCEEDED,
+            finish_reason=end.finish_reason,
+            stats=end.stats,
+        )
+        assert judge_expectations(read(expect), run, ()) == [
+            "fields.price is 80%, expected >= 95%",
+            "fields.offer.price is 20%, expected >= 30%",
+        ]
+
+    async def test_nobody_expects_fields(self) -> None:
+        """Without expectations there is no such stat, and a project's own of that name is left alone."""
+        body = "def parse(self, response):\n    yield {'n': 1}"
+        end = await self.crawled(body, expect={"items": 1})
+        assert not [name for name in end.stats if name.startswith("item_field_count/")]
 
     async def test_log_level_of_the_run(self) -> None:
         """LOG_LEVEL keeps records out of the file, and errors are counted all the same."""
