@@ -44,6 +44,9 @@ _METRICS: Mapping[str, Callable[[Run], object]] = {
 }
 """What is measured of a run beside its stats and the fields of its items."""
 
+METRICS = (*_METRICS, FIELDS)
+"""All that is expected of by a name of the hub's own."""
+
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
@@ -102,7 +105,7 @@ def parse(metric: str, wish: object) -> Expectation:
     :raises ValueError: with a sentence, if there is no such metric, or the wish cannot be read.
     """
     _check_name(metric)
-    near = get_close_matches(metric, (*_METRICS, FIELDS), n=1, cutoff=_ALIKE)
+    near = get_close_matches(metric, METRICS, n=1, cutoff=_ALIKE)
     if near and near[0] != metric:
         raise ValueError(f"there is no metric {metric!r}; did you mean {near[0]!r}?")
     if metric == FINISH_REASON:

@@ -17,9 +17,11 @@ from reactorhub import agenda, config
 from reactorhub.adapters.scrapy_engine import project
 from reactorhub.adapters.scrapy_engine.guards import MOST_SCHEDULED
 from reactorhub.bounds import MOST_STRETCHES
+from reactorhub.comparisons import DEEPEST, LONGEST, MOST_RUNS
 from reactorhub.config import HubConfig, parse
 from reactorhub.config.keys import FileKeys, HubKeys, Keys, ProjectKeys, RedisKeys, RetryKeys, ScheduleKeys
 from reactorhub.errors import ConfigError
+from reactorhub.expectations import METRICS, MOST
 from reactorhub.life import FORCED, SHUTDOWN
 from reactorhub.model import (
     Batch,
@@ -177,6 +179,11 @@ def test_every_key_is_in_the_reference(title: str, keys: type[Keys]) -> None:
     assert first_column(own) == keys.model_fields.keys()
 
 
+def test_every_metric_is_in_the_reference() -> None:
+    """The table of metrics has all that are no stats."""
+    assert first_column(section("expectations.md", "What can be expected")) == set(METRICS)
+
+
 def routes() -> Iterator[str]:
     """Return every method and path of the API."""
     for rule in Api.app.url_map.iter_rules():
@@ -279,6 +286,9 @@ def test_forced_settings_are_named() -> None:
             f"`max_catchup` | `{Schedule.__dataclass_fields__['max_catchup'].default}`",
         ),
         ("schedule-reference.md", f"No window is shorter than {agenda.ON_TIME.seconds} seconds"),
+        ("expectations.md", f"A text has up to {LONGEST} characters and {DEEPEST} levels of parentheses"),
+        ("expectations.md", f"a schedule up to {MOST} expectations"),
+        ("expectations.md", f"that have succeeded, up to {MOST_RUNS}"),
         ("your-own-project.md", f"while {MOST_SCHEDULED:,} of its requests wait"),
         ("your-own-project.md", f"shares {SPIDER_THREADS} threads"),
         ("http-reference.md", f"larger than {guard.MOST_BODY // 1024} KiB"),
