@@ -7,6 +7,7 @@ in 1000 is 99.9 %, and nothing overflows. Nothing is evaluated as Python.
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,8 +16,8 @@ from fractions import Fraction
 from functools import cache, lru_cache
 from typing import Any, ClassVar
 
-from lark import Lark, Transformer, v_args
-from lark.exceptions import UnexpectedInput, UnexpectedToken, VisitError
+from lark import Lark, Token, Transformer, v_args
+from lark.exceptions import UnexpectedInput, UnexpectedToken
 
 from reactorhub import durations
 
@@ -202,27 +203,32 @@ def comparisons(text: str) -> tuple[Comparison, ...]:
     if _depth(text) > DEEPEST:
         raise ValueError(f"has more than {DEEPEST} parentheses within each other; make it simpler")
     try:
-        tree = _parser().parse(text)
+        found: list[tuple[Token, Expression]] = _parser().parse(text)  # type: ignore[assignment]
     except UnexpectedInput as error:
         raise ValueError(_complaint(text, error)) from None
-    try:
-        found: list[Comparison] = _Reader(text).transform(tree)
-    except VisitError as error:
-        raise ValueError(str(error.orig_exc)) from None
-    return tuple(found)
+    ends = [*(sign.start_pos for sign, _ in found[1:]), None]
+    return tuple(
+        Comparison(str(sign), right, _quoted(text[sign.end_pos : end]))
+        for (sign, right), end in zip(found, ends, strict=True)
+    )
+
+
+def _quoted(text: str) -> str:
+    """Return a right side as it is written, without the ``and`` that follows it."""
+    return " ".join(text.split()).removesuffix("and").rstrip()
 
 
 def _depth(text: str) -> int:
     depth = deepest = 0
-    for character in text:
-        depth += {"(": 1, ")": -1}.get(character, 0)
+    for bracket in re.findall("[()]", text):
+        depth += 1 if bracket == "(" else -1
         deepest = max(deepest, depth)
     return deepest
 
 
 @cache
 def _parser() -> Lark:
-    return Lark(_GRAMMAR, parser="lalr", propagate_positions=True)
+    return Lark(_GRAMMAR, parser="lalr", transformer=_Reader())
 
 
 def _complaint(text: str, error: UnexpectedInput) -> str:
@@ -236,24 +242,18 @@ def _complaint(text: str, error: UnexpectedInput) -> str:
 
 @v_args(inline=True)
 class _Reader(Transformer[Any, Any]):
-    """Makes values of a parsed text. What it refuses, lark wraps into a VisitError."""
+    """Makes values of what the parser has read."""
 
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self._text = text
-
-    def start(self, *found: Comparison) -> list[Comparison]:
+    def start(self, *found: tuple[Token, Expression]) -> list[tuple[Token, Expression]]:
         return list(found)
 
-    @v_args(meta=True, inline=True)
-    def comparison(self, meta: Any, sign: str, right: Expression) -> Comparison:
-        text = self._text[meta.start_pos : meta.end_pos].removeprefix(sign)
-        return Comparison(str(sign), right, " ".join(text.split()))
+    def comparison(self, sign: Token, right: Expression) -> tuple[Token, Expression]:
+        return sign, right
 
     def operation(self, left: Expression, sign: str, right: Expression) -> Expression:
         result = Operation(left, str(sign), right)
         if sign == "/" and isinstance(right, Number) and not right.value:
-            raise ValueError(f"{self._text!r} divides by zero; {EXAMPLES}")
+            raise ValueError(f"nothing can be divided by zero; {EXAMPLES}")
         if result.runs or (value := result.of(())) is None:
             return result
         return Number(value)

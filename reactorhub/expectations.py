@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from difflib import get_close_matches
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 from reactorhub.comparisons import EXAMPLES, Comparison, Number, comparisons, equal_to, fraction
@@ -105,9 +106,9 @@ def parse(metric: str, wish: object) -> Expectation:
     :raises ValueError: with a sentence, if there is no such metric, or the wish cannot be read.
     """
     _check_name(metric)
-    near = get_close_matches(metric, METRICS, n=1, cutoff=_ALIKE)
-    if near and near[0] != metric:
-        raise ValueError(f"there is no metric {metric!r}; did you mean {near[0]!r}?")
+    near = _slip(metric)
+    if near is not None:
+        raise ValueError(f"there is no metric {metric!r}; did you mean {near!r}?")
     if metric == FINISH_REASON:
         return Expectation(metric, texts=_texts(wish))
     return Expectation(metric, _comparisons(wish))
@@ -149,6 +150,15 @@ def judge(expectations: Iterable[Expectation], run: Run, history: Sequence[Run])
         that asks for more of them than there are, as long as these are fewer than three.
     """
     return [said for each in expectations for said in each.complaints(run, history)]
+
+
+@lru_cache(maxsize=1000)
+def _slip(name: str) -> str | None:
+    """Return the metric that can only be meant by a name which is nearly its own, with as many words."""
+    near = get_close_matches(name.lower(), METRICS, n=1, cutoff=_ALIKE)
+    if name in METRICS or not near or not name.replace("_", "").isalpha():
+        return None
+    return near[0] if near[0].count("_") == name.count("_") else None
 
 
 def _fields(expect: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -156,6 +156,8 @@ def test_fields_that_are_counted() -> None:
         ("item", 1, "there is no metric 'item'; did you mean 'items'?"),
         ("error", 0, "did you mean 'errors'?"),
         ("eror", 0, "did you mean 'errors'?"),
+        ("ITEMS", 0, "did you mean 'items'?"),
+        ("finsh_reason", "finished", "did you mean 'finish_reason'?"),
         ("field", 0, "did you mean 'fields'?"),
         ("", 0, "a name is a text on one line"),
         ("a\nb", 0, "a name is a text on one line"),
@@ -194,7 +196,16 @@ def test_mistakes_about_fields(field: str, wish: object, says: str) -> None:
 
 def test_stats_may_have_any_other_name() -> None:
     """A stat's name is what Scrapy, or the project, calls it."""
-    for name in ("downloader/response_status_count/404", "log_count/ERROR", "finish_time", "my stat"):
+    for name in (
+        "duration_ms",
+        "items2",
+        "error/x",
+        "item_errors",
+        "downloader/response_status_count/404",
+        "log_count/ERROR",
+        "finish_time",
+        "my stat",
+    ):
         assert parse(name, "== 0").metric == name
 
 
