@@ -140,8 +140,8 @@ def test_what_was_expected() -> None:
     assert second.fault(Fraction(69), past, str) == ">= 70 (0.7 * median(3))"
     assert second.fault(Fraction(70), past, str) is None
     assert (first.runs, second.runs) == (0, 3)
-    (nested,) = comparisons(">= (1 + (2)) * median(3)")
-    assert nested.text == "(1 + (2)) * median(3)"
+    nested, glued, last = comparisons(">= (1 + (2)) * median(3)and<(4)and == 3m")
+    assert (nested.text, glued.text, last.text) == ("(1 + (2)) * median(3)", "(4)", "3m")
 
 
 @pytest.mark.parametrize(
