@@ -170,7 +170,7 @@ class ScrapyCrawl:
             self._look = None
         if self._crawler is not None and self._crawler._engine is not None and self._finish_reason is None:
             self._context.enter(self._sweep, self._crawler, self._crawler._engine)
-        self._crawler = None
+        self._crawler = self._field_counter = None
         self.done.callback(facts)
 
     def _sweep(self, crawler: HubCrawler, engine: ExecutionEngine) -> None:
