@@ -6,7 +6,7 @@ runs over the double and over the real adapter.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from logging import LogRecord
@@ -14,6 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 
+from reactorhub.alerts import Fact, Notice
 from reactorhub.model import (
     NO_SEQUEL,
     Batch,
@@ -32,10 +33,13 @@ from reactorhub.views import View
 __all__ = [
     "BrokenModule",
     "Catalog",
+    "Channel",
     "Crawl",
     "Engine",
     "Ledger",
     "LedgerCounts",
+    "NoticeCounts",
+    "Outbox",
     "Page",
     "RunFilter",
     "RunLog",
@@ -78,7 +82,38 @@ class LedgerCounts:
     ticks: int
 
 
-class Ledger(Protocol):
+@dataclass(frozen=True, slots=True)
+class NoticeCounts:
+    """How many notices wait, how many of those kept were given up, and what the newest trouble was."""
+
+    waiting: int = 0
+    given_up: int = 0
+    last_error: str | None = None
+
+
+class Outbox(Protocol):
+    """The part of a ledger that holds the notices on their way. Its calls behave as those of a ledger.
+
+    Notices come in with the facts that they follow from, in the writes of those.
+    """
+
+    def next_notices(self) -> Deferred[list[Notice]]:
+        """The oldest waiting notice of each channel that has one."""
+
+    def try_notice(self, notice_id: str) -> Deferred[Notice]:
+        """Count one more try of a notice, before it; fires with the notice. Nothing joins it from then on."""
+
+    def settle_notice(self, notice: Notice) -> Deferred[None]:
+        """Replace what is kept of a notice. Of those settled only the newest of each channel are kept."""
+
+    def notice_counts(self) -> Deferred[NoticeCounts]:
+        """How the notices fare."""
+
+    def tidy_alerts(self, schedules: Collection[str], channels: Collection[str]) -> Deferred[None]:
+        """Forget the incidents of all other schedules; give up what waits in channels that are no more."""
+
+
+class Ledger(Outbox, Protocol):
     """The durable record. Every write's Deferred fires once the change would survive a power cut.
 
     Writes take effect in the order in which they were asked for, and each either happens whole or fails
@@ -107,8 +142,9 @@ class Ledger(Protocol):
     def add_batch(self, batch: Batch, runs: Sequence[Run]) -> Deferred[None]:
         """Keep a new batch and all its runs, in one transaction."""
 
-    def record_tick(self, tick: Tick, run: Run | None = None) -> Deferred[bool]:
-        """Keep a tick's row, its run (if it has one) and the schedule's progress in one transaction.
+    def record_tick(self, tick: Tick, run: Run | None = None, fact: Fact | None = None) -> Deferred[bool]:
+        """Keep a tick's row, its run (if it has one), the schedule's progress, and what is to be told of it,
+        in one transaction.
 
         The schedule's mark, if there is one, is moved forward to the tick's nominal time (or ``until``),
         never back, and a run is counted in it. Fires with False, and writes nothing, where this (schedule,
@@ -145,8 +181,10 @@ class Ledger(Protocol):
     def marks(self) -> Deferred[dict[str, ScheduleMark]]:
         """What is remembered of each schedule, by name."""
 
-    def set_marks(self, keep: Sequence[ScheduleMark], forget: Sequence[str] = ()) -> Deferred[None]:
-        """Replace these schedules' marks and forget others, in one transaction.
+    def set_marks(
+        self, keep: Sequence[ScheduleMark], forget: Sequence[str] = (), fact: Fact | None = None
+    ) -> Deferred[None]:
+        """Replace these schedules' marks, forget others, keep what is to be told, in one transaction.
 
         A mark's count of runs stays as the ledger has it unless its fingerprint is another one.
         """
@@ -263,3 +301,15 @@ class Sink(Protocol):
 
     def state(self) -> SinkState:
         """How it fares."""
+
+
+class Channel(Protocol):
+    """A way to tell people: a mailbox, a webhook, a chat."""
+
+    def send(self, notice: Notice) -> Deferred[None]:
+        """Deliver a notice; fires once the other side has taken it.
+
+        Fails with :exc:`reactorhub.errors.DeliveryError`, within a bounded time. Cancelling gives up at once.
+        A notice may be sent again with the same id: the hub cannot know whether a try that was cut off
+        arrived.
+        """

@@ -102,6 +102,18 @@ class LedgerError(ReactorHubError):
     """The ledger could not write or read; nothing of this order was kept."""
 
 
+class DeliveryError(ReactorHubError):
+    """A channel could not deliver a notice; the message says why, and holds none of the channel's secrets.
+
+    ``again`` tells whether another try could help, ``after`` how many seconds the other side asks to wait.
+    """
+
+    def __init__(self, message: str, *, again: bool, after: float | None = None) -> None:
+        self.again = again
+        self.after = after
+        super().__init__(message)
+
+
 class EscapedError(ReactorHubError):
     """Spider code raised what would have ended the process (``sys.exit()``) or hung its crawl."""
 

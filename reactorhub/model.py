@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
+from reactorhub.alerts import NotifyRule
 from reactorhub.errors import IllegalTransition
 from reactorhub.triggers import Trigger
 
@@ -179,6 +180,7 @@ class Schedule:
     jitter: timedelta = timedelta()
     enabled: bool = True
     run_on_start: bool = False
+    notify: NotifyRule | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,12 +20,12 @@ LAYERS = (
         "hub standing reload live_limits telemetry watchdog scheduler schedule_book failures dispatcher"
         " judgement life intake roster batches turns slots",
     ),
-    ("seams", "boundaries contexts ledger_rows"),
+    ("seams", "boundaries contexts ledger_rows outbox"),
     (
         "rules",
-        "agenda batch_orders bounds chains comparisons config cron_expressions durations endpoints errors"
-        " expectations forecast ids jitter limits model orders outcome overlap paths redis_address retries"
-        " triggers views",
+        "agenda alerts batch_orders bounds chains channels comparisons config cron_expressions durations"
+        " endpoints errors expectations forecast ids jitter limits model orders outcome overlap paths"
+        " redis_address retries triggers views",
     ),
 )
 """From top to bottom. A room is a module or a package; it may import its own layer and those below it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any, TypeVar
@@ -12,9 +12,11 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred, execute, succeed
 
 from reactorhub import ledger_rows as rows
-from reactorhub.boundaries import Ledger, LedgerCounts, Page, RunFilter
+from reactorhub.alerts import Fact, Notice, announce
+from reactorhub.boundaries import Ledger, LedgerCounts, NoticeCounts, Page, RunFilter
 from reactorhub.errors import LedgerError, UnknownBatch, UnknownRun
 from reactorhub.model import NO_SEQUEL, Batch, Run, RunState, ScheduleMark, Sequel, Start, Tick, TickOutcome
+from reactorhub.outbox import MemoryShelf
 
 R = TypeVar("R")
 
@@ -54,6 +56,7 @@ class MemoryLedger:
         self._marks: dict[str, ScheduleMark] = {}
         self._overrides: dict[str, str] = {}
         self._batches: dict[str, Batch] = {}
+        self._shelf = MemoryShelf()
 
     def open(self) -> Deferred[None]:
         """Take orders (again)."""
@@ -133,11 +136,11 @@ class MemoryLedger:
         for run in runs:
             self._add_run(run)
 
-    def record_tick(self, tick: Tick, run: Run | None = None) -> Deferred[bool]:
-        """Keep a tick's row, its run and its schedule's progress, or write nothing and fire with False."""
-        return self._write(lambda: self._record_tick(tick, run))
+    def record_tick(self, tick: Tick, run: Run | None = None, fact: Fact | None = None) -> Deferred[bool]:
+        """Keep a tick's row, its run, its schedule's progress and what is to be told; or fire with False."""
+        return self._write(lambda: self._record_tick(tick, run, fact))
 
-    def _record_tick(self, tick: Tick, run: Run | None) -> bool:
+    def _record_tick(self, tick: Tick, run: Run | None, fact: Fact | None) -> bool:
         key = tick.schedule, rows.to_number(tick.nominal_time)
         if key in self._ticks:
             return False
@@ -149,13 +152,20 @@ class MemoryLedger:
             since = max(mark.since, tick.until or tick.nominal_time)
             ran = tick.outcome is TickOutcome.RUN
             self._marks[tick.schedule] = replace(mark, since=since, runs=mark.runs + ran)
+        self._tell(fact)
         return True
 
-    def set_marks(self, keep: Sequence[ScheduleMark], forget: Sequence[str] = ()) -> Deferred[None]:
-        """Forget some schedules' marks and replace others."""
-        return self._write(lambda: self._set_marks(keep, forget))
+    def _tell(self, fact: Fact | None) -> None:
+        if fact is not None:
+            announce(fact, self._shelf)
 
-    def _set_marks(self, keep: Sequence[ScheduleMark], forget: Sequence[str]) -> None:
+    def set_marks(
+        self, keep: Sequence[ScheduleMark], forget: Sequence[str] = (), fact: Fact | None = None
+    ) -> Deferred[None]:
+        """Forget some schedules' marks, replace others, and keep what is to be told."""
+        return self._write(lambda: self._set_marks(keep, forget, fact))
+
+    def _set_marks(self, keep: Sequence[ScheduleMark], forget: Sequence[str], fact: Fact | None) -> None:
         kept = {mark.name: rows.read_mark(rows.write_mark(mark)) for mark in keep}
         for name in forget:
             self._marks.pop(name, None)
@@ -163,6 +173,7 @@ class MemoryLedger:
             old = self._marks.get(name)
             same = old is not None and old.fingerprint == mark.fingerprint
             self._marks[name] = replace(mark, runs=old.runs) if old is not None and same else mark
+        self._tell(fact)
 
     def set_override(self, name: str, value: Any) -> Deferred[None]:
         """Keep an override; None removes it."""
@@ -244,6 +255,26 @@ class MemoryLedger:
     def overrides(self) -> Deferred[dict[str, Any]]:
         """What operators have set at run time."""
         return self._read(lambda: {name: json.loads(value) for name, value in self._overrides.items()})
+
+    def next_notices(self) -> Deferred[list[Notice]]:
+        """The oldest waiting notice of each channel that has one."""
+        return self._read(self._shelf.next_notices)
+
+    def try_notice(self, notice_id: str) -> Deferred[Notice]:
+        """Count one more try of a notice; fires with the notice."""
+        return self._write(lambda: self._shelf.try_notice(notice_id))
+
+    def settle_notice(self, notice: Notice) -> Deferred[None]:
+        """Replace what is kept of a notice."""
+        return self._write(lambda: self._shelf.put(notice))
+
+    def notice_counts(self) -> Deferred[NoticeCounts]:
+        """How the notices fare."""
+        return self._read(self._shelf.counts)
+
+    def tidy_alerts(self, schedules: Collection[str], channels: Collection[str]) -> Deferred[None]:
+        """Forget the incidents of all other schedules; give up what waits in channels that are no more."""
+        return self._write(lambda: self._shelf.tidy(schedules, channels))
 
     def _write(self, change: Callable[[], R]) -> Deferred[R]:
         def unless_failing() -> R:

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from reactorhub.bounds import Bounded
+from reactorhub.channels import AnyChannel
 from reactorhub.config.keys import FileKeys, HubKeys, ProjectKeys, RedisKeys, check
+from reactorhub.config.notify import read_channels
 from reactorhub.config.places import KeyPath, Place, Positions
 from reactorhub.config.schedules import Ground, read_schedules
 from reactorhub.config.yaml_source import Tree, read_yaml
@@ -73,6 +75,7 @@ class HubConfig:
     projects: Mapping[str, ProjectConfig]
     redis: RedisConfig | None
     demo_site: str | None
+    channels: Mapping[str, AnyChannel]
     schedules: Mapping[str, Schedule]
     positions: Positions = field(compare=False, repr=False)
 
@@ -100,11 +103,13 @@ def parse(text: str, file: str, environ: Mapping[str, str], folder: Path, hostna
     top = check(FileKeys, source.tree, (), report)
     hub = check(HubKeys, top.keys.hub, ("hub",), report)
     projects, queues = _projects(hub.keys, folder), _queues(hub.keys)
+    channels = read_channels(hub.keys.notify, report)
     ground = Ground(
         timezone=hub.keys.timezone or "UTC",
         projects=_names(top.keys.hub, "projects") if "projects" in hub.broken else projects,
         queues=_names(top.keys.hub, "queues", DEFAULT_QUEUE) if "queues" in hub.broken else queues,
         report=report,
+        channels=_names(top.keys.hub, "notify") if "notify" in hub.broken else hub.keys.notify or (),
     )
     schedules = read_schedules(top.keys.defaults, top.keys.schedules or {}, ground)
     report.conclude()
@@ -113,6 +118,7 @@ def parse(text: str, file: str, environ: Mapping[str, str], folder: Path, hostna
         timezone=ground.timezone,
         queues=queues,
         projects=projects,
+        channels=channels,
         schedules=schedules,
         positions=report.positions,
         **_scalars(hub.keys, folder, hostname),

@@ -10,10 +10,11 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import Enum
-from typing import Annotated, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, create_model, model_validator
 
+from reactorhub.alerts import NoticeKind
 from reactorhub.config.expect import expectations
 from reactorhub.config.places import KeyPath, Report, shorten, suggestion
 from reactorhub.config.values import (
@@ -57,6 +58,15 @@ class AfterState(str, Enum):
     ANY = "any"
 
 
+class Telling(str, Enum):
+    """What of a schedule people can be told of."""
+
+    FAILED = NoticeKind.FAILED.value
+    RECOVERED = NoticeKind.RECOVERED.value
+    MISSED = NoticeKind.MISSED.value
+    PAUSED = NoticeKind.PAUSED.value
+
+
 def _mapping_or_nothing(raw: Tree) -> Tree:
     """A section whose every line is commented out is an empty section."""
     return {} if isinstance(raw, Scalar) and raw.kind is Kind.NULL else raw
@@ -65,6 +75,15 @@ def _mapping_or_nothing(raw: Tree) -> Tree:
 def _one_or_list(raw: Tree) -> Tree:
     if raw == []:
         raise ValueError("the list is empty; write at least one, or remove the key")
+    return [raw] if isinstance(raw, Scalar) else raw
+
+
+def _to_whom(raw: Tree) -> Tree:
+    """A channel, or a list of them, stands for ``to``."""
+    return raw if isinstance(raw, dict) else {"to": raw}
+
+
+def _perhaps_none(raw: Tree) -> Tree:
     return [raw] if isinstance(raw, Scalar) else raw
 
 
@@ -130,6 +149,61 @@ class RetryKeys(Keys):
     on: Annotated[list[End] | None, BeforeValidator(_one_or_list)] = None
 
 
+class MailKeys(Keys):
+    """``hub.notify.<name>.email``, but for ``from``, which no attribute can be called."""
+
+    to: Annotated[list[Line] | None, BeforeValidator(_one_or_list)] = None
+    smtp: Line | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> MailKeys:
+        if not (self.to and getattr(self, "from") and self.smtp):
+            raise ValueError("write to, from and smtp")
+        return self
+
+
+if TYPE_CHECKING:
+    EmailKeys = MailKeys
+else:
+    EmailKeys = create_model("EmailKeys", __base__=MailKeys, **{"from": (Line | None, None)})
+
+
+class WebhookKeys(Keys):
+    """``hub.notify.<name>.webhook``."""
+
+    url: Line | None = None
+    secret: Line | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> WebhookKeys:
+        if not (self.url and self.secret):
+            raise ValueError("write url and secret")
+        return self
+
+
+class ChannelKeys(Keys):
+    """``hub.notify.<name>``."""
+
+    email: Annotated[EmailKeys | None, Section] = None
+    webhook: Annotated[WebhookKeys | None, Section] = None
+    apprise: Annotated[list[Line] | None, BeforeValidator(_one_or_list)] = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> ChannelKeys:
+        if [self.email, self.webhook, self.apprise].count(None) != 2:
+            raise ValueError("write exactly one of email, webhook and apprise")
+        return self
+
+
+class NotifyKeys(Keys):
+    """``notify`` of a schedule."""
+
+    to: Annotated[list[Name] | None, BeforeValidator(_perhaps_none)] = None
+    on: Annotated[
+        list[Annotated[Telling, BeforeValidator(choice(Telling))]] | None, BeforeValidator(_one_or_list)
+    ] = None
+
+
 class HubKeys(Keys):
     """``hub``."""
 
@@ -144,6 +218,7 @@ class HubKeys(Keys):
     projects: Annotated[dict[Name, Annotated[ProjectKeys, Section]] | None, Section] = None
     redis: Annotated[RedisKeys | None, BeforeValidator(_embedded)] = None
     demo_site: Line | None = None
+    notify: Annotated[dict[Name, Annotated[ChannelKeys, Section]] | None, Section] = None
 
 
 class ScheduleKeys(Keys):
@@ -181,6 +256,7 @@ class ScheduleKeys(Keys):
     enabled: Flag | None = None
     tags: list[Line] | None = None
     run_on_start: Flag | None = None
+    notify: Annotated[NotifyKeys | None, BeforeValidator(_to_whom)] = None
 
     @property
     def window(self) -> timedelta | None:
@@ -231,9 +307,16 @@ def _trimmed(path: KeyPath, report: Report) -> KeyPath:
 def _known(path: KeyPath, model: type[Keys]) -> Collection[str]:
     """The keys of the section that the key at ``path`` stands in."""
     sections: dict[str, type[Keys]] = {"redis": RedisKeys, "projects": ProjectKeys, "retry": RetryKeys}
-    if len(path) > 1:
+    if len(path) > 1 and path[0] == "notify":
+        model = _notify_section(path) if model is HubKeys else NotifyKeys
+    elif len(path) > 1:
         model = sections[str(path[0])]
     return model.model_fields.keys()
+
+
+def _notify_section(path: KeyPath) -> type[Keys]:
+    inner: dict[str, type[Keys]] = {"email": EmailKeys, "webhook": WebhookKeys}
+    return inner[str(path[2])] if len(path) > 3 else ChannelKeys
 
 
 def _sentences(problem: Mapping[str, Any], model: type[Keys]) -> Iterator[tuple[KeyPath, str, bool]]:

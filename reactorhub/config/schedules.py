@@ -12,6 +12,7 @@ from reactorhub.config import values
 from reactorhub.config.chains import after, check_chains
 from reactorhub.config.expect import merged
 from reactorhub.config.keys import Checked, RetryKeys, ScheduleKeys, check
+from reactorhub.config.notify import check_notify, check_whom, rule
 from reactorhub.config.places import KeyPath, Report, noted, suggestion
 from reactorhub.config.when import check_company, instant, narrowed
 from reactorhub.config.yaml_source import Tree
@@ -31,6 +32,7 @@ class Ground:
     projects: Collection[str] | None
     queues: Collection[str] | None
     report: Report
+    channels: Collection[str] | None = ()
 
 
 def read_schedules(defaults: Tree, schedules: Mapping[str, Tree], ground: Ground) -> dict[str, Schedule]:
@@ -85,6 +87,7 @@ def _schedule(name: str, tree: Tree, common: Checked[ScheduleKeys], ground: Grou
         jitter=keys.jitter,
         enabled=keys.enabled,
         run_on_start=keys.run_on_start,
+        notify=rule(keys.notify),
     )
     return Schedule(name=name, spec=_spec(name, keys.spider, project, keys), trigger=trigger, **rules)
 
@@ -120,8 +123,7 @@ def _given(**values: Any) -> dict[str, Any]:
 
 
 def _merged(own: ScheduleKeys, common: ScheduleKeys) -> ScheduleKeys:
-    """Lay a schedule's own keys over the defaults; ``args``, ``settings``, ``retry`` and ``expect`` key by
-    key."""
+    """Lay a schedule's own keys over the defaults; those of the sections within them key by key."""
     changes = _given(**{**dict(own), "catchup_window": own.window})
     for key in {"args", "settings"} & changes.keys():
         changes[key] = {**(getattr(common, key) or {}), **changes[key]}
@@ -129,6 +131,8 @@ def _merged(own: ScheduleKeys, common: ScheduleKeys) -> ScheduleKeys:
         changes["expect"] = merged(own.expect, common.expect)
     if own.retry is not None and common.retry is not None:
         changes["retry"] = common.retry.model_copy(update=_given(**dict(own.retry)))
+    if own.notify is not None and common.notify is not None:
+        changes["notify"] = common.notify.model_copy(update=_given(**dict(own.notify)))
     return common.model_copy(update=changes)
 
 
@@ -142,6 +146,7 @@ def _check_references(section: Checked[ScheduleKeys], ground: Ground) -> None:
         if chosen is not None and known is not None and chosen not in known:
             message = f"there is no {kind} {chosen!r} under hub.{kind}s{suggestion(chosen, known)}"
             ground.report.note((*section.path, key), message)
+    check_notify(section, ground.channels, ground.report)
     if {"catchup_window", "misfire_grace_time"} <= set(section.given):
         message = "is another name for catchup_window; keep one of the two"
         ground.report.note((*section.path, "misfire_grace_time"), message, at_key=True)
@@ -156,6 +161,7 @@ def _check_rules(section: Checked[ScheduleKeys], keys: ScheduleKeys, report: Rep
     if places and keys.overlap is Overlap.CANCEL_OTHER and (keys.max_instances or 1) > 1:
         message = "cancel_other leaves one run; remove max_instances, or choose another overlap"
         report.note((*section.path, places[0]), message)
+    check_whom(section, keys, report)
     if "retry" in section.given and keys.retry is not None and _too_long(keys.retry):
         message = "is longer than max_delay; make it shorter, or max_delay longer"
         report.note((*section.path, "retry", "delay"), message)

@@ -180,12 +180,19 @@ def _one_or_list(inner: Any) -> JsonSchema:
     return _any_of(several["items"], several)
 
 
+def _whom(inner: Any) -> JsonSchema:
+    keys = _value(inner)
+    return _any_of(keys["properties"]["to"], keys)
+
+
 _MAKERS: dict[str, Callable[[Any, Reader], JsonSchema]] = {
     "whole": lambda inner, reader: _limited("integer", reader),
     "number": lambda inner, reader: _limited("number", reader),
     "choice": lambda inner, reader: _one_of(getclosurevars(reader).nonlocals["kind"]),
     "_mapping_or_nothing": lambda inner, reader: _optional(_value(inner)),
     "_one_or_list": lambda inner, reader: _one_or_list(inner),
+    "_perhaps_none": lambda inner, reader: _any_of(_value(inner)["items"], _value(inner)),
+    "_to_whom": lambda inner, reader: _whom(inner),
     "_embedded": lambda inner, reader: _any_of({"const": "embedded"}, _value(inner)),
 }
 """What readers take that are made for a range or wrap another, by the name of the function they come from."""

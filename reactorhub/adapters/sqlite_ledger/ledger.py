@@ -6,7 +6,7 @@ wait share one fsync. A write that fails is undone by itself; a transaction that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,9 +20,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
-from reactorhub.adapters.sqlite_ledger import sql
+from reactorhub.adapters.sqlite_ledger import notices, sql
 from reactorhub.adapters.sqlite_ledger.file import Change, SqliteFile
-from reactorhub.boundaries import Ledger, LedgerCounts, Page, RunFilter
+from reactorhub.alerts import Fact, Notice
+from reactorhub.boundaries import Ledger, LedgerCounts, NoticeCounts, Page, RunFilter
 from reactorhub.errors import InvalidRequest, LedgerError
 from reactorhub.ledger_rows import read_cursor
 from reactorhub.model import NO_SEQUEL, Batch, Run, RunState, ScheduleMark, Sequel, Tick
@@ -115,13 +116,26 @@ class SqliteLedger:
         """Keep a batch and all its runs, or nothing."""
         return self._write(sql.add_batch, batch, tuple(runs))
 
-    def record_tick(self, tick: Tick, run: Run | None = None) -> Deferred[bool]:
-        """Keep a tick's row, its run and its schedule's progress, or write nothing and fire with False."""
-        return self._write(sql.record_tick, tick, run)
+    def record_tick(self, tick: Tick, run: Run | None = None, fact: Fact | None = None) -> Deferred[bool]:
+        """Keep a tick's row, its run, its schedule's progress and what is to be told; or fire with False."""
 
-    def set_marks(self, keep: Sequence[ScheduleMark], forget: Sequence[str] = ()) -> Deferred[None]:
-        """Forget some schedules' marks and replace others, in one transaction."""
-        return self._write(sql.set_marks, tuple(keep), tuple(forget))
+        def change(db: sql.Database) -> bool:
+            recorded = sql.record_tick(db, tick, run)
+            notices.tell(db, fact if recorded else None)
+            return recorded
+
+        return self._write(change)
+
+    def set_marks(
+        self, keep: Sequence[ScheduleMark], forget: Sequence[str] = (), fact: Fact | None = None
+    ) -> Deferred[None]:
+        """Forget some schedules' marks and replace others, in one transaction with what is to be told."""
+
+        def change(db: sql.Database) -> None:
+            sql.set_marks(db, tuple(keep), tuple(forget))
+            notices.tell(db, fact)
+
+        return self._write(change)
 
     def set_override(self, name: str, value: Any) -> Deferred[None]:
         """Keep an override; None removes it."""
@@ -178,6 +192,26 @@ class SqliteLedger:
     def overrides(self) -> Deferred[dict[str, Any]]:
         """What operators have set at run time."""
         return self._read(sql.overrides)
+
+    def next_notices(self) -> Deferred[list[Notice]]:
+        """The oldest waiting notice of each channel that has one."""
+        return self._read(notices.next_notices)
+
+    def try_notice(self, notice_id: str) -> Deferred[Notice]:
+        """Count one more try of a notice; fires with the notice."""
+        return self._write(notices.try_notice, notice_id)
+
+    def settle_notice(self, notice: Notice) -> Deferred[None]:
+        """Replace what is kept of a notice."""
+        return self._write(notices.settle_notice, notice)
+
+    def notice_counts(self) -> Deferred[NoticeCounts]:
+        """How the notices fare."""
+        return self._read(notices.notice_counts)
+
+    def tidy_alerts(self, schedules: Collection[str], channels: Collection[str]) -> Deferred[None]:
+        """Forget the incidents of all other schedules; give up what waits in channels that are no more."""
+        return self._write(notices.tidy_alerts, tuple(schedules), tuple(channels))
 
     def _write(
         self, change: Callable[Concatenate[sql.Database, P], R], *args: P.args, **more: P.kwargs

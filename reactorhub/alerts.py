@@ -1,0 +1,269 @@
+"""The pure rules of telling people: one notice for each incident of a schedule, not one for each run.
+
+What happens to a schedule is a :class:`Fact`. Some facts open an incident, others close it; a notice follows
+from an incident that opens, and from a failure that is over. :func:`announce` is called by a ledger within
+the transaction that the fact stands in, so that neither is ever there without the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any, Protocol
+
+MOST_WAITING = 1000
+"""How many notices of one channel may wait; what comes then is given up at once."""
+
+MOST_SETTLED = 1000
+"""How many notices of one channel that are delivered or given up are kept, the newest."""
+
+MOST_NAMED = 20
+"""How many schedules a notice of missed ticks names; of the others it says how many they are."""
+
+GATHERING = timedelta(seconds=5)
+"""How long a notice of missed ticks waits, so that the other schedules of the same downtime join it."""
+
+PATIENCE = timedelta(hours=24)
+"""A notice that could not be delivered for so long is given up."""
+
+FIRST_WAIT = 10.0
+"""Seconds until a notice is tried again; each further wait is twice as long."""
+
+LONGEST_WAIT = 3600.0
+"""Seconds between two tries, at most."""
+
+
+class NoticeKind(str, Enum):
+    """What people can be told of."""
+
+    FAILED = "failed"
+    RECOVERED = "recovered"
+    MISSED = "missed"
+    PAUSED = "paused"
+    TEST = "test"  # ordered by hand; no schedule asks for it
+
+
+TOLD = frozenset(NoticeKind) - {NoticeKind.TEST}
+"""What a schedule may tell of, and does unless it says otherwise."""
+
+
+class Happening(str, Enum):
+    """What can happen to a schedule; beside each, what it does to which incident."""
+
+    FAILED = "failed"  # opens a failure
+    SUCCEEDED = "succeeded"  # closes a failure
+    MISSED = "missed"  # opens a downtime
+    RAN = "ran"  # closes a downtime
+    PAUSED = "paused"  # opens a pause
+    RESUMED = "resumed"  # closes a pause
+
+
+OPENING: Mapping[Happening, NoticeKind] = {
+    Happening.FAILED: NoticeKind.FAILED,
+    Happening.MISSED: NoticeKind.MISSED,
+    Happening.PAUSED: NoticeKind.PAUSED,
+}
+CLOSING: Mapping[Happening, NoticeKind] = {
+    Happening.SUCCEEDED: NoticeKind.FAILED,
+    Happening.RAN: NoticeKind.MISSED,
+    Happening.RESUMED: NoticeKind.PAUSED,
+}
+
+
+class NoticeState(str, Enum):
+    """Where a notice is on its way."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    GIVEN_UP = "given_up"
+
+
+@dataclass(frozen=True, slots=True)
+class NotifyRule:
+    """Which channels a schedule's people are told by, and of what."""
+
+    to: tuple[str, ...]
+    on: frozenset[NoticeKind] = TOLD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """Something that has happened to a schedule whose people want to be told of it.
+
+    ``about`` is what a notice of it says, as JSON values. ``ids`` has one id for each channel of ``rule``.
+    """
+
+    happening: Happening
+    schedule: str
+    at: datetime
+    rule: NotifyRule
+    ids: tuple[str, ...]
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def incident(self) -> NoticeKind:
+        """The kind of incident that this opens or closes."""
+        return OPENING[self.happening] if self.opens else CLOSING[self.happening]
+
+    @property
+    def opens(self) -> bool:
+        """Whether this opens an incident rather than closes it."""
+        return self.happening in OPENING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """Something that goes wrong with a schedule: since when, and how often it has happened."""
+
+    schedule: str
+    kind: NoticeKind
+    since: datetime
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """One message for one channel, on its way. ``id`` is a UUIDv7 and the same at every try.
+
+    ``schedule`` is the one it is about, or the first of several; ``since`` and ``count`` are those of its
+    incident. ``not_before`` is when it may be tried next, ``error`` what went wrong the last time, or why it
+    was given up.
+    """
+
+    id: str
+    channel: str
+    kind: NoticeKind
+    schedule: str
+    created_at: datetime
+    not_before: datetime
+    since: datetime
+    count: int = 1
+    about: Mapping[str, Any] = field(default_factory=dict)
+    state: NoticeState = NoticeState.WAITING
+    attempts: int = 0
+    error: str | None = None
+
+    def delivered(self) -> Notice:
+        """Return this notice once its channel has taken it."""
+        return replace(self, state=NoticeState.DELIVERED, error=None)
+
+    def failed(self, error: str, now: datetime, again: bool, after: float | None = None) -> Notice:
+        """Return this notice after a try that failed: it waits longer and longer, or is given up.
+
+        :param again: whether another try could help.
+        :param after: how many seconds the other side asked to wait.
+        """
+        if not again or now - self.created_at >= PATIENCE:
+            return replace(self, state=NoticeState.GIVEN_UP, error=error)
+        asked = min(after or 0.0, PATIENCE.total_seconds())
+        pause = timedelta(seconds=max(wait(self.attempts), asked))
+        return replace(self, error=error, not_before=min(now + pause, self.created_at + PATIENCE))
+
+
+def wait(attempts: int) -> float:
+    """Return how many seconds lie between a try that failed, the ``attempts``-th, and the next one."""
+    return min(FIRST_WAIT * 2.0 ** min(max(attempts - 1, 0), 30), LONGEST_WAIT)
+
+
+def judge(incident: Incident | None, fact: Fact) -> tuple[Incident | None, NoticeKind | None]:
+    """Return what becomes of the open incident of this fact's kind, and what is to be told, if anything.
+
+    :param incident: the one that is open now.
+    """
+    if fact.opens:
+        if incident is not None:
+            return replace(incident, count=incident.count + 1), None
+        return Incident(schedule=fact.schedule, kind=fact.incident, since=fact.at), fact.incident
+    over = incident is not None and fact.happening is Happening.SUCCEEDED
+    return None, NoticeKind.RECOVERED if over else None
+
+
+class Shelf(Protocol):
+    """The part of a ledger that rules work on, within one transaction."""
+
+    def incident(self, schedule: str, kind: NoticeKind) -> Incident | None:
+        """The open incident of this kind."""
+
+    def open_incident(self, incident: Incident) -> None:
+        """Keep an incident, or replace what is kept of it."""
+
+    def close_incident(self, schedule: str, kind: NoticeKind) -> None:
+        """Forget an incident, if there is one."""
+
+    def untried(self, channel: str, kind: NoticeKind) -> Notice | None:
+        """The newest notice of this kind that waits in a channel and was never tried."""
+
+    def waiting(self, channel: str) -> int:
+        """How many notices wait in a channel."""
+
+    def put(self, notice: Notice) -> None:
+        """Keep a notice, or replace what is kept of it."""
+
+
+def announce(fact: Fact, shelf: Shelf) -> None:
+    """Note what a fact does to its incident, and keep the notices that follow."""
+    before = shelf.incident(fact.schedule, fact.incident)
+    after, told = judge(before, fact)
+    if after is not None:
+        shelf.open_incident(after)
+    elif before is not None:
+        shelf.close_incident(fact.schedule, fact.incident)
+    for channel, notice_id in zip(fact.rule.to, fact.ids, strict=True):
+        if fact.happening is Happening.MISSED:
+            _gather(fact, channel, notice_id, told, shelf)
+        elif told is not None and told in fact.rule.on and (incident := before or after):
+            _put(_notice(fact, channel, notice_id, told, incident), shelf)
+
+
+def _gather(fact: Fact, channel: str, notice_id: str, told: NoticeKind | None, shelf: Shelf) -> None:
+    """Put missed ticks into the notice that waits already, be it of this schedule or of others."""
+    if NoticeKind.MISSED not in fact.rule.on:
+        return
+    waiting = shelf.untried(channel, NoticeKind.MISSED)
+    if waiting is not None and (told is not None or fact.schedule in _named(waiting)):
+        shelf.put(joined(waiting, fact))
+    elif told is not None:
+        opened = Incident(schedule=fact.schedule, kind=told, since=fact.at)
+        first = joined(_notice(fact, channel, notice_id, told, opened), fact)
+        _put(replace(first, not_before=fact.at + GATHERING), shelf)
+
+
+def _named(notice: Notice) -> list[str]:
+    return [entry["schedule"] for entry in notice.about.get("missed", ())]
+
+
+def joined(notice: Notice, fact: Fact) -> Notice:
+    """Return a notice of missed ticks with those of this fact in it."""
+    entries, others = list(notice.about.get("missed", ())), notice.about.get("others", 0)
+    names, entry = _named(notice), {"schedule": fact.schedule, "ticks": 1, **fact.about["missed"]}
+    if fact.schedule in names:
+        known = entries[place := names.index(fact.schedule)]
+        entries[place] = {**known, "ticks": known["ticks"] + 1, "until": entry["until"]}
+    elif len(entries) < MOST_NAMED:
+        entries.append(entry)
+    else:
+        others += 1
+    return replace(notice, about={"hub": fact.about.get("hub"), "missed": entries, "others": others})
+
+
+def _notice(fact: Fact, channel: str, notice_id: str, kind: NoticeKind, incident: Incident) -> Notice:
+    return Notice(
+        id=notice_id,
+        channel=channel,
+        kind=kind,
+        schedule=fact.schedule,
+        created_at=fact.at,
+        not_before=fact.at,
+        since=incident.since,
+        count=incident.count,
+        about=fact.about,
+    )
+
+
+def _put(notice: Notice, shelf: Shelf) -> None:
+    if shelf.waiting(notice.channel) >= MOST_WAITING:
+        reason = f"{MOST_WAITING} notices wait in this channel already"
+        notice = replace(notice, state=NoticeState.GIVEN_UP, error=reason)
+    shelf.put(notice)

@@ -1,0 +1,80 @@
+"""From the checked keys of ``hub.notify`` and ``notify`` to channels and rules."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from functools import partial
+
+from reactorhub.alerts import TOLD, NoticeKind, NotifyRule
+from reactorhub.channels import (
+    AnyChannel,
+    AppriseChannel,
+    EmailChannel,
+    WebhookChannel,
+    mail_address,
+    smtp_server,
+    webhook_key,
+    webhook_url,
+)
+from reactorhub.config.keys import ChannelKeys, Checked, MailKeys, NotifyKeys, ScheduleKeys
+from reactorhub.config.places import KeyPath, Report, noted, suggestion
+
+_PATH: KeyPath = ("hub", "notify")
+
+
+def read_channels(keys: Mapping[str, ChannelKeys] | None, report: Report) -> dict[str, AnyChannel]:
+    """Return the channels by name. Those with mistakes, which go to the report, are left out."""
+    found = {name: _channel(each, (*_PATH, name), report) for name, each in (keys or {}).items()}
+    return {name: channel for name, channel in found.items() if channel is not None}
+
+
+def _channel(keys: ChannelKeys, path: KeyPath, report: Report) -> AnyChannel | None:
+    if keys.email is not None:
+        return _email(keys.email, (*path, "email"), report)
+    if keys.webhook is not None:
+        path = (*path, "webhook")
+        url = noted(partial(webhook_url, keys.webhook.url or ""), (*path, "url"), report)
+        key = noted(partial(webhook_key, keys.webhook.secret or ""), (*path, "secret"), report)
+        return WebhookChannel(url=url, key=key) if url and key else None
+    return AppriseChannel(urls=tuple(keys.apprise or ()))
+
+
+def _email(keys: MailKeys, path: KeyPath, report: Report) -> EmailChannel | None:
+    to = [
+        noted(partial(mail_address, text), (*path, "to", place), report)
+        for place, text in enumerate(keys.to or ())
+    ]
+    sender = noted(partial(mail_address, getattr(keys, "from")), (*path, "from"), report)
+    server = noted(partial(smtp_server, keys.smtp or ""), (*path, "smtp"), report)
+    if sender is None or server is None:
+        return None
+    return EmailChannel(to=tuple(address for address in to if address), sender=sender, server=server)
+
+
+def rule(keys: NotifyKeys | None) -> NotifyRule | None:
+    """Return what a schedule's keys, laid over the defaults, say; None where nobody is to be told."""
+    if keys is None or not keys.to:
+        return None
+    on = TOLD if keys.on is None else frozenset(NoticeKind(each.value) for each in keys.on)
+    return NotifyRule(tuple(dict.fromkeys(keys.to)), on)
+
+
+def check_notify(section: Checked[ScheduleKeys], channels: Collection[str] | None, report: Report) -> None:
+    """Report the channels that a section names and ``hub.notify`` does not have."""
+    keys, path = section.keys.notify, (*section.path, "notify")
+    for place, name in enumerate((keys and keys.to) or ()):
+        if channels is not None and name not in channels:
+            message = f"there is no channel {name!r} under hub.notify{suggestion(name, channels)}"
+            report.note(_place(path, place, report), message)
+
+
+def _place(path: KeyPath, place: int, report: Report) -> KeyPath:
+    """The place of a name in ``notify``, which is one name, a list, or a mapping with either in ``to``."""
+    ways: tuple[KeyPath, ...] = (("to", place), ("to",), (place,))
+    return next(((*path, *way) for way in ways if (*path, *way) in report.positions.values), path)
+
+
+def check_whom(section: Checked[ScheduleKeys], keys: ScheduleKeys, report: Report) -> None:
+    """Report a section that says what to tell, but not whom, in itself or in the defaults."""
+    if "notify" in section.given and keys.notify is not None and keys.notify.to is None:
+        report.note((*section.path, "notify"), "says nobody to tell; write to: with a channel of hub.notify")
