@@ -75,6 +75,7 @@ def _place(path: KeyPath, place: int, report: Report) -> KeyPath:
 
 
 def check_whom(section: Checked[ScheduleKeys], keys: ScheduleKeys, report: Report) -> None:
-    """Report a section that says what to tell, but not whom, in itself or in the defaults."""
-    if "notify" in section.given and keys.notify is not None and keys.notify.to is None:
+    """Report a schedule that says what to tell, but not whom, in itself or in the defaults."""
+    own = "notify" in section.given and "notify" not in section.broken and section.path[0] == "schedules"
+    if own and (keys.notify is None or keys.notify.to is None):
         report.note((*section.path, "notify"), "says nobody to tell; write to: with a channel of hub.notify")
