@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from reactorhub.alerts import NotifyRule
+from reactorhub.alerts import Fact, NotifyRule
 from reactorhub.errors import IllegalTransition
 from reactorhub.triggers import Trigger
 
@@ -220,13 +220,14 @@ class Sequel:
 
     ``attempt`` is the next attempt, ``starts`` are ticks of the schedules that come after this one, and
     ``completion`` is the run that its batch asked for, which is kept only if this end completes the batch:
-    then ``completes`` says so.
+    then ``completes`` says so. ``fact`` is what people may have to be told of.
     """
 
     attempt: Run | None = None
     starts: tuple[Start, ...] = ()
     completion: Run | None = None
     completes: bool = False
+    fact: Fact | None = None
 
     @property
     def runs(self) -> tuple[Run, ...]:

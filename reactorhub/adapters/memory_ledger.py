@@ -107,10 +107,11 @@ class MemoryLedger:
         starts = tuple(self._started(start) for start in sequel.starts)
         completes = self._completes(run, sequel.completion)
         completion = sequel.completion if completes else None
+        self._tell(sequel.fact)
         return replace(sequel, starts=starts, completes=completes, completion=completion)
 
     def _started(self, start: Start) -> Start:
-        while not self._record_tick(start.tick, start.run):
+        while not self._record_tick(start.tick, start.run, None):
             start = start.later()
         return start
 

@@ -110,7 +110,12 @@ class SqliteLedger:
 
     def finish_run(self, run: Run, sequel: Sequel = NO_SEQUEL) -> Deferred[Sequel]:
         """Replace what is kept of a run that has ended, and keep what its end brings about; or do neither."""
-        return self._write(sql.finish_run, run, sequel)
+
+        def change(db: sql.Database) -> Sequel:
+            notices.tell(db, sequel.fact)
+            return sql.finish_run(db, run, sequel)
+
+        return self._write(change)
 
     def add_batch(self, batch: Batch, runs: Sequence[Run]) -> Deferred[None]:
         """Keep a batch and all its runs, or nothing."""
