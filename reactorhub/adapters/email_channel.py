@@ -1,0 +1,163 @@
+"""Mails notices through a server that takes mail for others: the only room that imports twisted.mail."""
+
+# mypy: allow-untyped-calls
+from __future__ import annotations
+
+from collections.abc import Callable
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+from io import BytesIO
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.error import ConnectError, DNSLookupError, TimeoutError
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.internet.ssl import optionsForClientTLS
+from twisted.mail.smtp import (
+    AUTHDeclinedError,
+    AuthenticationError,
+    ESMTPSender,
+    ESMTPSenderFactory,
+    SMTPClientError,
+    SMTPConnectError,
+    SMTPDeliveryError,
+)
+from twisted.python.failure import Failure
+
+from reactorhub.alerts import Notice
+from reactorhub.boundaries import Channel
+from reactorhub.channels import EmailChannel
+from reactorhub.errors import DeliveryError
+from reactorhub.notice_texts import text, title
+
+LONGEST = 60.0  # seconds for a try
+_SILENCE = 30.0  # seconds a server may take for one answer
+_POLICY = SMTP.clone(linesep="\n", cte_type="7bit")  # Twisted makes the line ends of the wire itself
+
+
+def mail(notice: Notice, config: EmailChannel) -> bytes:
+    """Return a notice as a mail. The same notice is the same mail, with the same ``Message-ID``."""
+    message = EmailMessage(policy=_POLICY)
+    message["From"] = config.sender
+    message["To"] = ", ".join(config.to)
+    message["Subject"] = title(notice)
+    message["Date"] = format_datetime(notice.created_at)
+    message["Message-ID"] = f"<{notice.id}@{config.sender.rpartition('@')[2]}>"
+    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office replies, please
+    message.set_content(text(notice).encode("utf-8", "backslashreplace").decode() + "\n")
+    return message.as_bytes()
+
+
+class Email:
+    """A :class:`reactorhub.boundaries.Channel` that mails.
+
+    The way to the server is encrypted: from the start, or by STARTTLS. Without that no password is sent, and
+    no mail where one is needed; but on this machine itself nothing is encrypted.
+    """
+
+    def __init__(
+        self,
+        config: EmailChannel,
+        reactor: Any,
+        tls: Callable[[str], IOpenSSLClientConnectionCreator] = optionsForClientTLS,
+    ) -> None:
+        """:param tls: returns how to speak TLS with a host."""
+        self._config = config
+        self._reactor = reactor
+        self._tls = tls
+
+    def send(self, notice: Notice) -> Deferred[None]:
+        """Mail a notice; fires once the server has taken it for one person at least."""
+        sending = Deferred.fromCoroutine(self._send(mail(notice, self._config)))
+        sending.addTimeout(LONGEST, self._reactor)
+        return sending.addErrback(self._explain)
+
+    async def _send(self, message: bytes) -> None:
+        result: Deferred[Any] = Deferred()
+        factory = self._factory(message, result)
+        protocol = await self._endpoint().connect(factory)
+        try:
+            await result
+        except BaseException:
+            factory.sendFinished = True
+            protocol.transport.abortConnection()
+            raise
+
+    def _endpoint(self) -> Any:
+        server = self._config.server
+        endpoint = HostnameEndpoint(self._reactor, server.host, server.port, timeout=_SILENCE)
+        return wrapClientTLS(self._tls(server.host), endpoint) if server.tls else endpoint
+
+    def _factory(self, message: bytes, result: Deferred[Any]) -> ESMTPSenderFactory:
+        config, server = self._config, self._config.server
+        factory = ESMTPSenderFactory(
+            (server.user or "").encode(),
+            (server.password or "").encode(),
+            config.sender,
+            config.to,
+            BytesIO(message),
+            result,
+            retries=0,
+            timeout=_SILENCE,
+            contextFactory=None if server.near else self._tls(server.host),
+            heloFallback=True,
+            requireAuthentication=server.password is not None,
+            requireTransportSecurity=server.password is not None and not server.near,
+        )
+        factory.noisy = False
+        factory.protocol = _Sender
+        return factory
+
+    def _explain(self, failure: Failure) -> None:
+        raise DeliveryError(
+            f"{self._config.server.host} took no mail: {_reason(failure)}", again=_again(failure)
+        ) from None
+
+
+class _Sender(ESMTPSender):
+    """A sender on any endpoint. It keeps no record of what was said, in which the password would stand."""
+
+    debug = False
+
+    def connectionLost(self, reason: Any = None) -> None:
+        """Tell the factory, as a connector would."""
+        super().connectionLost(reason)
+        if not self.factory.sendFinished:
+            self.factory.clientConnectionLost(None, reason)
+
+    def sendError(self, exc: Any) -> None:
+        """Tell of an error, unless the mail has been sent and only the farewell failed."""
+        if self.factory.sendFinished:
+            self.transport.loseConnection()
+        else:
+            super().sendError(exc)
+
+
+def _again(failure: Failure) -> bool:
+    """Whether another try could help: not where the server has refused this mail for good."""
+    error = failure.value
+    return not (isinstance(error, SMTPDeliveryError) and 500 <= error.code < 600)
+
+
+def _reason(failure: Failure) -> str:
+    """Say what went wrong. An error's own text may quote what was sent, so it is not repeated."""
+    error = failure.value
+    if isinstance(error, SMTPConnectError) and error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, TimeoutError | CancelledError):
+        return f"no answer within {LONGEST:g} seconds"
+    if isinstance(error, DNSLookupError):
+        return "there is no such host"
+    if isinstance(error, AUTHDeclinedError | AuthenticationError):
+        return f"it refuses the user or the password ({error.code})"
+    if isinstance(error, SMTPClientError):
+        said = error.resp.decode("utf-8", "replace") if isinstance(error.resp, bytes) else str(error.resp)
+        return f"{error.code} {said}" if error.code > 0 else said
+    if type(error).__module__.startswith(("OpenSSL", "service_identity")):
+        return "its certificate is not trusted, or it speaks no TLS"
+    return str(error) if isinstance(error, ConnectError) else type(error).__name__
+
+
+_: type[Channel] = Email
