@@ -240,7 +240,8 @@ def joined(notice: Notice, fact: Fact) -> Notice:
     names, entry = _named(notice), {"schedule": fact.schedule, "ticks": 1, **fact.about["missed"]}
     if fact.schedule in names:
         known = entries[place := names.index(fact.schedule)]
-        entries[place] = {**known, "ticks": known["ticks"] + 1, "until": entry["until"]}
+        more = known["more"] or entry["more"]
+        entries[place] = {**known, "ticks": known["ticks"] + 1, "until": entry["until"], "more": more}
     elif len(entries) < MOST_NAMED:
         entries.append(entry)
     else:

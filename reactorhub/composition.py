@@ -13,18 +13,24 @@ from twisted.internet.defer import Deferred
 from twisted.python.threadpool import ThreadPool
 
 from reactorhub import __version__
+from reactorhub.adapters.apprise_channel import AppriseSender
+from reactorhub.adapters.email_channel import Email
 from reactorhub.adapters.embedded_redis import EmbeddedRedis
 from reactorhub.adapters.memory_sink import NullSink
 from reactorhub.adapters.redis_sink import RedisSink
 from reactorhub.adapters.run_logs import RunLogs
 from reactorhub.adapters.scrapy_engine import ScrapyEngine
 from reactorhub.adapters.sqlite_ledger import SqliteLedger
-from reactorhub.boundaries import Engine, Ledger, Sink, View
+from reactorhub.adapters.webhook_channel import Webhook
+from reactorhub.boundaries import Channel, Engine, Ledger, Sink, View
+from reactorhub.channels import AnyChannel, AppriseChannel, EmailChannel, WebhookChannel
 from reactorhub.config import HubConfig
 from reactorhub.dispatcher import Dispatcher
+from reactorhub.facts import Facts
 from reactorhub.hub import Hub
 from reactorhub.ids import IdMaker
 from reactorhub.life import World
+from reactorhub.notifier import Notifier
 from reactorhub.paths import RunPaths
 from reactorhub.reload import Reloader
 from reactorhub.schedule_book import ScheduleBook
@@ -79,9 +85,11 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
         engine.check(new)
         engine.load(new.projects)
         changes = await hub.put_in_force(new)
+        parts.notifier.use(_channels(new, in_thread, reactor))
         scheduler.set_entries(hub.entries())
         return changes
 
+    parts.notifier.use(_channels(config, in_thread, reactor))
     reloader = Reloader(
         reactor, hub, lambda: in_thread(_signature, file), lambda: in_thread(read), put_in_force
     )
@@ -101,6 +109,8 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
 def _parts(config: HubConfig, ledger: Ledger, engine: Engine, sink: Sink, reactor: Any) -> Parts:
     new_id = IdMaker(utc_now)
     telemetry = Telemetry(reactor, utc_now, sink, new_id)
+    notifier = Notifier(reactor, utc_now, ledger)
+    facts = Facts(new_id, utc_now, config.name, notifier.wake)
     world = World(
         clock=reactor,
         now=utc_now,
@@ -109,14 +119,16 @@ def _parts(config: HubConfig, ledger: Ledger, engine: Engine, sink: Sink, reacto
         slots=Slots(reactor, config.max_concurrent_runs, config.queues),
         changed=telemetry.run_changed,
     )
-    book = ScheduleBook(ledger, utc_now)
+    book = ScheduleBook(ledger, utc_now, facts)
     return Parts(
         world=world,
-        dispatcher=Dispatcher(world, book, new_id, telemetry.event, config.max_queued_runs),
+        dispatcher=Dispatcher(world, book, new_id, telemetry.event, config.max_queued_runs, facts=facts),
         book=book,
         telemetry=telemetry,
         sink=sink,
         lag=LagMeter(reactor, stalled=telemetry.stalled),
+        notifier=notifier,
+        new_id=new_id,
     )
 
 
@@ -134,6 +146,20 @@ def _sink(config: HubConfig, redis: EmbeddedRedis | None, reactor: Any) -> Sink:
         return NullSink()
     url = redis.url if redis is not None else config.redis.url
     return RedisSink(url or "", config.redis.prefix, reactor, utc_now)
+
+
+def _channels(config: HubConfig, in_thread: Callable[..., Deferred[Any]], reactor: Any) -> dict[str, Channel]:
+    return {name: _channel(each, in_thread, reactor) for name, each in config.channels.items()}
+
+
+def _channel(config: AnyChannel, in_thread: Callable[..., Deferred[Any]], reactor: Any) -> Channel:
+    match config:
+        case EmailChannel():
+            return Email(config, reactor)
+        case WebhookChannel():
+            return Webhook(config, reactor, utc_now)
+        case AppriseChannel():
+            return AppriseSender(config, in_thread)
 
 
 def _signature(file: Path) -> tuple[int, int, int] | None:

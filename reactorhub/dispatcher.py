@@ -14,6 +14,7 @@ from reactorhub.agenda import Missed
 from reactorhub.batches import Batches
 from reactorhub.boundaries import View
 from reactorhub.errors import ShuttingDown
+from reactorhub.facts import Facts
 from reactorhub.intake import Intake
 from reactorhub.life import SHUTDOWN, Ladder, Life, World
 from reactorhub.model import Batch, Run, RunSpec, RunState, Schedule, Sequel, Start, Stop, Tick, TickOutcome
@@ -42,11 +43,15 @@ class Dispatcher:
         new_id: Callable[[], str],
         emit: Emit,
         most_waiting: int,
+        *,
+        facts: Facts | None = None,
     ) -> None:
         """
         :param emit: takes an event's type and the view it is about.
         :param most_waiting: how many queued runs the hub takes before it refuses more.
+        :param facts: says what people are to be told.
         """
+        self._facts = facts or Facts.nobody()
         self._world = world
         self._book = book
         self._new_id = new_id
@@ -142,20 +147,27 @@ class Dispatcher:
         :raises LedgerError: if neither could be kept; the tick is still to be accounted for.
         """
         start = self._intake.tick(schedule, nominal_time)
-        recorded = False
+        fact, recorded = self._facts.ticked(schedule, start.tick), False
         try:
-            recorded = await self._world.ledger.record_tick(start.tick, start.run)
+            recorded = await self._world.ledger.record_tick(start.tick, start.run, fact)
         finally:
             if not recorded:
                 self._intake.withdraw(start)
         if recorded:
+            self._facts.told(fact)
             self._begin(start, schedule)
 
     async def missed(self, missed: Missed) -> None:
-        """Account for a tick, or several, that came due when nobody looked."""
+        """Account for a tick, or several, that came due when nobody looked.
+
+        Of a schedule that is paused nobody is told: its ticks would not have run.
+        """
         tick = self._intake.row(missed.schedule, missed.nominal_time, TickOutcome.MISSED, missed.reason)
         tick = replace(tick, until=missed.until)
-        if await self._world.ledger.record_tick(tick):
+        heard = self._book.paused(tick.schedule) is None
+        fact = self._facts.ticked(missed.schedule, tick) if heard else None
+        if await self._world.ledger.record_tick(tick, None, fact):
+            self._facts.told(fact)
             self._say(tick)
 
     def unfinished(self, schedule: str) -> list[Run]:
@@ -252,6 +264,7 @@ class Dispatcher:
         return Sequel(
             starts=tuple(self._intake.tick(each, moment, final) for each in self._book.followers(final)),
             completion=None if completion is None else self._intake.new(completion),
+            fact=self._facts.ended(self._schedule(final), final),
         )
 
     def _ended(self, life: Life) -> None:
@@ -295,6 +308,7 @@ class Dispatcher:
             self._batches.close(run.spec.batch)
 
     def _tell(self, run: Run, sequel: Sequel) -> None:
+        self._facts.told(sequel.fact)
         for listener in self._listeners:
             try:
                 listener(run, sequel)

@@ -82,6 +82,13 @@ class UnknownBatch(NotFound):
         super().__init__(f"there is no batch {batch_id!r}")
 
 
+class UnknownChannel(NotFound):
+    """There is no channel with this name under ``hub.notify``."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no channel {name!r} under hub.notify")
+
+
 class UnknownSpider(NotFound):
     """No configured project has this spider, or several do and none was chosen."""
 

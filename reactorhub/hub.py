@@ -54,6 +54,7 @@ class Hub:
     async def recover(self) -> None:
         """Take up what the ledger holds: runs that died with the process, limits, marks."""
         await self._parts.book.open(self.config.schedules)
+        await self._tidy_alerts(self.config)
         await self._limits.recover()
         await self._parts.dispatcher.recover()
         for run in await self._failures.overdue():
@@ -183,6 +184,14 @@ class Hub:
         changed = await self._parts.book.resume(name)
         return await self._told("schedule.resumed", name, changed)
 
+    async def try_channel(self, name: str) -> View:
+        """Send a test message by a channel, outside its outbox; return what came of it.
+
+        :raises UnknownChannel: if there is none of this name.
+        """
+        error = await self._parts.notifier.test(name, self._parts.new_id(), self.config.name)
+        return {"channel": name, "delivered": error is None, "error": error}
+
     async def set_limits(self, wanted: Mapping[str, Any]) -> View:
         """Change limits, in force at once; they outlive a restart and win over the schedule file.
 
@@ -196,6 +205,7 @@ class Hub:
         """Go on with another config; return what it changes, by schedule name."""
         changes = await self._parts.book.replace(config.schedules)
         restart = [key for key in _AT_START if getattr(self.config, key) != getattr(config, key)]
+        await self._tidy_alerts(config)
         self._standing.use(config)
         self._limits.use_file(_limits_of(config))
         self._parts.dispatcher.limit_waiting(config.max_queued_runs)
@@ -295,13 +305,18 @@ class Hub:
     async def status(self) -> View:
         """Return how the hub stands."""
         drift = {"limits": self._limits.view()["drift"], "paused": self._parts.book.all_paused()}
-        return {**self._standing.status(await self._ledger.counts()), "drift": drift}
+        counts, notices = await self._ledger.counts(), await self._ledger.notice_counts()
+        return {**self._standing.status(counts, notices), "drift": drift}
 
     def heartbeat(self) -> View:
         """Return what the hub says of itself every few seconds; costs no look into the ledger."""
         return self._standing.heartbeat()
 
     # -- within
+
+    async def _tidy_alerts(self, config: HubConfig) -> None:
+        heard = [schedule.name for schedule in config.schedules.values() if schedule.notify is not None]
+        await self._ledger.tidy_alerts(heard, config.channels)
 
     def _spec(self, order: Order) -> RunSpec:
         project = self._engine.resolve(order.spider, order.project)

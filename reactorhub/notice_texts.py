@@ -104,6 +104,7 @@ def _about_run(notice: Notice) -> list[str]:
 def _missing(entry: Mapping[str, Any]) -> str:
     span = entry["from"] if entry["from"] == entry["until"] else f"{entry['from']} to {entry['until']}"
     ticks = "1 tick" if entry["ticks"] == 1 else f"{entry['ticks']} ticks"
+    ticks = f"more than {ticks}" if entry["more"] else ticks
     return f"{entry['schedule']}: {ticks}, {span}: {entry['reason']}"
 
 

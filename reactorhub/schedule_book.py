@@ -11,6 +11,7 @@ from reactorhub.boundaries import Ledger
 from reactorhub.chains import follows
 from reactorhub.config import fingerprint
 from reactorhub.errors import UnknownSchedule
+from reactorhub.facts import Facts
 from reactorhub.model import Run, Schedule, ScheduleMark
 from reactorhub.triggers import After
 
@@ -36,10 +37,16 @@ def compare(old: Mapping[str, Schedule], new: Mapping[str, Schedule]) -> Changes
     )
 
 
+BY_OPERATOR = "by an operator"
+"""Why a schedule is paused where nobody has said why."""
+
+
 class ScheduleBook:
     """Keeps schedules and marks together; every change of a mark is in the ledger before it holds."""
 
-    def __init__(self, ledger: Ledger, now: Callable[[], datetime]) -> None:
+    def __init__(self, ledger: Ledger, now: Callable[[], datetime], facts: Facts | None = None) -> None:
+        """:param facts: says what people are to be told of pauses."""
+        self._facts = facts or Facts.nobody()
         self._ledger = ledger
         self._now = now
         self._marks: dict[str, ScheduleMark] = {}
@@ -84,7 +91,7 @@ class ScheduleBook:
     def paused(self, name: str) -> str | None:
         """Return why a schedule is paused, or None if it is not."""
         mark = self._marks.get(name)
-        return (mark.paused_reason or "by an operator") if mark is not None and mark.paused else None
+        return (mark.paused_reason or BY_OPERATOR) if mark is not None and mark.paused else None
 
     def all_paused(self) -> list[str]:
         """Return the names of the schedules that are paused, in the file's order."""
@@ -132,8 +139,12 @@ class ScheduleBook:
         return await self._change(name, paused=False, paused_reason=None, resumed_at=self._now())
 
     async def _change(self, name: str, *, paused: bool, **changes: Any) -> bool:
-        self.get(name)
-        await self._ledger.set_marks([replace(self._marks[name], paused=paused, **changes)])
+        schedule = self.get(name)
+        fact = self._facts.resumed(schedule)
+        if paused:
+            fact = self._facts.paused(schedule, changes["paused_reason"] or BY_OPERATOR)
+        await self._ledger.set_marks([replace(self._marks[name], paused=paused, **changes)], fact=fact)
+        self._facts.told(fact)
         mark = self._marks.get(name)
         if mark is None:  # a reload has removed the schedule meanwhile
             return False

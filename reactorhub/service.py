@@ -150,6 +150,7 @@ class HubService(Service):
         await built.parts.sink.start()
         built.hub.warn_of_unknown_spiders()
         await built.hub.adopt()
+        built.parts.notifier.start()
         built.scheduler.start(built.hub.entries())
         built.parts.lag.start()
         built.parts.telemetry.start(lambda: tuple(built.parts.dispatcher.lives.values()), built.hub.heartbeat)
@@ -167,6 +168,7 @@ class HubService(Service):
         built.reloader.stop()
         await built.scheduler.stop()
         await built.parts.dispatcher.stop(built.hub.config.shutdown_grace, self._hurry)
+        await built.parts.notifier.stop()
         built.parts.telemetry.stop()
         built.parts.lag.stop()
         for port in self._ports:

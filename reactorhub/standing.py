@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 
-from reactorhub.boundaries import LedgerCounts, Sink, View
+from reactorhub.boundaries import LedgerCounts, NoticeCounts, Sink, View
 from reactorhub.config import HubConfig
 from reactorhub.dispatcher import Dispatcher
 from reactorhub.life import World
 from reactorhub.model import RunState
+from reactorhub.notifier import Notifier
 from reactorhub.schedule_book import ScheduleBook
 from reactorhub.telemetry import Telemetry
 from reactorhub.views import time_text
@@ -25,6 +27,8 @@ class Parts:
     telemetry: Telemetry
     sink: Sink
     lag: LagMeter
+    notifier: Notifier
+    new_id: Callable[[], str]
 
 
 class Standing:
@@ -50,14 +54,15 @@ class Standing:
             "errors": list(self.errors),
         }
 
-    def status(self, counts: LedgerCounts) -> View:
-        """Return all there is to say; ``counts`` tells how much the ledger holds."""
+    def status(self, counts: LedgerCounts, notices: NoticeCounts) -> View:
+        """Return all there is to say; ``counts`` tells how much the ledger holds, ``notices`` of those."""
         return {
             **self.heartbeat(),
             "started_at": time_text(self._started_at),
             "uptime_seconds": round((self._now() - self._started_at).total_seconds(), 3),
             "runs": {state.value: counts.runs.get(state, 0) for state in RunState},
             "config": self.config_view(),
+            "notify": asdict(notices),
             "ledger": {"runs": sum(counts.runs.values()), "ticks": counts.ticks},
         }
 

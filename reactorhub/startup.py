@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from reactorhub.adapters.apprise_channel import check_apprise
+from reactorhub.channels import AppriseChannel
 from reactorhub.config import HubConfig, load
 from reactorhub.config.projects import project_mistakes
 from reactorhub.endpoints import loopback_endpoint
@@ -22,7 +24,7 @@ def read_config(path: Path, overrides: Mapping[str, Any], environ: Mapping[str, 
     :raises StartError: if what the command line says is wrong.
     """
     config = load(path, environ, socket.gethostname())
-    mistakes = [*project_mistakes(config), *_address_mistakes(config)]
+    mistakes = [*project_mistakes(config), *_address_mistakes(config), *_apprise_mistakes(config)]
     if mistakes:
         raise ConfigError(mistakes)
     if "http" in overrides:
@@ -44,4 +46,15 @@ def _address_mistakes(config: HubConfig) -> list[Mistake]:
                 check(value)
         except StartError as error:
             mistakes.append(config.mistake(path, str(error)))
+    return mistakes
+
+
+def _apprise_mistakes(config: HubConfig) -> list[Mistake]:
+    mistakes = []
+    for name, channel in config.channels.items():
+        try:
+            if isinstance(channel, AppriseChannel):
+                check_apprise(channel)
+        except StartError as error:
+            mistakes.append(config.mistake(("hub", "notify", name, "apprise"), str(error)))
     return mistakes

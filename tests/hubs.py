@@ -13,14 +13,17 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 
+from reactorhub.adapters.memory_channel import MemoryChannel
 from reactorhub.adapters.memory_engine import MemoryEngine, ScriptedCrawl
 from reactorhub.adapters.memory_ledger import MemoryLedger
 from reactorhub.adapters.memory_sink import MemorySink
 from reactorhub.config import HubConfig, parse
 from reactorhub.dispatcher import Dispatcher
+from reactorhub.facts import Facts
 from reactorhub.hub import Hub
 from reactorhub.ids import IdMaker
 from reactorhub.life import World
+from reactorhub.notifier import Notifier
 from reactorhub.schedule_book import ScheduleBook
 from reactorhub.slots import Slots
 from reactorhub.standing import Parts
@@ -81,11 +84,15 @@ class Bench:
     ledger: MemoryLedger = field(default_factory=MemoryLedger)
     sink: MemorySink = field(default_factory=MemorySink)
     engine: MemoryEngine = field(default_factory=lambda: MemoryEngine({"shop": ["prices", "report"]}))
+    channels: dict[str, MemoryChannel] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         new_id = IdMaker(self.now)
         self.telemetry = Telemetry(self.clock, self.now, self.sink, new_id)
         self.slots = Slots(self.clock, self.config.max_concurrent_runs, self.config.queues)
+        self.notifier = Notifier(self.clock, self.now, self.ledger)
+        self.notifier.use(self.channels)
+        facts = Facts(new_id, self.now, self.config.name, self.notifier.wake)
         self.world = World(
             clock=self.clock,
             now=self.now,
@@ -94,9 +101,9 @@ class Bench:
             slots=self.slots,
             changed=self.telemetry.run_changed,
         )
-        self.book = ScheduleBook(self.ledger, self.now)
+        self.book = ScheduleBook(self.ledger, self.now, facts)
         self.dispatcher = Dispatcher(
-            self.world, self.book, new_id, self.telemetry.event, self.config.max_queued_runs
+            self.world, self.book, new_id, self.telemetry.event, self.config.max_queued_runs, facts=facts
         )
         self.parts = Parts(
             world=self.world,
@@ -105,6 +112,8 @@ class Bench:
             telemetry=self.telemetry,
             sink=self.sink,
             lag=LagMeter(self.clock),
+            notifier=self.notifier,
+            new_id=new_id,
         )
         self.hub = Hub(self.config, self.parts, "0.0")
 

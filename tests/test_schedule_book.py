@@ -149,7 +149,7 @@ def test_a_pause_does_not_lose_a_tick() -> None:
     """A tick that is accounted for while a pause is written stays accounted for."""
     shelf = Shelf().opened(schedule())
     written: Deferred[None] = Deferred()
-    shelf.ledger.set_marks = lambda keep, forget=(): written  # type: ignore[method-assign]
+    shelf.ledger.set_marks = lambda keep, forget=(), fact=None: written  # type: ignore[method-assign]
     pausing = Deferred.fromCoroutine(shelf.book.pause("hourly", None))
     shelf.book.advance("hourly", START + HOUR)
     written.callback(None)
@@ -161,7 +161,7 @@ def test_a_schedule_removed_while_its_pause_is_written() -> None:
     """A pause that comes too late for its schedule harms nobody."""
     shelf = Shelf().opened(schedule())
     written: Deferred[None] = Deferred()
-    keep_marks, shelf.ledger.set_marks = shelf.ledger.set_marks, lambda keep, forget=(): written  # type: ignore
+    keep_marks, shelf.ledger.set_marks = shelf.ledger.set_marks, lambda keep, forget=(), fact=None: written  # type: ignore
     pausing = Deferred.fromCoroutine(shelf.book.pause("hourly", None))
     shelf.ledger.set_marks = keep_marks  # type: ignore[method-assign]
     done(shelf.book.replace({}))

@@ -130,7 +130,7 @@ class _Sender(ESMTPSender):
     def sendError(self, exc: Any) -> None:
         """Tell of an error, unless the mail has been sent and only the farewell failed."""
         if self.factory.sendFinished:
-            self.transport.loseConnection()
+            self.smtpState_disconnect(-1, None)
         else:
             super().sendError(exc)
 

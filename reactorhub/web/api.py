@@ -88,6 +88,11 @@ class Api:
         """Change limits."""
         return _json(request, await to_its_end(self._hub.set_limits(json_object(body_of(request)))))
 
+    @app.route("/api/notify/<channel>/test", methods=["POST"])
+    async def try_channel(self, request: IRequest, channel: str) -> bytes:
+        """Send a test message by a channel."""
+        return _json(request, await to_its_end(self._hub.try_channel(channel)))
+
     @app.route("/api/reload", methods=["POST"])
     async def reload(self, request: IRequest) -> bytes:
         """Read the schedule file again."""

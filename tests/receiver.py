@@ -1,0 +1,64 @@
+"""A receiver of webhooks on loopback, which verifies what it is sent as its users would."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from typing import Any, Self
+
+KEY = bytes(range(32))
+SECRET = f"whsec_{base64.b64encode(KEY).decode()}"
+
+
+def verified(headers: Mapping[str, str], body: bytes, key: bytes = KEY) -> dict[str, Any]:
+    """Return the message of a webhook whose signature is right.
+
+    :raises AssertionError: if it is not.
+    """
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    right = "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    assert right in headers["webhook-signature"].split(" ")
+    message: dict[str, Any] = json.loads(body)
+    assert message["id"] == headers["webhook-id"]
+    return message
+
+
+class Receiver:
+    """Listens in a thread, keeps the messages in ``got``, and answers with ``status``."""
+
+    def __init__(self, port: int = 0) -> None:
+        self.got: list[dict[str, Any]] = []
+        self.status = 204
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                receiver.got.append(verified(self.headers, body))
+                self.send_response(receiver.status)
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = HTTPServer(("127.0.0.1", port), Handler)
+        self._thread = Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    @property
+    def types(self) -> list[str]:
+        """What kinds of messages came, in order."""
+        return [message["type"] for message in self.got]
