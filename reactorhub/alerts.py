@@ -180,6 +180,10 @@ def judge(incident: Incident | None, fact: Fact) -> tuple[Incident | None, Notic
     return None, NoticeKind.RECOVERED if over else None
 
 
+OWN_MISTAKES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What these rules raise where they are wrong themselves; a ledger lets that cost the notice, not the run."""
+
+
 class Shelf(Protocol):
     """The part of a ledger that rules work on, within one transaction."""
 
@@ -226,7 +230,7 @@ def _gather(fact: Fact, channel: str, notice_id: str, told: NoticeKind | None, s
         shelf.put(joined(waiting, fact))
     elif told is not None:
         opened = Incident(schedule=fact.schedule, kind=told, since=fact.at)
-        first = joined(_notice(fact, channel, notice_id, told, opened), fact)
+        first = joined(replace(_notice(fact, channel, notice_id, told, opened), about={}), fact)
         _put(replace(first, not_before=fact.at + GATHERING), shelf)
 
 

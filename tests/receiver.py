@@ -59,6 +59,11 @@ class Receiver:
         self._thread.join()
 
     @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._server.server_address[1])
+
+    @property
     def types(self) -> list[str]:
         """What kinds of messages came, in order."""
         return [message["type"] for message in self.got]

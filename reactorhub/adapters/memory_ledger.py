@@ -10,9 +10,10 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, execute, succeed
+from twisted.logger import Logger
 
 from reactorhub import ledger_rows as rows
-from reactorhub.alerts import Fact, Notice, announce
+from reactorhub.alerts import OWN_MISTAKES, Fact, Notice, announce
 from reactorhub.boundaries import Ledger, LedgerCounts, NoticeCounts, Page, RunFilter
 from reactorhub.errors import LedgerError, UnknownBatch, UnknownRun
 from reactorhub.model import NO_SEQUEL, Batch, Run, RunState, ScheduleMark, Sequel, Start, Tick, TickOutcome
@@ -47,6 +48,8 @@ class MemoryLedger:
     It works without :meth:`open`, and keeps what it has over a :meth:`close` and the next open, as a restart
     would find it. Set ``fail_writes`` to an exception and each write fails with it, as with a full disk.
     """
+
+    log = Logger()
 
     def __init__(self) -> None:
         self.fail_writes: Exception | None = None
@@ -157,8 +160,14 @@ class MemoryLedger:
         return True
 
     def _tell(self, fact: Fact | None) -> None:
-        if fact is not None:
+        if fact is None:
+            return
+        try:
             announce(fact, self._shelf)
+        except OWN_MISTAKES:
+            self.log.failure(
+                "nobody is told that {name} has {happening}", name=fact.schedule, happening=fact.happening
+            )
 
     def set_marks(
         self, keep: Sequence[ScheduleMark], forget: Sequence[str] = (), fact: Fact | None = None

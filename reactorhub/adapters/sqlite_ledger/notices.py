@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from twisted.logger import Logger
+
 from reactorhub import ledger_rows as rows
 from reactorhub.adapters.sqlite_ledger.sql import Database
-from reactorhub.alerts import MOST_SETTLED, Fact, Incident, Notice, NoticeKind, NoticeState, announce
+from reactorhub.alerts import (
+    MOST_SETTLED,
+    OWN_MISTAKES,
+    Fact,
+    Incident,
+    Notice,
+    NoticeKind,
+    NoticeState,
+    announce,
+)
 from reactorhub.boundaries import NoticeCounts
 from reactorhub.errors import LedgerError
 from reactorhub.outbox import NO_CHANNEL
+
+_log = Logger()
 
 _ALL = rows.NOTICE_COLUMNS
 _NAMES = _ALL.split(", ")
@@ -68,9 +81,18 @@ class SqliteShelf:
 
 
 def tell(db: Database, fact: Fact | None) -> None:
-    """Keep what follows from a fact, if there is one."""
-    if fact is not None:
+    """Keep what follows from a fact, if there is one.
+
+    Where that goes wrong by the fault of the rules, the notice is lost, but not the write that it stands in.
+    """
+    if fact is None:
+        return
+    try:
         announce(fact, SqliteShelf(db))
+    except OWN_MISTAKES:
+        _log.failure(
+            "nobody is told that {name} has {happening}", name=fact.schedule, happening=fact.happening
+        )
 
 
 def next_notices(db: Database) -> list[Notice]:
