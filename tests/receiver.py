@@ -7,9 +7,14 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ssl import PROTOCOL_TLS_SERVER, SSLContext
+from tempfile import NamedTemporaryFile
+from threading import Event, Thread
 from typing import Any, Self
+
+from OpenSSL.crypto import FILETYPE_PEM
+from twisted.internet.ssl import PrivateCertificate
 
 KEY = bytes(range(32))
 SECRET = f"whsec_{base64.b64encode(KEY).decode()}"
@@ -29,24 +34,33 @@ def verified(headers: Mapping[str, str], body: bytes, key: bytes = KEY) -> dict[
 
 
 class Receiver:
-    """Listens in a thread, keeps the messages in ``got``, and answers with ``status``."""
+    """Listens in a thread, keeps the messages in ``got``, and answers with ``status`` and ``headers``.
+
+    While ``answering`` is not set it answers nothing.
+    """
 
     def __init__(self, port: int = 0) -> None:
         self.got: list[dict[str, Any]] = []
         self.status = 204
+        self.headers: dict[str, str] = {}
+        self.answering = Event()
+        self.answering.set()
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 receiver.got.append(verified(self.headers, body))
+                receiver.answering.wait(20)
                 self.send_response(receiver.status)
+                for name, value in receiver.headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
 
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self._server = HTTPServer(("127.0.0.1", port), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._thread = Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     def __enter__(self) -> Self:
@@ -54,9 +68,20 @@ class Receiver:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
+        self.answering.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+    def encrypt(self, certificate: PrivateCertificate) -> None:
+        """Speak TLS from now on."""
+        with NamedTemporaryFile() as file:
+            key = certificate.privateKey.dump(FILETYPE_PEM)
+            file.write(certificate.dumpPEM() + key)
+            file.flush()
+            context = SSLContext(PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(file.name)
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
 
     @property
     def port(self) -> int:

@@ -215,7 +215,7 @@ def a_notice(**facts: Any) -> Notice:
 def test_after_a_try_that_failed(
     age: timedelta, again: bool, after: float | None, state: NoticeState, waits: timedelta | None
 ) -> None:
-    """A notice waits as long as it should or was asked to; after a day, or if nothing helps, it is given up."""
+    """A notice waits as long as it should or was asked to; after a day, or where nothing helps, no more."""
     notice = a_notice(attempts=1).failed("no answer", NOON + age, again, after)
     assert (notice.state, notice.error) == (state, "no answer")
     if waits is not None:

@@ -11,6 +11,7 @@ from io import BytesIO
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import TimeoutError as TookTooLong
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectError, DNSLookupError, TimeoutError
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
@@ -146,7 +147,7 @@ def _reason(failure: Failure) -> str:
     error = failure.value
     if isinstance(error, SMTPConnectError) and error.__cause__ is not None:
         error = error.__cause__
-    if isinstance(error, TimeoutError | CancelledError):
+    if isinstance(error, TimeoutError | TookTooLong | CancelledError):
         return f"no answer within {LONGEST:g} seconds"
     if isinstance(error, DNSLookupError):
         return "there is no such host"

@@ -16,6 +16,7 @@ from http import HTTPStatus
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import TimeoutError as TookTooLong
 from twisted.internet.error import ConnectError, DNSLookupError, TimeoutError
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
@@ -101,7 +102,7 @@ def _reason(failure: Failure) -> str:
     error = failure.value
     if isinstance(error, ResponseFailed) and error.reasons:
         error = error.reasons[0].value
-    if isinstance(error, TimeoutError | CancelledError):
+    if isinstance(error, TimeoutError | TookTooLong | CancelledError):
         return f"no answer within {LONGEST:g} seconds"
     if isinstance(error, DNSLookupError):
         return "there is no such host"
