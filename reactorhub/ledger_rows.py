@@ -12,7 +12,6 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from reactorhub.alerts import Incident, Notice, NoticeKind, NoticeState
 from reactorhub.boundaries import Page
 from reactorhub.errors import InvalidRequest
 from reactorhub.model import Batch, RetryRule, Run, RunSpec, RunState, ScheduleMark, Tick, TickOutcome
@@ -29,10 +28,6 @@ RUN_COLUMNS = (
 TICK_COLUMNS = "schedule, nominal_time, outcome, reason, run_id, recorded_at, until"
 MARK_COLUMNS = "name, fingerprint, since, paused, paused_reason, resumed_at, runs"
 BATCH_COLUMNS = "id, created_at, on_complete, finished_at, completion"
-INCIDENT_COLUMNS = "schedule, kind, since, count"
-NOTICE_COLUMNS = (
-    "id, channel, kind, schedule, created_at, not_before, since, count, about, state, attempts, error"
-)
 
 _RUN_NAMES = tuple(RUN_COLUMNS.split(", "))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -252,43 +247,6 @@ def read_batch(row: Row) -> Batch:
         finished_at=_moment(finished_at),
         completion=completion,
     )
-
-
-def write_incident(incident: Incident) -> Row:
-    """Return an incident as the values of ``INCIDENT_COLUMNS``."""
-    return incident.schedule, incident.kind.value, to_number(incident.since), incident.count
-
-
-def read_incident(row: Row) -> Incident:
-    """Return the incident that :func:`write_incident` wrote."""
-    schedule, kind, since, count = row
-    return Incident(schedule=schedule, kind=NoticeKind(kind), since=to_moment(since), count=count)
-
-
-def write_notice(notice: Notice) -> Row:
-    """Return a notice as the values of ``NOTICE_COLUMNS``."""
-    return (
-        notice.id,
-        notice.channel,
-        notice.kind.value,
-        notice.schedule,
-        to_number(notice.created_at),
-        to_number(notice.not_before),
-        to_number(notice.since),
-        notice.count,
-        _object(notice.about),
-        notice.state.value,
-        notice.attempts,
-        _text(notice.error),
-    )
-
-
-def read_notice(row: Row) -> Notice:
-    """Return the notice that :func:`write_notice` wrote."""
-    kept = dict(zip(NOTICE_COLUMNS.split(", "), row, strict=True))
-    moments = {name: to_moment(kept[name]) for name in ("created_at", "not_before", "since")}
-    about, kind, state = json.loads(kept["about"]), NoticeKind(kept["kind"]), NoticeState(kept["state"])
-    return Notice(**{**kept, **moments, "about": about, "kind": kind, "state": state})
 
 
 def make_page(kind: str, found: Sequence[tuple[int, T]], limit: int) -> Page[T]:

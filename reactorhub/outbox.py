@@ -1,89 +1,54 @@
-"""Incidents and notices in memory: the part of the ledger's double that tells people."""
+"""The seams of telling people: the part of a ledger that holds notices, and the channels they leave by."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import dataclass
+from typing import Protocol
 
-from reactorhub import ledger_rows as rows
-from reactorhub.alerts import MOST_SETTLED, Incident, Notice, NoticeKind, NoticeState
-from reactorhub.boundaries import NoticeCounts
-from reactorhub.errors import LedgerError
+from twisted.internet.defer import Deferred
 
-NO_CHANNEL = "the schedule file has no such channel any more"
+from reactorhub.alerts import Notice
 
 
-class MemoryShelf:
-    """A :class:`reactorhub.alerts.Shelf`, and what a ledger needs beside it."""
+@dataclass(frozen=True, slots=True)
+class NoticeCounts:
+    """How many notices wait, how many of those kept were given up, and what the newest trouble was."""
 
-    def __init__(self) -> None:
-        self._incidents: dict[tuple[str, NoticeKind], Incident] = {}
-        self._notices: dict[str, Notice] = {}  # in the order of adding
+    waiting: int = 0
+    given_up: int = 0
+    last_error: str | None = None
 
-    def incident(self, schedule: str, kind: NoticeKind) -> Incident | None:
-        """The open incident of this kind."""
-        return self._incidents.get((schedule, kind))
 
-    def open_incident(self, incident: Incident) -> None:
-        """Keep an incident, or replace what is kept of it."""
-        kept = rows.read_incident(rows.write_incident(incident))
-        self._incidents[incident.schedule, incident.kind] = kept
+class Outbox(Protocol):
+    """The part of a ledger that holds the notices on their way. Its calls behave as those of a ledger.
 
-    def close_incident(self, schedule: str, kind: NoticeKind) -> None:
-        """Forget an incident, if there is one."""
-        self._incidents.pop((schedule, kind), None)
+    Notices come in with the facts that they follow from, in the writes of those.
+    """
 
-    def untried(self, channel: str, kind: NoticeKind) -> Notice | None:
-        """The newest notice of this kind that waits in a channel and was never tried."""
-        found = [each for each in self._in(channel, NoticeState.WAITING) if each.kind is kind]
-        return next((notice for notice in reversed(found) if not notice.attempts), None)
+    def next_notices(self) -> Deferred[list[Notice]]:
+        """The oldest waiting notice of each channel that has one."""
 
-    def waiting(self, channel: str) -> int:
-        """How many notices wait in a channel."""
-        return len(self._in(channel, NoticeState.WAITING))
+    def try_notice(self, notice_id: str) -> Deferred[Notice]:
+        """Count one more try of a notice, before it; fires with the notice. Nothing joins it from then on."""
 
-    def put(self, notice: Notice) -> None:
-        """Keep a notice, or replace what is kept of it."""
-        self._notices[notice.id] = rows.read_notice(rows.write_notice(notice))
-        if notice.state is not NoticeState.WAITING:
-            for old in self._in(notice.channel, notice.state)[:-MOST_SETTLED]:
-                del self._notices[old.id]
+    def settle_notice(self, notice: Notice) -> Deferred[None]:
+        """Replace what is kept of a notice. Of those settled only the newest of each channel are kept."""
 
-    def next_notices(self) -> list[Notice]:
-        """The oldest waiting notice of each channel."""
-        found: dict[str, Notice] = {}
-        for notice in self._notices.values():
-            if notice.state is NoticeState.WAITING:
-                found.setdefault(notice.channel, notice)
-        return list(found.values())
+    def notice_counts(self) -> Deferred[NoticeCounts]:
+        """How the notices fare."""
 
-    def try_notice(self, notice_id: str) -> Notice:
-        """Count one more try of a notice and return it.
-
-        :raises LedgerError: if there is no notice with this id.
-        """
-        if notice_id not in self._notices:
-            raise LedgerError(f"notice {notice_id} is not in the ledger any more")
-        tried = replace(self._notices[notice_id], attempts=self._notices[notice_id].attempts + 1)
-        self._notices[notice_id] = tried
-        return tried
-
-    def counts(self) -> NoticeCounts:
-        """How many notices wait and were given up, and what the newest trouble was."""
-        states = [notice.state for notice in self._notices.values()]
-        troubles = [f"{each.channel}: {each.error}" for each in self._notices.values() if each.error]
-        return NoticeCounts(
-            waiting=states.count(NoticeState.WAITING),
-            given_up=states.count(NoticeState.GIVEN_UP),
-            last_error=troubles[-1] if troubles else None,
-        )
-
-    def tidy(self, schedules: Collection[str], channels: Collection[str]) -> None:
+    def tidy_alerts(self, schedules: Collection[str], channels: Collection[str]) -> Deferred[None]:
         """Forget the incidents of all other schedules; give up what waits in channels that are no more."""
-        self._incidents = {key: each for key, each in self._incidents.items() if key[0] in schedules}
-        for notice in [*self._notices.values()]:
-            if notice.channel not in channels and notice.state is NoticeState.WAITING:
-                self.put(replace(notice, state=NoticeState.GIVEN_UP, error=NO_CHANNEL))
 
-    def _in(self, channel: str, state: NoticeState) -> list[Notice]:
-        return [each for each in self._notices.values() if (each.channel, each.state) == (channel, state)]
+
+class Channel(Protocol):
+    """A way to tell people: a mailbox, a webhook, a chat."""
+
+    def send(self, notice: Notice) -> Deferred[None]:
+        """Deliver a notice; fires once the other side has taken it.
+
+        Fails with :exc:`reactorhub.errors.DeliveryError`, within a bounded time. Cancelling gives up at once.
+        A notice may be sent again with the same id: the hub cannot know whether a try that was cut off
+        arrived.
+        """

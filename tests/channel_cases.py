@@ -45,15 +45,14 @@ PASSWORD = "hunter2"
 
 def a_notice(kind: NoticeKind = NoticeKind.FAILED, **facts: Any) -> Notice:
     """A notice of noon."""
-    told: dict[str, Any] = {"about": {"hub": "lab", "run": RUN}, "schedule": "prices"}
+    given: dict[str, Any] = {"about": {"hub": "lab", "run": RUN}, "schedule": "prices"}
     return Notice(
         id="01a200e6-0000-7007-b5e3-000000000001",
         channel="ops",
         kind=kind,
-        created_at=NOON,
         not_before=NOON,
         since=NOON,
-        **{**told, **facts},
+        **{"created_at": NOON, **given, **facts},
     )
 
 

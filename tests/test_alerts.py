@@ -28,7 +28,7 @@ from reactorhub.alerts import (
     judge,
     wait,
 )
-from reactorhub.outbox import MemoryShelf
+from reactorhub.memory_shelf import MemoryShelf
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

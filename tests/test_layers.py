@@ -20,7 +20,7 @@ LAYERS = (
         "hub standing reload live_limits telemetry watchdog scheduler schedule_book failures dispatcher"
         "judgement life intake roster batches turns slots facts notifier",
     ),
-    ("seams", "boundaries contexts ledger_rows outbox"),
+    ("seams", "boundaries contexts ledger_rows memory_shelf notice_rows outbox"),
     (
         "rules",
         "agenda alerts batch_orders bounds chains channels comparisons config cron_expressions durations"

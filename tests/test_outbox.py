@@ -17,8 +17,8 @@ from reactorhub.adapters.sqlite_ledger import SqliteLedger
 from reactorhub.alerts import MOST_SETTLED, Happening, Notice, NoticeKind, NoticeState
 from reactorhub.boundaries import Ledger, NoticeCounts
 from reactorhub.errors import LedgerError
-from reactorhub.ledger_rows import read_notice, write_notice
 from reactorhub.model import RunState, ScheduleMark, Sequel, TickOutcome
+from reactorhub.notice_rows import read_notice, write_notice
 from tests.hubs import hub_log
 from tests.test_alerts import a_fact
 from tests.test_ledger import NOON, a_run, a_tick

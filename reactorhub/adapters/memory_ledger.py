@@ -16,8 +16,8 @@ from reactorhub import ledger_rows as rows
 from reactorhub.alerts import OWN_MISTAKES, Fact, Notice, announce
 from reactorhub.boundaries import Ledger, LedgerCounts, NoticeCounts, Page, RunFilter
 from reactorhub.errors import LedgerError, UnknownBatch, UnknownRun
+from reactorhub.memory_shelf import MemoryShelf
 from reactorhub.model import NO_SEQUEL, Batch, Run, RunState, ScheduleMark, Sequel, Start, Tick, TickOutcome
-from reactorhub.outbox import MemoryShelf
 
 R = TypeVar("R")
 

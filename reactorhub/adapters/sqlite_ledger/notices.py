@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from twisted.logger import Logger
 
-from reactorhub import ledger_rows as rows
+from reactorhub import notice_rows as rows
 from reactorhub.adapters.sqlite_ledger.sql import Database
 from reactorhub.alerts import (
     MOST_SETTLED,
@@ -20,7 +20,7 @@ from reactorhub.alerts import (
 )
 from reactorhub.boundaries import NoticeCounts
 from reactorhub.errors import LedgerError
-from reactorhub.outbox import NO_CHANNEL
+from reactorhub.memory_shelf import NO_CHANNEL
 
 _log = Logger()
 
