@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from reactorhub.alerts import NoticeKind, NotifyRule
 from reactorhub.bounds import Bounded
 from reactorhub.model import Batch, BrokenModule, RetryRule, Run, RunState, Schedule, SpiderInfo, Tick
 from reactorhub.overlap import at_once
@@ -197,6 +198,7 @@ def schedule_view(
         "max_catchup": schedule.max_catchup,
         "jitter": schedule.jitter.total_seconds(),
         **_bounds_view(trigger),
+        "notify": schedule.notify and notify_view(schedule.notify),
         "run_on_start": schedule.run_on_start,
     }
 
@@ -221,6 +223,11 @@ def retry_view(rule: RetryRule) -> View:
         "jitter": rule.jitter,
         "on": [state.value for state in RunState if state in rule.on],
     }
+
+
+def notify_view(rule: NotifyRule) -> View:
+    """Return the view of whom a schedule tells, and of what."""
+    return {"to": list(rule.to), "on": [kind.value for kind in NoticeKind if kind in rule.on]}
 
 
 def spider_view(spider: SpiderInfo) -> View:

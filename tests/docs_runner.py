@@ -171,7 +171,7 @@ class PracticeGround:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._ports = {":6800": f":{free_port()}", ":6801": f":{free_port()}"}
+        self._ports = {port: f":{free_port()}" for port in (":6800", ":6801", ":6802")}
         for source in (CHECKOUT / "spiders").rglob("*"):
             if source.suffix in (".py", ".cfg"):
                 copy = folder / source.relative_to(CHECKOUT)

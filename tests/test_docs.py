@@ -13,13 +13,26 @@ import pytest
 from scrapy.settings import default_settings
 from twisted.internet.defer import Deferred
 
-from reactorhub import agenda, config
+from reactorhub import agenda, alerts, config
+from reactorhub.adapters import email_channel, webhook_channel
 from reactorhub.adapters.scrapy_engine import project
 from reactorhub.adapters.scrapy_engine.guards import MOST_SCHEDULED
 from reactorhub.bounds import MOST_STRETCHES
 from reactorhub.comparisons import DEEPEST, LONGEST, MOST_RUNS
 from reactorhub.config import HubConfig, parse
-from reactorhub.config.keys import FileKeys, HubKeys, Keys, ProjectKeys, RedisKeys, RetryKeys, ScheduleKeys
+from reactorhub.config.keys import (
+    ChannelKeys,
+    EmailKeys,
+    FileKeys,
+    HubKeys,
+    Keys,
+    NotifyKeys,
+    ProjectKeys,
+    RedisKeys,
+    RetryKeys,
+    ScheduleKeys,
+    WebhookKeys,
+)
 from reactorhub.errors import ConfigError
 from reactorhub.expectations import METRICS, MOST
 from reactorhub.life import FORCED, SHUTDOWN
@@ -45,6 +58,7 @@ from reactorhub.web.problems import STATUSES
 from tests.docs_runner import KINDS, STARTED_BY_READER, Block, blocks, matches, practice, steps
 from tests.hubs import Bench
 from tests.integration.hubs import CHECKOUT
+from tests.receiver import SECRET
 
 DOCS = CHECKOUT / "docs"
 PAGES = [CHECKOUT / "README.md", *sorted(DOCS.glob("*.md"))]
@@ -58,7 +72,7 @@ class AnyVariable(dict[str, str]):
     """An environment in which every variable is set."""
 
     def get(self, name: str, default: object = None) -> str:
-        return f"the-value-of-{name}"
+        return SECRET if name.endswith("_SECRET") else f"the-value-of-{name}"
 
 
 def chosen(kind: str) -> list[Block]:
@@ -169,6 +183,10 @@ def test_three_dots_stand_for_anything(expected: str, printed: str, same: bool) 
         ("hub", HubKeys),
         ("hub.projects", ProjectKeys),
         ("hub.redis", RedisKeys),
+        ("hub.notify", ChannelKeys),
+        ("hub.notify.NAME.email", EmailKeys),
+        ("hub.notify.NAME.webhook", WebhookKeys),
+        ("Notify", NotifyKeys),
         ("schedules", ScheduleKeys),
         ("Retries", RetryKeys),
     ],
@@ -289,6 +307,13 @@ def test_forced_settings_are_named() -> None:
         ("expectations.md", f"A text has up to {LONGEST} characters and {DEEPEST} levels of parentheses"),
         ("expectations.md", f"a schedule up to {MOST} expectations"),
         ("expectations.md", f"that have succeeded, up to {MOST_RUNS}"),
+        ("notify.md", f"it waits {alerts.GATHERING.seconds} seconds for the others"),
+        ("notify.md", f"names the first {alerts.MOST_NAMED}"),
+        ("notify.md", f"tried again after {alerts.FIRST_WAIT:g} seconds"),
+        ("notify.md", f"After {alerts.PATIENCE.total_seconds() / 3600:g} hours it is given up"),
+        ("notify.md", f"At most {alerts.MOST_WAITING:,} notices wait in a channel"),
+        ("notify.md", f"at most {webhook_channel.LONGEST:g} seconds for a webhook"),
+        ("notify.md", f"and {email_channel.LONGEST:g} for a mail"),
         ("your-own-project.md", f"while {MOST_SCHEDULED:,} of its requests wait"),
         ("your-own-project.md", f"shares {SPIDER_THREADS} threads"),
         ("http-reference.md", f"larger than {guard.MOST_BODY // 1024} KiB"),
