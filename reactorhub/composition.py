@@ -85,11 +85,11 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
         engine.check(new)
         engine.load(new.projects)
         changes = await hub.put_in_force(new)
-        parts.notifier.use(_channels(new, in_thread, reactor))
+        parts.notifier.use(_channels(new, reactor))
         scheduler.set_entries(hub.entries())
         return changes
 
-    parts.notifier.use(_channels(config, in_thread, reactor))
+    parts.notifier.use(_channels(config, reactor))
     reloader = Reloader(
         reactor, hub, lambda: in_thread(_signature, file), lambda: in_thread(read), put_in_force
     )
@@ -148,18 +148,18 @@ def _sink(config: HubConfig, redis: EmbeddedRedis | None, reactor: Any) -> Sink:
     return RedisSink(url or "", config.redis.prefix, reactor, utc_now)
 
 
-def _channels(config: HubConfig, in_thread: Callable[..., Deferred[Any]], reactor: Any) -> dict[str, Channel]:
-    return {name: _channel(each, in_thread, reactor) for name, each in config.channels.items()}
+def _channels(config: HubConfig, reactor: Any) -> dict[str, Channel]:
+    return {name: _channel(each, reactor) for name, each in config.channels.items()}
 
 
-def _channel(config: AnyChannel, in_thread: Callable[..., Deferred[Any]], reactor: Any) -> Channel:
+def _channel(config: AnyChannel, reactor: Any) -> Channel:
     match config:
         case EmailChannel():
             return Email(config, reactor)
         case WebhookChannel():
             return Webhook(config, reactor, utc_now)
         case AppriseChannel():
-            return AppriseSender(config, in_thread)
+            return AppriseSender(config, reactor)
 
 
 def _signature(file: Path) -> tuple[int, int, int] | None:

@@ -9,7 +9,7 @@ from threading import Event, Thread
 from typing import Any
 
 import pytest
-from twisted.internet.threads import deferToThread
+from twisted.internet import reactor
 
 from reactorhub.adapters import apprise_channel
 from reactorhub.adapters.apprise_channel import AppriseSender, check_apprise
@@ -59,7 +59,7 @@ class AppriseTests(ChannelSuite):
         self.service = Service()
         self.addCleanup(self.service.close)
         url = f"json://user:{PASSWORD}@127.0.0.1:{self.service.port}/"
-        self.channel = AppriseSender(AppriseChannel(urls=(url,)), deferToThread)
+        self.channel = AppriseSender(AppriseChannel(urls=(url,)), reactor)
 
     def arrived(self) -> list[str]:
         """The titles of what came."""

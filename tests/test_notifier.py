@@ -179,6 +179,46 @@ def test_a_kill_repeats_at_most_one() -> None:
         assert second.ops.sent[0].attempts == 2
 
 
+class Mortal(MemoryLedger):
+    """A ledger whose process dies at its write number ``writes``: before it is made, or just after."""
+
+    def __init__(self, writes: int, made: bool) -> None:
+        super().__init__()
+        self._left, self._made = writes, made
+
+    def _write(self, change: Any) -> Any:
+        self._left -= 1
+        if self._left > 0:
+            return super()._write(change)
+        if self._left == 0 and self._made:
+            super()._write(change)
+        return Deferred()  # nobody hears of it any more
+
+    def revive(self) -> None:
+        """Begin another life."""
+        self._left = 1_000_000
+
+
+@pytest.mark.parametrize("made", [False, True])
+@pytest.mark.parametrize("writes", range(1, 11))
+def test_wherever_the_hub_dies(writes: int, made: bool) -> None:
+    """Killed at any write, the hub loses no notice that it has written down, and repeats one at most."""
+    ledger = Mortal(writes, made)
+    first = Desk(ledger)
+    for name in ("a", "b", "c"):
+        first.tell(name)
+    first.pass_by(5)
+    ledger.revive()
+    with at_work(ledger) as second:
+        second.pass_by(5)
+        assert second.counts() == (0, 0)
+        sent = first.sent() + second.sent()
+    told = ["a", "b", "c"][: writes - (not made)]
+    assert sorted(set(sent)) == told
+    assert sorted(sent) == sent
+    assert len(sent) - len(told) <= 1
+
+
 def test_backoff_outlives_a_restart() -> None:
     """A restart does not make a notice hurry."""
     first = Desk()

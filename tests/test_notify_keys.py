@@ -11,6 +11,7 @@ from reactorhub.alerts import TOLD, NoticeKind, NotifyRule
 from reactorhub.channels import AppriseChannel, EmailChannel, SmtpServer, WebhookChannel
 from reactorhub.config import HubConfig, parse
 from reactorhub.errors import ConfigError
+from reactorhub.startup import read_config
 from tests.receiver import KEY, SECRET
 
 HUB = f"""
@@ -134,3 +135,12 @@ def test_mistakes_in_channels(channel: str, path: str, message: str) -> None:
 def test_mistakes_in_schedules(notify: str, message: str) -> None:
     """A schedule that says what to tell but not whom, or misspells something, hears of it."""
     assert message in "\n".join(mistakes(f"{HUB}\nschedules:\n  a: {{spider: s, notify: {notify}}}\n"))
+
+
+def test_apprise_is_asked(tmp_path: Path) -> None:
+    """An address that apprise does not know is a mistake of the file, at its place; it is not shown."""
+    (tmp_path / "schedule.yaml").write_text("hub:\n  notify:\n    chat: {apprise: 'nothing://hunter2'}\n")
+    with pytest.raises(ConfigError) as error:
+        read_config(tmp_path / "schedule.yaml", {}, {})
+    assert ":3:21: hub.notify.chat.apprise: apprise does not know what the address means" in str(error.value)
+    assert "hunter2" not in str(error.value)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from threading import Thread
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFromThreads
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -40,21 +43,35 @@ def check_apprise(config: AppriseChannel) -> None:
 
 
 class AppriseSender:
-    """A :class:`reactorhub.boundaries.Channel` that sends by apprise, in a thread.
+    """A :class:`reactorhub.boundaries.Channel` that sends by apprise, in a thread for each notice.
 
-    Apprise says only whether a message went out, not why it did not, so each failure is tried again.
+    Apprise says only whether a message went out, not why it did not, so each failure is tried again. Its
+    threads are nobody else's, so a service that hangs delays no file; and the process may end without them.
     """
 
     log = Logger()
 
-    def __init__(self, config: AppriseChannel, in_thread: Callable[..., Deferred[Any]]) -> None:
-        """:param in_thread: calls a function in a thread."""
+    def __init__(self, config: AppriseChannel, reactor: IReactorFromThreads) -> None:
         self._config = config
-        self._in_thread = in_thread
+        self._reactor = reactor
 
     def send(self, notice: Notice) -> Deferred[None]:
         """Send a notice; fires once all of its services have taken it."""
-        sending = self._in_thread(_quietly, self._notify, notice)
+        sending: Deferred[bool] = Deferred()
+
+        def settle(result: bool | Failure) -> None:
+            if not sending.called:
+                sending.callback(result)  # a failure takes the way of failures
+
+        def work() -> None:
+            try:
+                result: bool | Failure = _quietly(self._notify, notice)
+            except Exception:  # noqa: BLE001 - whatever it is, the notice waits and the thread ends
+                result = Failure()
+            with suppress(RuntimeError):  # the reactor is gone
+                self._reactor.callFromThread(settle, result)
+
+        Thread(target=work, name="reactorhub-apprise", daemon=True).start()
         return sending.addCallbacks(self._judge, self._explain)
 
     def _notify(self, notice: Notice) -> bool:
