@@ -14,7 +14,7 @@ CONFIG = """
       name: lab
       projects: {{lab: {{path: lab}}}}
       notify:
-        hook: {{webhook: {{url: "http://127.0.0.1:{port}/{token}", secret: "{secret}"}}}}
+        hook: {{webhook: {{url: "http://localhost:{port}/{token}", secret: "{secret}"}}}}
     defaults: {{project: lab, notify: hook}}
     schedules:
       moody: {{spider: moody}}
@@ -50,7 +50,7 @@ def test_one_alert_for_an_incident(make_hub: MakeHub) -> None:
     until(lambda: "could not be reached" in hub.output, 10, "the first try")
     fares = hub.get("/api/status")[1]["notify"]
     assert (fares["waiting"], fares["given_up"]) == (1, 0)
-    assert "hook: 127.0.0.1 could not be reached" in fares["last_error"]
+    assert "hook: localhost could not be reached" in fares["last_error"]
     hub.kill9()
 
     with Receiver(port) as receiver:
