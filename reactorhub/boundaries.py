@@ -157,6 +157,15 @@ class Ledger(Protocol):
     def set_override(self, name: str, value: Any) -> Deferred[None]:
         """Keep an override; None removes it."""
 
+    def prune(self, before: datetime, most: int) -> Deferred[int]:
+        """Forget final runs that ended before this moment, in the order of their ends, each with its tick,
+        and ticks that no run was made of, recorded before it. Fires with how many rows went; 0: none is left.
+
+        At most ``most`` rows go, in one transaction, and the cost is theirs, however long the history is. A
+        run and its tick, two rows, go together, so ``most`` is at least 2. Marks stay, and so does the place
+        of what is kept: a cursor leads on from where it stood.
+        """
+
 
 class RunLog(Protocol):
     """The log of one crawl under way."""

@@ -370,6 +370,21 @@ def test_no_list_reads_history() -> None:
             assert not scans or which == RunFilter(), (which, plan)
 
 
+def test_no_prune_reads_history() -> None:
+    """What is to go is read from an index in the order in which it goes: no scan, no sort."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        upgrade(db, schema_scripts())
+        steps: list[str] = []
+        for statement in (sql._ENDED, sql._WITHOUT_RUN, f"{sql._FORGET_TICK} AND run_id = ?"):
+            values: Any = ("s", 1, "r") if "DELETE" in statement else {"before": 7, "rows": 200}
+            steps += [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
+    assert steps == [
+        "SEARCH runs USING INDEX runs_by_end (finished_at<?)",
+        "SEARCH ticks USING INDEX ticks_without_run (recorded_at<?)",
+        "SEARCH ticks USING PRIMARY KEY (schedule=? AND nominal_time=?)",
+    ]
+
+
 WRITER = """
 import sys
 from pathlib import Path

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -126,6 +127,10 @@ class SqliteLedger:
     def set_override(self, name: str, value: Any) -> Deferred[None]:
         """Keep an override; None removes it."""
         return self._write(sql.set_override, name, value)
+
+    def prune(self, before: datetime, most: int) -> Deferred[int]:
+        """Forget at most so many rows of what was over before this moment; fire with how many went."""
+        return self._write(sql.prune, before, most)
 
     def run(self, run_id: str) -> Deferred[Run]:
         """Look a run up. Fails with UnknownRun."""

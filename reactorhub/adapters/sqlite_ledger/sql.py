@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, Protocol
 
 from reactorhub import ledger_rows as rows
@@ -70,6 +71,7 @@ _UNFINISHED = ", ".join(f"'{state.value}'" for state in RunState if state not in
 _COMPLETE = f"""UPDATE batches SET finished_at = :moment, completion = :completion
     WHERE id = :batch AND finished_at IS NULL
     AND NOT EXISTS (SELECT 1 FROM runs WHERE batch = :batch AND state IN ({_UNFINISHED}))"""
+_FORGET_TICK = "DELETE FROM ticks WHERE schedule = ? AND nominal_time = ?"
 
 
 def add_run(db: Database, run: Run) -> None:
@@ -161,6 +163,31 @@ def set_override(db: Database, name: str, value: Any) -> None:
         db.execute("DELETE FROM overrides WHERE name = ?", (name,))
     else:
         db.execute("REPLACE INTO overrides (name, value) VALUES (?, ?)", (name, rows.json_text(value)))
+
+
+# The + keeps the planner from asking for every state by itself, and then sorting all there is of it.
+_ENDED = f"""
+    SELECT seq, schedule, nominal_time, id FROM runs
+    WHERE finished_at < :before AND +state IN ({", ".join(f"'{state.value}'" for state in sorted(FINAL))})
+    ORDER BY finished_at LIMIT :rows
+"""
+_WITHOUT_RUN = """
+    SELECT schedule, nominal_time FROM ticks
+    WHERE run_id IS NULL AND recorded_at < :before
+    ORDER BY recorded_at LIMIT :rows
+"""
+
+
+def prune(db: Database, before: datetime, most: int) -> int:
+    """Forget at most so many rows of what was over before this moment; return how many went."""
+    moment, gone = rows.to_number(before), 0
+    for seq, *tick in db.execute(_ENDED, {"before": moment, "rows": most}).fetchall():
+        if gone + 2 > most:
+            break
+        gone += db.execute("DELETE FROM runs WHERE seq = ?", (seq,)).rowcount
+        gone += db.execute(f"{_FORGET_TICK} AND run_id = ?", tick).rowcount
+    loose = db.execute(_WITHOUT_RUN, {"before": moment, "rows": most - gone}).fetchall()
+    return gone + sum(db.execute(_FORGET_TICK, tick).rowcount for tick in loose)
 
 
 def find_run(db: Database, run_id: str) -> Run:
