@@ -42,6 +42,7 @@ __all__ = [
     "Sink",
     "SinkState",
     "SpiderInfo",
+    "Swept",
     "View",
 ]
 
@@ -165,6 +166,16 @@ class Ledger(Protocol):
         run and its tick, two rows, go together, so ``most`` is at least 2. Marks stay, and so does the place
         of what is kept: a cursor leads on from where it stood.
         """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swept:
+    """What one step of looking for old files came to: how many it removed, and whether it has seen the last
+    one. ``trouble`` is the first thing that could not be removed, and why."""
+
+    removed: int
+    done: bool
+    trouble: str | None = None
 
 
 class RunLog(Protocol):

@@ -13,13 +13,22 @@ import pytest
 from scrapy.settings import default_settings
 from twisted.internet.defer import Deferred
 
-from reactorhub import agenda, config
+from reactorhub import agenda, config, retention
 from reactorhub.adapters.scrapy_engine import project
 from reactorhub.adapters.scrapy_engine.guards import MOST_SCHEDULED
 from reactorhub.bounds import MOST_STRETCHES
 from reactorhub.comparisons import DEEPEST, LONGEST, MOST_RUNS
 from reactorhub.config import HubConfig, parse
-from reactorhub.config.keys import FileKeys, HubKeys, Keys, ProjectKeys, RedisKeys, RetryKeys, ScheduleKeys
+from reactorhub.config.keys import (
+    FileKeys,
+    HubKeys,
+    Keys,
+    ProjectKeys,
+    RedisKeys,
+    RetentionKeys,
+    RetryKeys,
+    ScheduleKeys,
+)
 from reactorhub.errors import ConfigError
 from reactorhub.expectations import METRICS, MOST
 from reactorhub.life import FORCED, SHUTDOWN
@@ -169,6 +178,7 @@ def test_three_dots_stand_for_anything(expected: str, printed: str, same: bool) 
         ("hub", HubKeys),
         ("hub.projects", ProjectKeys),
         ("hub.redis", RedisKeys),
+        ("hub.retention", RetentionKeys),
         ("schedules", ScheduleKeys),
         ("Retries", RetryKeys),
     ],
@@ -276,6 +286,8 @@ def test_forced_settings_are_named() -> None:
             "how-it-works.md",
             f"`stop_grace` is {RunSpec.__dataclass_fields__['stop_grace'].default:g} seconds",
         ),
+        ("operating.md", f"every {retention.EVERY / 60:g} minutes, in steps of {retention.AT_ONCE} rows"),
+        ("operating.md", f"with {retention.PAUSE:g} seconds between"),
         ("schedule-reference.md", f"`max_concurrent_runs` | `{config.MAX_CONCURRENT_RUNS}`"),
         ("schedule-reference.md", f"`max_queued_runs` | `{config.MAX_QUEUED_RUNS}`"),
         ("schedule-reference.md", f"`shutdown_grace` | `{config.SHUTDOWN_GRACE:g}s`"),

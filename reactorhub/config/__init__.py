@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from reactorhub.bounds import Bounded
-from reactorhub.config.keys import FileKeys, HubKeys, ProjectKeys, RedisKeys, check
+from reactorhub.config.keys import FileKeys, HubKeys, ProjectKeys, RedisKeys, RetentionKeys, check
 from reactorhub.config.places import KeyPath, Place, Positions
 from reactorhub.config.schedules import Ground, read_schedules
 from reactorhub.config.yaml_source import Tree, read_yaml
@@ -54,6 +54,15 @@ class RedisConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionConfig:
+    """How long what is over is kept: final runs with their ticks, log files, items files. None: for ever."""
+
+    runs: timedelta | None = None
+    logs: timedelta | None = None
+    items: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HubConfig:
     """All that the schedule file says, with the defaults of the contract filled in.
 
@@ -72,6 +81,7 @@ class HubConfig:
     shutdown_grace: float
     projects: Mapping[str, ProjectConfig]
     redis: RedisConfig | None
+    retention: RetentionConfig
     demo_site: str | None
     schedules: Mapping[str, Schedule]
     positions: Positions = field(compare=False, repr=False)
@@ -136,6 +146,7 @@ def _scalars(keys: HubKeys, folder: Path, hostname: str) -> dict[str, Any]:
         "max_queued_runs": keys.max_queued_runs or MAX_QUEUED_RUNS,
         "shutdown_grace": grace.total_seconds() if grace else SHUTDOWN_GRACE,
         "redis": _redis(keys.redis),
+        "retention": RetentionConfig(**dict(keys.retention or RetentionKeys())),
         "demo_site": keys.demo_site,
     }
 
