@@ -20,6 +20,7 @@ from reactorhub import ledger_rows as rows
 from reactorhub.adapters.memory_ledger import MemoryLedger
 from reactorhub.adapters.sqlite_ledger import SqliteLedger, sql
 from reactorhub.adapters.sqlite_ledger.file import schema_scripts, upgrade
+from reactorhub.adapters.sqlite_ledger.pruning import prune
 from reactorhub.boundaries import Ledger, LedgerCounts, Page, RunFilter
 from reactorhub.errors import InvalidRequest, LedgerError, UnknownBatch, UnknownRun
 from reactorhub.model import (
@@ -851,7 +852,7 @@ def test_both_list_the_same(
             sql.add_run(db, replace(run, id=str(number)))
             memory.add_run(replace(run, id=str(number)))
         if before is not None:
-            assert sql.prune(db, before, 100) == memory.prune(before, 100).result
+            assert prune(db, before, 100) == memory.prune(before, 100).result
         for which in wanted:
             cursor = None
             while True:

@@ -23,6 +23,7 @@ from twisted.python.threadpool import ThreadPool
 
 from reactorhub.adapters.sqlite_ledger import sql
 from reactorhub.adapters.sqlite_ledger.file import Change, SqliteFile
+from reactorhub.adapters.sqlite_ledger.pruning import prune
 from reactorhub.boundaries import Ledger, LedgerCounts, Page, RunFilter
 from reactorhub.errors import InvalidRequest, LedgerError
 from reactorhub.ledger_rows import read_cursor
@@ -130,7 +131,7 @@ class SqliteLedger:
 
     def prune(self, before: datetime, most: int) -> Deferred[int]:
         """Forget at most so many rows of what was over before this moment; fire with how many went."""
-        return self._write(sql.prune, before, most)
+        return self._write(prune, before, most)
 
     def run(self, run_id: str) -> Deferred[Run]:
         """Look a run up. Fails with UnknownRun."""
