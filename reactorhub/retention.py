@@ -23,7 +23,7 @@ EVERY = 600.0
 PAUSE = 0.2
 """Seconds between two steps."""
 
-AT_ONCE = 200
+AT_ONCE = 100
 """How many rows go, or entries of a folder are looked at, in one step."""
 
 LEAP = 86_400.0
