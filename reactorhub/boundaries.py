@@ -159,8 +159,9 @@ class Ledger(Protocol):
         """Keep an override; None removes it."""
 
     def prune(self, before: datetime, most: int) -> Deferred[int]:
-        """Forget final runs that ended before this moment, in the order of their ends, each with its tick,
-        and ticks that no run was made of, recorded before it. Fires with how many rows went; 0: none is left.
+        """Forget final runs that ended before this moment, in the order of their ends, each with its tick;
+        then ticks that no run was made of, recorded before it; then batches that were done before it. Fires
+        with how many rows went; 0: none is left.
 
         At most ``most`` rows go, in one transaction, and the cost is theirs, however long the history is. A
         run and its tick, two rows, go together, so ``most`` is at least 2. Marks stay, and so does the place

@@ -593,8 +593,23 @@ class LedgerSuite:
         await self.ledger.set_override("limits", 1)
         await self.over(ended(5))
         await self.ledger.prune(NOON + timedelta(days=1), 100)
-        self.assertEqual(await self.ledger.marks(), {"hourly": replace(mark, since=NOON + 5 * MINUTE)})
+        self.assertEqual(
+            await self.ledger.marks(), {"hourly": replace(mark, since=NOON + 5 * MINUTE, runs=1)}
+        )
         self.assertEqual(await self.ledger.overrides(), {"limits": 1})
+
+    async def test_prune_forgets_a_batch_after_its_runs(self) -> None:
+        """A batch that was done before the moment goes once its runs have; one under way stays."""
+        for name, numbers in (("done", (1, 2)), ("open", (3, 4))):
+            runs = [a_run(number, batch=name) for number in numbers]
+            await self.ledger.add_batch(Batch(id=name, created_at=NOON), runs)
+        for number, name in ((1, "done"), (2, "done"), (3, "open")):
+            await self.ledger.finish_run(ended(number, batch=name))
+        later = NOON + timedelta(days=1)
+        self.assertEqual([await self.ledger.prune(later, 3) for _ in range(3)], [2, 2, 0])
+        with self.assertRaises(UnknownBatch):
+            await self.ledger.batch("done")
+        self.assertEqual((await self.ledger.batch("open"))[1], {RunState.QUEUED: 1})
 
     async def test_an_attempt_outlives_the_one_before(self) -> None:
         """A retry that is kept still names the attempt that is gone, and the tick is gone with that one."""

@@ -400,12 +400,18 @@ def test_no_prune_reads_history() -> None:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
         upgrade(db, schema_scripts())
         steps: list[str] = []
-        for statement in (pruning.ENDED, pruning.WITHOUT_RUN, pruning.FORGET_ITS_TICK):
+        for statement in (
+            pruning.ENDED,
+            pruning.WITHOUT_RUN,
+            pruning.DONE_BATCHES,
+            pruning.FORGET_ITS_TICK,
+        ):
             values: Any = ("s", 1, "r") if "DELETE" in statement else {"before": 7, "rows": 200}
             steps += [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
     assert steps == [
         "SEARCH runs USING INDEX runs_by_end (finished_at<?)",
         "SEARCH ticks USING INDEX ticks_without_run (recorded_at<?)",
+        "SEARCH batches USING COVERING INDEX batches_by_end (finished_at<?)",
         "SEARCH ticks USING PRIMARY KEY (schedule=? AND nominal_time=?)",
     ]
 

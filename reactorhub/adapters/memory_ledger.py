@@ -185,13 +185,17 @@ class MemoryLedger:
         gone = 0
         for _, run_id in sorted(self._ended(before)):
             if gone + 2 > most:
-                break
+                return gone
             gone += 1 + self._forget(run_id)
         loose = [
             key for key, tick in self._ticks.items() if tick.run_id is None and tick.recorded_at < before
         ]
         for key in sorted(loose, key=lambda key: self._ticks[key].recorded_at)[: most - gone]:
             del self._ticks[key]
+            gone += 1
+        ends = [(batch.finished_at, batch.id) for batch in self._batches.values() if batch.finished_at]
+        for _, batch_id in sorted(end for end in ends if end[0] < before)[: most - gone]:
+            del self._batches[batch_id]
             gone += 1
         return gone
 

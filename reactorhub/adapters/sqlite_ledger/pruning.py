@@ -19,9 +19,13 @@ WITHOUT_RUN = """
     WHERE run_id IS NULL AND recorded_at < :before
     ORDER BY recorded_at LIMIT :rows
 """
+DONE_BATCHES = """
+    SELECT id FROM batches WHERE finished_at < :before ORDER BY finished_at LIMIT :rows
+"""
 FORGET_RUN = "DELETE FROM runs WHERE seq = ?"
 FORGET_TICK = "DELETE FROM ticks WHERE schedule = ? AND nominal_time = ?"
 FORGET_ITS_TICK = f"{FORGET_TICK} AND run_id = ?"
+FORGET_BATCH = "DELETE FROM batches WHERE id = ?"
 
 
 def prune(db: Database, before: datetime, most: int) -> int:
@@ -29,8 +33,10 @@ def prune(db: Database, before: datetime, most: int) -> int:
     moment, gone = to_number(before), 0
     for seq, *tick in db.execute(ENDED, {"before": moment, "rows": most}).fetchall():
         if gone + 2 > most:
-            break
+            return gone
         gone += db.execute(FORGET_RUN, (seq,)).rowcount
         gone += db.execute(FORGET_ITS_TICK, tick).rowcount
-    loose = db.execute(WITHOUT_RUN, {"before": moment, "rows": most - gone}).fetchall()
-    return gone + sum(db.execute(FORGET_TICK, tick).rowcount for tick in loose)
+    for found, forget in ((WITHOUT_RUN, FORGET_TICK), (DONE_BATCHES, FORGET_BATCH)):
+        keys = db.execute(found, {"before": moment, "rows": most - gone}).fetchall()
+        gone += sum(db.execute(forget, key).rowcount for key in keys)
+    return gone

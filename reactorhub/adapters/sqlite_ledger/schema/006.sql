@@ -5,3 +5,6 @@ CREATE INDEX runs_by_end ON runs (finished_at) WHERE finished_at IS NOT NULL;
 
 -- The ticks that no run was made of; the others go with their runs.
 CREATE INDEX ticks_without_run ON ticks (recorded_at) WHERE run_id IS NULL;
+
+-- A batch goes after the last of its runs.
+CREATE INDEX batches_by_end ON batches (finished_at) WHERE finished_at IS NOT NULL;
