@@ -85,7 +85,7 @@ CALLS: dict[str, Ask] = {
     "runs by spider and schedule": page(spider="spider-3", schedule="schedule-3", states=FAILED),
     "ticks of a schedule": lambda ledger, _: ledger.ticks("schedule-3", PAGE),
     "the last run of each schedule": lambda ledger, _: ledger.last_runs(),
-    "runs under way": lambda ledger, _: ledger.active_runs(),
+    "what is under way": lambda ledger, _: ledger.active_runs(),
     "counts": lambda ledger, _: ledger.counts(),
 }
 

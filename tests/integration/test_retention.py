@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bench.past import make_past
+from reactorhub.retention import AT_ONCE
 from tests.integration.hubs import Hub, until, write_project
 
 DAY = 86_400
@@ -36,6 +37,7 @@ SPIDERS = """
             yield {"url": response.url}
 """
 ROWS = 730  # runs, and ticks, over a year
+PAST = 4 * ROWS  # enough for a round of some seconds
 
 
 def kept(hub: Hub) -> tuple[int, int]:
@@ -88,14 +90,29 @@ def test_a_kill_amid_the_steps(tmp_path: Path) -> None:
     hub = Hub(tmp_path, CONFIG.format(rules="{runs: 10d}"))
     write_project(tmp_path / "lab", lab=SPIDERS)
     hub.data.mkdir()
-    make_past(hub.data / "hub.db", 10 * ROWS, datetime.now(UTC))
+    make_past(hub.data / "hub.db", PAST, datetime.now(UTC))
     with hub:
-        until(lambda: kept(hub)[0] < 9 * ROWS, 30, "the first steps")
+        until(lambda: kept(hub)[0] < PAST * 0.9, 30, "the first steps")
         hub.kill9()
         with closing(sqlite3.connect(hub.data / "hub.db")) as db:
             (amount,) = db.execute("SELECT sum(amount) FROM counters WHERE name <> 'ticks'").fetchone()
             assert (amount,) == db.execute("SELECT count(*) FROM runs").fetchone()
             assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-            assert 0 < amount < 9 * ROWS
+            assert 0 < amount < PAST * 0.9
         hub.start()
-        assert settled(hub)[0] == pytest.approx(10 * ROWS * 10 / 365, abs=2)
+        assert settled(hub)[0] == pytest.approx(PAST * 10 / 365, abs=2)
+
+
+def test_a_reload_takes_the_rule_back(tmp_path: Path) -> None:
+    """Who sees that too much goes, and says so in the file, keeps all that has not gone yet."""
+    hub = Hub(tmp_path, CONFIG.format(rules="{runs: 10d}"))
+    write_project(tmp_path / "lab", lab=SPIDERS)
+    hub.data.mkdir()
+    make_past(hub.data / "hub.db", PAST, datetime.now(UTC))
+    with hub:
+        until(lambda: kept(hub)[0] < PAST, 30, "the first step")
+        hub.file.write_text(hub.file.read_text().replace("{runs: 10d}", "{items: 10d}"))
+        assert hub.post("/api/reload")[0] == 200
+        left = kept(hub)
+        assert left[0] > PAST / 2
+        assert left[0] - AT_ONCE <= settled(hub)[0] <= left[0]
