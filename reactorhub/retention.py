@@ -20,11 +20,14 @@ from reactorhub.errors import LedgerError
 EVERY = 600.0
 """Seconds from the begin of one round to that of the next; a round that takes longer delays it."""
 
-PAUSE = 0.2
+PAUSE = 0.5
 """Seconds between two steps."""
 
 AT_ONCE = 100
-"""How many rows go, or entries of a folder are looked at, in one step."""
+"""How many rows go in one step. Other writes wait for it, and for what it makes the disk do."""
+
+FILES_AT_ONCE = 500
+"""How many entries of a folder are looked at in one step."""
 
 LEAP = 86_400.0
 """Seconds that the wall clock may leap ahead and be believed; if further, it is not for as long."""
@@ -144,7 +147,7 @@ class Retention:
         return Swept(removed=gone, done=not gone)
 
     async def _look(self, sweep: Sweep, before: datetime) -> Swept:
-        return await sweep(before.timestamp(), frozenset(self._unfinished()), AT_ONCE)
+        return await sweep(before.timestamp(), frozenset(self._unfinished()), FILES_AT_ONCE)
 
     async def _rest(self) -> bool:
         """Let the others have their turn; False if told to stop."""

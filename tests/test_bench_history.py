@@ -25,11 +25,11 @@ from tests.test_bench import a_report
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
-def a_history(*, many_ms: float = 1.5, delay_ms: float = 20.0) -> History:
+def a_history(*, many_ms: float = 1.5, pruned_ms: float = 20.0) -> History:
     """Return a history with these figures, and nothing else to remark."""
     calls = [Growth(name=name, few=[0.001] * 3, many=[0.001] * 3) for name in ("open", "runs by state")]
     calls.append(Growth(name="runs by tag", few=[0.001], many=[many_ms / 1000]))
-    delays = {name: [delay_ms / 1000] * 10 for name in ("few", "many", "pruned")}
+    delays = {"few": [0.02] * 10, "many": [0.02] * 10, "pruned": [pruned_ms / 1000] * 10}
     return History(few=1000, many=1_000_000, calls=calls, prune=[0.005] * 99 + [0.03] * 2, delays=delays)
 
 
@@ -80,7 +80,7 @@ def test_a_history_is_judged_by_what_it_adds_and_by_what_pruning_costs() -> None
     assert a_history().worst.name == "runs by tag"
     assert [target.reached for target in history_targets(a_history())] == [True, True]
     assert [target.reached for target in history_targets(a_history(many_ms=7.0))] == [False, True]
-    assert [target.reached for target in history_targets(a_history(delay_ms=101.0))] == [True, False]
+    assert [target.reached for target in history_targets(a_history(pruned_ms=30.1))] == [True, False]
     assert history_targets(None) == []
 
 

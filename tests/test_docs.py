@@ -287,6 +287,7 @@ def test_forced_settings_are_named() -> None:
             f"`stop_grace` is {RunSpec.__dataclass_fields__['stop_grace'].default:g} seconds",
         ),
         ("operating.md", f"every {retention.EVERY / 60:g} minutes, in steps of {retention.AT_ONCE} rows"),
+        ("operating.md", f"or {retention.FILES_AT_ONCE} files"),
         ("operating.md", f"with {retention.PAUSE:g} seconds between"),
         ("schedule-reference.md", f"`max_concurrent_runs` | `{config.MAX_CONCURRENT_RUNS}`"),
         ("schedule-reference.md", f"`max_queued_runs` | `{config.MAX_QUEUED_RUNS}`"),

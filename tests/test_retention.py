@@ -14,7 +14,7 @@ from twisted.logger import LogLevel
 from reactorhub.boundaries import Swept
 from reactorhub.config import RetentionConfig
 from reactorhub.errors import LedgerError
-from reactorhub.retention import AT_ONCE, EVERY, LEAP, PAUSE, ClockWatch, Retention
+from reactorhub.retention import AT_ONCE, EVERY, FILES_AT_ONCE, LEAP, PAUSE, ClockWatch, Retention
 from tests.hubs import START, done, hub_log
 
 DAY = timedelta(days=1)
@@ -56,7 +56,7 @@ class Lab:
 
     def sweep(self, name: str, before: float, keep: Collection[str], most: int) -> Deferred[Swept]:
         """Take the next of the steps that the test has laid ready; without any there is nothing to do."""
-        assert most == AT_ONCE
+        assert most == FILES_AT_ONCE
         self.swept[name].append((before, keep))
         step = self.steps[name].pop(0) if self.steps[name] else Swept(removed=0, done=True)
         return step if isinstance(step, Deferred) else succeed(step)

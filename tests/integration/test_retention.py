@@ -37,7 +37,7 @@ SPIDERS = """
             yield {"url": response.url}
 """
 ROWS = 730  # runs, and ticks, over a year
-PAST = 2 * ROWS  # enough for a round of some seconds
+PAST = 1000  # enough for a round of some seconds
 
 
 def kept(hub: Hub) -> tuple[int, int]:
