@@ -18,7 +18,7 @@ from reactorhub.config import RetentionConfig
 from reactorhub.errors import LedgerError
 
 EVERY = 600.0
-"""Seconds from the begin of one round to that of the next; a round that takes longer delays it."""
+"""Seconds from one round to the next, and the most that one part of a round takes."""
 
 PAUSE = 0.5
 """Seconds between two steps."""
@@ -122,8 +122,9 @@ class Retention:
             self.log.info("removed what was too old: {runs} rows, {logs} logs, {items} items files", **gone)
 
     async def _part(self, name: str, step: Callable[[datetime], Awaitable[Swept]]) -> None:
-        """Take steps until nothing is left to do, something fails, or the rule no longer holds."""
-        trouble, more = None, True
+        """Take steps until nothing is left to do, something fails, the rule no longer holds, or the others
+        have waited long enough: the next round goes on from here."""
+        trouble, more, end = None, True, self._clock.seconds() + EVERY
         while more and (before := self._before(name)) is not None:
             try:
                 swept = await step(before)
@@ -131,7 +132,7 @@ class Retention:
                 swept = Swept(removed=0, done=True, trouble=str(error))
             self._gone[name] += swept.removed
             trouble = trouble or swept.trouble
-            more = not swept.done and await self._rest()
+            more = not swept.done and self._clock.seconds() < end and await self._rest()
             if not more:
                 self._tell(name, trouble)
 

@@ -127,6 +127,21 @@ def test_a_folder_is_gone_through_to_its_end(lab: Lab) -> None:
     lab.stop()
 
 
+def test_no_part_keeps_the_others_waiting_for_ever(lab: Lab) -> None:
+    """A ledger with hours of work gives way to the folders, and goes on in the next round."""
+    lab.rows = 10**9
+    lab.retention.start(ALL)
+    lab.turn(EVERY - 1)
+    assert lab.swept["logs"] == []
+    lab.turn(3)
+    assert (len(lab.swept["logs"]), len(lab.swept["items"])) == (1, 1)
+    before = len(lab.pruned)
+    lab.turn(2 * EVERY)
+    assert len(lab.pruned) > before
+    assert len(lab.swept["logs"]) > 1
+    lab.stop()
+
+
 def test_rounds_come_again(lab: Lab) -> None:
     """What becomes old later goes in a later round, counted from its own moment."""
     lab.retention.start(ALL)
