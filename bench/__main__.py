@@ -19,10 +19,11 @@ from pathlib import Path
 
 from bench.contenders import Bare, Contender, Fresh, Hub, Scrapyd, Shop
 from bench.errors import BenchError
-from bench.figures import Contest, Report, Round
+from bench.figures import Contest, History, Report, Round
+from bench.history import measure
 from bench.measure import Meter, fsync_seconds
 from bench.procfs import PROC, machine
-from bench.table import as_json, markdown
+from bench.table import as_json, history_markdown, markdown
 from reactorhub.adapters.embedded_redis import server_binary
 
 HERE = Path(__file__).parent
@@ -41,6 +42,7 @@ class Plan:
     long_rounds: int
     delays: int
     process_delays: int
+    past: int
 
 
 @dataclass(slots=True)
@@ -61,6 +63,7 @@ class Bench:
         kinds: dict[str, type[Contender]] = {"bare": Bare, "hub": Hub, "scrapyd": Scrapyd, "fresh": Fresh}
         self.findings = {name: Findings(kind.title) for name, kind in kinds.items()}
         self.fsyncs: list[float] = []
+        self.history: History | None = None
         self._plan = plan
         self._folder = folder
 
@@ -85,6 +88,17 @@ class Bench:
             for _ in range(self._plan.delays):
                 self._delays("hub", meter, hub, 1)
                 self.fsyncs.append(fsync_seconds(self._folder / "fsync"))
+            self.history = self._history(meter)
+
+    def run_history(self) -> History:
+        """Measure only what a long history costs."""
+        with Shop(self._folder / "shop") as shop:
+            return self._history(Meter(shop))
+
+    def _history(self, meter: Meter) -> History:
+        _say(f"a past of {self._plan.past:,} runs and ticks")
+        (folder := self._folder / "history").mkdir()
+        return measure(meter, self._project("past"), folder, self._plan.past, self._plan.delays // 2)
 
     def _loads(self, meter: Meter, turns: Sequence[tuple[str, Contender]]) -> None:
         for name, contender in turns:
@@ -119,7 +133,7 @@ def _turns(staying: dict[str, Contender], number: int) -> list[tuple[str, Conten
     return turns[::-1] if number % 2 else turns
 
 
-def report(findings: dict[str, Findings], fsyncs: Sequence[float]) -> Report:
+def report(findings: dict[str, Findings], fsyncs: Sequence[float], history: History | None) -> Report:
     """Return what was found, with where and when."""
     return Report(
         date=datetime.now(UTC).strftime("%Y-%m-%d"),
@@ -134,6 +148,7 @@ def report(findings: dict[str, Findings], fsyncs: Sequence[float]) -> Report:
             name: Contest(name=each.title, rounds=each.long) for name, each in findings.items() if each.long
         },
         fsyncs=fsyncs,
+        history=history,
     )
 
 
@@ -145,8 +160,12 @@ def _versions() -> dict[str, str]:
     return {"Python": platform.python_version(), **found, "Valkey": server}
 
 
-def _plan(arguments: Sequence[str] | None) -> tuple[Plan, Path]:
+def _plan(arguments: Sequence[str] | None) -> tuple[Plan, argparse.Namespace]:
     parser = argparse.ArgumentParser("python -m bench", description=__doc__)
+    parser.add_argument("part", nargs="?", choices=["history"], help="measure and print this part only")
+    parser.add_argument(
+        "--past", type=int, default=1_000_000, help="runs in a long history (default: 1000000)"
+    )
     parser.add_argument("--runs", type=int, default=300, help="one-page crawls in a round (default: 300)")
     parser.add_argument("--rounds", type=int, default=9, help="rounds of script and hub (default: 9)")
     parser.add_argument(
@@ -166,8 +185,9 @@ def _plan(arguments: Sequence[str] | None) -> tuple[Plan, Path]:
         long_rounds=chosen.rounds,
         delays=200,
         process_delays=10,
+        past=chosen.past,
     )
-    return plan, chosen.results
+    return plan, chosen
 
 
 def _say(line: str) -> None:
@@ -176,15 +196,19 @@ def _say(line: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Bench, print, write; the exit status tells whether there are figures, not whether they are good."""
-    plan, results = _plan(arguments)
+    plan, chosen = _plan(arguments)
+    results: Path = chosen.results
     try:
         with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
             bench = Bench(plan, Path(folder))
+            if chosen.part == "history":
+                print(history_markdown(bench.run_history()))
+                return 0
             bench.run()
     except BenchError as error:
         _say(f"bench: {error}")
         return 1
-    found = report(bench.findings, bench.fsyncs)
+    found = report(bench.findings, bench.fsyncs, bench.history)
     text = markdown(found)
     (results / "results.md").write_text(text)
     (results / "results.json").write_text(json.dumps(as_json(found), indent=2) + "\n")

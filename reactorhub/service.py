@@ -155,6 +155,7 @@ class HubService(Service):
         built.parts.lag.start()
         built.parts.telemetry.start(lambda: tuple(built.parts.dispatcher.lives.values()), built.hub.heartbeat)
         await built.hub.run_on_start()
+        built.retention.start(built.hub.config.retention)
         await built.reloader.watch()
         self._ports[0].startReading()  # type: ignore[attr-defined]
         self._say_ready(built)
@@ -167,6 +168,7 @@ class HubService(Service):
         self._started.cancel()
         built.reloader.stop()
         await built.scheduler.stop()
+        await built.retention.stop()
         await built.parts.dispatcher.stop(built.hub.config.shutdown_grace, self._hurry)
         await built.parts.notifier.stop()
         built.parts.telemetry.stop()
