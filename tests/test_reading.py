@@ -85,7 +85,7 @@ def test_marks_ticks_and_runs_come_back(hub: SqliteFile, path: Path) -> None:
     hub.commit([lambda db, tick=tick: sql.record_tick(db, tick, None) for tick in ticks])  # type: ignore[misc]
     hub.commit([lambda db: sql.set_override(db, "limits", {"max_concurrent_runs": 3})])
     with look(path) as found:
-        assert found.marks() == {"hourly": replace(mark, since=NOON + 2 * HOUR)}
+        assert found.marks() == {"hourly": replace(mark, since=NOON + 2 * HOUR, runs=3)}
         assert found.ticks("hourly", 2) == ticks[:0:-1]
         assert (found.first_tick("hourly"), found.first_tick("other")) == (ticks[0], None)
         assert (found.newest_run("hourly"), found.newest_run("other")) == (runs[1], None)

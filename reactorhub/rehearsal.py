@@ -1,0 +1,304 @@
+"""Plays ticks to come through the slots ahead of time, with runs that last as long as they are said to.
+
+Seconds count from the moment at which the rehearsal begins. What becomes of a tick, and whose turn it is,
+follows :mod:`reactorhub.overlap`; who gets a slot follows :class:`reactorhub.slots.Slots`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import count, islice, pairwise
+from math import inf
+
+from reactorhub.limits import Limits
+from reactorhub.model import Overlap
+from reactorhub.overlap import WAITING
+
+HUB = "max_concurrent_runs"
+"""The name of the limit of all runs together; that of a queue is ``queues.NAME``."""
+
+MOST_HOLDERS = 20
+"""So many of the newest runs that hold slots are named as part of a jam that they cause."""
+
+_END, _TICK = range(2)  # of what comes in the same moment, runs end first
+
+
+@dataclass(eq=False, slots=True)
+class Actor:
+    """A schedule on the stage, and how it fares. ``most`` is how many of its runs may go on at once, ``left``
+    how many of its ticks may still become runs; None stands for any number."""
+
+    name: str
+    queue: str
+    priority: int
+    seconds: float
+    overlap: Overlap
+    most: int | None
+    left: int | None = None
+    followers: list[Actor] = field(default_factory=list)
+    ticks: int = 0
+    skipped: int = 0
+    runs: dict[Act, None] = field(default_factory=dict)
+    line: deque[Act] = field(default_factory=deque)
+    slotless: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class Act:
+    """A run on the stage. ``short`` is the limit that it has to wait for, since ``since``."""
+
+    actor: Actor
+    since: float = 0.0
+    short: str = ""
+    going: bool = False
+    over: bool = False
+
+
+@dataclass(slots=True)
+class Stretch:
+    """What happened in a stretch of time: starts, seconds of slots in use, the most runs that wanted a slot
+    at once, and the limits that were too small."""
+
+    begin: float
+    end: float
+    starts: int = 0
+    busy: float = 0.0
+    peak: int = 0
+    short: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Jam:
+    """A time during which somebody always waited for a limit: who was in it, how many runs wanted a slot at
+    most, and how long the longest wait was."""
+
+    limit: str
+    begin: float
+    names: set[str]
+    wanted: int = 0
+    longest: float = 0.0
+    waiting: int = 0
+
+
+class Rehearsal:
+    """The stage. Give it ticks with :meth:`tick`, let time pass with :meth:`play`, in the end :meth:`finish`.
+
+    ``stretches`` and ``jams`` are what was seen; actors know what became of their ticks.
+    """
+
+    def __init__(self, limits: Limits, most_waiting: int, edges: Sequence[float]) -> None:
+        """
+        :param most_waiting: how many queued runs the hub takes; beyond it ticks are skipped.
+        :param edges: where stretches begin, and the end of the last one.
+        """
+        self._limit = limits.max_concurrent_runs
+        self._queues = limits.queues
+        self._most_waiting = most_waiting
+        self.stretches = [Stretch(*pair) for pair in pairwise(edges)]
+        self.jams: list[Jam] = []
+        self._rest: Iterator[Stretch] = iter([*self.stretches, Stretch(edges[-1], inf)])
+        self._stretch = next(self._rest)
+        self._second = edges[0]
+        self._numbers = count()
+        self._events: list[tuple[float, int, int, Actor | Act]] = []
+        self._holding: dict[Act, None] = {}
+        self._used: Counter[str] = Counter()
+        self._lines: dict[str, list[tuple[int, int, Act]]] = {}
+        self._waiting: Counter[str] = Counter()
+        self._queued = 0
+        self._open: dict[str, Jam] = {}
+        self._closed = False
+
+    def tick(self, second: float, actor: Actor) -> None:
+        """Announce a tick to come."""
+        heappush(self._events, (second, _TICK, next(self._numbers), actor))
+
+    def holds(self, actor: Actor, left: float) -> None:
+        """Say that a run has its slot already, and for how long it still goes on."""
+        act = Act(actor, going=True)
+        actor.runs[act] = None
+        self._hold(act, left)
+
+    def waits(self, actor: Actor) -> None:
+        """Say that a run is queued already."""
+        self._take(Act(actor))
+
+    def play(self, until: float) -> None:
+        """Let happen what comes before a moment."""
+        while self._events and self._events[0][0] < until:
+            self._step()
+
+    def finish(self, until: float) -> None:
+        """End the last stretch here. Who waits then still goes on, to know for how long; nothing ticks."""
+        self.play(until)
+        self._pass(until)
+        self._stretch, self._closed = Stretch(until, inf), True
+        while self._events and self._queued:
+            self._step()
+
+    def _step(self) -> None:
+        second, _, _, subject = heappop(self._events)
+        self._pass(second)
+        if isinstance(subject, Actor):
+            self._arrive(subject)
+        elif not subject.over:
+            self._leave(subject, followed=True)
+
+    def _pass(self, second: float) -> None:
+        """Let time pass, in which nothing changes."""
+        while second >= self._stretch.end:
+            self._stretch.busy += len(self._holding) * (self._stretch.end - self._second)
+            self._second = self._stretch.end
+            self._stretch = next(self._rest)
+            self._stretch.short.update(self._open)
+            self._look()
+        self._stretch.busy += len(self._holding) * (second - self._second)
+        self._second = second
+
+    def _wanted(self) -> int:
+        return len(self._holding) + self._waiting.total()
+
+    def _look(self) -> None:
+        self._stretch.peak = max(self._stretch.peak, self._wanted())
+
+    def _arrive(self, actor: Actor) -> None:
+        """A tick becomes a run, or is skipped."""
+        if self._closed or actor.left == 0:
+            return
+        actor.ticks += 1
+        if self._queued >= self._most_waiting or _is_refused(actor):
+            actor.skipped += 1
+            return
+        if actor.left is not None:
+            actor.left -= 1
+        act = Act(actor)
+        if actor.overlap is Overlap.CANCEL_OTHER:
+            for other in reversed(tuple(actor.runs)):  # so that none that waits has its turn in between
+                self._leave(other, followed=False)
+        self._take(act)
+
+    def _take(self, act: Act) -> None:
+        """A run waits for its turn, if its policy says so, then for its slot."""
+        actor = act.actor
+        actor.runs[act] = None
+        actor.slotless += 1
+        self._queued += 1
+        if actor.overlap in WAITING:
+            actor.line.append(act)
+            self._turn(actor)
+        else:
+            self._want(act)
+
+    def _turn(self, actor: Actor) -> None:
+        while actor.line and (actor.most is None or _going(actor) < actor.most):
+            self._want(actor.line.popleft())
+
+    def _want(self, act: Act) -> None:
+        act.going, act.since = True, self._second
+        act.short = self._missing(act.actor.queue)
+        if not act.short:
+            self._start(act)
+            return
+        queue = act.actor.queue
+        heappush(self._lines.setdefault(queue, []), (-act.actor.priority, next(self._numbers), act))
+        self._waiting[queue] += 1
+        self._look()
+        self._jam(act)
+
+    def _missing(self, queue: str) -> str:
+        """The limit that leaves no slot for a queue, the narrower one where both do; empty if none does."""
+        limit = self._queues.get(queue, self._limit)
+        if limit < self._limit and self._used[queue] >= limit:
+            return f"queues.{queue}"
+        return HUB if len(self._holding) >= self._limit else ""
+
+    def _jam(self, act: Act) -> None:
+        """A run has to wait for a limit."""
+        jam = self._open.get(act.short)
+        if jam is None:
+            holders = (other.actor for other in islice(reversed(self._holding), MOST_HOLDERS))
+            names = {each.name for each in holders if act.short in (HUB, f"queues.{each.queue}")}
+            jam = self._open[act.short] = Jam(act.short, self._second, names)
+            self._stretch.short.add(act.short)
+        jam.names.add(act.actor.name)
+        jam.waiting += 1
+        queue = act.actor.queue
+        of_queue = self._used[queue] + self._waiting[queue]
+        jam.wanted = max(jam.wanted, self._wanted() if act.short == HUB else of_queue)
+
+    def _unjam(self, act: Act) -> None:
+        """A run waits no longer, be it that it starts or that it is over."""
+        self._waiting[act.actor.queue] -= 1
+        jam = self._open[act.short]
+        jam.waiting -= 1
+        jam.longest = max(jam.longest, self._second - act.since)
+        if not jam.waiting:
+            self.jams.append(self._open.pop(act.short))
+        act.short = ""
+
+    def _start(self, act: Act) -> None:
+        act.actor.slotless -= 1
+        self._queued -= 1
+        self._stretch.starts += 1
+        self._hold(act, act.actor.seconds)
+
+    def _hold(self, act: Act, left: float) -> None:
+        self._holding[act] = None
+        self._used[act.actor.queue] += 1
+        self._look()
+        heappush(self._events, (self._second + left, _END, next(self._numbers), act))
+
+    def _leave(self, act: Act, *, followed: bool) -> None:
+        """A run is over: others have their turns and slots, and its followers tick."""
+        actor = act.actor
+        act.over = True
+        del actor.runs[act]
+        if act in self._holding:
+            del self._holding[act]
+            self._used[actor.queue] -= 1
+        else:
+            actor.slotless -= 1
+            self._queued -= 1
+            if act.short:
+                self._unjam(act)
+            elif not act.going:
+                actor.line.remove(act)
+        self._turn(actor)
+        self._grant()
+        for follower in actor.followers if followed else ():
+            self._arrive(follower)
+
+    def _grant(self) -> None:
+        """Hand free slots to those who wait: higher priority first, among equals who came first."""
+        while len(self._holding) < self._limit:
+            for line in self._lines.values():
+                while line and line[0][-1].over:
+                    heappop(line)
+            ready = [
+                line[0] + (queue,) for queue, line in self._lines.items() if line and self._has_room(queue)
+            ]
+            if not ready:
+                return
+            *_, act, queue = min(ready, key=lambda each: each[:2])
+            heappop(self._lines[queue])
+            self._unjam(act)
+            self._start(act)
+
+    def _has_room(self, queue: str) -> bool:
+        return self._used[queue] < self._queues.get(queue, self._limit)
+
+
+def _going(actor: Actor) -> int:
+    return len(actor.runs) - len(actor.line)
+
+
+def _is_refused(actor: Actor) -> bool:
+    """What :func:`reactorhub.overlap.refusal` says, of runs that are only counted."""
+    if actor.most is None or len(actor.runs) < actor.most:
+        return False
+    if actor.overlap is Overlap.BUFFER_ONE:
+        return actor.slotless > 0
+    return actor.overlap not in WAITING
