@@ -13,7 +13,8 @@ from reactorhub.jitter import start_at
 from reactorhub.limits import Limits
 from reactorhub.model import DEFAULT_QUEUE, Overlap, Run, RunState, Schedule
 from reactorhub.overlap import at_once
-from reactorhub.rehearsal import Actor, Jam, Rehearsal, Stretch
+from reactorhub.pressure import Jam, Stretch
+from reactorhub.rehearsal import Actor, Rehearsal
 from reactorhub.triggers import SECOND, After
 
 MOST_TICKS = 250_000
@@ -119,10 +120,10 @@ def demand(basis: Basis, now: datetime, until: datetime, timezone: str) -> Deman
     _resume(stage, basis, actors, now)
     until = _play(stage, ahead.values(), actors, now, until)
     stage.finish(_seconds(until - now))
-    piles = _piles(stage.jams, basis.limits, now)
+    piles = _piles(stage.pressure.jams, basis.limits, now)
     chosen = sorted(piles[:MOST_PILES], key=lambda pile: pile.begin)
     return Demand(
-        hours=tuple(_hours(stage.stretches, now, until)),
+        hours=tuple(_hours(stage.pressure.stretches, now, until)),
         pile_ups=tuple(chosen),
         others=len(piles) - len(chosen),
         skips=tuple(

@@ -7,15 +7,15 @@ follows :mod:`reactorhub.overlap`; who gets a slot follows :class:`reactorhub.sl
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from itertools import count, islice, pairwise
-from math import inf
+from itertools import count, islice
 
 from reactorhub.limits import Limits
 from reactorhub.model import Overlap
 from reactorhub.overlap import WAITING
+from reactorhub.pressure import Pressure
 
 HUB = "max_concurrent_runs"
 """The name of the limit of all runs together; that of a queue is ``queues.NAME``."""
@@ -57,36 +57,10 @@ class Act:
     over: bool = False
 
 
-@dataclass(slots=True)
-class Stretch:
-    """What happened in a stretch of time: starts, seconds of slots in use, the most runs that wanted a slot
-    at once, and the limits that were too small."""
-
-    begin: float
-    end: float
-    starts: int = 0
-    busy: float = 0.0
-    peak: int = 0
-    short: set[str] = field(default_factory=set)
-
-
-@dataclass(slots=True)
-class Jam:
-    """A time during which somebody always waited for a limit: who was in it, how many runs wanted a slot at
-    most, and how long the longest wait was."""
-
-    limit: str
-    begin: float
-    names: set[str]
-    wanted: int = 0
-    longest: float = 0.0
-    waiting: int = 0
-
-
 class Rehearsal:
     """The stage. Give it ticks with :meth:`tick`, let time pass with :meth:`play`, in the end :meth:`finish`.
 
-    ``stretches`` and ``jams`` are what was seen; actors know what became of their ticks.
+    ``pressure`` is what was seen of the slots; actors know what became of their ticks.
     """
 
     def __init__(self, limits: Limits, most_waiting: int, edges: Sequence[float]) -> None:
@@ -97,11 +71,7 @@ class Rehearsal:
         self._limit = limits.max_concurrent_runs
         self._queues = limits.queues
         self._most_waiting = most_waiting
-        self.stretches = [Stretch(*pair) for pair in pairwise(edges)]
-        self.jams: list[Jam] = []
-        self._rest: Iterator[Stretch] = iter([*self.stretches, Stretch(edges[-1], inf)])
-        self._stretch = next(self._rest)
-        self._second = edges[0]
+        self.pressure = Pressure(edges)
         self._numbers = count()
         self._events: list[tuple[float, int, int, Actor | Act]] = []
         self._holding: dict[Act, None] = {}
@@ -109,7 +79,6 @@ class Rehearsal:
         self._lines: dict[str, list[tuple[int, int, Act]]] = {}
         self._waiting: Counter[str] = Counter()
         self._queued = 0
-        self._open: dict[str, Jam] = {}
         self._closed = False
 
     def tick(self, second: float, actor: Actor) -> None:
@@ -134,35 +103,25 @@ class Rehearsal:
     def finish(self, until: float) -> None:
         """End the last stretch here. Who waits then still goes on, to know for how long; nothing ticks."""
         self.play(until)
-        self._pass(until)
-        self._stretch, self._closed = Stretch(until, inf), True
+        self._go_on(until)
+        self.pressure.close()
+        self._closed = True
         while self._events and self._queued:
             self._step()
 
     def _step(self) -> None:
         second, _, _, subject = heappop(self._events)
-        self._pass(second)
+        self._go_on(second)
         if isinstance(subject, Actor):
             self._arrive(subject)
         elif not subject.over:
             self._leave(subject, followed=True)
 
-    def _pass(self, second: float) -> None:
-        """Let time pass, in which nothing changes."""
-        while second >= self._stretch.end:
-            self._stretch.busy += len(self._holding) * (self._stretch.end - self._second)
-            self._second = self._stretch.end
-            self._stretch = next(self._rest)
-            self._stretch.short.update(self._open)
-            self._look()
-        self._stretch.busy += len(self._holding) * (second - self._second)
-        self._second = second
+    def _go_on(self, second: float) -> None:
+        self.pressure.go_on(second, len(self._holding), self._wanted())
 
     def _wanted(self) -> int:
         return len(self._holding) + self._waiting.total()
-
-    def _look(self) -> None:
-        self._stretch.peak = max(self._stretch.peak, self._wanted())
 
     def _arrive(self, actor: Actor) -> None:
         """A tick becomes a run, or is skipped."""
@@ -197,7 +156,7 @@ class Rehearsal:
             self._want(actor.line.popleft())
 
     def _want(self, act: Act) -> None:
-        act.going, act.since = True, self._second
+        act.going, act.since = True, self.pressure.second
         act.short = self._missing(act.actor.queue)
         if not act.short:
             self._start(act)
@@ -205,7 +164,7 @@ class Rehearsal:
         queue = act.actor.queue
         heappush(self._lines.setdefault(queue, []), (-act.actor.priority, next(self._numbers), act))
         self._waiting[queue] += 1
-        self._look()
+        self.pressure.look(self._wanted())
         self._jam(act)
 
     def _missing(self, queue: str) -> str:
@@ -216,40 +175,31 @@ class Rehearsal:
         return HUB if len(self._holding) >= self._limit else ""
 
     def _jam(self, act: Act) -> None:
-        """A run has to wait for a limit."""
-        jam = self._open.get(act.short)
-        if jam is None:
+        """A run has to wait for a limit, because of those that hold the slots of it."""
+        names, queue = {act.actor.name}, act.actor.queue
+        if not self.pressure.is_jammed(act.short):
             holders = (other.actor for other in islice(reversed(self._holding), MOST_HOLDERS))
-            names = {each.name for each in holders if act.short in (HUB, f"queues.{each.queue}")}
-            jam = self._open[act.short] = Jam(act.short, self._second, names)
-            self._stretch.short.add(act.short)
-        jam.names.add(act.actor.name)
-        jam.waiting += 1
-        queue = act.actor.queue
+            names |= {each.name for each in holders if act.short == HUB or each.queue == queue}
         of_queue = self._used[queue] + self._waiting[queue]
-        jam.wanted = max(jam.wanted, self._wanted() if act.short == HUB else of_queue)
+        self.pressure.jam(act.short, names, self._wanted() if act.short == HUB else of_queue)
 
     def _unjam(self, act: Act) -> None:
         """A run waits no longer, be it that it starts or that it is over."""
         self._waiting[act.actor.queue] -= 1
-        jam = self._open[act.short]
-        jam.waiting -= 1
-        jam.longest = max(jam.longest, self._second - act.since)
-        if not jam.waiting:
-            self.jams.append(self._open.pop(act.short))
+        self.pressure.release(act.short, act.since)
         act.short = ""
 
     def _start(self, act: Act) -> None:
         act.actor.slotless -= 1
         self._queued -= 1
-        self._stretch.starts += 1
+        self.pressure.start()
         self._hold(act, act.actor.seconds)
 
     def _hold(self, act: Act, left: float) -> None:
         self._holding[act] = None
         self._used[act.actor.queue] += 1
-        self._look()
-        heappush(self._events, (self._second + left, _END, next(self._numbers), act))
+        self.pressure.look(self._wanted())
+        heappush(self._events, (self.pressure.second + left, _END, next(self._numbers), act))
 
     def _leave(self, act: Act, *, followed: bool) -> None:
         """A run is over: others have their turns and slots, and its followers tick."""
@@ -277,13 +227,10 @@ class Rehearsal:
             for line in self._lines.values():
                 while line and line[0][-1].over:
                     heappop(line)
-            ready = [
-                line[0] + (queue,) for queue, line in self._lines.items() if line and self._has_room(queue)
-            ]
+            ready = [line for queue, line in self._lines.items() if line and self._has_room(queue)]
             if not ready:
                 return
-            *_, act, queue = min(ready, key=lambda each: each[:2])
-            heappop(self._lines[queue])
+            *_, act = heappop(min(ready))
             self._unjam(act)
             self._start(act)
 
