@@ -222,7 +222,7 @@ def _play(
     looked = 0
     for moment, group in coming(schedules, now):
         looked += len(group)
-        if moment > until or looked > MOST_TICKS:
+        if moment >= until or looked > MOST_TICKS:
             return min(moment, until)
         stage.play(_seconds(moment - now))
         for schedule in group:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count, islice
+from math import inf
 
 from reactorhub.limits import Limits
 from reactorhub.model import Overlap
@@ -48,11 +49,13 @@ class Actor:
 
 @dataclass(eq=False, slots=True)
 class Act:
-    """A run on the stage. ``short`` is the limit that it has to wait for, since ``since``."""
+    """A run on the stage. ``waits`` says that it wants a slot, since ``since``, and ``short`` which limit
+    there is to wait for."""
 
     actor: Actor
     since: float = 0.0
     short: str = ""
+    waits: bool = False
     going: bool = False
     over: bool = False
 
@@ -79,6 +82,7 @@ class Rehearsal:
         self._lines: dict[str, list[tuple[int, int, Act]]] = {}
         self._waiting: Counter[str] = Counter()
         self._queued = 0
+        self._arrived: list[Act] = []
         self._closed = False
 
     def tick(self, second: float, actor: Actor) -> None:
@@ -97,7 +101,7 @@ class Rehearsal:
 
     def play(self, until: float) -> None:
         """Let happen what comes before a moment."""
-        while self._events and self._events[0][0] < until:
+        while self._next() < until:
             self._step()
 
     def finish(self, until: float) -> None:
@@ -106,8 +110,14 @@ class Rehearsal:
         self._go_on(until)
         self.pressure.close()
         self._closed = True
-        while self._events and self._queued:
+        while self._next() < inf and self._queued:
             self._step()
+
+    def _next(self) -> float:
+        """When something happens next. What belongs to the present moment has happened before that."""
+        if not self._events or self._events[0][0] > self.pressure.second:
+            self._settle()
+        return self._events[0][0] if self._events else inf
 
     def _step(self) -> None:
         second, _, _, subject = heappop(self._events)
@@ -156,16 +166,21 @@ class Rehearsal:
             self._want(actor.line.popleft())
 
     def _want(self, act: Act) -> None:
-        act.going, act.since = True, self.pressure.second
-        act.short = self._missing(act.actor.queue)
-        if not act.short:
-            self._start(act)
-            return
-        queue = act.actor.queue
-        heappush(self._lines.setdefault(queue, []), (-act.actor.priority, next(self._numbers), act))
+        act.going = act.waits = True
+        act.since = self.pressure.second
+        queue, rank = act.actor.queue, -act.actor.priority
+        heappush(self._lines.setdefault(queue, []), (rank, next(self._numbers), act))
         self._waiting[queue] += 1
+        self._arrived.append(act)
+
+    def _settle(self) -> None:
+        """Hand out slots once all that belongs to a moment has happened, and see who has to wait."""
         self.pressure.look(self._wanted())
-        self._jam(act)
+        self._grant()
+        arrived, self._arrived = self._arrived, []
+        for act in arrived:
+            if act.waits:
+                self._jam(act)
 
     def _missing(self, queue: str) -> str:
         """The limit that leaves no slot for a queue, the narrower one where both do; empty if none does."""
@@ -177,6 +192,7 @@ class Rehearsal:
     def _jam(self, act: Act) -> None:
         """A run has to wait for a limit, because of those that hold the slots of it."""
         names, queue = {act.actor.name}, act.actor.queue
+        act.short = self._missing(queue)
         if not self.pressure.is_jammed(act.short):
             holders = (other.actor for other in islice(reversed(self._holding), MOST_HOLDERS))
             names |= {each.name for each in holders if act.short == HUB or each.queue == queue}
@@ -185,9 +201,10 @@ class Rehearsal:
 
     def _unjam(self, act: Act) -> None:
         """A run waits no longer, be it that it starts or that it is over."""
+        act.waits = False
         self._waiting[act.actor.queue] -= 1
-        self.pressure.release(act.short, act.since)
-        act.short = ""
+        if act.short:
+            self.pressure.release(act.short, act.since)
 
     def _start(self, act: Act) -> None:
         act.actor.slotless -= 1
@@ -212,12 +229,11 @@ class Rehearsal:
         else:
             actor.slotless -= 1
             self._queued -= 1
-            if act.short:
+            if act.waits:
                 self._unjam(act)
             elif not act.going:
                 actor.line.remove(act)
         self._turn(actor)
-        self._grant()
         for follower in actor.followers if followed else ():
             self._arrive(follower)
 
