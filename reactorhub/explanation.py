@@ -51,6 +51,12 @@ class Evidence:
     first: Tick | None = None
     last_run: Run | None = None
 
+    @property
+    def runs_left(self) -> int | None:
+        """How many of its ticks may still become runs; None for any number."""
+        most, mark = self.schedule.max_runs, self.mark
+        return None if most is None else max(0, most - (mark.runs if mark else 0))
+
     def show(self, moment: datetime) -> str:
         """Return a moment as the commands print it."""
         local = moment.astimezone(ZoneInfo(self.zone))
@@ -96,7 +102,7 @@ def _of_the_file(evidence: Evidence) -> Iterator[Finding]:
         yield Finding("ended", f"{_text(trigger)} has no time to come; change it, or remove the schedule")
     elif isinstance(trigger, Bounded) and trigger.start is not None and trigger.start > evidence.now:
         yield Finding("not_begun", f"it has no time before its start_time, {evidence.show(trigger.start)}")
-    if mark is not None and schedule.max_runs is not None and mark.runs >= schedule.max_runs:
+    if mark is not None and evidence.runs_left == 0:
         yield Finding("max_runs", over(mark))
     if mark is None:
         yield Finding("not_taken_up", "no hub has taken it up yet; start the hub, or let it reload the file")
@@ -160,8 +166,7 @@ def _owed(evidence: Evidence) -> datetime | None:
     trigger = schedule.trigger if schedule.enabled else None
     tick = trigger.next_after(mark.since) if trigger else None
     late = tick is not None and start_at(schedule, tick) + ON_TIME < evidence.now
-    over = schedule.max_runs is not None and mark.runs >= schedule.max_runs
-    return tick if late and not over else None
+    return tick if late and evidence.runs_left != 0 else None
 
 
 def _of_the_run(run: Run, evidence: Evidence) -> Iterator[Finding]:

@@ -58,15 +58,14 @@ def reading_of(given: datetime, zone: str) -> tuple[datetime, str]:
     the first time."""
     if given.tzinfo is not None:
         return given.astimezone(UTC), ""
-    moment = instant(given, zone)
+    whole = given.replace(microsecond=0)
+    moment = instant(whole, zone)
     local = moment.astimezone(ZoneInfo(zone))
-    if local.replace(tzinfo=None) != given:
-        return (
-            moment,
-            f"{given:%H:%M:%S} does not exist that day in {zone}; a time in the gap runs at its end",
-        )
+    if local.replace(tzinfo=None) != whole:
+        return moment, f"{whole:%H:%M:%S} does not exist that day in {zone}; it stands for the end of the gap"
+    moment += given - whole
     if local.utcoffset() != local.replace(fold=1).utcoffset():
-        return moment, f"{given:%H:%M:%S} comes twice that day in {zone}; this is the first time"
+        return moment, f"{whole:%H:%M:%S} comes twice that day in {zone}; this is the first time"
     return moment, ""
 
 
@@ -123,7 +122,7 @@ def _unrecorded(schedule: Schedule, moment: datetime, evidence: Evidence) -> tup
         return "future", "this is still to come"
     if mark is None:
         return "not_taken_up", "no hub has taken it up yet; start the hub, or let it reload the file"
-    held = _held_back(schedule, mark, evidence.fingerprint)
+    held = _held_back(evidence, mark)
     if held is not None:
         return held
     if moment > mark.since:
@@ -135,13 +134,13 @@ def _unrecorded(schedule: Schedule, moment: datetime, evidence: Evidence) -> tup
     return "not_in_force", "it was not in force then: disabled, out of the file, or with another time"
 
 
-def _held_back(schedule: Schedule, mark: ScheduleMark, fingerprint: str) -> tuple[str, str] | None:
+def _held_back(evidence: Evidence, mark: ScheduleMark) -> tuple[str, str] | None:
     """Why none of a schedule's times is accounted for at present; None if they are."""
-    if not schedule.enabled:
+    if not evidence.schedule.enabled:
         return "disabled", "it is disabled, and while it is, its times are not accounted for"
-    if mark.fingerprint != fingerprint:
+    if mark.fingerprint != evidence.fingerprint:
         return "edited", "the file says another time than the hub had in force; an edit is not retroactive"
-    if schedule.max_runs is not None and mark.runs >= schedule.max_runs:
+    if evidence.runs_left == 0:
         return "max_runs", over(mark)
     return None
 

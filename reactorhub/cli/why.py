@@ -60,6 +60,8 @@ class _Report:
     def next(self) -> tuple[datetime, ...]:
         from reactorhub.agenda import upcoming
 
+        if self.evidence.runs_left == 0:
+            return ()
         return upcoming(self.evidence.schedule, self.evidence.now, _NEXT)
 
 
@@ -185,10 +187,12 @@ def _view(report: _Report) -> dict[str, Any]:
     evidence, hub = report.evidence, report.evidence.premises
     mark = evidence.mark
     reason = (mark.paused_reason or "by an operator") if mark and mark.paused else None
+    last, left = evidence.last_run, evidence.runs_left
+    standing = schedule_view(
+        evidence.schedule, report.next, reason is not None, reason, last_run=last, runs_left=left
+    )
     view = {
-        "schedule": schedule_view(
-            evidence.schedule, report.next, reason is not None, reason, evidence.last_run
-        ),
+        "schedule": standing,
         "hub": {**asdict(hub), "written_at": time_text(hub.written_at)},
         "findings": [asdict(finding) for finding in report.findings],
         "counts": dict(report.counts),
