@@ -1,4 +1,4 @@
-"""The commands that look into a ledger: what they print of a folder with a hub, without, and with none yet."""
+"""The commands that look into a ledger: what they print with a hub, without one, and before the first."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def mark(name: str, **facts: Any) -> ScheduleMark:
 
 
 def test_without_a_ledger_all_durations_are_assumed(folder: Path) -> None:
-    """A file that no hub has run yet is forecast from what is assumed, which is said, and nothing is created."""
+    """A file that no hub has run yet is forecast from what is assumed; that is said, and nothing created."""
     view = told("plan", "--next", "3h", "--assume", "5m")
     assert view["assumed"] == ["hourly", "often", "heavy", "other", "follower"]
     assert (view["slots"], view["queues"], len(view["hours"])) == (2, {"default": 2, "heavy": 1}, 4)
@@ -120,8 +120,7 @@ def test_the_forecast_is_an_aligned_table() -> None:
     """Each hour of the hub's zone has its line, numbers stand at the right, and too few slots are marked."""
     heading, first, *_ = run("plan", "--next", "90m").stdout.splitlines()
     assert heading.split() == ["HOUR", "STARTS", "IN", "USE", "PEAK", "SLOTS"]
-    zone = datetime.now().astimezone().tzinfo
-    assert zone is not None and (" CET " in first or " CEST " in first)
+    assert " CET " in first or " CEST " in first
     assert len(first.split("too few: ")[0].rstrip()) <= len(heading)
 
 
@@ -164,6 +163,7 @@ def test_limits_are_those_in_force(folder: Path) -> None:
 
 def test_only_the_runs_of_a_living_hub_hold_slots(folder: Path) -> None:
     """Runs that go on count while a hub has the folder; what a dead one left behind holds nothing."""
+    Path("schedule.yaml").write_text("schedules:\n  hourly: {spider: books}\n", "utf-8")
     with ledger(folder) as write:
         write(sql.add_run, ended(1, "hourly", 300))
         going = ended(2, "hourly", 0, RunState.RUNNING, started_at=NOW - HOUR, finished_at=None)
@@ -217,7 +217,7 @@ def tick(hours: int, outcome: TickOutcome, reason: str | None = None, run_id: st
 def history(folder: Path) -> Iterator[None]:
     """A ledger with three ticks of the hourly schedule, the newest skipped."""
     with ledger(folder) as write:
-        write(sql.set_marks, [mark("hourly")], [])
+        write(sql.set_marks, [mark("hourly", since=NOW + 2 * HOUR)], [])  # so that nothing is owed
         run_ = replace(ended(1, "hourly", 5, RunState.FAILED), reason="no items")
         write(sql.record_tick, tick(2, TickOutcome.RUN, run_id="run-1"), run_)
         write(sql.record_tick, tick(1, TickOutcome.MISSED, "the hub was not running"), None)
@@ -227,7 +227,7 @@ def history(folder: Path) -> Iterator[None]:
 
 @pytest.mark.usefixtures("history")
 def test_one_look_says_all(folder: Path) -> None:
-    """The obstacles, the hub, the next time, the last run and the newest ticks with the states of their runs."""
+    """The obstacles, the hub, the next time, the last run, and the newest ticks with how their runs ended."""
     with hub(folder):
         lines = run("why", "hourly", "-n", "3").stdout.splitlines()
     assert lines[0] == "hourly: interval 1h"

@@ -60,7 +60,7 @@ def run(state: RunState, reason: str | None = None, **facts: Any) -> Run:
         (
             evidence(premises=GONE),
             "no_hub",
-            "no hub is running on /var/hub; its ledger was last written at Sun 2026-11-22 10:20:00 CET; start",
+            "no hub is running on /var/hub; its ledger was last written at Sun 2026-11-22 10:20:00 CET",
         ),
         (evidence(replace(HOURLY, enabled=False)), "disabled", "it is disabled; set enabled: true"),
         (
