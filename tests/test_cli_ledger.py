@@ -128,7 +128,7 @@ def test_pile_ups_are_sentences() -> None:
     """A pile-up says when, how many want how many slots, how long the last waits, and who it is."""
     lines = run("plan", "--next", "2h", "--assume", "5m").stdout.splitlines()
     (pile,) = [line for line in lines if "queues.heavy" in line and line.startswith("pile-up: 2 runs")]
-    assert "1 more time up to then" in pile
+    assert " (and 1 more time), and queues.heavy is 1;" in pile
     assert pile.endswith("and queues.heavy is 1; the last one waits 5m: heavy, other")
 
 

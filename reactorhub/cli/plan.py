@@ -164,7 +164,7 @@ def _row(hour: Hour, slots: str, zone: str) -> tuple[str, ...]:
 
 
 def _pile_text(pile: PileUp, plan: _Plan) -> str:
-    again = f", and {many(pile.times - 1, 'more time')} up to then" if pile.times > 1 else ""
+    again = f" (and {many(pile.times - 1, 'more time')})" if pile.times > 1 else ""
     when = local_text(pile.begin, plan.config.timezone)
     return (
         f"{pile.wanted:,} runs want a slot at {when}{again}, and {pile.limit} is {pile.slots:,};"
