@@ -53,9 +53,10 @@ class Evidence:
 
     @property
     def runs_left(self) -> int | None:
-        """How many of its ticks may still become runs; None for any number."""
+        """How many of its ticks may still become runs; None for any number. An edited "when" counts anew."""
         most, mark = self.schedule.max_runs, self.mark
-        return None if most is None else max(0, most - (mark.runs if mark else 0))
+        counted = mark is not None and mark.fingerprint == self.fingerprint
+        return None if most is None else max(0, most - (mark.runs if mark and counted else 0))
 
     def show(self, moment: datetime) -> str:
         """Return a moment as the commands print it."""

@@ -153,6 +153,16 @@ def test_who_is_paused_is_left_out_and_named(folder: Path) -> None:
     assert view["paused"] == {"often": "too slow"} and "often" not in view["assumed"]
 
 
+def test_runs_that_are_left_bound_the_forecast(folder: Path) -> None:
+    """A schedule that may run so often is forecast for the runs it has left; one that was edited has all."""
+    Path("schedule.yaml").write_text(
+        "defaults: {spider: s, max_runs: 3}\nschedules:\n  a: {interval: 1h}\n  b: {interval: 1h}\n"
+    )
+    with ledger(folder) as write:
+        write(sql.set_marks, [mark("a", runs=2), mark("b", runs=2, fingerprint="older")], [])
+    assert sum(hour["starts"] for hour in told("plan")["hours"]) == 1 + 3
+
+
 def test_limits_are_those_in_force(folder: Path) -> None:
     """What an operator has set at run time wins over the file, as it does in the hub."""
     with ledger(folder) as write:

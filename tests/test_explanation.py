@@ -175,6 +175,12 @@ def test_a_pause_that_is_over_is_still_a_reason() -> None:
     assert finding.kind == "last_skipped" and "the schedule is paused: by an operator" in finding.text
 
 
+def test_an_edited_schedule_has_all_its_runs_left() -> None:
+    """What it has run under another "when" no longer counts for max_runs."""
+    known = evidence(replace(HOURLY, max_runs=3), mark={"runs": 3})
+    assert (known.runs_left, replace(known, fingerprint="new").runs_left) == (0, 3)
+
+
 @pytest.mark.parametrize(
     "known",
     [

@@ -3,6 +3,7 @@
 # ruff: noqa: PLC0415
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from reactorhub.adapters.sqlite_ledger.reading import Look
     from reactorhub.config import HubConfig
     from reactorhub.demand import Basis, Demand, Hour, PileUp
+    from reactorhub.model import Schedule, ScheduleMark
 
 HEADING = ("HOUR", "STARTS", "IN USE", "PEAK", "SLOTS", "")
 MOST_NAMES = 10
@@ -111,7 +113,7 @@ def _basis(
         limits = limits.overridden(found.overrides().get(OVERRIDE))
         facts = {
             "durations": found.durations(schedules),
-            "runs": {name: mark.runs for name, mark in marks.items()},
+            "runs": _runs(schedules.values(), marks),
             "going": tuple(run for run in found.unfinished() if running or not run.state.active),
         }
     basis = Basis(
@@ -123,6 +125,18 @@ def _basis(
         **facts,
     )
     return basis, paused
+
+
+def _runs(schedules: Iterable[Schedule], marks: Mapping[str, ScheduleMark]) -> dict[str, int]:
+    """How often those have run that may only run so often; an edited "when" counts anew."""
+    from reactorhub.config import fingerprint
+
+    bounded = [each for each in schedules if each.max_runs is not None and each.name in marks]
+    return {
+        each.name: marks[each.name].runs
+        for each in bounded
+        if marks[each.name].fingerprint == fingerprint(each)
+    }
 
 
 def _print(plan: _Plan) -> None:
