@@ -7,13 +7,13 @@ import os
 import stat
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from reactorhub.adapters import data_lock
 from reactorhub.adapters.data_lock import DataLock
 from reactorhub.errors import StartError
 
@@ -138,14 +138,14 @@ def test_a_folder_that_may_not_be_seen_is_said(tmp_path: Path) -> None:
         DataLock(tmp_path).holder()
 
 
-def test_who_asks_keeps_no_hub_from_starting(tmp_path: Path) -> None:
-    """A hub that meets a question takes the lock a moment later."""
+def test_who_asks_keeps_no_hub_from_starting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hub that meets a question waits for a moment, and takes the lock then."""
     first = DataLock(tmp_path)
     first.acquire()
     first.release()
     asking = os.open(tmp_path / "lock", os.O_RDONLY)
     fcntl.flock(asking, fcntl.LOCK_SH)
-    threading.Timer(0.01, os.close, [asking]).start()
+    monkeypatch.setattr(data_lock.time, "sleep", lambda _: os.close(asking))
     hub = DataLock(tmp_path)
     hub.acquire()
     assert DataLock(tmp_path).holder() == str(os.getpid())
