@@ -304,6 +304,7 @@ def test_unknown_names_and_broken_files_end_as_with_next() -> None:
     Path("schedule.yaml").write_text("hub: 7\n")
     result = run("why", "hourly")
     assert (result.exit_code, result.stdout) == (1, "") and result.stderr.startswith("schedule.yaml:1:6: hub")
+    assert "no hub starts with this file" in result.stderr
 
 
 @pytest.mark.usefixtures("history")

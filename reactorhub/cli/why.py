@@ -20,11 +20,11 @@ from reactorhub.cli.common import (
     named,
     print_json,
     print_table,
-    read_or_end,
+    read,
     read_time,
 )
 from reactorhub.cli.premises import ledger, premises
-from reactorhub.errors import LedgerError, StartError
+from reactorhub.errors import ConfigError, LedgerError, StartError
 
 if TYPE_CHECKING:
     from reactorhub.adapters.sqlite_ledger.reading import Look
@@ -82,7 +82,7 @@ class _Report:
 def why(name: str, *, at: str | None, count: int, data_dir: Path | None, file: Path, as_json: bool) -> None:
     """Say why the schedule NAME did not run: what is in its way, and what became of its ticks."""
     given = None if at is None else read_time(at, "--at")
-    config = read_or_end(file)
+    config = _config(file)
     schedule, folder = named(config, name), data_dir or config.data_dir
     try:
         with ledger(folder) as found:
@@ -96,6 +96,13 @@ def why(name: str, *, at: str | None, count: int, data_dir: Path | None, file: P
         _print_answer(report.answer, report)
     else:
         _print(report)
+
+
+def _config(file: Path) -> HubConfig:
+    try:
+        return read(file)
+    except ConfigError as error:
+        end(f"{error}\nreactorhub: no hub starts with this file, and one that runs goes on with it as it was")
 
 
 def _report(evidence: Evidence, found: Look | None, given: datetime | None, count: int) -> _Report:
@@ -146,7 +153,8 @@ def _print(report: _Report) -> None:
     rows = [
         ("hub", f"running, pid {hub.pid}, {hub.http or 'not ready yet'}" if hub.running else "not running")
     ]
-    rows += [("next", evidence.show(moment)) for moment in report.next[:1]]
+    if report.next:
+        rows.append(("next", ", ".join(map(evidence.show, report.next))))
     if evidence.last_run is not None:
         rows.append(("last run", _run_text(evidence.last_run, evidence)))
     counts = ", ".join(f"{number:,} {name}" for name, number in report.counts.items())
