@@ -112,6 +112,7 @@ def test_without_a_ledger_all_durations_are_assumed(folder: Path) -> None:
     assert view["assumed"] == ["hourly", "often", "heavy", "other", "follower"]
     assert (view["slots"], view["queues"], len(view["hours"])) == (2, {"default": 2, "heavy": 1}, 4)
     text = run("plan", "--next", "3h", "--assume", "5m").stdout
+    assert f"note: no hub has run on {folder / 'var'} yet" in text
     assert "note: taken to run for 5m, without a past run: hourly, often, heavy, other, follower\n" in text
     assert {file.name for file in folder.iterdir()} == {"schedule.yaml"}
 

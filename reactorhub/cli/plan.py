@@ -46,7 +46,7 @@ class _Plan:
     demand: Demand
     paused: dict[str, str]
     wanted: datetime
-    ledger: str | None
+    no_ledger: str
 
     def names(self, names: tuple[str, ...]) -> str:
         rest = len(names) - MOST_NAMES
@@ -87,7 +87,8 @@ def _planned(config: HubConfig, data_dir: Path | None, ahead: timedelta, assume:
     except (LedgerError, StartError) as error:
         end(f"reactorhub: {error}")
     outlook = demand(basis, now, now + ahead, config.timezone)
-    return _Plan(config, basis, outlook, paused, now + ahead, str(folder) if found is not None else None)
+    no_ledger = f"no hub has run on {folder} yet, so nothing is known of past runs" if found is None else ""
+    return _Plan(config, basis, outlook, paused, now + ahead, no_ledger)
 
 
 def _basis(
@@ -155,7 +156,8 @@ def _print(plan: _Plan) -> None:
 
 def _notes(plan: _Plan) -> list[str]:
     """What the reader has to know of how the forecast was made."""
-    notes = [f"{name} is left out, it is paused: {reason}" for name, reason in plan.paused.items()]
+    notes = [plan.no_ledger] if plan.no_ledger else []
+    notes += [f"{name} is left out, it is paused: {reason}" for name, reason in plan.paused.items()]
     if plan.demand.assumed:
         span = _span(plan.basis.assume)
         notes.append(f"taken to run for {span}, without a past run: {plan.names(plan.demand.assumed)}")
