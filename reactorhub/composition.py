@@ -33,7 +33,7 @@ from reactorhub.hub import Hub
 from reactorhub.ids import IdMaker
 from reactorhub.life import World
 from reactorhub.notifier import Notifier
-from reactorhub.paths import RunPaths
+from reactorhub.paths import LEDGER, RunPaths
 from reactorhub.reload import Reloader
 from reactorhub.retention import Retention
 from reactorhub.schedule_book import ScheduleBook
@@ -76,7 +76,7 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
     """
     paths, pool = RunPaths(config.data_dir), ThreadPool(0, HUB_THREADS, "reactorhub")
     redis = EmbeddedRedis(config.data_dir, reactor) if config.redis and config.redis.embedded else None
-    ledger = SqliteLedger(config.data_dir / "hub.db", reactor)
+    ledger = SqliteLedger(config.data_dir / LEDGER, reactor)
     engine = ScrapyEngine(reactor, RunLogs(paths.log), paths.items)
     parts = _parts(config, ledger, engine, _sink(config, redis, reactor), reactor)
     hub = Hub(config, parts, __version__)

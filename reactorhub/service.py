@@ -31,11 +31,11 @@ from reactorhub.console import address, say, to_hub_log, welcome
 from reactorhub.demo_site import bookshop
 from reactorhub.endpoints import loopback_endpoint
 from reactorhub.errors import ReactorHubError, StartError
+from reactorhub.paths import READY
 from reactorhub.signals import Signals
 from reactorhub.web.guard import GuardedSite
 
 SPIDER_THREADS = 32  # threads that all spiders share, for name look-ups, feed storage and deferToThread
-READY = "ready.json"  # in the data folder: where the hub listens, while it does
 
 
 class HubService(Service):

@@ -1,4 +1,4 @@
-"""How the ledger forgets: what goes is read from indices in the order in which it goes, see 006.sql."""
+"""How the ledger forgets: what goes is read from indices in the order in which it goes, see 005.sql."""
 
 from __future__ import annotations
 
