@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from contextlib import closing
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -58,6 +60,12 @@ class Plain:
 KINDS = (dict, Classic, Data, Attrs, Pydantic)
 
 
+def run(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine in a loop of its own. (asyncio.run would take the thread's own loop away from it.)"""
+    with closing(asyncio.new_event_loop()) as loop:
+        loop.run_until_complete(coroutine)
+
+
 def counted(crawler: Crawler) -> dict[str, int]:
     """The fields that a crawl has counted."""
     stats = crawler.stats.get_stats()
@@ -111,9 +119,9 @@ def test_counting() -> None:
     """Each field is counted in the crawl's own stats, from zero on; other fields are not."""
     crawler = get_crawler()
     counter = FieldCounter(crawler, ("price", "offers.price", "none"))
-    asyncio.run(scraped(crawler))
+    run(scraped(crawler))
     assert counted(crawler) == {"price": 0, "offers.price": 0, "none": 0}
-    asyncio.run(scraped(crawler, {"price": 1, "x": 1}, Data(price=0, offers={"price": ""}), {"price": ""}))
+    run(scraped(crawler, {"price": 1, "x": 1}, Data(price=0, offers={"price": ""}), {"price": ""}))
     assert counted(crawler) == {"price": 2, "offers.price": 0, "none": 0}
     del counter
 
@@ -122,7 +130,7 @@ def test_nothing_to_count() -> None:
     """A crawl whose fields nobody asks for has no handler for its items."""
     crawler = get_crawler()
     counter = FieldCounter(crawler, ())
-    asyncio.run(scraped(crawler, {"price": 1}))
+    run(scraped(crawler, {"price": 1}))
     assert counted(crawler) == {}
     del counter
 
@@ -143,7 +151,7 @@ def test_a_strange_item_harms_nothing(error: type[BaseException]) -> None:
     counter = FieldCounter(crawler, ("price",))
     odd = type("Odd", (Strange,), {"error": error})
     with hub_log() as events:
-        asyncio.run(scraped(crawler, odd(price=1), odd(price=1), {"price": 1}))
+        run(scraped(crawler, odd(price=1), odd(price=1), {"price": 1}))
     assert counted(crawler) == {"price": 1}
     assert [(event["field"], event["kind"]) for event in events] == [("price", error.__name__)]
     del counter
