@@ -12,6 +12,7 @@ from typing import Any
 from bench.client import Client
 from bench.errors import BenchError
 from bench.orders import DONE, Order
+from bench.plans import Plan
 from bench.programs import Program, free_port, installed
 
 CHECKOUT = Path(__file__).parent.parent
@@ -70,23 +71,32 @@ class Hub(Contender):
 
     title = "reactorhub"
 
-    def __init__(self, project: Path, folder: Path, at_once: int) -> None:
-        hub = {
+    def __init__(self, project: Path, folder: Path, at_once: int, plan: Plan | None = None) -> None:
+        """:param plan: its schedules, if it is to have any."""
+        self._hub = {
             "projects": {"bench": {"path": str(project)}},
             "max_concurrent_runs": at_once,
             "queues": {"default": at_once},
             "redis": "embedded",
+            "shutdown_grace": "1s",
         }
-        self._data = folder / "var"
+        self.data = folder / "var"
+        self.file = folder / "schedule.yaml"
         folder.mkdir(parents=True)
-        (folder / "schedule.yaml").write_text(json.dumps({"hub": hub}))  # JSON is YAML, too
+        self.write(plan or {})
         options = ["-n", "--pidfile=", "--logfile=hub.log", "reactorhub"]
-        own = ["-c", "schedule.yaml", "--data-dir", str(self._data), "--http", "tcp:0"]
+        own = ["-c", "schedule.yaml", "--data-dir", str(self.data), "--http", "tcp:0"]
         super().__init__([installed("twistd"), *options, *own], folder, {"PYTHONPATH": str(CHECKOUT)})
+
+    def write(self, plan: Plan) -> None:
+        """Put a schedule file with these schedules in the place of the one there is."""
+        draft = self.file.with_suffix(".new")
+        draft.write_text(json.dumps({"hub": self._hub, "schedules": plan}))  # JSON is YAML, too
+        draft.replace(self.file)
 
     def ready(self) -> None:
         """Wait for the hub's own word."""
-        self._base = self.wait_for(self._address)
+        self.base = self.wait_for(self._address)
 
     def crawl(self, order: Order) -> None:
         """See :class:`Contender`."""
@@ -95,7 +105,11 @@ class Hub(Contender):
         with ThreadPoolExecutor(hands) as threads:
             for done in [threads.submit(self._submit, order, numbers[hand::hands]) for hand in range(hands)]:
                 done.result()
-        with Client(self._base) as client:
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until no run is left to do."""
+        with Client(self.base) as client:
             while unfinished := client.get("/api/runs?state=queued,starting,running,stopping&limit=1")[
                 "runs"
             ]:
@@ -106,7 +120,7 @@ class Hub(Contender):
 
         :raises BenchError: if it has not.
         """
-        with Client(self._base) as client:
+        with Client(self.base) as client:
             redis = client.get("/api/status")["redis"]
             if redis["state"] != "connected" or redis["dropped"]:
                 raise BenchError(f"Redis did not get everything that the hub had to tell: {redis}")
@@ -114,12 +128,12 @@ class Hub(Contender):
                 raise BenchError(f"run {run['id']} has failed: {run['reason']}: {run['error']}")
 
     def _submit(self, order: Order, numbers: range) -> None:
-        with Client(self._base) as client:
+        with Client(self.base) as client:
             for n in numbers:
                 client.post("/api/runs", {"spider": order.spider, "args": {"shop": order.shop, "n": str(n)}})
 
     def _address(self) -> str | None:
-        ready = self._data / "ready.json"
+        ready = self.data / "ready.json"
         return str(json.loads(ready.read_text())["http"]) if ready.exists() else None
 
 
