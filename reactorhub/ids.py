@@ -10,6 +10,8 @@ from uuid import UUID
 _SEQUENCE_BITS = 12
 _SEQUENCE_MASK = (1 << _SEQUENCE_BITS) - 1
 _RANDOM_BITS = 62
+_RANDOM_BYTES = 8  # of each id
+_AT_ONCE = 64  # ids for which chance is asked together: asking lets other threads go first
 
 
 class IdMaker:
@@ -22,6 +24,7 @@ class IdMaker:
     def __init__(self, now: Callable[[], datetime], random: Callable[[int], bytes] = urandom) -> None:
         self._now = now
         self._random = random
+        self._chance = b""
         self._last = 0
 
     def __call__(self) -> str:
@@ -29,6 +32,12 @@ class IdMaker:
         milliseconds = int(self._now().timestamp() * 1000)
         self._last = max(self._last + 1, milliseconds << _SEQUENCE_BITS)
         timestamp, sequence = self._last >> _SEQUENCE_BITS, self._last & _SEQUENCE_MASK
-        random = int.from_bytes(self._random(8), "big") & ((1 << _RANDOM_BITS) - 1)
-        value = timestamp << 80 | 0x7 << 76 | sequence << 64 | 0b10 << _RANDOM_BITS | random
+        value = timestamp << 80 | 0x7 << 76 | sequence << 64 | 0b10 << _RANDOM_BITS | self._next_random()
         return str(UUID(int=value))
+
+    def _next_random(self) -> int:
+        """Return random bits that no other id has used."""
+        if not self._chance:
+            self._chance = self._random(_AT_ONCE * _RANDOM_BYTES)
+        taken, self._chance = self._chance[:_RANDOM_BYTES], self._chance[_RANDOM_BYTES:]
+        return int.from_bytes(taken, "big") & ((1 << _RANDOM_BITS) - 1)
