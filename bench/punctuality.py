@@ -22,7 +22,7 @@ from bench.timetable import Burst, Timetable, Watched
 
 AT_ONCE = 16
 SETTLE = 2.0  # seconds for what a hub still does after its start or a reload
-AHEAD = timedelta(seconds=6)  # how long before the moment at which many are due they are put into the file
+AHEAD = timedelta(seconds=10)  # how long before the moment at which many are due they are put into the file
 AFTERWARDS = 0.5  # seconds after an order in which calls still count as made beside it
 PATIENCE = 30.0  # seconds until all ticks of a moment have to be on disk
 LOOK_AGAIN = 0.01  # seconds

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from os import urandom
-from uuid import UUID
 
 _SEQUENCE_BITS = 12
 _SEQUENCE_MASK = (1 << _SEQUENCE_BITS) - 1
@@ -33,7 +32,8 @@ class IdMaker:
         self._last = max(self._last + 1, milliseconds << _SEQUENCE_BITS)
         timestamp, sequence = self._last >> _SEQUENCE_BITS, self._last & _SEQUENCE_MASK
         value = timestamp << 80 | 0x7 << 76 | sequence << 64 | 0b10 << _RANDOM_BITS | self._next_random()
-        return str(UUID(int=value))
+        text = f"{value:032x}"
+        return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
     def _next_random(self) -> int:
         """Return random bits that no other id has used."""

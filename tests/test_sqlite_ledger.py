@@ -88,9 +88,9 @@ class GroupCommitTests(OnDisk):
         def go_on(_: None, number: int) -> Deferred[None]:
             return self.ledger.save_run(a_run(number, state=RunState.STARTING))
 
-        await gatherResults([self.ledger.add_run(a_run(n)).addCallback(go_on, n) for n in range(50)])
+        await gatherResults([self.ledger.add_run(a_run(n)).addCallback(go_on, n) for n in range(20)])
         self.assertLessEqual(statements.count("COMMIT"), 4)
-        self.assertEqual((await self.ledger.counts()).runs, {RunState.STARTING: 50})
+        self.assertEqual((await self.ledger.counts()).runs, {RunState.STARTING: 20})
 
     async def test_answers_come_in_order(self) -> None:
         """Deferreds fire in the order in which the writes were asked for."""
