@@ -1,4 +1,4 @@
-"""Reads a hub's ledger from outside, while the hub runs: what became of ticks, and by how much they were late."""
+"""Reads a ledger from outside, while its hub runs: what became of ticks, and by how much they were late."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measures a hub that has thousands of schedules: at rest, when many are due at once, and when they change."""
+"""Measures a hub that has thousands of schedules: at rest, when many are due, and when they change."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def _parts(config: HubConfig, ledger: Ledger, engine: Engine, sink: Sink, reacto
         slots=Slots(reactor, config.max_concurrent_runs, config.queues),
         changed=telemetry.run_changed,
     )
-    book = ScheduleBook(ledger, utc_now, facts)
+    book = ScheduleBook(ledger, utc_now, reactor, facts)
     return Parts(
         world=world,
         dispatcher=Dispatcher(world, book, new_id, telemetry.event, config.max_queued_runs, facts=facts),

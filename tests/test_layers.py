@@ -18,7 +18,7 @@ LAYERS = (
     (
         "machinery",
         "hub standing reload live_limits telemetry watchdog scheduler schedule_book failures dispatcher"
-        " judgement life intake roster batches turns slots facts notifier",
+        " judgement life intake roster batches turns slots spread facts notifier",
     ),
     ("seams", "boundaries contexts ledger_rows memory_shelf notice_rows outbox"),
     (
