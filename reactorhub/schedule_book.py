@@ -67,8 +67,8 @@ class ScheduleBook:
     async def replace(self, schedules: Mapping[str, Schedule]) -> Changes:
         """Put other schedules in force.
 
-        A schedule that is new, or whose "when" was edited, counts from now on: neither is retroactive. What is
-        in force stays so until all of the change is in the ledger.
+        A schedule that is new, or whose "when" was edited, counts from now on: neither is retroactive. The
+        former ones stay in force until all of the change is in the ledger.
         """
         changes = compare(self.schedules, schedules)
         touched = [schedules[name] for name in (*changes.added, *changes.changed)]

@@ -262,7 +262,7 @@ class SqliteLedger:
         self._send()
 
     def _answer_some(self) -> None:
-        """Fire some of the Deferreds whose writes are done, in order; more in the next turn of the reactor."""
+        """Fire some of the Deferreds whose writes are done, in order; more in the reactor's next turn."""
         for _ in range(min(len(self._done), _ANSWERS)):
             self._answer()
         if self._done:
