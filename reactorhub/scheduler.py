@@ -46,6 +46,7 @@ class Scheduler:
     :param now: reads the wall clock, in aware UTC.
     :param on_due: takes a tick that is to run.
     :param on_missed: takes a tick that will not.
+    :param busy: told when ticks begin to be handed on, and when all that are due have been.
     """
 
     log = Logger()
@@ -56,11 +57,14 @@ class Scheduler:
         now: Callable[[], datetime],
         on_due: Callable[[Schedule, datetime], Deferred[None]],
         on_missed: Callable[[Missed], Deferred[None]],
+        busy: Callable[[bool], None] = lambda _: None,
     ) -> None:
         self._clock = clock
         self._now = now
         self._on_due = on_due
         self._on_missed = on_missed
+        self._busy_told = busy
+        self._is_busy = False
         self._beat = LoopingCall(self._retry)
         self._beat.clock = clock
         self._entries: dict[str, Account] = {}
@@ -90,6 +94,7 @@ class Scheduler:
             _cancel(call)
         self._placed = self._turn = None
         self._ready.clear()
+        self._tell_busy()
         self._idle = Deferred() if self._busy else None
         return self._idle or succeed(None)
 
@@ -162,6 +167,7 @@ class Scheduler:
         self._seen = now
         while self._coming and self._coming[0][0] <= now:
             self._queue(heappop(self._coming)[-1])
+        self._tell_busy()
         self._hand_out()
 
     def _turn_back(self, now: datetime) -> None:
@@ -182,8 +188,14 @@ class Scheduler:
             entry.queued = False
             if self._current(entry):
                 maybeDeferred(self._begin, entry).addErrback(self._stumbled, entry)
+        self._tell_busy()
         self._hurry()
         self._place()
+
+    def _tell_busy(self) -> None:
+        if self._is_busy != bool(self._ready):
+            self._is_busy = bool(self._ready)
+            self._busy_told(self._is_busy)
 
     def _hurry(self) -> None:
         """Go on in the next turn of the reactor if a schedule is ready."""
@@ -229,7 +241,7 @@ class Scheduler:
         """A slice has been dealt with: go on, rest until the next tick, or try again at the next beat."""
         self._busy.discard(entry.schedule.name)
         if not entry.settle(ticks, done):
-            entry.work.clear()
+            entry.work = ()
             self._failed.append(entry)
         else:
             entry.failing = False

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "reactorhub"
 
 LAYERS = (
-    ("the way in", "cli tap service startup composition console signals reactors"),
+    ("the way in", "cli tap service startup composition collector console signals reactors"),
     ("faces and adapters", "web adapters demo_site"),
     (
         "machinery",
