@@ -22,7 +22,9 @@ from bench.errors import BenchError
 from bench.figures import Contest, Report, Round
 from bench.measure import Meter, fsync_seconds
 from bench.procfs import PROC, machine
-from bench.table import as_json, markdown
+from bench.punctuality import Punctuality, Scale
+from bench.table import as_json, markdown, timetable_markdown
+from bench.timetable import Timetable
 from reactorhub.adapters.embedded_redis import server_binary
 
 HERE = Path(__file__).parent
@@ -119,7 +121,17 @@ def _turns(staying: dict[str, Contender], number: int) -> list[tuple[str, Conten
     return turns[::-1] if number % 2 else turns
 
 
-def report(findings: dict[str, Findings], fsyncs: Sequence[float]) -> Report:
+def timetable(scale: Scale, folder: Path) -> Timetable:
+    """Measure a hub with many schedules, without the other contenders: they have none.
+
+    :param folder: one that is there, for everything that is written.
+    """
+    copied = shutil.ignore_patterns("__pycache__")
+    project = Path(shutil.copytree(HERE / "project", folder / "scheduled", ignore=copied))
+    return Punctuality(scale, project, folder / "schedules", _say).measure()
+
+
+def report(findings: dict[str, Findings], fsyncs: Sequence[float], scheduled: Timetable) -> Report:
     """Return what was found, with where and when."""
     return Report(
         date=datetime.now(UTC).strftime("%Y-%m-%d"),
@@ -134,6 +146,7 @@ def report(findings: dict[str, Findings], fsyncs: Sequence[float]) -> Report:
             name: Contest(name=each.title, rounds=each.long) for name, each in findings.items() if each.long
         },
         fsyncs=fsyncs,
+        timetable=scheduled,
     )
 
 
@@ -145,8 +158,14 @@ def _versions() -> dict[str, str]:
     return {"Python": platform.python_version(), **found, "Valkey": server}
 
 
-def _plan(arguments: Sequence[str] | None) -> tuple[Plan, Path]:
+def _plan(arguments: Sequence[str] | None) -> tuple[Plan, Path, str | None]:
     parser = argparse.ArgumentParser("python -m bench", description=__doc__)
+    parser.add_argument(
+        "section",
+        nargs="?",
+        choices=["schedules"],
+        help="measure and print this part only: a hub with thousands of schedules",
+    )
     parser.add_argument("--runs", type=int, default=300, help="one-page crawls in a round (default: 300)")
     parser.add_argument("--rounds", type=int, default=9, help="rounds of script and hub (default: 9)")
     parser.add_argument(
@@ -167,7 +186,7 @@ def _plan(arguments: Sequence[str] | None) -> tuple[Plan, Path]:
         delays=200,
         process_delays=10,
     )
-    return plan, chosen.results
+    return plan, chosen.results, chosen.section
 
 
 def _say(line: str) -> None:
@@ -176,15 +195,20 @@ def _say(line: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Bench, print, write; the exit status tells whether there are figures, not whether they are good."""
-    plan, results = _plan(arguments)
+    plan, results, section = _plan(arguments)
     try:
         with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
             bench = Bench(plan, Path(folder))
-            bench.run()
+            if section is None:
+                bench.run()
+            scheduled = timetable(Scale(), Path(folder))
     except BenchError as error:
         _say(f"bench: {error}")
         return 1
-    found = report(bench.findings, bench.fsyncs)
+    if section is not None:
+        print(timetable_markdown(scheduled))
+        return 0
+    found = report(bench.findings, bench.fsyncs, scheduled)
     text = markdown(found)
     (results / "results.md").write_text(text)
     (results / "results.json").write_text(json.dumps(as_json(found), indent=2) + "\n")

@@ -50,10 +50,15 @@ class Probe(Program):
         return [(float(when), float(seconds)) for when, seconds in json.loads(found)]
 
 
+def _wait_for_the_end(over: threading.Event) -> None:
+    sys.stdin.read()
+    over.set()
+
+
 def main(base: str, path: str) -> None:
     """Ask until there is nobody left who listens."""
     over = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
+    threading.Thread(target=_wait_for_the_end, args=(over,), daemon=True).start()
     found: list[Answer] = []
     with Client(base) as client:
         client.get(path)

@@ -21,8 +21,6 @@ from bench.programs import installed
 from bench.timetable import Burst, Timetable, Watched
 
 AT_ONCE = 16
-SETTLE = 2.0  # seconds for what a hub still does after its start or a reload
-AHEAD = timedelta(seconds=10)  # how long before the moment at which many are due they are put into the file
 AFTERWARDS = 0.5  # seconds after an order in which calls still count as made beside it
 PATIENCE = 30.0  # seconds until all ticks of a moment have to be on disk
 LOOK_AGAIN = 0.01  # seconds
@@ -32,12 +30,18 @@ HEALTH, STATUS = "/healthz", "/api/status"
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much is measured: numbers of schedules; ``idle`` is in seconds."""
+    """How much is measured: numbers of schedules, and seconds.
+
+    ``settle`` is for what a hub still does after its start; ``ahead`` of the moment at which many are due
+    they are put into the file.
+    """
 
     schedules: int = 10_000
     reloaded: int = 5_000
     due: int = 1_000
     idle: float = 20.0
+    settle: float = 2.0
+    ahead: float = 10.0
 
 
 class Punctuality:
@@ -60,18 +64,18 @@ class Punctuality:
         """
         scale, now = self._scale, datetime.now(UTC)
         with self._hub("alone", {}) as hub:
-            time.sleep(SETTLE)
+            time.sleep(self._scale.settle)
             alone = memory(hub.process.pid)
         began = time.monotonic()
         with self._hub("many", resting(scale.schedules, now)) as hub:
             start = time.monotonic() - began
-            time.sleep(SETTLE)
+            time.sleep(self._scale.settle)
             each = (memory(hub.process.pid) - alone) / scale.schedules
             idle = self._idle(hub)
             listed = self._watched(hub, lambda client: client.get("/api/schedules"))
             bursts = self._bursts(hub, resting(scale.schedules - scale.due, now))
         with self._hub("changing", resting(scale.reloaded, now)) as hub:
-            time.sleep(SETTLE)
+            time.sleep(self._scale.settle)
             reloads = self._reloads(hub, now)
             with Client(hub.base) as client:
                 stall = client.get(STATUS)["reactor"]["worst_stall"]
@@ -104,7 +108,7 @@ class Punctuality:
             order(client)
             seconds = time.monotonic() - start
             time.sleep(AFTERWARDS)
-            return Watched(seconds=seconds, delays=[delay for _, delay in probe.answers()])
+            return Watched(seconds=seconds, worst=max(delay for _, delay in probe.answers()))
 
     # -- many due at once
 
@@ -122,11 +126,11 @@ class Punctuality:
         with Client(hub.base) as client:
             for _ in range(AT_ONCE):
                 client.post("/api/runs", {"spider": SPIDER, "args": {"seconds": "1000"}})
-        time.sleep(SETTLE)
+        time.sleep(self._scale.settle)
         return {**bursts, "all slots taken": self._burst(hub, "waiting", others)}
 
     def _burst(self, hub: Hub, kind: str, others: Plan) -> Burst:
-        moment = (datetime.now(UTC) + AHEAD).replace(microsecond=0)
+        moment = (datetime.now(UTC) + timedelta(seconds=self._scale.ahead)).replace(microsecond=0)
         self._reload(hub, {**others, **due(kind, self._scale.due, moment)})
         if datetime.now(UTC) > moment - timedelta(seconds=1):
             raise BenchError(f"the reload before {moment:%T} took too long; let there be more time for it")
@@ -140,9 +144,9 @@ class Punctuality:
             time.sleep(AFTERWARDS)
             answers = [(when - moment.timestamp(), delay) for when, delay in probe.answers()]
             late = ledger.lateness(moment)
-        meanwhile = [delay for when, delay in answers if when + delay >= 0]
+        worst = max(delay for when, delay in answers if when + delay >= 0)
         self._say(f"{kind}: all {len(late):,} on disk after {on_disk:.3f} s")
-        return Burst(lateness=late, watched=Watched(seconds=on_disk, delays=meanwhile))
+        return Burst.of(late, Watched(seconds=on_disk, worst=worst))
 
     # -- changes
 

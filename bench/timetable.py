@@ -4,35 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from bench.figures import Target, percentile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watched:
-    """Something the hub did in ``seconds``, and how long other calls took meanwhile, in seconds each."""
+    """Something that took the hub so many ``seconds``, and the ``worst`` of the calls made meanwhile."""
 
     seconds: float
-    delays: Sequence[float]
+    worst: float
 
     @property
     def worst_ms(self) -> float:
-        """The longest that a call took."""
-        return max(self.delays) * 1000
+        """How long the slowest call took."""
+        return self.worst * 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Burst:
-    """Ticks that were due at one moment: by how many seconds each was handed on late, after how many all
-    were on disk, and how long calls of the API took meanwhile."""
+    """Ticks that were due at one moment: by how many seconds they were handed on late, after how many all
+    were on disk, and the slowest call of the API meanwhile."""
 
-    lateness: Sequence[float]
+    ticks: int
+    p50: float
+    p99: float
     watched: Watched
 
-    @property
-    def p99_ms(self) -> float:
-        """The 99th percentile of the lateness."""
-        return percentile(self.lateness, 99) * 1000
+    @classmethod
+    def of(cls, lateness: Sequence[float], watched: Watched) -> Self:
+        """Sum up the lateness of each tick, in seconds."""
+        p50, p99 = (percentile(lateness, percent) for percent in (50, 99))
+        return cls(ticks=len(lateness), p50=p50, p99=p99, watched=watched)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +62,8 @@ class Timetable:
         """Judge what has a target."""
         many, some = f"{self.schedules:,} schedules", f"{self.reloaded:,} schedules"
         yield Target(text=f"idle CPU with {many}", value=self.idle * 100, limit=3, unit=" %")
-        ticks = max(len(burst.lateness) for burst in self.bursts.values())
-        together = f"{ticks:,} ticks due at once"
-        late = max(burst.p99_ms for burst in self.bursts.values())
+        together = f"{max(burst.ticks for burst in self.bursts.values()):,} ticks due at once"
+        late = max(burst.p99 for burst in self.bursts.values()) * 1000
         yield Target(text=f"{together}: handed on late by, p99", value=late, limit=100, unit=" ms")
         worst = max(burst.watched.worst_ms for burst in self.bursts.values())
         yield Target(text=f"{together}: slowest API call", value=worst, limit=100, unit=" ms")
@@ -80,9 +83,9 @@ class Timetable:
         yield "list of them", self.listed.seconds * 1000, "ms"
         yield "slowest call beside the list", self.listed.worst_ms, "ms"
         for name, burst in self.bursts.items():
-            which = f"{len(burst.lateness):,} ticks due at once, {name}"
-            yield f"{which}: handed on late by, p50", percentile(burst.lateness, 50) * 1000, "ms"
-            yield f"{which}: handed on late by, p99", burst.p99_ms, "ms"
+            which = f"{burst.ticks:,} ticks due at once, {name}"
+            yield f"{which}: handed on late by, p50", burst.p50 * 1000, "ms"
+            yield f"{which}: handed on late by, p99", burst.p99 * 1000, "ms"
             yield f"{which}: all on disk after", burst.watched.seconds * 1000, "ms"
             yield f"{which}: slowest API call", burst.watched.worst_ms, "ms"
         for name, reload in self.reloads.items():
