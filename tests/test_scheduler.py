@@ -50,7 +50,12 @@ class World:
         self.missed: list[Missed] = []
         self.answers: list[Deferred[None]] | None = None
         self.broken = False
-        self.scheduler = Scheduler(self.clock, self.now, self.on_due, self.on_missed)
+        self.busy: list[tuple[bool, int]] = []
+        self.scheduler = Scheduler(self.clock, self.now, self.on_due, self.on_missed, self.is_busy)
+
+    def is_busy(self, busy: bool) -> None:
+        """Note that it begins or ends to hand on, and how many ticks have come by then."""
+        self.busy.append((busy, len(self.due)))
 
     def now(self) -> datetime:
         """The wall clock."""
@@ -221,6 +226,20 @@ class PlacingTests(SchedulerCase):
         self.assertEqual(Counter(world.seen_at).most_common(1)[0][1], SLICE)
         self.assertEqual([name for name, _ in world.due], [f"s{n:03}" for n in range(1000)])
         self.assertLess(max(world.seen_at) - START, 2.02 * SECOND)
+
+    def test_it_says_while_it_has_ticks_to_hand_on(self) -> None:
+        """It is busy from the first tick of a moment to the last, over all turns, and at rest after that."""
+        world = self.start(*(schedule(Once(START + 2 * SECOND), f"s{n:03}") for n in range(1000)))
+        world.run(1)
+        world.busy.clear()
+        world.run(2)
+        self.assertEqual(world.busy, [(True, 0), (False, 1000)])
+
+    def test_stopped_in_the_middle_it_is_busy_no_more(self) -> None:
+        """What waits until it is done waits for nothing."""
+        world = self.start(*(schedule(name=f"s{n}") for n in range(300)), since=NOON - SECOND)
+        self.successResultOf(world.scheduler.stop())
+        self.assertEqual([busy for busy, _ in world.busy][-1], False)
 
     def test_many_missed_ticks_are_recorded_in_slices(self) -> None:
         """A schedule with a thousand missed ticks hands on a slice, and the next when that is dealt with."""
