@@ -12,7 +12,6 @@ from twisted.internet.task import Clock
 
 from reactorhub.spread import PIECE, spread
 
-
 A_TURN = 0.0009765625  # seconds
 
 
