@@ -88,9 +88,9 @@ class GroupCommitTests(OnDisk):
         def go_on(_: None, number: int) -> Deferred[None]:
             return self.ledger.save_run(a_run(number, state=RunState.STARTING))
 
-        await gatherResults([self.ledger.add_run(a_run(n)).addCallback(go_on, n) for n in range(20)])
+        await gatherResults([self.ledger.add_run(a_run(n)).addCallback(go_on, n) for n in range(10)])
         self.assertLessEqual(statements.count("COMMIT"), 4)
-        self.assertEqual((await self.ledger.counts()).runs, {RunState.STARTING: 20})
+        self.assertEqual((await self.ledger.counts()).runs, {RunState.STARTING: 10})
 
     async def test_a_large_transaction_is_answered_in_turns(self) -> None:
         """Between the answers to a hundred writes that shared a commit the reactor turns several times."""

@@ -35,7 +35,7 @@ R = TypeVar("R")
 log = Logger()
 
 _READERS = 2
-_ANSWERS = 20  # writes that are answered in one turn of the reactor
+_ANSWERS = 10  # writes that are answered in one turn of the reactor
 _NOT_OPEN = "the ledger is not open: it takes orders after open() has fired and until close() is called"
 
 
