@@ -16,7 +16,7 @@ from bench.client import Client
 from bench.errors import BenchError
 from bench.programs import Program
 
-PAUSE = 0.005  # seconds between an answer and the next question
+PAUSE = 0.01  # seconds between an answer and the next question
 READY = "asking"
 CHECKOUT = Path(__file__).parent.parent
 

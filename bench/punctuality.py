@@ -23,7 +23,7 @@ from bench.timetable import Burst, Timetable, Watched
 AT_ONCE = 16
 AFTERWARDS = 0.5  # seconds after an order in which calls still count as made beside it
 PATIENCE = 30.0  # seconds until all ticks of a moment have to be on disk
-LOOK_AGAIN = 0.01  # seconds
+LOOK_AGAIN = 0.02  # seconds
 FAR = timedelta(days=100)
 HEALTH, STATUS = "/healthz", "/api/status"
 

@@ -23,7 +23,10 @@ BEAT = 1.0
 """Seconds between two looks at the wall clock, at most."""
 
 SLICE = 100
-"""How many ticks are handed on in one turn of the reactor."""
+"""How many ticks are handed on in one turn of the reactor, at most."""
+
+TURN = 0.01
+"""Seconds after which the rest of the ticks waits for the next turn."""
 
 FAR_AHEAD = timedelta(days=1)
 """A schedule accounted for further ahead than this was misled by a clock that has been put right."""
@@ -105,10 +108,11 @@ class Scheduler:
         here is for those that are new. One that was disabled owes nothing for that time. Another jitter
         holds at once, also for a tick that is waiting for its start.
         """
-        former, self._entries = self._entries, {}
+        former, self._entries, now = self._entries, {}, self._now()
         for schedule, since in entries:
             known = former.get(schedule.name)
-            self._entries[schedule.name] = self._known(known, schedule) or self._new(known, schedule, since)
+            entry = self._known(known, schedule) or self._new(known, schedule, since, now)
+            self._entries[schedule.name] = entry
         self._coming = [row for row in self._coming if self._current(row[-1]) and not row[-1].queued]
         heapify(self._coming)
         self._hurry()
@@ -132,8 +136,7 @@ class Scheduler:
         entry.schedule = schedule
         return entry
 
-    def _new(self, former: Account | None, schedule: Schedule, since: datetime) -> Account:
-        now = self._now()
+    def _new(self, former: Account | None, schedule: Schedule, since: datetime, now: datetime) -> Account:
         enabled_again = former is not None and former.schedule.trigger == schedule.trigger
         entry = Account(schedule, now if enabled_again or since - now > FAR_AHEAD else since)
         if entry.ticking:
@@ -182,8 +185,8 @@ class Scheduler:
     def _hand_out(self) -> None:
         """Spend one turn of the reactor on the schedules that are ready."""
         _cancel(self._turn)
-        self._turn, self._budget = None, SLICE
-        while self._ready and self._budget > 0:
+        self._turn, self._budget, until = None, SLICE, self._clock.seconds() + TURN
+        while self._ready and self._budget > 0 and self._clock.seconds() < until:
             entry = self._ready.popleft()
             entry.queued = False
             if self._current(entry):

@@ -18,7 +18,7 @@ from reactorhub.bounds import Bounded, Times
 from reactorhub.errors import LedgerError
 from reactorhub.jitter import start_at
 from reactorhub.model import Catchup, RunSpec, Schedule
-from reactorhub.scheduler import SLICE, Scheduler
+from reactorhub.scheduler import SLICE, TURN, Scheduler
 from reactorhub.triggers import Cron, Interval, Once, Trigger
 
 START = datetime(2026, 5, 13, 12, 0, 0, 250_000, tzinfo=UTC)
@@ -149,10 +149,13 @@ class AccurateWorld(World):
 
 
 class SlowTurns(Clock):
-    """A clock on which every turn of the reactor takes about a millisecond."""
+    """A clock on which every turn of the reactor takes about a millisecond. It counts who waits for the next."""
+
+    turns = 0
 
     def callLater(self, delay: float, *what: Any, **details: Any) -> IDelayedCall:
         """Wait for the next turn at least."""
+        self.turns += not delay
         return super().callLater(max(delay, 0.0009765625), *what, **details)
 
 
@@ -226,6 +229,22 @@ class PlacingTests(SchedulerCase):
         self.assertEqual(Counter(world.seen_at).most_common(1)[0][1], SLICE)
         self.assertEqual([name for name, _ in world.due], [f"s{n:03}" for n in range(1000)])
         self.assertLess(max(world.seen_at) - START, 2.02 * SECOND)
+
+    def test_a_turn_that_takes_long_ends_early(self) -> None:
+        """Where ticks take long to hand on, fewer than a slice of them go into one turn of the reactor."""
+        self.world.clock = clock = SlowTurns()
+
+        def slow(one: Schedule, nominal_time: datetime) -> Deferred[None]:
+            clock.rightNow += 0.75 * TURN
+            return self.world.on_due(one, nominal_time)
+
+        self.world.scheduler = Scheduler(clock, self.world.now, slow, self.world.on_missed)
+        world = self.start(*(schedule(Once(START + SECOND), f"s{n}") for n in range(10)))
+        clock.advance(0.5)
+        clock.turns = 0
+        clock.advance(0.5)
+        self.assertEqual(len(world.due), 10)
+        self.assertGreaterEqual(clock.turns, 4)
 
     def test_it_says_while_it_has_ticks_to_hand_on(self) -> None:
         """It is busy from the first tick of a moment to the last, over all turns, and at rest after that."""
