@@ -149,7 +149,7 @@ class AccurateWorld(World):
 
 
 class SlowTurns(Clock):
-    """A clock on which every turn of the reactor takes about a millisecond. It counts who waits for the next."""
+    """A clock on which each turn of the reactor takes about a millisecond. It counts who waits for one."""
 
     turns = 0
 
