@@ -19,11 +19,12 @@ from pathlib import Path
 
 from bench.contenders import Bare, Contender, Fresh, Hub, Scrapyd, Shop
 from bench.errors import BenchError
-from bench.figures import Contest, Report, Round
+from bench.figures import Contest, History, Report, Round
+from bench.history import measure
 from bench.measure import Meter, fsync_seconds
 from bench.procfs import PROC, machine
 from bench.punctuality import Punctuality, Scale
-from bench.table import as_json, markdown, timetable_markdown
+from bench.table import as_json, history_markdown, markdown, timetable_markdown
 from bench.timetable import Timetable
 from reactorhub.adapters.embedded_redis import server_binary
 
@@ -43,6 +44,7 @@ class Plan:
     long_rounds: int
     delays: int
     process_delays: int
+    past: int
 
 
 @dataclass(slots=True)
@@ -63,6 +65,8 @@ class Bench:
         kinds: dict[str, type[Contender]] = {"bare": Bare, "hub": Hub, "scrapyd": Scrapyd, "fresh": Fresh}
         self.findings = {name: Findings(kind.title) for name, kind in kinds.items()}
         self.fsyncs: list[float] = []
+        self.history: History | None = None
+        self.timetable: Timetable | None = None
         self._plan = plan
         self._folder = folder
 
@@ -87,6 +91,22 @@ class Bench:
             for _ in range(self._plan.delays):
                 self._delays("hub", meter, hub, 1)
                 self.fsyncs.append(fsync_seconds(self._folder / "fsync"))
+            self.history = self._history(meter)
+        self.timetable = self.run_schedules()
+
+    def run_history(self) -> History:
+        """Measure only what a long history costs."""
+        with Shop(self._folder / "shop") as shop:
+            return self._history(Meter(shop))
+
+    def run_schedules(self) -> Timetable:
+        """Measure only a hub with thousands of schedules; the other ways have none."""
+        return Punctuality(Scale(), self._project("scheduled"), self._folder / "schedules", _say).measure()
+
+    def _history(self, meter: Meter) -> History:
+        _say(f"a past of {self._plan.past:,} runs and ticks")
+        (folder := self._folder / "history").mkdir()
+        return measure(meter, self._project("past"), folder, self._plan.past, self._plan.delays // 2)
 
     def _loads(self, meter: Meter, turns: Sequence[tuple[str, Contender]]) -> None:
         for name, contender in turns:
@@ -121,17 +141,12 @@ def _turns(staying: dict[str, Contender], number: int) -> list[tuple[str, Conten
     return turns[::-1] if number % 2 else turns
 
 
-def timetable(scale: Scale, folder: Path) -> Timetable:
-    """Measure a hub with many schedules, without the other contenders: they have none.
-
-    :param folder: one that is there, for everything that is written.
-    """
-    copied = shutil.ignore_patterns("__pycache__")
-    project = Path(shutil.copytree(HERE / "project", folder / "scheduled", ignore=copied))
-    return Punctuality(scale, project, folder / "schedules", _say).measure()
-
-
-def report(findings: dict[str, Findings], fsyncs: Sequence[float], scheduled: Timetable) -> Report:
+def report(
+    findings: dict[str, Findings],
+    fsyncs: Sequence[float],
+    history: History | None,
+    timetable: Timetable | None,
+) -> Report:
     """Return what was found, with where and when."""
     return Report(
         date=datetime.now(UTC).strftime("%Y-%m-%d"),
@@ -146,7 +161,8 @@ def report(findings: dict[str, Findings], fsyncs: Sequence[float], scheduled: Ti
             name: Contest(name=each.title, rounds=each.long) for name, each in findings.items() if each.long
         },
         fsyncs=fsyncs,
-        timetable=scheduled,
+        history=history,
+        timetable=timetable,
     )
 
 
@@ -158,13 +174,13 @@ def _versions() -> dict[str, str]:
     return {"Python": platform.python_version(), **found, "Valkey": server}
 
 
-def _plan(arguments: Sequence[str] | None) -> tuple[Plan, Path, str | None]:
+def _plan(arguments: Sequence[str] | None) -> tuple[Plan, argparse.Namespace]:
     parser = argparse.ArgumentParser("python -m bench", description=__doc__)
     parser.add_argument(
-        "section",
-        nargs="?",
-        choices=["schedules"],
-        help="measure and print this part only: a hub with thousands of schedules",
+        "part", nargs="?", choices=["history", "schedules"], help="measure and print this part only"
+    )
+    parser.add_argument(
+        "--past", type=int, default=1_000_000, help="runs in a long history (default: 1000000)"
     )
     parser.add_argument("--runs", type=int, default=300, help="one-page crawls in a round (default: 300)")
     parser.add_argument("--rounds", type=int, default=9, help="rounds of script and hub (default: 9)")
@@ -185,8 +201,9 @@ def _plan(arguments: Sequence[str] | None) -> tuple[Plan, Path, str | None]:
         long_rounds=chosen.rounds,
         delays=200,
         process_delays=10,
+        past=chosen.past,
     )
-    return plan, chosen.results, chosen.section
+    return plan, chosen
 
 
 def _say(line: str) -> None:
@@ -195,20 +212,22 @@ def _say(line: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Bench, print, write; the exit status tells whether there are figures, not whether they are good."""
-    plan, results, section = _plan(arguments)
+    plan, chosen = _plan(arguments)
+    results: Path = chosen.results
     try:
         with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
             bench = Bench(plan, Path(folder))
-            if section is None:
-                bench.run()
-            scheduled = timetable(Scale(), Path(folder))
+            if chosen.part == "history":
+                print(history_markdown(bench.run_history()))
+                return 0
+            if chosen.part == "schedules":
+                print(timetable_markdown(bench.run_schedules()))
+                return 0
+            bench.run()
     except BenchError as error:
         _say(f"bench: {error}")
         return 1
-    if section is not None:
-        print(timetable_markdown(scheduled))
-        return 0
-    found = report(bench.findings, bench.fsyncs, scheduled)
+    found = report(bench.findings, bench.fsyncs, bench.history, bench.timetable)
     text = markdown(found)
     (results / "results.md").write_text(text)
     (results / "results.json").write_text(json.dumps(as_json(found), indent=2) + "\n")

@@ -71,14 +71,19 @@ class Hub(Contender):
 
     title = "reactorhub"
 
-    def __init__(self, project: Path, folder: Path, at_once: int, plan: Plan | None = None) -> None:
-        """:param plan: its schedules, if it is to have any."""
+    def __init__(
+        self, project: Path, folder: Path, at_once: int, plan: Plan | None = None, **keys: Any
+    ) -> None:
+        """
+        :param plan: its schedules, if it is to have any.
+        :param keys: more of the section ``hub`` of its schedule file.
+        """
         self._hub = {
             "projects": {"bench": {"path": str(project)}},
             "max_concurrent_runs": at_once,
             "queues": {"default": at_once},
             "redis": "embedded",
-            "shutdown_grace": "1s",
+            **keys,
         }
         self.data = folder / "var"
         self.file = folder / "schedule.yaml"

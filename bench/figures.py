@@ -91,6 +91,45 @@ def ratio(ours: Contest, theirs: Contest) -> float:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Growth:
+    """What one ledger call took, in seconds: with a short history, and with a long one."""
+
+    name: str
+    few: Sequence[float]
+    many: Sequence[float]
+
+    @property
+    def ms(self) -> tuple[float, float]:
+        """The median milliseconds with the short history, and with the long one."""
+        return median(self.few) * 1000, median(self.many) * 1000
+
+    @property
+    def added_ms(self) -> float:
+        """How many milliseconds the long history adds to a call."""
+        return self.ms[1] - self.ms[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What a long history costs: ``many`` runs and as many ticks, beside ``few``.
+
+    ``prune`` are the seconds of each step that removed old rows; ``delays`` those from submit to first
+    request with ``few`` and ``many`` rows, and with many that are ``pruned`` meanwhile.
+    """
+
+    few: int
+    many: int
+    calls: Sequence[Growth]
+    prune: Sequence[float]
+    delays: Mapping[str, Sequence[float]]
+
+    @property
+    def worst(self) -> Growth:
+        """The call that a long history costs most."""
+        return max(self.calls, key=lambda call: call.added_ms)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """Everything one bench has found: the short crawls by contender, the long ones by contender.
 
@@ -105,6 +144,7 @@ class Report:
     short: Mapping[str, Contest]
     long: Mapping[str, Contest] = field(default_factory=dict)
     fsyncs: Sequence[float] = ()
+    history: History | None = None
     timetable: Timetable | None = None
 
 
@@ -134,8 +174,25 @@ def targets(report: Report) -> list[Target]:
         (lambda: _delay(short["hub"]), True),
         (lambda: _long(long), bool(long)),
     ]
-    timetable = report.timetable.targets() if report.timetable is not None else ()
-    return [*(rule() for rule, known in rules if known), *timetable]
+    found = [rule() for rule, known in rules if known] + history_targets(report.history)
+    return found if report.timetable is None else [*found, *report.timetable.targets()]
+
+
+def history_targets(history: History | None) -> list[Target]:
+    """Return the targets that a history is measured for."""
+    if history is None:
+        return []
+    rows = f"{history.many:,} rows"
+    pruned, not_pruned = (percentile(history.delays[name], 90) for name in ("pruned", "many"))
+    return [
+        Target(text=f"what {rows} add to a ledger call", value=history.worst.added_ms, limit=5, unit=" ms"),
+        Target(
+            text=f"submit to first request, p90: while {rows} are pruned against while they are not",
+            value=pruned / not_pruned,
+            limit=1.5,
+            unit=" x",
+        ),
+    ]
 
 
 def _against_bare(short: Mapping[str, Contest]) -> Target:

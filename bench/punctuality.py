@@ -94,7 +94,7 @@ class Punctuality:
 
     def _hub(self, name: str, plan: Plan) -> Hub:
         self._say(f"a hub with {len(plan):,} schedules")
-        return Hub(self._project, self._folder / name, AT_ONCE, plan)
+        return Hub(self._project, self._folder / name, AT_ONCE, plan, shutdown_grace="1s")
 
     def _idle(self, hub: Hub) -> float:
         before, start = cpu_seconds(hub.process.pid), time.monotonic()

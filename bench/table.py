@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from bench.figures import Contest, Report, Target, percentile, ratio, targets
+from bench.figures import Contest, History, Report, Target, history_targets, percentile, ratio, targets
 from bench.timetable import Timetable
 
 _NOTES = """\
@@ -22,7 +22,9 @@ def markdown(report: Report) -> str:
     if report.long:
         parts.insert(1, _long(report))
     if report.timetable is not None:
-        parts.insert(-1, _timetable(report.timetable))
+        parts.insert(-2, _timetable(report.timetable))
+    if report.history is not None:
+        parts.insert(-2, history_table(report.history))
     return "\n\n".join(parts) + "\n"
 
 
@@ -88,6 +90,31 @@ def _long(report: Report) -> str:
 def _timetable(timetable: Timetable) -> str:
     body = [[what, f"{figure(value)} {unit}"] for what, value, unit in timetable.rows()]
     return rows((f"{timetable.schedules:,} schedules", "measured"), body)
+
+
+def history_markdown(history: History) -> str:
+    """Return what a long history costs, by itself, with its targets."""
+    return "\n\n".join((history_table(history), _targets(history_targets(history)))) + "\n"
+
+
+def history_table(history: History) -> str:
+    """Return what a long history costs: ledger calls, crawls, and what a step of pruning takes."""
+    head = ("ms, median", f"{history.few:,} runs and ticks", f"{history.many:,} runs and ticks")
+    pages = [call for call in history.calls if call.name.startswith("runs")]
+    slowest = max(pages, key=lambda call: call.ms[1])
+    shown = [call for call in history.calls if call not in pages]
+    body = [[call.name, *map(figure, call.ms)] for call in shown]
+    title = f"a page of runs: the slowest of {len(pages)} filters ({slowest.name})"
+    body.append([title, *map(figure, slowest.ms)])
+    delays = {name: _both(seconds) for name, seconds in history.delays.items()}
+    body.append(["from submit to first request: median / p99", delays["few"], delays["many"]])
+    body.append(["the same while old rows are removed", "", delays["pruned"]])
+    body.append(["a step that removes old rows: median / p99", "", _both(history.prune)])
+    return rows(head, body)
+
+
+def _both(seconds: Sequence[float]) -> str:
+    return " / ".join(figure(percentile(seconds, percent) * 1000) for percent in (50, 99))
 
 
 def _targets(judged: Iterable[Target]) -> str:

@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from reactorhub.bounds import Bounded
 from reactorhub.jitter import start_at
 from reactorhub.model import Catchup, Schedule
-from reactorhub.triggers import INSTANT, SECOND, Trigger, duration_text
+from reactorhub.triggers import INSTANT, SECOND, Interval, Trigger, duration_text
 
 MOST = 1000
 """At most this many missed ticks of a schedule get a row of their own."""
@@ -83,6 +84,21 @@ def upcoming(schedule: Schedule, after: datetime, n: int) -> tuple[datetime, ...
     while trigger and schedule.enabled and len(found) < n and (coming := trigger.next_after(tick)):
         found.append(tick := coming)
     return tuple(found)
+
+
+def last_tick(trigger: Trigger, since: datetime, until: datetime) -> datetime | None:
+    """Return the last tick in (since, until], or None if there is none there.
+
+    A trigger only knows what comes next, so this is found by halving: the moments with a tick between them
+    and ``until`` come first.
+    """
+
+    def over(microseconds: int) -> bool:
+        tick = trigger.next_after(since + microseconds * INSTANT)
+        return tick is None or tick > until
+
+    moments = bisect_left(range((until - since) // INSTANT), True, key=over)
+    return trigger.next_after(since + (moments - 1) * INSTANT) if moments else None
 
 
 @dataclass(eq=False, slots=True)
@@ -168,7 +184,7 @@ def _owed(
     since every tick starts before the next one."""
     ticks, coming = _ticks(trigger, since, now)
     many = len(ticks) > MOST
-    newest = (_last(trigger, since, now) if many else ticks[-1]) if ticks and schedule.jitter else None
+    newest = (last_tick(trigger, since, now) if many else ticks[-1]) if ticks and schedule.jitter else None
     if newest is None or start_at(schedule, newest) <= now:
         return _Owed(schedule, trigger, ticks, now, now), trigger.next_after(now) if many else coming
     due = [tick for tick in ticks if tick < newest]
@@ -210,7 +226,9 @@ def _opening(owed: _Owed) -> datetime:
     first = owed.ticks[0]
     opening = max(first, owed.now - _window(owed.schedule))
     earliest = max(first, opening - owed.schedule.jitter)
-    last_before = _last(owed.trigger, earliest - INSTANT, opening - INSTANT) if owed.schedule.jitter else None
+    last_before = (
+        last_tick(owed.trigger, earliest - INSTANT, opening - INSTANT) if owed.schedule.jitter else None
+    )
     return last_before if last_before is not None and _in_time(owed, last_before) else opening
 
 
@@ -221,8 +239,24 @@ def _missed(owed: _Owed, kept: tuple[datetime, ...]) -> Iterable[Missed]:
         if tick < end:
             yield Missed(schedule, tick, None, _reason(schedule, not _in_time(owed, tick)))
     if len(ticks) > MOST and (start := ticks[MOST]) < end:
-        until = _last(owed.trigger, start - INSTANT, end - INSTANT) or start
-        yield Missed(schedule, start, until, f"more ticks missed from {_stamp(start)} to {_stamp(until)}")
+        until = last_tick(owed.trigger, start - INSTANT, end - INSTANT) or start
+        yield Missed(schedule, start, until, _rest(owed.trigger, start, until))
+
+
+def _rest(trigger: Trigger, first: datetime, last: datetime) -> str:
+    """What the row says that stands for all ticks from one to another."""
+    count = _counted(trigger, first, last)
+    number = "" if count is None else f"{count:,} "
+    return f"{number}more tick{'s' * (count != 1)} missed from {_stamp(first)} to {_stamp(last)}"
+
+
+def _counted(trigger: Trigger, first: datetime, last: datetime) -> int | None:
+    """How many ticks lie between two of them, both counted; None where that would take too long to say."""
+    rule = trigger.rule if isinstance(trigger, Bounded) and not trigger.exclude else trigger
+    if isinstance(rule, Interval):
+        return (last - first) // rule.every + 1
+    ticks, _ = _ticks(trigger, first, last)
+    return None if len(ticks) > MOST else len(ticks) + 1
 
 
 def _reason(schedule: Schedule, too_old: bool) -> str:
@@ -244,7 +278,7 @@ def _newest(trigger: Trigger, since: datetime, until: datetime, most: int) -> tu
     """
     found: deque[datetime] = deque()
     stride = MOST * SECOND
-    while len(found) < most and (last := _last(trigger, since, until)) is not None:
+    while len(found) < most and (last := last_tick(trigger, since, until)) is not None:
         opening = max(since, last - stride)
         ticks, _ = _ticks(trigger, opening, last)
         if len(ticks) > MOST:
@@ -253,17 +287,6 @@ def _newest(trigger: Trigger, since: datetime, until: datetime, most: int) -> tu
         found.extendleft(reversed(ticks))
         stride, until = stride * 2, opening
     return tuple(found)[-most:]
-
-
-def _last(trigger: Trigger, since: datetime, until: datetime) -> datetime | None:
-    """The last tick in (since, until]: the moments with a tick between them and ``until`` come first."""
-
-    def over(microseconds: int) -> bool:
-        tick = trigger.next_after(since + microseconds * INSTANT)
-        return tick is None or tick > until
-
-    moments = bisect_left(range((until - since) // INSTANT), True, key=over)
-    return trigger.next_after(since + (moments - 1) * INSTANT) if moments else None
 
 
 def _stamp(moment: datetime) -> str:

@@ -47,6 +47,7 @@ __all__ = [
     "Sink",
     "SinkState",
     "SpiderInfo",
+    "Swept",
     "View",
 ]
 
@@ -164,6 +165,26 @@ class Ledger(Outbox, Protocol):
 
     def set_override(self, name: str, value: Any) -> Deferred[None]:
         """Keep an override; None removes it."""
+
+    def prune(self, before: datetime, most: int) -> Deferred[int]:
+        """Forget final runs that ended before this moment, in the order of their ends, each with its tick;
+        then ticks that no run was made of, recorded before it; then batches that were done before it. Fires
+        with how many rows went; 0: none is left.
+
+        At most ``most`` rows go, in one transaction, and the cost is theirs, however long the history is. A
+        run and its tick, two rows, go together, so ``most`` is at least 2. Marks stay, and so does the place
+        of what is kept: a cursor leads on from where it stood.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swept:
+    """What one step of looking for old files came to: how many it removed, and whether it has seen the last
+    one. ``trouble`` is the first thing that could not be removed, and why."""
+
+    removed: int
+    done: bool
+    trouble: str | None = None
 
 
 class RunLog(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from reactorhub.adapters.apprise_channel import AppriseSender
 from reactorhub.adapters.email_channel import Email
 from reactorhub.adapters.embedded_redis import EmbeddedRedis
 from reactorhub.adapters.memory_sink import NullSink
+from reactorhub.adapters.old_files import OldFiles
 from reactorhub.adapters.redis_sink import RedisSink
 from reactorhub.adapters.run_logs import RunLogs
 from reactorhub.adapters.scrapy_engine import ScrapyEngine
@@ -32,8 +34,9 @@ from reactorhub.hub import Hub
 from reactorhub.ids import IdMaker
 from reactorhub.life import World
 from reactorhub.notifier import Notifier
-from reactorhub.paths import RunPaths
+from reactorhub.paths import LEDGER, RunPaths
 from reactorhub.reload import Reloader
+from reactorhub.retention import Retention
 from reactorhub.schedule_book import ScheduleBook
 from reactorhub.scheduler import Scheduler
 from reactorhub.slots import Slots
@@ -63,6 +66,7 @@ class Built:
     parts: Parts
     hub: Hub
     scheduler: Scheduler
+    retention: Retention
     reloader: Reloader
     api: Api
 
@@ -74,7 +78,7 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
     """
     paths, pool = RunPaths(config.data_dir), ThreadPool(0, HUB_THREADS, "reactorhub")
     redis = EmbeddedRedis(config.data_dir, reactor) if config.redis and config.redis.embedded else None
-    ledger = SqliteLedger(config.data_dir / "hub.db", reactor)
+    ledger = SqliteLedger(config.data_dir / LEDGER, reactor)
     engine = ScrapyEngine(reactor, RunLogs(paths.log), paths.items)
     parts = _parts(config, ledger, engine, _sink(config, redis, reactor), reactor)
     hub = Hub(config, parts, __version__)
@@ -88,12 +92,21 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
         collector.hold()
         return in_thread(read).addBoth(_released, collector)
 
+    retention = Retention(
+        reactor,
+        utc_now,
+        ledger.prune,
+        {name: partial(in_thread, OldFiles(config.data_dir / name).sweep) for name in ("logs", "items")},
+        lambda: parts.dispatcher.lives,
+    )
+
     async def put_in_force(new: HubConfig) -> View:
         engine.check(new)
         engine.load(new.projects)
         changes = await hub.put_in_force(new)
         parts.notifier.use(_channels(new, reactor))
         scheduler.set_entries(hub.entries())
+        retention.rule = new.retention
         return changes
 
     parts.notifier.use(_channels(config, reactor))
@@ -107,6 +120,7 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
         parts=parts,
         hub=hub,
         scheduler=scheduler,
+        retention=retention,
         reloader=reloader,
         api=Api(hub, RunFiles(paths, in_thread), reloader.reload),
     )

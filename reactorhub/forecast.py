@@ -52,8 +52,25 @@ def next_ticks(
     schedules: Iterable[Schedule], after: datetime, n: int
 ) -> tuple[tuple[datetime, Schedule], ...]:
     """The next ``n`` ticks of all these schedules together, in order of time."""
-    ticks = ((moment, schedule) for moment, group in _coming(schedules, after) for schedule in group)
+    ticks = ((moment, schedule) for moment, group in coming(schedules, after) for schedule in group)
     return tuple(islice(ticks, n))
+
+
+def coming(schedules: Iterable[Schedule], after: datetime) -> Iterator[tuple[datetime, Group]]:
+    """Yield the ticks after a moment in order of time, each with the schedules that have it because they
+    share a trigger. So a thousand hourly schedules are asked once an hour."""
+    groups = _by_trigger(schedules)
+    nexts = [(trigger.next_after(after), number, trigger) for number, trigger in enumerate(groups)]
+    heap = [(tick, number, trigger) for tick, number, trigger in nexts if tick is not None]
+    heapify(heap)
+    while heap:
+        moment, number, trigger = heap[0]
+        yield moment, tuple(groups[trigger])
+        following = trigger.next_after(moment)
+        if following is None:
+            heappop(heap)
+        else:
+            heapreplace(heap, (following, number, trigger))
 
 
 def next_view(schedule: Schedule, moment: datetime, default_zone: str) -> View:
@@ -102,7 +119,7 @@ def pile_ups(schedules: Iterable[Schedule], limit: int, after: datetime, until: 
     """
     found: dict[tuple[str, ...], tuple[datetime, list[Group], int]] = {}
     looks = 0
-    ticks = _coming((schedule for schedule in schedules if not schedule.jitter), after)
+    ticks = coming((schedule for schedule in schedules if not schedule.jitter), after)
     for second, meeting in groupby(ticks, key=lambda tick: tick[0].replace(microsecond=0)):
         if second > until or looks > MOST_LOOKS:
             until = min(until, second)
@@ -135,23 +152,6 @@ def _sentence(pile: Pile, limit: int, zone: ZoneInfo) -> str:
         f"{number:,} schedules are due at {pile.first.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}{again}, and "
         f"{limit:,} may run at once; spread them out, give them jitter, or raise the limit: {names}"
     )
-
-
-def _coming(schedules: Iterable[Schedule], after: datetime) -> Iterator[tuple[datetime, Group]]:
-    """The ticks after a moment in order of time, each with the schedules that have it because they share a
-    trigger. So a thousand hourly schedules are asked once an hour."""
-    groups = _by_trigger(schedules)
-    nexts = [(trigger.next_after(after), number, trigger) for number, trigger in enumerate(groups)]
-    heap = [(tick, number, trigger) for tick, number, trigger in nexts if tick is not None]
-    heapify(heap)
-    while heap:
-        moment, number, trigger = heap[0]
-        yield moment, tuple(groups[trigger])
-        following = trigger.next_after(moment)
-        if following is None:
-            heappop(heap)
-        else:
-            heapreplace(heap, (following, number, trigger))
 
 
 def _by_trigger(schedules: Iterable[Schedule]) -> dict[Trigger, list[Schedule]]:

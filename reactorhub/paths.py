@@ -1,10 +1,16 @@
-"""Where a run's files lie below the data folder."""
+"""What the files below the data folder are called."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
+
+LEDGER = "hub.db"
+"""The ledger."""
+
+READY = "ready.json"
+"""Where the hub listens, while it does."""
 
 _LONGEST_NAME = 200  # bytes; file systems allow 255 for one name
 

@@ -30,11 +30,11 @@ from reactorhub.console import address, say, to_hub_log, welcome
 from reactorhub.demo_site import bookshop
 from reactorhub.endpoints import loopback_endpoint
 from reactorhub.errors import ReactorHubError, StartError
+from reactorhub.paths import READY
 from reactorhub.signals import Signals
 from reactorhub.web.guard import GuardedSite
 
 SPIDER_THREADS = 32  # threads that all spiders share, for name look-ups, feed storage and deferToThread
-READY = "ready.json"  # in the data folder: where the hub listens, while it does
 
 
 class HubService(Service):
@@ -154,6 +154,7 @@ class HubService(Service):
         built.parts.lag.start()
         built.parts.telemetry.start(lambda: tuple(built.parts.dispatcher.lives.values()), built.hub.heartbeat)
         await built.hub.run_on_start()
+        built.retention.start(built.hub.config.retention)
         await built.reloader.watch()
         self._ports[0].startReading()  # type: ignore[attr-defined]
         self._say_ready(built)
@@ -166,6 +167,7 @@ class HubService(Service):
         self._started.cancel()
         built.reloader.stop()
         await built.scheduler.stop()
+        await built.retention.stop()
         await built.parts.dispatcher.stop(built.hub.config.shutdown_grace, self._hurry)
         await built.parts.notifier.stop()
         built.parts.telemetry.stop()

@@ -141,6 +141,24 @@ def test_the_rest_of_the_missed_ticks_share_one_row() -> None:
     assert [tick.nominal_time for tick in found.due] == [NOW]
 
 
+@pytest.mark.parametrize(
+    ("trigger", "down", "number"),
+    [
+        (Interval(SECOND), timedelta(days=3650), "315,358,999 more ticks"),
+        (Bounded(EVERY_MINUTE, end=NOW - 998 * MINUTE), 2000 * MINUTE, "2 more ticks"),
+        (Bounded(EVERY_MINUTE, end=NOW - 999 * MINUTE), 2000 * MINUTE, "1 more tick"),
+        (EVERY_SECOND, 2000 * SECOND, "999 more ticks"),
+        (EVERY_SECOND, 2001 * SECOND, "1,000 more ticks"),
+        (EVERY_SECOND, 2002 * SECOND, "1,001 more ticks"),
+        (EVERY_SECOND, 2003 * SECOND, "more ticks"),
+    ],
+)
+def test_the_row_for_the_rest_says_how_many(trigger: Trigger, down: timedelta, number: str) -> None:
+    """The number is told where it is arithmetic, or small enough to be counted."""
+    rest = plan([(schedule(trigger), NOW - down)], NOW).missed[-1]
+    assert rest.until is not None and rest.reason.startswith(f"{number} missed from ")
+
+
 @pytest.mark.parametrize(("most", "extra"), [(1, [False]), (100, [False]), (440, []), (1439, [])])
 def test_all_runs_no_more_than_max_catchup(most: int, extra: list[bool]) -> None:
     """A long window with ``catchup: all`` runs the newest ``max_catchup`` ticks and says so of the others."""

@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from reactorhub import __version__, forecast, tap
+from reactorhub import __version__, demand, forecast, tap
+from reactorhub.adapters.sqlite_ledger.reading import NEWEST_RUNS
 from reactorhub.cli import DEFAULT_FILE, MOST_TICKS, main, read
+from reactorhub.cli.why import MOST_TICKS as MOST_COUNTED
 from reactorhub.config.schema import schema_text
 from reactorhub.startup import read_config
 from tests.hubs import SCHEDULES
@@ -332,6 +334,9 @@ def test_the_page_tells_of_every_command() -> None:
     assert f"up to {MOST_TICKS:,}" in text
     assert (forecast.MOST_PILES, forecast.DAY.total_seconds()) == (5, 24 * 3600)
     assert "within 24 hours" in text and "the five largest" in text
+    assert f"at most {demand.MOST_TICKS:,} ticks" in text and f"up to {demand.LONGEST_SPAN.days} days" in text
+    assert demand.MOST_PILES == 5 and "The five with the longest waits" in text
+    assert f"last {NEWEST_RUNS} runs that succeeded" in text and f"The newest {MOST_COUNTED:,} ticks" in text
 
 
 def test_the_command_is_installed() -> None:

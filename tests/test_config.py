@@ -13,7 +13,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from reactorhub.bounds import Bounded, Days, Times
-from reactorhub.config import MAX_BYTES, HubConfig, ProjectConfig, RedisConfig, fingerprint, load, parse
+from reactorhub.config import (
+    MAX_BYTES,
+    HubConfig,
+    ProjectConfig,
+    RedisConfig,
+    RetentionConfig,
+    fingerprint,
+    load,
+    parse,
+)
 from reactorhub.errors import ConfigError
 from reactorhub.model import RETRIABLE, Catchup, Overlap, RetryRule, RunSpec, RunState, Schedule
 from reactorhub.triggers import Cron, Interval, Once
@@ -33,6 +42,7 @@ hub:
     shop: {path: ../shop}
     blog: {path: /srv/blog, spider_modules: [blog.spiders]}
   redis: {url: "redis://127.0.0.1:6379/0", prefix: "mine:"}
+  retention: {runs: 90d, logs: 12h}
   demo_site: tcp:6801
 defaults:
   project: shop
@@ -104,6 +114,7 @@ def test_an_empty_file_is_a_hub_without_schedules(text: str) -> None:
     assert (config.data_dir, config.timezone) == (Path("/etc/hub/var"), "UTC")
     assert (config.max_concurrent_runs, config.max_queued_runs, config.shutdown_grace) == (16, 10_000, 60.0)
     assert config.redis is None
+    assert config.retention == RetentionConfig(runs=None, logs=None, items=None)
     assert config.demo_site is None
 
 
@@ -119,6 +130,7 @@ def test_hub_keys() -> None:
     assert (config.max_concurrent_runs, config.max_queued_runs, config.shutdown_grace) == (4, 50, 90.0)
     assert config.queues == {"default": 4, "heavy": 2}
     assert config.redis == RedisConfig(url="redis://127.0.0.1:6379/0", embedded=False, prefix="mine:")
+    assert config.retention == RetentionConfig(runs=timedelta(days=90), logs=timedelta(hours=12))
     assert config.projects == {
         "shop": ProjectConfig(name="shop", path=Path("/etc/shop")),
         "blog": ProjectConfig(name="blog", path=Path("/srv/blog"), spider_modules=("blog.spiders",)),
@@ -351,7 +363,7 @@ TRAP = "in quotes, or write true, false or a decimal number"
     ("text", "expected"),
     [
         ("htp: x", "hub.htp: unknown key 'htp'; did you mean 'http'?"),
-        ("retention: 1d", "hub.retention: unknown key 'retention'"),
+        ("watchdog: {warn_after: 1s}", "hub.watchdog: unknown key 'watchdog'"),
         ("max_concurrent_runs: 0", f"hub.max_concurrent_runs: {NUMBER}, not '0'"),
         ("max_concurrent_runs: 010", f"hub.max_concurrent_runs: {NUMBER}, not '010'"),
         ("max_concurrent_runs: 1_000", f"hub.max_concurrent_runs: {NUMBER}, not '1_000'"),
@@ -389,6 +401,13 @@ TRAP = "in quotes, or write true, false or a decimal number"
             "redis: {embedded: yes}",
             "hub.redis.embedded: write true or false instead of 'yes', without quotes",
         ),
+        (
+            "retention: {runs: 90}",
+            "hub.retention.runs: write a unit after '90': s, m, h or d, such as 90s or 15m",
+        ),
+        ("retention: {items: }", "hub.retention.items: is empty; write a value, or remove the key"),
+        ("retention: {log: 1d}", "hub.retention.log: unknown key 'log'; did you mean 'logs'?"),
+        ("retention: 90d", "hub.retention: must be a mapping of keys to values"),
         ("redis: {ulr: x}", "hub.redis.ulr: unknown key 'ulr'; did you mean 'url'?"),
     ],
 )
@@ -538,7 +557,7 @@ def test_mistakes_made_later() -> None:
     config = read(FULL)
     assert str(config.mistake(("hub", "http"), "no port")) == "schedule.yaml:2:9: hub.http: no port"
     late = config.mistake(("schedules", "by_hand", "queue"), "m")
-    assert str(late) == "schedule.yaml:39:3: schedules.by_hand.queue: m"
+    assert str(late) == "schedule.yaml:40:3: schedules.by_hand.queue: m"
     assert str(config.mistake((), "m")) == "schedule.yaml:1:1: m"
 
 

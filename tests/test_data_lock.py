@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from reactorhub.adapters import data_lock
 from reactorhub.adapters.data_lock import DataLock
 from reactorhub.errors import StartError
 
@@ -115,3 +117,36 @@ def test_a_refusal_leaks_nothing(tmp_path: Path) -> None:
     with (tmp_path / "lock").open() as after:
         assert after.fileno() == number
     holder.release()
+
+
+def test_the_holder_is_told(tmp_path: Path) -> None:
+    """Who asks from outside is told the pid of the hub that has the folder, and None once it is gone."""
+    assert DataLock(tmp_path / "absent").holder() is None
+    with another_hub(tmp_path) as holder:
+        assert DataLock(tmp_path).holder() == str(holder.pid)
+        before = (tmp_path / "lock").stat()
+        assert DataLock(tmp_path).holder() == str(holder.pid)
+        assert (tmp_path / "lock").stat() == before
+    assert DataLock(tmp_path).holder() is None
+    assert [file.name for file in tmp_path.iterdir()] == ["lock"]
+
+
+def test_a_folder_that_may_not_be_seen_is_said(tmp_path: Path) -> None:
+    """What hinders the question is told, with what to do."""
+    (tmp_path / "lock").symlink_to("lock")
+    with pytest.raises(StartError, match=r"cannot be looked at .*: ask as the user that the hub runs as"):
+        DataLock(tmp_path).holder()
+
+
+def test_who_asks_keeps_no_hub_from_starting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hub that meets a question waits for a moment, and takes the lock then."""
+    first = DataLock(tmp_path)
+    first.acquire()
+    first.release()
+    asking = os.open(tmp_path / "lock", os.O_RDONLY)
+    fcntl.flock(asking, fcntl.LOCK_SH)
+    monkeypatch.setattr(data_lock.time, "sleep", lambda _: os.close(asking))
+    hub = DataLock(tmp_path)
+    hub.acquire()
+    assert DataLock(tmp_path).holder() == str(os.getpid())
+    hub.release()

@@ -13,7 +13,7 @@ import pytest
 from scrapy.settings import default_settings
 from twisted.internet.defer import Deferred
 
-from reactorhub import agenda, alerts, config
+from reactorhub import agenda, alerts, config, retention
 from reactorhub.adapters import email_channel, webhook_channel
 from reactorhub.adapters.scrapy_engine import project
 from reactorhub.adapters.scrapy_engine.guards import MOST_SCHEDULED
@@ -29,6 +29,7 @@ from reactorhub.config.keys import (
     NotifyKeys,
     ProjectKeys,
     RedisKeys,
+    RetentionKeys,
     RetryKeys,
     ScheduleKeys,
     WebhookKeys,
@@ -187,6 +188,7 @@ def test_three_dots_stand_for_anything(expected: str, printed: str, same: bool) 
         ("hub.notify.NAME.email", EmailKeys),
         ("hub.notify.NAME.webhook", WebhookKeys),
         ("Notify", NotifyKeys),
+        ("hub.retention", RetentionKeys),
         ("schedules", ScheduleKeys),
         ("Retries", RetryKeys),
     ],
@@ -294,6 +296,9 @@ def test_forced_settings_are_named() -> None:
             "how-it-works.md",
             f"`stop_grace` is {RunSpec.__dataclass_fields__['stop_grace'].default:g} seconds",
         ),
+        ("operating.md", f"every {retention.EVERY / 60:g} minutes, in steps of {retention.AT_ONCE} rows"),
+        ("operating.md", f"or {retention.FILES_AT_ONCE} files"),
+        ("operating.md", f"with {retention.PAUSE:g} seconds between"),
         ("schedule-reference.md", f"`max_concurrent_runs` | `{config.MAX_CONCURRENT_RUNS}`"),
         ("schedule-reference.md", f"`max_queued_runs` | `{config.MAX_QUEUED_RUNS}`"),
         ("schedule-reference.md", f"`shutdown_grace` | `{config.SHUTDOWN_GRACE:g}s`"),

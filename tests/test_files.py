@@ -137,6 +137,43 @@ def test_a_run_without_files(tmp_path: Path, what: str) -> None:
     assert web.get(f"/api/runs/nothing/{what}").status == 404
 
 
+@pytest.mark.parametrize("what", ["log", "log?tail=3", "items", "items?limit=3"])
+def test_files_that_were_removed(shelf: Shelf, what: str) -> None:
+    """The answer for a run whose files are gone says what may have removed them."""
+    shelf.bench.begun(shelf.run).finish()
+    shelf.bench.turn()
+    name, kept, rule = ("log", "log", "logs") if what.startswith("log") else ("items", "items file", "items")
+    getattr(shelf.paths, name)("shop", "prices", shelf.run).unlink()
+    reply = shelf.get(f"/api/runs/{shelf.run}/{what}")
+    assert reply.status == 404
+    assert reply.json["detail"].startswith(f"run {shelf.run} has no {kept}: ")
+    assert reply.json["detail"].endswith(f"it was removed, by hub.retention.{rule} or by hand")
+
+
+def test_a_crawl_without_items_so_far(tmp_path: Path) -> None:
+    """Of a crawl that goes on nobody says that its items were removed."""
+    web = Web(data_dir=tmp_path)
+    run = web.submitted()
+    web.bench.begun(run)
+    assert web.get(f"/api/runs/{run}/items").json["detail"].endswith("there is none yet")
+
+
+def test_a_run_that_never_started(tmp_path: Path) -> None:
+    """A run that was cancelled while it waited has no log and never will."""
+    web = Web(data_dir=tmp_path)
+    run = web.submitted(not_before="2999-01-01T00:00:00Z")
+    web.post(f"/api/runs/{run}/cancel")
+    assert web.get(f"/api/runs/{run}/log").json["detail"].endswith("it ended before it started")
+
+
+def test_a_file_that_goes_while_it_is_read(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is removed between the look and the reading is not found: no mistake of the hub."""
+    path = shelf.paths.log("shop", "prices", shelf.run)
+    monkeypatch.setattr(files.RunFiles, "log", lambda *_: path)
+    path.unlink()
+    assert shelf.get(f"/api/runs/{shelf.run}/log?tail=3").status == 404
+
+
 lines = st.lists(st.binary(max_size=9) | st.just(b"a\rb"), max_size=30)
 
 

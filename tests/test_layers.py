@@ -18,14 +18,15 @@ LAYERS = (
     (
         "machinery",
         "hub standing reload live_limits telemetry watchdog scheduler schedule_book failures dispatcher"
-        " judgement life intake roster batches turns slots spread facts notifier",
+        " judgement life intake roster batches turns slots spread facts notifier retention",
     ),
     ("seams", "boundaries contexts ledger_rows memory_shelf notice_rows outbox"),
     (
         "rules",
         "agenda alerts batch_orders bounds chains channels comparisons config cron_expressions durations"
         " endpoints errors expectations forecast ids jitter limits model notice_texts orders outcome"
-        " overlap paths redis_address retries triggers views",
+        " overlap paths redis_address retries triggers views"
+        " demand explanation moments pressure rehearsal",
     ),
 )
 """From top to bottom. A room is a module or a package; it may import its own layer and those below it."""

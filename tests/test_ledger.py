@@ -20,6 +20,7 @@ from reactorhub import ledger_rows as rows
 from reactorhub.adapters.memory_ledger import MemoryLedger
 from reactorhub.adapters.sqlite_ledger import SqliteLedger, sql
 from reactorhub.adapters.sqlite_ledger.file import schema_scripts, upgrade
+from reactorhub.adapters.sqlite_ledger.pruning import prune
 from reactorhub.boundaries import Ledger, LedgerCounts, Page, RunFilter
 from reactorhub.errors import InvalidRequest, LedgerError, UnknownBatch, UnknownRun
 from reactorhub.model import (
@@ -44,6 +45,12 @@ def a_run(number: int, *, state: RunState = RunState.QUEUED, **spec: Any) -> Run
     """Run ``number``, created that many minutes after noon."""
     chosen = {"spider": "prices", "project": "shop"} | spec
     return Run(id=f"run-{number}", spec=RunSpec(**chosen), created_at=NOON + number * MINUTE, state=state)
+
+
+def ended(number: int, *, after: int = 0, **spec: Any) -> Run:
+    """Run ``number``, which ended so many minutes after it was created."""
+    run = a_run(number, state=RunState.SUCCEEDED, **spec)
+    return replace(run, finished_at=run.created_at + after * MINUTE)
 
 
 def a_tick(minute: int, *, schedule: str = "hourly", **facts: Any) -> Tick:
@@ -529,6 +536,114 @@ class LedgerSuite:
         await self.ledger.set_override("unknown", None)
         self.assertEqual(await self.ledger.overrides(), {"other": 0})
 
+    async def over(self, *runs: Run) -> None:
+        """Keep final runs of the schedule ``hourly``, each with the tick it was made of."""
+        for run in runs:
+            spec = replace(run.spec, schedule="hourly", nominal_time=run.created_at)
+            tick = replace(a_tick(0, run_id=run.id), nominal_time=run.created_at, recorded_at=run.created_at)
+            await self.ledger.record_tick(tick, replace(run, spec=spec))
+
+    async def test_prune_forgets_what_was_over_before(self) -> None:
+        """Final runs that ended before the moment go with their ticks; one that ended just then stays."""
+        await self.over(*(ended(number) for number in range(1, 6)))
+        self.assertEqual(await self.ledger.prune(NOON + 4 * MINUTE, 100), 6)
+        self.assertEqual(await self.listed(), ["run-5", "run-4"])
+        ticks = (await self.ledger.ticks("hourly", 100)).rows
+        self.assertEqual([tick.run_id for tick in ticks], ["run-5", "run-4"])
+        self.assertEqual(await self.ledger.counts(), LedgerCounts(runs={RunState.SUCCEEDED: 2}, ticks=2))
+        self.assertEqual(await self.ledger.prune(NOON + 4 * MINUTE, 100), 0)
+
+    async def test_prune_keeps_every_run_that_is_not_final(self) -> None:
+        """However old, a run that waits or goes on stays, and so does its tick."""
+        unfinished = [state for state in RunState if not state.final]
+        await self.over(*(a_run(number, state=state) for number, state in enumerate(unfinished)))
+        self.assertEqual(await self.ledger.prune(NOON + timedelta(days=999), 100), 0)
+        self.assertEqual(len(await self.listed()), len(unfinished))
+        self.assertEqual((await self.ledger.counts()).ticks, len(unfinished))
+
+    async def test_prune_forgets_ticks_without_a_run_by_when_they_were_recorded(self) -> None:
+        """A skipped or missed tick goes once its row is old, whatever time it stands for."""
+        skipped = {"outcome": TickOutcome.SKIPPED, "reason": "paused"}
+        for minute in range(1, 5):
+            recorded = NOON + (10 - minute) * MINUTE
+            await self.ledger.record_tick(a_tick(minute, recorded_at=recorded, **skipped))
+        self.assertEqual(await self.ledger.prune(NOON + 8 * MINUTE, 100), 2)
+        rows = (await self.ledger.ticks("hourly", 100)).rows
+        self.assertEqual([tick.nominal_time for tick in rows], [NOON + 2 * MINUTE, NOON + MINUTE])
+
+    async def test_prune_goes_in_steps_oldest_first(self) -> None:
+        """No step takes more than it may; runs go in the order of their ends, then ticks without a run."""
+        ends = {1: 30, 2: 10, 3: 20}
+        await self.over(*(ended(number, after=after) for number, after in ends.items()))
+        await self.add(ended(4, after=40))
+        for minute in (1, 2, 3):
+            await self.ledger.record_tick(a_tick(minute, schedule="daily"))
+        left, steps = [], []
+        while gone := await self.ledger.prune(NOON + timedelta(days=1), 3):
+            steps.append(gone)
+            left.append(await self.listed())
+        self.assertEqual(left[:4], [["run-4", "run-3", "run-1"], ["run-4", "run-1"], ["run-4"], []])
+        self.assertEqual((sum(steps), max(steps)), (10, 3))
+        self.assertEqual(await self.ledger.counts(), LedgerCounts(runs={}, ticks=0))
+
+    async def test_prune_keeps_marks_and_overrides(self) -> None:
+        """Where a schedule stands, whether it is paused, and the limits outlive their history."""
+        mark = ScheduleMark(name="hourly", fingerprint="f", since=NOON, paused=True)
+        await self.ledger.set_marks([mark])
+        await self.ledger.set_override("limits", 1)
+        await self.over(ended(5))
+        await self.ledger.prune(NOON + timedelta(days=1), 100)
+        self.assertEqual(
+            await self.ledger.marks(), {"hourly": replace(mark, since=NOON + 5 * MINUTE, runs=1)}
+        )
+        self.assertEqual(await self.ledger.overrides(), {"limits": 1})
+
+    async def test_prune_forgets_a_batch_after_its_runs(self) -> None:
+        """A batch that was done before the moment goes once its runs have; one under way stays."""
+        for name, numbers in (("done", (1, 2)), ("open", (3, 4))):
+            runs = [a_run(number, batch=name) for number in numbers]
+            await self.ledger.add_batch(Batch(id=name, created_at=NOON), runs)
+        for number, name in ((1, "done"), (2, "done"), (3, "open")):
+            await self.ledger.finish_run(ended(number, batch=name))
+        later = NOON + timedelta(days=1)
+        self.assertEqual([await self.ledger.prune(later, 3) for _ in range(3)], [2, 2, 0])
+        with self.assertRaises(UnknownBatch):
+            await self.ledger.batch("done")
+        self.assertEqual((await self.ledger.batch("open"))[1], {RunState.QUEUED: 1})
+
+    async def test_an_attempt_outlives_the_one_before(self) -> None:
+        """A retry that is kept still names the attempt that is gone, and the tick is gone with that one."""
+        await self.over(ended(1))
+        retry = replace(ended(9, retry_of="run-1", attempt=2, schedule="hourly", nominal_time=NOON + MINUTE))
+        await self.add(retry)
+        self.assertEqual(await self.ledger.prune(NOON + 5 * MINUTE, 100), 2)
+        self.assertEqual((await self.ledger.run("run-9")), retry)
+        self.assertEqual(await self.ledger.last_runs(), {"hourly": retry})
+        with self.assertRaises(UnknownRun):
+            await self.ledger.run("run-1")
+        self.assertEqual(await self.ledger.prune(NOON + 10 * MINUTE, 100), 1)
+
+    async def test_pages_stand_while_runs_go(self) -> None:
+        """A cursor leads on from where it stood, though runs around that place have gone and come."""
+        await self.add(*(ended(number, after=10 - number) for number in range(1, 7)))
+        first = await self.ledger.runs(RunFilter(), 2)
+        await self.ledger.prune(NOON + 10 * MINUTE, 100)  # none: all ended at that moment or later
+        await self.add(a_run(7))
+        self.assertEqual(await self.ledger.prune(NOON + 11 * MINUTE, 3), 2)
+        await self.add(a_run(8))
+        second = await self.ledger.runs(RunFilter(), 9, first.next_cursor)
+        self.assertEqual(await self.listed(), ["run-8", "run-7", "run-6", "run-5", "run-4", "run-3"])
+        self.assertEqual([run.id for run in second.rows], ["run-4", "run-3"])
+
+    async def test_what_was_forgotten_is_not_counted_anywhere(self) -> None:
+        """No list finds a run that has gone, by tag or by anything else."""
+        await self.add(ended(1, tags=("a", "b"), schedule="hourly"), a_run(2, tags=("a",)))
+        await self.ledger.prune(NOON + timedelta(days=1), 100)
+        self.assertEqual(await self.listed(tag="a"), ["run-2"])
+        self.assertEqual(await self.listed(tag="b"), [])
+        self.assertEqual((await self.ledger.runs(RunFilter(schedule="hourly"), 5)).rows, ())
+        self.assertEqual(await self.ledger.last_runs(), {})
+
     async def test_nothing_kept_can_be_changed_from_outside(self) -> None:
         """Changing the mappings of a run after it was added, or those of an answer, changes nothing kept."""
         stats = {"count": 1}
@@ -547,6 +662,7 @@ class LedgerSuite:
             lambda: self.ledger.finish_run(a_run(1)),
             lambda: self.ledger.set_marks([]),
             lambda: self.ledger.set_override("x", 1),
+            lambda: self.ledger.prune(NOON, 2),
             lambda: self.ledger.run("run-1"),
             lambda: self.ledger.runs(RunFilter(), 1),
             lambda: self.ledger.add_batch(Batch(id="b", created_at=NOON), []),
@@ -706,11 +822,12 @@ def test_moments_are_exact(moment: datetime) -> None:
 few = st.sampled_from(["a", "b"])
 minutes = st.integers(0, 20).map(lambda number: NOON + number * MINUTE)
 short_runs = st.builds(
-    lambda spider, project, schedule, tags, created_at, state: Run(
+    lambda spider, project, schedule, tags, created_at, state, span: Run(
         id="",
         spec=RunSpec(spider=spider, project=project, schedule=schedule, tags=tags),
         created_at=created_at,
         state=state,
+        finished_at=created_at + span * MINUTE if state.final else None,
     ),
     few,
     few,
@@ -718,6 +835,7 @@ short_runs = st.builds(
     st.lists(few, max_size=2).map(tuple),
     minutes,
     st.sampled_from(RunState),
+    st.integers(0, 9),
 )
 filters = st.builds(
     RunFilter,
@@ -732,14 +850,24 @@ filters = st.builds(
 
 
 @brief
-@given(st.lists(short_runs, max_size=25), st.lists(filters, min_size=3, max_size=8), st.integers(1, 5))
-def test_both_list_the_same(runs: list[Run], wanted: list[RunFilter], limit: int) -> None:
-    """For any history, though its clock stepped back, and any filter both ledgers give the same pages."""
+@given(
+    st.lists(short_runs, max_size=25),
+    st.lists(filters, min_size=3, max_size=8),
+    st.integers(1, 5),
+    st.none() | minutes,
+)
+def test_both_list_the_same(
+    runs: list[Run], wanted: list[RunFilter], limit: int, before: datetime | None
+) -> None:
+    """For any history, pruned or not, though its clock stepped back, and any filter both ledgers give the
+    same pages."""
     memory = MemoryLedger()
     with empty_database() as db:
         for number, run in enumerate(runs):
             sql.add_run(db, replace(run, id=str(number)))
             memory.add_run(replace(run, id=str(number)))
+        if before is not None:
+            assert prune(db, before, 100) == memory.prune(before, 100).result
         for which in wanted:
             cursor = None
             while True:

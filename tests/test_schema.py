@@ -188,6 +188,8 @@ def test_examples_of_the_docs_pass(text: str) -> None:
         "defaults: {expect: {fields: }}",
         "hub: {redis: embedded, projects: {p: }}",
         "hub: {redis: {embedded: true}}",
+        "hub: {retention: {runs: 90d, logs: '${LOGS:-14d}'}}",
+        "hub: {retention: }",
     ],
 )
 def test_good_files_pass(text: str) -> None:
@@ -202,6 +204,8 @@ def test_good_files_pass(text: str) -> None:
         "hub: {max_concurrent_runs: many}",
         "hub: {max_concurrent_runs: 0}",
         "hub: {redis: builtin}",
+        "hub: {retention: 90d}",
+        "hub: {retention: {runs: 90}}",
         "defaults: {interval: 6h}",
         "schedules: {'a b': {spider: s}}",
         "schedules: {a: {spidr: s}}",

@@ -20,7 +20,7 @@ from twisted.internet.defer import Deferred, DeferredList, gatherResults
 from twisted.trial.unittest import TestCase
 
 from reactorhub import ledger_rows as rows
-from reactorhub.adapters.sqlite_ledger import SqliteLedger, sql
+from reactorhub.adapters.sqlite_ledger import SqliteLedger, pruning, sql
 from reactorhub.adapters.sqlite_ledger.file import schema_scripts, upgrade
 from reactorhub.boundaries import RunFilter
 from reactorhub.errors import LedgerError
@@ -388,11 +388,57 @@ def test_no_list_reads_history() -> None:
                 since=since,
                 until=until,
             )
-            statement, values = sql.select_runs(which, 50, before)
-            plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
-            assert not [step for step in plan if "TEMP B-TREE" in step], (which, plan)
-            scans = [step for step in plan if step.startswith(("SCAN runs", "SCAN run_tags"))]
-            assert not scans or which == RunFilter(), (which, plan)
+            for lead in sql.leads(which) or [None]:
+                statement, values = sql.select_runs(which, 50, before, lead)
+                plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
+                assert not [step for step in plan if "TEMP B-TREE" in step], (which, plan)
+                scans = [step for step in plan if step.startswith(("SCAN runs", "SCAN run_tags"))]
+                assert not scans or which == RunFilter(), (which, plan)
+                index = {"tag": "PRIMARY KEY (tag=?", "state": "runs_by_state"}.get(
+                    str(lead), f"runs_by_{lead}"
+                )
+                assert lead is None or [step for step in plan if index in step], (which, lead, plan)
+
+
+def test_the_narrowest_filter_leads() -> None:
+    """Where one filter lets few runs through, these are read, however many another one lets through."""
+    few, many = {"spider": "few"}, {"spider": "many", "schedule": "all", "tags": ("all",)}
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        upgrade(db, schema_scripts())
+        for number in range(50):
+            sql.add_run(db, a_run(number, state=RunState.SUCCEEDED, **(many if number else {**many, **few})))
+        failed = frozenset({RunState.FAILED})
+        for which, lead in (
+            (RunFilter(spider="few", schedule="all"), "spider"),
+            (RunFilter(spider="few", tag="all"), "spider"),
+            (RunFilter(spider="many", tag="none"), "tag"),
+            (RunFilter(tag="all", states=failed), "state"),
+            (RunFilter(spider="many", schedule="all", tag="all"), "spider"),
+            (RunFilter(spider="many", schedule="all", states=failed), "schedule"),
+            (RunFilter(spider="many"), None),
+        ):
+            assert sql._lead(db, which) == lead, which
+
+
+def test_no_prune_reads_history() -> None:
+    """What is to go is read from an index in the order in which it goes: no scan, no sort."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        upgrade(db, schema_scripts())
+        steps: list[str] = []
+        for statement in (
+            pruning.ENDED,
+            pruning.WITHOUT_RUN,
+            pruning.DONE_BATCHES,
+            pruning.FORGET_ITS_TICK,
+        ):
+            values: Any = ("s", 1, "r") if "DELETE" in statement else {"before": 7, "rows": 200}
+            steps += [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
+    assert steps == [
+        "SEARCH runs USING INDEX runs_by_end (finished_at<?)",
+        "SEARCH ticks USING INDEX ticks_without_run (recorded_at<?)",
+        "SEARCH batches USING COVERING INDEX batches_by_end (finished_at<?)",
+        "SEARCH ticks USING PRIMARY KEY (schedule=? AND nominal_time=?)",
+    ]
 
 
 WRITER = """

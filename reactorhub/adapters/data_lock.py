@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
 
 from reactorhub.errors import StartError
+
+_ATTEMPTS = 3
+_BETWEEN = 0.02  # seconds between two attempts
 
 
 class DataLock:
@@ -42,15 +46,39 @@ class DataLock:
 
     def _lock(self, descriptor: int) -> None:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock_patiently(descriptor)
         except BlockingIOError as error:
-            holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() or "unknown"
             raise StartError(
-                f"the data folder {self._data_dir} is in use by another hub (pid {holder}):"
+                f"the data folder {self._data_dir} is in use by another hub (pid {_pid_in(descriptor)}):"
                 " stop that hub, or choose another folder with --data-dir"
             ) from error
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    def holder(self) -> str | None:
+        """Return the pid of the hub that has the folder, as it wrote it down; None if no hub has it.
+
+        Nothing is created. For an instant the lock is shared with others who ask; a hub that starts in that
+        very instant tries again.
+
+        :raises StartError: if the folder cannot be looked at.
+        """
+        try:
+            descriptor = os.open(self._data_dir / "lock", os.O_RDONLY)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise StartError(
+                f"the data folder {self._data_dir} cannot be looked at ({error.strerror}):"
+                " ask as the user that the hub runs as"
+            ) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _pid_in(descriptor)
+        finally:
+            os.close(descriptor)
+        return None
 
     def release(self) -> None:
         """Let others have the folder. Does nothing if the lock is not held."""
@@ -58,3 +86,17 @@ class DataLock:
             fcntl.flock(self._held, fcntl.LOCK_UN)  # closing is not enough while a child is being started
             os.close(self._held)
             self._held = None
+
+
+def _lock_patiently(descriptor: int) -> None:
+    """Take the lock, though somebody may be asking for its holder at this very moment."""
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_BETWEEN)
+    return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _pid_in(descriptor: int) -> str:
+    return os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() or "unknown"

@@ -6,7 +6,8 @@ import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
+from datetime import datetime
+from itertools import count, islice
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, execute, succeed
@@ -55,6 +56,8 @@ class MemoryLedger:
         self.fail_writes: Exception | None = None
         self._closed = False
         self._runs: dict[str, Run] = {}  # in the order of adding: replacing a value keeps its place
+        self._places: dict[str, int] = {}  # never used again, so that cursors stay true
+        self._next_place = count(1)
         self._ticks: dict[tuple[str, int], Tick] = {}
         self._marks: dict[str, ScheduleMark] = {}
         self._overrides: dict[str, str] = {}
@@ -78,6 +81,7 @@ class MemoryLedger:
     def _add_run(self, run: Run) -> None:
         self._check_new([run])
         self._runs[run.id] = _kept(run)
+        self._places[run.id] = next(self._next_place)
 
     def _check_new(self, runs: Sequence[Run]) -> None:
         for number, run in enumerate(runs):
@@ -194,6 +198,42 @@ class MemoryLedger:
         if value is not None:
             self._overrides[name] = rows.json_text(value)
 
+    def prune(self, before: datetime, most: int) -> Deferred[int]:
+        """Forget at most so many rows of what was over before this moment; fire with how many went."""
+        return self._write(lambda: self._prune(before, most))
+
+    def _prune(self, before: datetime, most: int) -> int:
+        gone = 0
+        for _, run_id in sorted(self._ended(before)):
+            if gone + 2 > most:
+                return gone
+            gone += 1 + self._forget(run_id)
+        loose = [
+            key for key, tick in self._ticks.items() if tick.run_id is None and tick.recorded_at < before
+        ]
+        for key in sorted(loose, key=lambda key: self._ticks[key].recorded_at)[: most - gone]:
+            del self._ticks[key]
+            gone += 1
+        ends = [(batch.finished_at, batch.id) for batch in self._batches.values() if batch.finished_at]
+        for _, batch_id in sorted(end for end in ends if end[0] < before)[: most - gone]:
+            del self._batches[batch_id]
+            gone += 1
+        return gone
+
+    def _ended(self, before: datetime) -> list[tuple[datetime, str]]:
+        final = [run for run in self._runs.values() if run.state.final]
+        return [(run.finished_at, run.id) for run in final if run.finished_at and run.finished_at < before]
+
+    def _forget(self, run_id: str) -> int:
+        """Forget a run and its tick; return how many ticks that were."""
+        spec = self._runs.pop(run_id).spec
+        key = spec.schedule or "", rows.to_number(spec.nominal_time) if spec.nominal_time else 0
+        tick = self._ticks.get(key)
+        if tick is None or tick.run_id != run_id:
+            return 0
+        del self._ticks[key]
+        return 1
+
     def run(self, run_id: str) -> Deferred[Run]:
         """Look a run up. Fails with UnknownRun."""
         return self._read(lambda: self._run(run_id))
@@ -209,8 +249,9 @@ class MemoryLedger:
 
     def _list_runs(self, which: RunFilter, limit: int, cursor: str | None) -> Page[Run]:
         before = rows.read_cursor("runs", cursor)
-        placed = list(enumerate(self._runs.values(), 1))[: None if before is None else max(before - 1, 0)]
-        return _first(limit, "runs", ((place, run) for place, run in reversed(placed) if matches(which, run)))
+        placed = ((self._places[run.id], run) for run in reversed(self._runs.values()))
+        earlier = ((place, run) for place, run in placed if before is None or place < before)
+        return _first(limit, "runs", ((place, run) for place, run in earlier if matches(which, run)))
 
     def batch(self, batch_id: str) -> Deferred[tuple[Batch, Mapping[RunState, int]]]:
         """Look a batch up, and count its runs by state. Fails with UnknownBatch."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from reactorhub.bounds import Bounded
 from reactorhub.channels import AnyChannel
-from reactorhub.config.keys import FileKeys, HubKeys, ProjectKeys, RedisKeys, check
+from reactorhub.config.keys import FileKeys, HubKeys, ProjectKeys, RedisKeys, RetentionKeys, check
 from reactorhub.config.notify import read_channels
 from reactorhub.config.places import KeyPath, Place, Positions
 from reactorhub.config.schedules import Ground, read_schedules
@@ -56,6 +56,15 @@ class RedisConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionConfig:
+    """How long what is over is kept: final runs with their ticks, log files, items files. None: for ever."""
+
+    runs: timedelta | None = None
+    logs: timedelta | None = None
+    items: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HubConfig:
     """All that the schedule file says, with the defaults of the contract filled in.
 
@@ -74,6 +83,7 @@ class HubConfig:
     shutdown_grace: float
     projects: Mapping[str, ProjectConfig]
     redis: RedisConfig | None
+    retention: RetentionConfig
     demo_site: str | None
     channels: Mapping[str, AnyChannel]
     schedules: Mapping[str, Schedule]
@@ -142,6 +152,7 @@ def _scalars(keys: HubKeys, folder: Path, hostname: str) -> dict[str, Any]:
         "max_queued_runs": keys.max_queued_runs or MAX_QUEUED_RUNS,
         "shutdown_grace": grace.total_seconds() if grace else SHUTDOWN_GRACE,
         "redis": _redis(keys.redis),
+        "retention": RetentionConfig(**dict(keys.retention or RetentionKeys())),
         "demo_site": keys.demo_site,
     }
 

@@ -138,6 +138,14 @@ class RedisKeys(Keys):
         return self
 
 
+class RetentionKeys(Keys):
+    """``hub.retention``."""
+
+    runs: Span | None = None
+    logs: Span | None = None
+    items: Span | None = None
+
+
 class RetryKeys(Keys):
     """``retry`` of a schedule."""
 
@@ -217,6 +225,7 @@ class HubKeys(Keys):
     shutdown_grace: Span | None = None
     projects: Annotated[dict[Name, Annotated[ProjectKeys, Section]] | None, Section] = None
     redis: Annotated[RedisKeys | None, BeforeValidator(_embedded)] = None
+    retention: Annotated[RetentionKeys | None, Section] = None
     demo_site: Line | None = None
     notify: Annotated[dict[Name, Annotated[ChannelKeys, Section]] | None, Section] = None
 
@@ -306,7 +315,12 @@ def _trimmed(path: KeyPath, report: Report) -> KeyPath:
 
 def _known(path: KeyPath, model: type[Keys]) -> Collection[str]:
     """The keys of the section that the key at ``path`` stands in."""
-    sections: dict[str, type[Keys]] = {"redis": RedisKeys, "projects": ProjectKeys, "retry": RetryKeys}
+    sections: dict[str, type[Keys]] = {
+        "redis": RedisKeys,
+        "projects": ProjectKeys,
+        "retention": RetentionKeys,
+        "retry": RetryKeys,
+    }
     if len(path) > 1 and path[0] == "notify":
         model = _notify_section(path) if model is HubKeys else NotifyKeys
     elif len(path) > 1:

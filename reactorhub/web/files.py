@@ -6,9 +6,10 @@ from collections.abc import Callable
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 from twisted.web.static import File
 
@@ -34,29 +35,29 @@ class RunFiles:
 
         :raises NotFound: if there is none, or no longer.
         """
-        return _existing(
-            self._paths.log(run.spec.project, run.spec.spider, run.id),
-            f"run {run.id} has no log: it has not started yet, or the log was removed",
-        )
+        path = self._paths.log(run.spec.project, run.spec.spider, run.id)
+        if not path.is_file():
+            raise NotFound(f"run {run.id} has no log: {_why(run, 'logs')}")
+        return path
 
     def items(self, run: Run) -> Path:
         """Where the run's items are.
 
         :raises NotFound: if there are none here.
         """
-        return _existing(
-            self._paths.items(run.spec.project, run.spec.spider, run.id),
-            f"run {run.id} has no items file: it has not started yet, its project sets FEEDS itself, "
-            "or the file was removed",
-        )
+        path = self._paths.items(run.spec.project, run.spec.spider, run.id)
+        if not path.is_file():
+            feeds = "its project sets FEEDS itself, or " if run.started_at is not None else ""
+            raise NotFound(f"run {run.id} has no items file: {feeds}{_why(run, 'items')}")
+        return path
 
     def tail(self, path: Path, lines: int) -> Deferred[bytes]:
         """Read the last ``lines`` lines."""
-        return self._in_thread(last_lines, path, lines)
+        return self._in_thread(last_lines, path, lines).addErrback(_gone)
 
     def part(self, path: Path, offset: int, limit: int) -> Deferred[bytes]:
         """Read ``limit`` lines after the first ``offset``."""
-        return self._in_thread(some_lines, path, offset, limit)
+        return self._in_thread(some_lines, path, offset, limit).addErrback(_gone)
 
 
 def whole(request: IRequest, path: Path, kind: str) -> File:
@@ -85,7 +86,14 @@ def some_lines(path: Path, offset: int, limit: int) -> bytes:
         return b"".join(islice(file, offset, offset + limit))
 
 
-def _existing(path: Path, otherwise: str) -> Path:
-    if not path.is_file():
-        raise NotFound(otherwise)
-    return path
+def _why(run: Run, kind: str) -> str:
+    if not run.state.final:
+        return "it has not started yet" if run.started_at is None else "there is none yet"
+    if run.started_at is None:
+        return "it ended before it started"
+    return f"it was removed, by hub.retention.{kind} or by hand"
+
+
+def _gone(failure: Failure) -> NoReturn:
+    failure.trap(FileNotFoundError)
+    raise NotFound("the file was removed while it was looked for: ask again to hear why")

@@ -43,13 +43,25 @@ def upgrade(db: sqlite3.Connection, scripts: Sequence[str]) -> None:
     """
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version > len(scripts):
-        raise LedgerError(
-            f"a newer reactorhub wrote it (schema {version}; this one knows up to {len(scripts)}):"
-            " upgrade reactorhub, or choose another data folder"
-        )
+        raise newer(version, len(scripts))
     for number, script in enumerate(scripts[version:], version + 1):
         with _undone_unless_committed(db):
             db.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
+
+
+def newer(version: int, known: int) -> LedgerError:
+    """Return what is said of a file whose schema is beyond the ``known`` ones."""
+    return LedgerError(
+        f"a newer reactorhub wrote it (schema {version}; this one knows up to {known}):"
+        " upgrade reactorhub, or choose another data folder"
+    )
+
+
+def explanation(path: Path, error: sqlite3.Error) -> LedgerError:
+    """Return what SQLite says of the file at ``path``, with what to do about it."""
+    name = getattr(error, "sqlite_errorname", "")
+    advice = next((f": {text}" for start, text in _ADVICE.items() if name.startswith(start)), "")
+    return LedgerError(f"the ledger {path} cannot be used: {error}{advice}")
 
 
 @contextmanager
@@ -161,6 +173,4 @@ class SqliteFile:
             return LedgerError(
                 f"the ledger {self._path} cannot hold a value of this write: {last_line(error)}"
             )
-        name = getattr(error, "sqlite_errorname", "")
-        advice = next((f": {text}" for start, text in _ADVICE.items() if name.startswith(start)), "")
-        return LedgerError(f"the ledger {self._path} cannot be used: {error}{advice}")
+        return explanation(self._path, error)

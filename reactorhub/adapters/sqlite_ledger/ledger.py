@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -24,6 +25,7 @@ from twisted.python.threadpool import ThreadPool
 
 from reactorhub.adapters.sqlite_ledger import notices, sql
 from reactorhub.adapters.sqlite_ledger.file import Change, SqliteFile
+from reactorhub.adapters.sqlite_ledger.pruning import prune
 from reactorhub.alerts import Fact, Notice
 from reactorhub.boundaries import Ledger, LedgerCounts, NoticeCounts, Page, RunFilter
 from reactorhub.errors import InvalidRequest, LedgerError
@@ -152,6 +154,10 @@ class SqliteLedger:
     def set_override(self, name: str, value: Any) -> Deferred[None]:
         """Keep an override; None removes it."""
         return self._write(sql.set_override, name, value)
+
+    def prune(self, before: datetime, most: int) -> Deferred[int]:
+        """Forget at most so many rows of what was over before this moment; fire with how many went."""
+        return self._write(prune, before, most)
 
     def run(self, run_id: str) -> Deferred[Run]:
         """Look a run up. Fails with UnknownRun."""

@@ -1,30 +1,10 @@
--- Version 5: telling people.
+-- Version 5: retention. What is old is found without reading what is not.
 
--- What goes wrong with a schedule now: one row for each kind of incident that is open.
-CREATE TABLE incidents (
-    schedule TEXT NOT NULL,
-    kind     TEXT NOT NULL,                    -- failed, missed, paused
-    since    INTEGER NOT NULL,
-    count    INTEGER NOT NULL,                 -- how often it has happened since
-    PRIMARY KEY (schedule, kind)
-) WITHOUT ROWID;
+-- By when they ended, for runs go in that order. Runs that are not final have no place here.
+CREATE INDEX runs_by_end ON runs (finished_at) WHERE finished_at IS NOT NULL;
 
--- The outbox: notices on their way, and the newest of those that are delivered or given up.
-CREATE TABLE notices (
-    seq        INTEGER PRIMARY KEY AUTOINCREMENT,  -- order of adding, which is the order of delivery
-    id         TEXT NOT NULL UNIQUE,
-    channel    TEXT NOT NULL,
-    kind       TEXT NOT NULL,
-    schedule   TEXT NOT NULL,
-    created_at INTEGER NOT NULL,
-    not_before INTEGER NOT NULL,
-    since      INTEGER NOT NULL,
-    count      INTEGER NOT NULL,
-    about      TEXT NOT NULL,
-    state      TEXT NOT NULL,                      -- waiting, delivered, given_up
-    attempts   INTEGER NOT NULL,
-    error      TEXT
-);
+-- The ticks that no run was made of; the others go with their runs.
+CREATE INDEX ticks_without_run ON ticks (recorded_at) WHERE run_id IS NULL;
 
--- Ends on seq: the oldest that waits in a channel, and the newest that are settled, are at its ends.
-CREATE INDEX notices_by_channel ON notices (channel, state);
+-- A batch goes after the last of its runs.
+CREATE INDEX batches_by_end ON batches (finished_at) WHERE finished_at IS NOT NULL;

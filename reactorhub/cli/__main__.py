@@ -1,0 +1,8 @@
+"""``python -m reactorhub.cli`` is the command ``reactorhub``."""
+
+from __future__ import annotations
+
+from reactorhub.cli import main
+
+if __name__ == "__main__":
+    main()

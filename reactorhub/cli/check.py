@@ -1,0 +1,99 @@
+"""What is wrong with a schedule file, what is doubtful about it, and its schema for editors."""
+
+# ruff: noqa: PLC0415
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import redirect_stdout
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from operator import attrgetter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from reactorhub.cli.common import config_option, json_option, many, print_json, read
+from reactorhub.errors import ConfigError, Mistake
+
+if TYPE_CHECKING:
+    from reactorhub.config import HubConfig
+    from reactorhub.model import Schedule
+
+
+@click.command()
+@click.argument("named", metavar="[FILE]", required=False, type=click.Path(path_type=Path))
+@config_option
+@json_option
+@click.option("--strict", is_flag=True, help="Warnings make the exit status 1, too.")
+@click.option("--spiders/--no-spiders", default=True, help="Whether to import the projects' spiders.")
+def check(named: Path | None, file: Path, as_json: bool, strict: bool, spiders: bool) -> None:
+    """Print every mistake in FILE and what is doubtful about it; exit with 1 if there are mistakes."""
+    now = datetime.now(UTC)
+    try:
+        config = read(named or file)
+        mistakes: tuple[Mistake, ...] = ()
+        warnings = sorted(_warnings(config, now, spiders), key=attrgetter("line", "column"))
+        count = len(config.schedules)
+    except ConfigError as error:
+        mistakes, warnings, count = error.mistakes, [], 0
+    if as_json:
+        found = {"mistakes": [asdict(each) for each in mistakes], "warnings": [asdict(w) for w in warnings]}
+        print_json({"file": str(named or file), "schedules": count, **found})
+    else:
+        _print_findings(mistakes, warnings, count)
+    sys.exit(1 if mistakes or (strict and warnings) else 0)
+
+
+def _print_findings(mistakes: Iterable[Mistake], warnings: list[Mistake], count: int) -> None:
+    for mistake in mistakes:
+        click.echo(str(mistake))
+    for warning in warnings:
+        click.echo(str(replace(warning, message=f"warning: {warning.message}")))
+    if not mistakes:
+        also = f", {many(len(warnings), 'warning')}" if warnings else ""
+        click.echo(f"{many(count, 'schedule')}, no mistakes{also}")
+
+
+def _warnings(config: HubConfig, now: datetime, spiders: bool) -> Iterator[Mistake]:
+    from reactorhub.forecast import crowded, never_firing
+
+    yield from never_firing(config, now)
+    yield from crowded(config, now)
+    if spiders:
+        yield from _spider_warnings(config)
+
+
+def _spider_warnings(config: HubConfig) -> Iterator[Mistake]:
+    """Import the projects as the hub does; what they print does not get between our own lines."""
+    from reactorhub.adapters.scrapy_engine.project import Project
+
+    with redirect_stdout(sys.stderr):
+        projects = {name: Project(project) for name, project in config.projects.items()}
+    for name, project in projects.items():
+        for module in project.broken:
+            message = f"module {module.module} cannot be imported ({module.error}); mend it"
+            yield config.mistake(("hub", "projects", name), message)
+        for warning in project.warnings:
+            yield config.mistake(("hub", "projects", name), warning)
+    known = {name: [spider.name for spider in project.spiders()] for name, project in projects.items()}
+    for schedule in config.schedules.values():
+        if schedule.spec.spider not in known[schedule.spec.project]:
+            yield config.mistake(("schedules", schedule.name, "spider"), _no_spider(schedule, known))
+
+
+def _no_spider(schedule: Schedule, known: dict[str, list[str]]) -> str:
+    from reactorhub.config.places import suggestion
+
+    spider, project = schedule.spec.spider, schedule.spec.project
+    near = suggestion(spider, known[project]) or f"; it has {', '.join(known[project]) or 'none'}"
+    return f"project {project!r} has no spider {spider!r}{near}"
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON Schema of the schedule file, for editors."""
+    from reactorhub.config.schema import schema_text
+
+    click.echo(schema_text(), nl=False)

@@ -1,0 +1,133 @@
+"""What the commands share: options, reading the file, printing, and how they end."""
+
+# ruff: noqa: PLC0415
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Container, Iterable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+from zoneinfo import ZoneInfo
+
+import click
+
+from reactorhub.durations import duration
+from reactorhub.errors import ConfigError, ReactorHubError
+
+if TYPE_CHECKING:
+    from reactorhub.config import HubConfig
+    from reactorhub.model import Schedule
+
+Row = tuple[str, ...]
+
+DEFAULT_FILE = "schedule.yaml"
+
+config_option = click.option(
+    "--config",
+    "-c",
+    "file",
+    type=click.Path(path_type=Path),
+    envvar="REACTORHUB_CONFIG",
+    default=DEFAULT_FILE,
+    show_default="$REACTORHUB_CONFIG, else schedule.yaml",
+    help="The schedule file.",
+)
+data_option = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    help="The hub's data folder.",
+    show_default="hub.data_dir, else var",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def read(file: Path) -> HubConfig:
+    """Read a schedule file with the checks that the hub makes when it starts.
+
+    :raises ConfigError: with all that is wrong with it.
+    """
+    from reactorhub.startup import read_config
+
+    return read_config(file, {}, os.environ)
+
+
+def read_or_end(file: Path) -> HubConfig:
+    """Read a schedule file; print what is wrong with it and end with 1, if something is."""
+    try:
+        return read(file)
+    except ConfigError as error:
+        end(error)
+
+
+def named(config: HubConfig, name: str) -> Schedule:
+    """Return the schedule of this name; say that there is none and end with 1, if so."""
+    from reactorhub.config.places import suggestion
+    from reactorhub.errors import UnknownSchedule
+
+    if name not in config.schedules:
+        near = suggestion(name, config.schedules) or f"; see what there is in {config.file}"
+        end(f"reactorhub: {UnknownSchedule(name)}{near}")
+    return config.schedules[name]
+
+
+def read_time(text: str, option: str) -> datetime:
+    """Read a time, with an offset or without.
+
+    :raises click.BadParameter: if it is none.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or not 1970 <= moment.year < 3000:
+        example = "2027-03-28T02:00:00+01:00, or 2027-03-28 for a local time"
+        raise click.BadParameter(f"{text!r} is no time; write it like {example}", param_hint=option)
+    return moment
+
+
+def read_span(text: str, option: str) -> timedelta:
+    """Read a time span.
+
+    :raises click.BadParameter: if it is none.
+    """
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint=option) from None
+
+
+def print_json(view: dict[str, Any]) -> None:
+    """Print one line of JSON."""
+    click.echo(json.dumps(view, ensure_ascii=False))
+
+
+def print_table(heading: Row, rows: Iterable[Row], right: Container[str] = ()) -> None:
+    """Print rows below a heading, each column as wide as its longest text.
+
+    :param right: the columns whose texts, numbers, stand at the right.
+    """
+    table = [heading, *rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        cells = zip(row, heading, widths, strict=True)
+        texts = (text.rjust(width) if name in right else text.ljust(width) for text, name, width in cells)
+        click.echo("  ".join(texts).rstrip())
+
+
+def local_text(moment: datetime, timezone: str) -> str:
+    """Return a moment on the wall clock of a zone, with the zone's abbreviation."""
+    return f"{moment.astimezone(ZoneInfo(timezone)):%a %Y-%m-%d %H:%M:%S %Z}"
+
+
+def many(number: int, noun: str) -> str:
+    """Return a number with its noun."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def end(why: ReactorHubError | str) -> NoReturn:
+    """Say why there is no answer, and end with 1."""
+    click.echo(str(why), err=True)
+    sys.exit(1)

@@ -1,0 +1,88 @@
+"""When schedules fire next, as far as the file alone tells."""
+
+# ruff: noqa: PLC0415
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import click
+
+from reactorhub.cli.common import (
+    config_option,
+    json_option,
+    named,
+    print_json,
+    print_table,
+    read_or_end,
+    read_time,
+)
+
+if TYPE_CHECKING:
+    from reactorhub.model import Schedule
+
+MOST_TICKS = 1000
+HEADING = ("SCHEDULE", "LOCAL TIME", "UTC", "DST")
+
+
+@click.command("next")
+@click.argument("name", required=False)
+@click.option(
+    "-n", "count", type=click.IntRange(1, MOST_TICKS), default=10, show_default=True, help="How many times."
+)
+@click.option("--after", metavar="TIME", help="Begin after this time instead of now.")
+@config_option
+@json_option
+def next_(name: str | None, count: int, after: str | None, file: Path, as_json: bool) -> None:
+    """Print when the schedule NAME fires next, or all of them together."""
+    from reactorhub.forecast import next_ticks, next_view
+
+    config = read_or_end(file)
+    chosen = config.schedules if name is None else {name: named(config, name)}
+    since = datetime.now(UTC) if after is None else _since(after, config.timezone)
+    ticks = next_ticks(chosen.values(), since, count)
+    views = [(schedule, moment, next_view(schedule, moment, config.timezone)) for moment, schedule in ticks]
+    if as_json:
+        whose = [{} if name else {"schedule": schedule.name} for schedule, _, _ in views]
+        rows = [{**own, **view} for own, (_, _, view) in zip(whose, views, strict=True)]
+        print_json({"next": rows})
+    elif views:
+        print_table(HEADING, [_row(*each, config.timezone) for each in views])
+    else:
+        click.echo(_why_never(chosen.values()), err=True)
+
+
+def _since(text: str, timezone: str) -> datetime:
+    """Read a time; one without offset is on the wall clock of the hub's time zone."""
+    moment = read_time(text, "--after")
+    return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(timezone))).astimezone(UTC)
+
+
+def _row(schedule: Schedule, moment: datetime, view: dict[str, Any], timezone: str) -> tuple[str, ...]:
+    from reactorhub.forecast import local_time
+
+    local = local_time(schedule, moment, timezone)
+    return (
+        schedule.name,
+        f"{local:%a %Y-%m-%d %H:%M:%S %Z}",
+        f"{moment:%Y-%m-%d %H:%M:%SZ}",
+        view["dst"] or "",
+    )
+
+
+def _why_never(schedules: Iterable[Schedule]) -> str:
+    from reactorhub.triggers import After
+
+    match list(schedules):
+        case [one] if not one.enabled:
+            return f"{one.name} does not fire: it is disabled"
+        case [one] if isinstance(one.trigger, After):
+            return f"{one.name} has no times of its own: it runs after {', '.join(one.trigger.upstream)}"
+        case [one] if one.trigger is None:
+            return f"{one.name} does not fire by itself: it has no trigger"
+        case [one]:
+            return f"{one.name} never fires again after that time"
+    return "no schedule fires after that time"

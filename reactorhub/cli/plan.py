@@ -1,0 +1,236 @@
+"""How many slots the schedules will want: the forecast of :mod:`reactorhub.demand`, printed."""
+
+# ruff: noqa: PLC0415
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reactorhub.cli.common import (
+    config_option,
+    data_option,
+    end,
+    json_option,
+    local_text,
+    many,
+    print_json,
+    print_table,
+    read_or_end,
+    read_span,
+)
+from reactorhub.cli.premises import ledger, premises
+from reactorhub.errors import LedgerError, StartError
+
+if TYPE_CHECKING:
+    from reactorhub.adapters.sqlite_ledger.reading import Look
+    from reactorhub.config import HubConfig
+    from reactorhub.demand import Basis, Demand, Hour, PileUp
+    from reactorhub.model import Schedule, ScheduleMark
+
+HEADING = ("HOUR", "STARTS", "IN USE", "PEAK", "SLOTS", "")
+MOST_NAMES = 10
+"""At most this many schedules are named in a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """All that is printed."""
+
+    config: HubConfig
+    basis: Basis
+    demand: Demand
+    paused: dict[str, str]
+    wanted: datetime
+    no_ledger: str
+
+    def names(self, names: tuple[str, ...]) -> str:
+        rest = len(names) - MOST_NAMES
+        return ", ".join(names[:MOST_NAMES]) + (f" and {rest:,} more" if rest > 0 else "")
+
+
+@click.command()
+@click.option(
+    "--next", "span", metavar="SPAN", default="24h", show_default=True, help="How far to look ahead."
+)
+@click.option(
+    "--assume", metavar="SPAN", default="1m", show_default=True, help="How long a run takes that never ran."
+)
+@data_option
+@config_option
+@json_option
+def plan(span: str, assume: str, data_dir: Path | None, file: Path, as_json: bool) -> None:
+    """Forecast hour by hour how many slots the schedules want, and where they pile up."""
+    ahead, assumed = read_span(span, "--next"), read_span(assume, "--assume")
+    from reactorhub.demand import LONGEST_SPAN
+
+    if ahead > LONGEST_SPAN:
+        raise click.BadParameter(f"looks at most {LONGEST_SPAN.days}d ahead", param_hint="--next")
+    found = _planned(read_or_end(file), data_dir, ahead, assumed)
+    if as_json:
+        print_json(_view(found))
+    else:
+        _print(found)
+
+
+def _planned(config: HubConfig, data_dir: Path | None, ahead: timedelta, assume: timedelta) -> _Plan:
+    from reactorhub.demand import demand
+
+    folder, now = data_dir or config.data_dir, datetime.now(UTC)
+    try:
+        with ledger(folder) as found:
+            basis, paused = _basis(config, found, assume, running=premises(folder).running)
+    except (LedgerError, StartError) as error:
+        end(f"reactorhub: {error}")
+    outlook = demand(basis, now, now + ahead, config.timezone)
+    no_ledger = f"no hub has run on {folder} yet, so nothing is known of past runs" if found is None else ""
+    return _Plan(config, basis, outlook, paused, now + ahead, no_ledger)
+
+
+def _basis(
+    config: HubConfig, found: Look | None, assume: timedelta, *, running: bool
+) -> tuple[Basis, dict[str, str]]:
+    """What the forecast is made from, and why which schedules are paused.
+
+    Runs that hold a slot in the ledger of a hub that is gone are over.
+    """
+    from reactorhub.demand import Basis
+    from reactorhub.limits import OVERRIDE, Limits
+
+    limits = Limits(config.max_concurrent_runs, config.queues)
+    facts: dict[str, Any] = {"durations": {}}
+    paused: dict[str, str] = {}
+    if found is not None:
+        marks, schedules = found.marks(), config.schedules
+        paused = {
+            name: mark.paused_reason or "by an operator"
+            for name, mark in marks.items()
+            if mark.paused and name in schedules
+        }
+        limits = limits.overridden(found.overrides().get(OVERRIDE))
+        facts = {
+            "durations": found.durations(schedules),
+            "runs": _runs(schedules.values(), marks),
+            "going": tuple(run for run in found.unfinished() if running or not run.state.active),
+        }
+    basis = Basis(
+        schedules=config.schedules,
+        assume=assume,
+        limits=limits,
+        most_waiting=config.max_queued_runs,
+        paused=frozenset(paused),
+        **facts,
+    )
+    return basis, paused
+
+
+def _runs(schedules: Iterable[Schedule], marks: Mapping[str, ScheduleMark]) -> dict[str, int]:
+    """How often those have run that may only run so often; an edited "when" counts anew."""
+    from reactorhub.config import fingerprint
+
+    bounded = [each for each in schedules if each.max_runs is not None and each.name in marks]
+    return {
+        each.name: marks[each.name].runs
+        for each in bounded
+        if marks[each.name].fingerprint == fingerprint(each)
+    }
+
+
+def _print(plan: _Plan) -> None:
+    zone, demand = plan.config.timezone, plan.demand
+    slots = f"{plan.basis.limits.max_concurrent_runs:,}"
+    print_table(HEADING, (_row(hour, slots, zone) for hour in demand.hours), right=HEADING[1:-1])
+    for pile in demand.pile_ups:
+        click.echo(f"pile-up: {_pile_text(pile, plan)}")
+    if demand.others:
+        click.echo(f"pile-up: and {demand.others:,} more, of other schedules, with shorter waits")
+    for skips in demand.skips:
+        click.echo(f"warning: {skips.schedule} would skip {skips.skipped:,} of {many(skips.ticks, 'tick')}")
+    for line in _notes(plan):
+        click.echo(f"note: {line}")
+
+
+def _notes(plan: _Plan) -> list[str]:
+    """What the reader has to know of how the forecast was made."""
+    notes = [plan.no_ledger] if plan.no_ledger else []
+    notes += [f"{name} is left out, it is paused: {reason}" for name, reason in plan.paused.items()]
+    if plan.demand.assumed:
+        span = _span(plan.basis.assume)
+        notes.append(f"taken to run for {span}, without a past run: {plan.names(plan.demand.assumed)}")
+    if plan.demand.until < plan.wanted:
+        until = local_text(plan.demand.until, plan.config.timezone)
+        notes.append(f"so many ticks are due that the forecast ends at {until}")
+    return notes
+
+
+def _row(hour: Hour, slots: str, zone: str) -> tuple[str, ...]:
+    short = "too few: " + ", ".join(hour.short) if hour.short else ""
+    return (
+        local_text(hour.begin, zone),
+        f"{hour.starts:,}",
+        f"{hour.average:,.1f}",
+        f"{hour.peak:,}",
+        slots,
+        short,
+    )
+
+
+def _pile_text(pile: PileUp, plan: _Plan) -> str:
+    again = f" (and {many(pile.times - 1, 'more time')})" if pile.times > 1 else ""
+    when = local_text(pile.begin, plan.config.timezone)
+    return (
+        f"{pile.wanted:,} runs want a slot at {when}{again}, and {pile.limit} is {pile.slots:,};"
+        f" the last one waits {_span(pile.longest)}: {plan.names(pile.schedules)}"
+    )
+
+
+def _span(span: timedelta) -> str:
+    from reactorhub.triggers import duration_text
+
+    return (
+        duration_text(timedelta(seconds=round(span.total_seconds())))
+        if span >= timedelta(seconds=1)
+        else "under 1s"
+    )
+
+
+def _view(plan: _Plan) -> dict[str, Any]:
+    from reactorhub.views import time_text
+
+    demand = plan.demand
+    return {
+        "until": time_text(demand.until),
+        "slots": plan.basis.limits.max_concurrent_runs,
+        "queues": dict(plan.basis.limits.queues),
+        "hours": [
+            {
+                "begin": time_text(hour.begin),
+                "end": time_text(hour.end),
+                "starts": hour.starts,
+                "in_use": round(hour.average, 3),
+                "peak": hour.peak,
+                "too_few": list(hour.short),
+            }
+            for hour in demand.hours
+        ],
+        "pile_ups": [
+            {
+                "begin": time_text(pile.begin),
+                "limit": pile.limit,
+                "wanted": pile.wanted,
+                "slots": pile.slots,
+                "longest_wait": round(pile.longest.total_seconds(), 3),
+                "times": pile.times,
+                "schedules": list(pile.schedules),
+            }
+            for pile in demand.pile_ups
+        ],
+        "more_pile_ups": demand.others,
+        "skips": [{"schedule": s.schedule, "skipped": s.skipped, "ticks": s.ticks} for s in demand.skips],
+        "paused": plan.paused,
+        "assumed": list(demand.assumed),
+    }

@@ -1,0 +1,64 @@
+"""The data folder of a hub, looked at from outside: who has it, and what its ledger says."""
+
+# ruff: noqa: PLC0415
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from reactorhub.adapters.sqlite_ledger.reading import Look
+    from reactorhub.explanation import Premises
+
+
+def premises(data_dir: Path) -> Premises:
+    """Return how the folder is found.
+
+    :raises StartError: if it cannot be looked at.
+    """
+    from reactorhub.adapters.data_lock import DataLock
+    from reactorhub.explanation import Premises
+    from reactorhub.paths import READY
+
+    holder = DataLock(data_dir).holder()
+    facts = {}
+    if holder is not None:
+        try:
+            facts = json.loads((data_dir / READY).read_text("utf-8"))
+        except (OSError, ValueError):  # it has not been there for long enough, or is about to end
+            facts = {}
+    return Premises(
+        folder=str(data_dir),
+        running=holder is not None,
+        pid=int(holder) if holder and holder.isdecimal() else None,
+        http=facts.get("http"),
+        written_at=_written_at(data_dir),
+    )
+
+
+def _written_at(data_dir: Path) -> datetime | None:
+    from reactorhub.paths import LEDGER
+
+    files = (data_dir / LEDGER, data_dir / f"{LEDGER}-wal")
+    times = [file.stat().st_mtime for file in files if file.exists()]
+    return datetime.fromtimestamp(max(times), UTC) if times else None
+
+
+@contextmanager
+def ledger(data_dir: Path) -> Iterator[Look | None]:
+    """Open the ledger of a data folder; None if there is none yet, since no hub has begun one.
+
+    :raises LedgerError: if it cannot be read.
+    """
+    from reactorhub.adapters.sqlite_ledger.reading import look
+    from reactorhub.paths import LEDGER
+
+    if not (data_dir / LEDGER).exists():
+        yield None
+        return
+    with look(data_dir / LEDGER) as found:
+        yield found

@@ -1,0 +1,225 @@
+"""Why a schedule did not run: file, hub and ledger in one look."""
+
+# ruff: noqa: PLC0415
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reactorhub.cli.common import (
+    config_option,
+    data_option,
+    end,
+    json_option,
+    named,
+    print_json,
+    print_table,
+    read,
+    read_time,
+)
+from reactorhub.cli.premises import ledger, premises
+from reactorhub.errors import ConfigError, LedgerError, StartError
+
+if TYPE_CHECKING:
+    from reactorhub.adapters.sqlite_ledger.reading import Look
+    from reactorhub.config import HubConfig
+    from reactorhub.explanation import Evidence, Finding
+    from reactorhub.model import Run, Schedule, Tick
+    from reactorhub.moments import Answer
+
+MOST_TICKS = 1000
+"""So many of the newest ticks are counted, and may be shown."""
+
+HEADING = ("TIME", "OUTCOME", "RUN", "REASON")
+_NEXT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """All that is printed. ``runs`` are those of the ``shown`` ticks, by id."""
+
+    evidence: Evidence
+    findings: Sequence[Finding]
+    shown: Sequence[Tick]
+    runs: Mapping[str, Run]
+    answer: Answer | None
+    note: str
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        outcomes = Counter(tick.outcome.value for tick in self.evidence.ticks)
+        return {name: outcomes[name] for name in ("run", "skipped", "missed")}
+
+    @property
+    def next(self) -> tuple[datetime, ...]:
+        from reactorhub.agenda import upcoming
+
+        if self.evidence.runs_left == 0:
+            return ()
+        return upcoming(self.evidence.schedule, self.evidence.now, _NEXT)
+
+
+@click.command()
+@click.argument("name")
+@click.option("--at", metavar="TIME", help="Explain this one time.")
+@click.option(
+    "-n",
+    "count",
+    type=click.IntRange(0, MOST_TICKS),
+    default=10,
+    show_default=True,
+    help="How many ticks to show.",
+)
+@data_option
+@config_option
+@json_option
+def why(name: str, *, at: str | None, count: int, data_dir: Path | None, file: Path, as_json: bool) -> None:
+    """Say why the schedule NAME did not run: what is in its way, and what became of its ticks."""
+    given = None if at is None else read_time(at, "--at")
+    config = _config(file)
+    schedule, folder = named(config, name), data_dir or config.data_dir
+    try:
+        with ledger(folder) as found:
+            evidence = _evidence(config, schedule, folder, found)
+            report = _report(evidence, found, given, count)
+    except (LedgerError, StartError) as error:
+        end(f"reactorhub: {error}")
+    if as_json:
+        print_json(_view(report))
+    elif report.answer is not None:
+        _print_answer(report.answer, report)
+    else:
+        _print(report)
+
+
+def _config(file: Path) -> HubConfig:
+    try:
+        return read(file)
+    except ConfigError as error:
+        end(f"{error}\nreactorhub: no hub starts with this file, and one that runs goes on with it as it was")
+
+
+def _report(evidence: Evidence, found: Look | None, given: datetime | None, count: int) -> _Report:
+    from reactorhub.explanation import findings
+    from reactorhub.moments import explain, reading_of
+
+    schedule, answer, note = evidence.schedule, None, ""
+    if given is not None:
+        moment, note = reading_of(given, evidence.zone)
+        answer = explain(evidence, moment, found.tick(schedule.name, moment) if found else None)
+    shown = evidence.ticks[:count]
+    ids = {
+        tick.run_id for tick in (*shown, *([answer.tick] if answer and answer.tick else ())) if tick.run_id
+    }
+    runs = {run.id: run for each in ids if found and (run := found.run(each))}
+    return _Report(evidence, findings(evidence), shown, runs, answer, note)
+
+
+def _evidence(config: HubConfig, schedule: Schedule, folder: Path, found: Look | None) -> Evidence:
+    from reactorhub.config import fingerprint
+    from reactorhub.explanation import Evidence
+
+    name, trigger = schedule.name, schedule.trigger
+    evidence = Evidence(
+        schedule=schedule,
+        fingerprint=fingerprint(schedule),
+        premises=premises(folder),
+        now=datetime.now(UTC),
+        zone=(trigger and trigger.timezone) or config.timezone,
+    )
+    if found is None:
+        return evidence
+    return replace(
+        evidence,
+        mark=found.marks().get(name),
+        ticks=found.ticks(name, MOST_TICKS),
+        first=found.first_tick(name),
+        last_run=found.newest_run(name),
+    )
+
+
+def _print(report: _Report) -> None:
+    evidence = report.evidence
+    trigger, hub = evidence.schedule.trigger, evidence.premises
+    click.echo(f"{evidence.schedule.name}: {f'{trigger.kind} {trigger.text}' if trigger else 'no trigger'}")
+    for finding in report.findings:
+        click.echo(f"- {finding.text}")
+    rows = [
+        ("hub", f"running, pid {hub.pid}, {hub.http or 'not ready yet'}" if hub.running else "not running")
+    ]
+    if report.next:
+        rows.append(("next", ", ".join(map(evidence.show, report.next))))
+    if evidence.last_run is not None:
+        rows.append(("last run", _run_text(evidence.last_run, evidence)))
+    counts = ", ".join(f"{number:,} {name}" for name, number in report.counts.items())
+    rows.append((f"newest {len(evidence.ticks):,} ticks", counts))
+    for label, text in rows:
+        click.echo(f"{label}: {text}")
+    if report.shown:
+        click.echo()
+        print_table(HEADING, (_row(tick, report) for tick in report.shown))
+
+
+def _run_text(run: Run, evidence: Evidence) -> str:
+    when = run.finished_at or run.started_at or run.created_at
+    reason = f": {run.reason}" if run.reason else ""
+    return f"{run.id} {run.state.value} at {evidence.show(when)}{reason}"
+
+
+def _row(tick: Tick, report: _Report) -> tuple[str, ...]:
+    run = report.runs.get(tick.run_id or "")
+    state = run.state.value if run else "no longer kept" if tick.run_id else ""
+    reason = tick.reason or (run.reason if run else None) or ""
+    return (report.evidence.show(tick.nominal_time), tick.outcome.value, state, reason)
+
+
+def _print_answer(answer: Answer, report: _Report) -> None:
+    if report.note:
+        click.echo(report.note)
+    evidence, tick = report.evidence, answer.tick
+    click.echo(f"{evidence.schedule.name} at {evidence.show(answer.moment)}: {answer.text}")
+    run = report.runs.get(tick.run_id or "") if tick else None
+    if run is not None:
+        click.echo(f"run: {_run_text(run, evidence)}")
+
+
+def _view(report: _Report) -> dict[str, Any]:
+    from reactorhub.views import run_view, schedule_view, tick_view, time_text
+
+    evidence, hub = report.evidence, report.evidence.premises
+    mark = evidence.mark
+    reason = (mark.paused_reason or "by an operator") if mark and mark.paused else None
+    last, left = evidence.last_run, evidence.runs_left
+    standing = schedule_view(
+        evidence.schedule, report.next, reason is not None, reason, last_run=last, runs_left=left
+    )
+    view = {
+        "schedule": standing,
+        "hub": {**asdict(hub), "written_at": time_text(hub.written_at)},
+        "findings": [asdict(finding) for finding in report.findings],
+        "counts": dict(report.counts),
+        "ticks": [
+            {**tick_view(tick), "run": run_view(run) if (run := report.runs.get(tick.run_id or "")) else None}
+            for tick in report.shown
+        ],
+    }
+    answer = report.answer
+    if answer is not None:
+        run = report.runs.get((answer.tick and answer.tick.run_id) or "")
+        view["at"] = {
+            "moment": time_text(answer.moment),
+            "kind": answer.kind,
+            "text": answer.text,
+            "note": report.note or None,
+            "tick": answer.tick and tick_view(answer.tick),
+            "run": run and run_view(run),
+            "before": time_text(answer.before),
+            "after": time_text(answer.after),
+        }
+    return view

@@ -1,0 +1,198 @@
+"""Why a schedule does not run: what is in its way now, or was the last time.
+
+Each answer has a ``kind`` for programs and a sentence for people, which says what to do where one can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from reactorhub.agenda import ON_TIME
+from reactorhub.bounds import Bounded, end_of
+from reactorhub.jitter import start_at
+from reactorhub.model import Run, RunState, Schedule, ScheduleMark, Tick, TickOutcome
+from reactorhub.triggers import After, Trigger
+
+PAUSED = "the schedule is paused: "
+"""What the reason of a tick begins with that was skipped for a pause."""
+
+_HANDS = "it runs when it is triggered by hand"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Premises:
+    """The data folder as found: whether a hub has it, which one, and when its ledger was written last."""
+
+    folder: str
+    running: bool
+    pid: int | None = None
+    http: str | None = None
+    written_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What is known of a schedule.
+
+    ``fingerprint`` is that of the file's schedule; ``ticks`` are the newest, newest first; ``first`` is the
+    oldest that is kept; ``zone`` is the one in which times are told.
+    """
+
+    schedule: Schedule
+    fingerprint: str
+    premises: Premises
+    now: datetime
+    zone: str
+    mark: ScheduleMark | None = None
+    ticks: Sequence[Tick] = ()
+    first: Tick | None = None
+    last_run: Run | None = None
+
+    @property
+    def runs_left(self) -> int | None:
+        """How many of its ticks may still become runs; None for any number. An edited "when" counts anew."""
+        most, mark = self.schedule.max_runs, self.mark
+        counted = mark is not None and mark.fingerprint == self.fingerprint
+        return None if most is None else max(0, most - (mark.runs if mark and counted else 0))
+
+    def show(self, moment: datetime) -> str:
+        """Return a moment as the commands print it."""
+        local = moment.astimezone(ZoneInfo(self.zone))
+        return f"{local:%a %Y-%m-%d %H:%M:%S %Z}"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is worth knowing."""
+
+    kind: str
+    text: str
+
+
+def findings(evidence: Evidence) -> tuple[Finding, ...]:
+    """Return what keeps a schedule from running, or did so the last time; at least one finding."""
+    found = (*_of_the_hub(evidence), *_of_the_file(evidence), *_of_the_ledger(evidence))
+    if found:
+        return found
+    trigger = evidence.schedule.trigger
+    coming = trigger.next_after(evidence.now) if trigger else None
+    when = f"; its next time is {evidence.show(coming)}" if coming else ""
+    return (Finding("in_order", f"all is in order{when}"),)
+
+
+def _of_the_hub(evidence: Evidence) -> Iterator[Finding]:
+    hub = evidence.premises
+    if not hub.running:
+        last = f"; its ledger was last written at {evidence.show(hub.written_at)}" if hub.written_at else ""
+        yield Finding("no_hub", f"no hub is running on {hub.folder}{last}; start one with twistd reactorhub")
+
+
+def _of_the_file(evidence: Evidence) -> Iterator[Finding]:
+    schedule, trigger, mark = evidence.schedule, evidence.schedule.trigger, evidence.mark
+    if not schedule.enabled:
+        yield Finding("disabled", "it is disabled; set enabled: true, or remove that key")
+    if trigger is None:
+        yield Finding("no_trigger", f"it has no trigger; {_HANDS}")
+        return
+    if isinstance(trigger, After):
+        yield Finding("follows", f"it has no times of its own: {follows(trigger)}")
+    elif trigger.next_after(evidence.now) is None:
+        yield Finding("ended", f"{_text(trigger)} has no time to come; change it, or remove the schedule")
+    elif isinstance(trigger, Bounded) and trigger.start is not None and trigger.start > evidence.now:
+        yield Finding("not_begun", f"it has no time before its start_time, {evidence.show(trigger.start)}")
+    if mark is not None and evidence.runs_left == 0:
+        yield Finding("max_runs", over(mark))
+    if mark is None:
+        yield Finding("not_taken_up", "no hub has taken it up yet; start the hub, or let it reload the file")
+    elif mark.fingerprint != evidence.fingerprint:
+        yield Finding(
+            "edited", "the file says another time than the hub has in force; start the hub, or let it reload"
+        )
+
+
+def follows(trigger: After) -> str:
+    """Say after which runs a schedule runs."""
+    return f"it runs when a run of {' or '.join(trigger.upstream)} ends as {' or '.join(trigger.states)}"
+
+
+def _of_the_ledger(evidence: Evidence) -> Iterator[Finding]:
+    mark, newest = evidence.mark, next(iter(evidence.ticks), None)
+    if mark is not None and mark.paused:
+        yield Finding("paused", f"it is paused: {mark.paused_reason or 'by an operator'}{_since(evidence)}")
+    owed = _owed(evidence)
+    if owed is not None:
+        text = f"its time {evidence.show(owed)} is past, and the hub has not accounted for it"
+        yield Finding("owed", f"{text}; read the hub's log")
+    if newest is not None and newest.outcome is not TickOutcome.RUN and not _is_of_pause(newest, mark):
+        when = evidence.show(newest.until or newest.nominal_time)
+        yield Finding(f"last_{newest.outcome.value}", f"its newest tick, {when}, was {became(newest)}")
+    if evidence.last_run is not None:
+        yield from _of_the_run(evidence.last_run, evidence)
+
+
+def over(mark: ScheduleMark) -> str:
+    """Say that a schedule has run as often as it may."""
+    return f"it is over: {mark.runs} of its ticks have run, and max_runs allows no more"
+
+
+def _since(evidence: Evidence) -> str:
+    """Since when ticks have been skipped for a pause, as far back as they are known."""
+    first = None
+    for tick in evidence.ticks:
+        if not (tick.reason or "").startswith(PAUSED):
+            break
+        first = tick
+    since = f"; its ticks are skipped since {evidence.show(first.nominal_time)}" if first else ""
+    return f"{since}; resume it with POST /api/schedules/{evidence.schedule.name}/resume"
+
+
+def _is_of_pause(tick: Tick, mark: ScheduleMark | None) -> bool:
+    """Whether a tick says no more than that the schedule is paused, as it still is."""
+    return mark is not None and mark.paused and (tick.reason or "").startswith(PAUSED)
+
+
+def became(tick: Tick) -> str:
+    """Say what became of a tick, and why."""
+    return f"{tick.outcome.value}: {tick.reason}" if tick.reason else tick.outcome.value
+
+
+def _owed(evidence: Evidence) -> datetime | None:
+    """The first tick that the running hub should have accounted for by now, but has not."""
+    schedule, mark = evidence.schedule, evidence.mark
+    if not evidence.premises.running or mark is None or mark.fingerprint != evidence.fingerprint:
+        return None
+    trigger = schedule.trigger if schedule.enabled else None
+    tick = trigger.next_after(mark.since) if trigger else None
+    late = tick is not None and start_at(schedule, tick) + ON_TIME < evidence.now
+    return tick if late and evidence.runs_left != 0 else None
+
+
+def _of_the_run(run: Run, evidence: Evidence) -> Iterator[Finding]:
+    """What is to be said of the newest run. A run that holds a slot on paper does not without a hub."""
+    reason = f": {run.reason}" if run.reason else ""
+    if run.state is RunState.QUEUED:
+        until = run.spec.not_before
+        if until is not None and until > evidence.now:
+            waits = f"waits until {evidence.show(until)} to be tried again"
+        else:
+            since = evidence.show(run.created_at)
+            waits = f"waits since {since} for its turn or for a slot of queue {run.spec.queue}"
+        yield Finding("waiting", f"its run {run.id} {waits}")
+    elif run.state.active and evidence.premises.running:
+        since = f" since {evidence.show(run.started_at)}" if run.started_at else ""
+        yield Finding("running", f"its run {run.id} is {run.state.value}{since}")
+    elif run.state.final and run.state is not RunState.SUCCEEDED:
+        yield Finding(f"last_{run.state.value}", f"its newest run, {run.id}, {_ended(run)}{reason}")
+
+
+def _ended(run: Run) -> str:
+    words = {RunState.FAILED: "failed", RunState.TIMED_OUT: "timed out"}
+    return words.get(run.state, f"was {run.state.value}")
+
+
+def _text(trigger: Trigger) -> str:
+    end = end_of(trigger)
+    return f"{trigger.text} up to end_time" if end is not None else trigger.text
