@@ -46,7 +46,8 @@ def test_a_good_hub_reaches_every_target() -> None:
     [
         (replace(GOOD, idle=0.031), [0]),
         (replace(GOOD, bursts={**GOOD.bursts, "crawling": Burst.of([0.101], QUICK)}), [1]),
-        (replace(GOOD, bursts={**GOOD.bursts, "crawling": Burst.of([0.001], SLOW)}), [2]),
+        (replace(GOOD, bursts={**GOOD.bursts, "crawling": Burst.of([0.001], SLOW)}), []),
+        (replace(GOOD, bursts={**GOOD.bursts, "waiting": Burst.of([0.001], SLOW)}), [2]),
         (replace(GOOD, listed=SLOW), [3]),
         (replace(GOOD, reloads={**GOOD.reloads, "all changed": SLOW}), [4]),
         (replace(GOOD, worst_stall=0.101), [4]),
