@@ -23,7 +23,9 @@ from bench.figures import Contest, History, Report, Round
 from bench.history import measure
 from bench.measure import Meter, fsync_seconds
 from bench.procfs import PROC, machine
-from bench.table import as_json, history_markdown, markdown
+from bench.punctuality import Punctuality, Scale
+from bench.table import as_json, history_markdown, markdown, timetable_markdown
+from bench.timetable import Timetable
 from reactorhub.adapters.embedded_redis import server_binary
 
 HERE = Path(__file__).parent
@@ -64,6 +66,7 @@ class Bench:
         self.findings = {name: Findings(kind.title) for name, kind in kinds.items()}
         self.fsyncs: list[float] = []
         self.history: History | None = None
+        self.timetable: Timetable | None = None
         self._plan = plan
         self._folder = folder
 
@@ -89,11 +92,16 @@ class Bench:
                 self._delays("hub", meter, hub, 1)
                 self.fsyncs.append(fsync_seconds(self._folder / "fsync"))
             self.history = self._history(meter)
+        self.timetable = self.run_schedules()
 
     def run_history(self) -> History:
         """Measure only what a long history costs."""
         with Shop(self._folder / "shop") as shop:
             return self._history(Meter(shop))
+
+    def run_schedules(self) -> Timetable:
+        """Measure only a hub with thousands of schedules; the other ways have none."""
+        return Punctuality(Scale(), self._project("scheduled"), self._folder / "schedules", _say).measure()
 
     def _history(self, meter: Meter) -> History:
         _say(f"a past of {self._plan.past:,} runs and ticks")
@@ -133,7 +141,12 @@ def _turns(staying: dict[str, Contender], number: int) -> list[tuple[str, Conten
     return turns[::-1] if number % 2 else turns
 
 
-def report(findings: dict[str, Findings], fsyncs: Sequence[float], history: History | None) -> Report:
+def report(
+    findings: dict[str, Findings],
+    fsyncs: Sequence[float],
+    history: History | None,
+    timetable: Timetable | None,
+) -> Report:
     """Return what was found, with where and when."""
     return Report(
         date=datetime.now(UTC).strftime("%Y-%m-%d"),
@@ -149,6 +162,7 @@ def report(findings: dict[str, Findings], fsyncs: Sequence[float], history: Hist
         },
         fsyncs=fsyncs,
         history=history,
+        timetable=timetable,
     )
 
 
@@ -162,7 +176,9 @@ def _versions() -> dict[str, str]:
 
 def _plan(arguments: Sequence[str] | None) -> tuple[Plan, argparse.Namespace]:
     parser = argparse.ArgumentParser("python -m bench", description=__doc__)
-    parser.add_argument("part", nargs="?", choices=["history"], help="measure and print this part only")
+    parser.add_argument(
+        "part", nargs="?", choices=["history", "schedules"], help="measure and print this part only"
+    )
     parser.add_argument(
         "--past", type=int, default=1_000_000, help="runs in a long history (default: 1000000)"
     )
@@ -204,11 +220,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if chosen.part == "history":
                 print(history_markdown(bench.run_history()))
                 return 0
+            if chosen.part == "schedules":
+                print(timetable_markdown(bench.run_schedules()))
+                return 0
             bench.run()
     except BenchError as error:
         _say(f"bench: {error}")
         return 1
-    found = report(bench.findings, bench.fsyncs, bench.history)
+    found = report(bench.findings, bench.fsyncs, bench.history, bench.timetable)
     text = markdown(found)
     (results / "results.md").write_text(text)
     (results / "results.json").write_text(json.dumps(as_json(found), indent=2) + "\n")

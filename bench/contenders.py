@@ -12,6 +12,7 @@ from typing import Any
 from bench.client import Client
 from bench.errors import BenchError
 from bench.orders import DONE, Order
+from bench.plans import Plan
 from bench.programs import Program, free_port, installed
 
 CHECKOUT = Path(__file__).parent.parent
@@ -70,9 +71,14 @@ class Hub(Contender):
 
     title = "reactorhub"
 
-    def __init__(self, project: Path, folder: Path, at_once: int, **keys: Any) -> None:
-        """:param keys: more of the section ``hub`` of its schedule file."""
-        hub = {
+    def __init__(
+        self, project: Path, folder: Path, at_once: int, plan: Plan | None = None, **keys: Any
+    ) -> None:
+        """
+        :param plan: its schedules, if it is to have any.
+        :param keys: more of the section ``hub`` of its schedule file.
+        """
+        self._hub = {
             "projects": {"bench": {"path": str(project)}},
             "max_concurrent_runs": at_once,
             "queues": {"default": at_once},
@@ -80,11 +86,18 @@ class Hub(Contender):
             **keys,
         }
         self.data = folder / "var"
+        self.file = folder / "schedule.yaml"
         folder.mkdir(parents=True)
-        (folder / "schedule.yaml").write_text(json.dumps({"hub": hub}))  # JSON is YAML, too
+        self.write(plan or {})
         options = ["-n", "--pidfile=", "--logfile=hub.log", "reactorhub"]
         own = ["-c", "schedule.yaml", "--data-dir", str(self.data), "--http", "tcp:0"]
         super().__init__([installed("twistd"), *options, *own], folder, {"PYTHONPATH": str(CHECKOUT)})
+
+    def write(self, plan: Plan) -> None:
+        """Put a schedule file with these schedules in the place of the one there is."""
+        draft = self.file.with_suffix(".new")
+        draft.write_text(json.dumps({"hub": self._hub, "schedules": plan}))  # JSON is YAML, too
+        draft.replace(self.file)
 
     def ready(self) -> None:
         """Wait for the hub's own word."""
@@ -97,6 +110,10 @@ class Hub(Contender):
         with ThreadPoolExecutor(hands) as threads:
             for done in [threads.submit(self._submit, order, numbers[hand::hands]) for hand in range(hands)]:
                 done.result()
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until no run is left to do."""
         with Client(self.base) as client:
             while unfinished := client.get("/api/runs?state=queued,starting,running,stopping&limit=1")[
                 "runs"

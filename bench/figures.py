@@ -6,6 +6,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bench.timetable import Timetable
 
 MEGABYTE = 1_000_000
 
@@ -130,6 +134,7 @@ class Report:
     """Everything one bench has found: the short crawls by contender, the long ones by contender.
 
     ``fsyncs`` are the seconds that the disk took for each fsync while the hub's delays were measured.
+    ``timetable`` is what was found of a hub with thousands of schedules.
     """
 
     date: str
@@ -140,6 +145,7 @@ class Report:
     long: Mapping[str, Contest] = field(default_factory=dict)
     fsyncs: Sequence[float] = ()
     history: History | None = None
+    timetable: Timetable | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +174,8 @@ def targets(report: Report) -> list[Target]:
         (lambda: _delay(short["hub"]), True),
         (lambda: _long(long), bool(long)),
     ]
-    return [rule() for rule, known in rules if known] + history_targets(report.history)
+    found = [rule() for rule, known in rules if known] + history_targets(report.history)
+    return found if report.timetable is None else [*found, *report.timetable.targets()]
 
 
 def history_targets(history: History | None) -> list[Target]:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from bench.figures import Contest, History, Report, Target, history_targets, percentile, ratio, targets
+from bench.timetable import Timetable
 
 _NOTES = """\
 The site is on the same machine, in a process of its own. {at_once} crawls at once, all ways in turns, medians
@@ -20,9 +21,16 @@ def markdown(report: Report) -> str:
     parts = [_short(report), _notes(report), _targets(targets(report))]
     if report.long:
         parts.insert(1, _long(report))
+    if report.timetable is not None:
+        parts.insert(-2, _timetable(report.timetable))
     if report.history is not None:
         parts.insert(-2, history_table(report.history))
     return "\n\n".join(parts) + "\n"
+
+
+def timetable_markdown(timetable: Timetable) -> str:
+    """Return what was found of a hub with thousands of schedules as Markdown, by itself."""
+    return "\n\n".join((_timetable(timetable), _targets(timetable.targets()))) + "\n"
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -77,6 +85,11 @@ def _long(report: Report) -> str:
         for contest in report.long.values()
     ]
     return rows(head, body)
+
+
+def _timetable(timetable: Timetable) -> str:
+    body = [[what, f"{figure(value)} {unit}"] for what, value, unit in timetable.rows()]
+    return rows((f"{timetable.schedules:,} schedules", "measured"), body)
 
 
 def history_markdown(history: History) -> str:

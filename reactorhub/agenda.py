@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from reactorhub.bounds import Bounded
@@ -116,8 +116,8 @@ class Account:
     looked: bool = False
     queued: bool = False
     failing: bool = False
-    settled: set[datetime] = field(default_factory=set)
-    work: deque[Due | Missed] = field(default_factory=deque)
+    settled: frozenset[datetime] = frozenset()
+    work: tuple[Due | Missed, ...] = ()
 
     @property
     def rule(self) -> tuple[Trigger | None, bool]:
@@ -132,14 +132,15 @@ class Account:
     def look(self, now: datetime) -> None:
         """Find out what is owed now and when the next tick comes."""
         planned = plan([(self.schedule, self.since)], now)
-        self.work = deque(tick for tick in planned.ticks if tick.nominal_time not in self.settled)
+        self.work = tuple(tick for tick in planned.ticks if tick.nominal_time not in self.settled)
         self.next, self.looked = planned.wake_at, True
 
     def take(self, most: int) -> list[Due | Missed]:
         """The next ticks to deal with. A row that stands for many ticks goes by itself."""
-        taken = [self.work.popleft()]
-        while self.work and len(taken) < most and _single(taken[-1]) and _single(self.work[0]):
-            taken.append(self.work.popleft())
+        count = 1
+        while count < min(most, len(self.work)) and all(map(_single, self.work[count - 1 : count + 1])):
+            count += 1
+        taken, self.work = list(self.work[:count]), self.work[count:]
         return taken
 
     def settle(self, ticks: list[Due | Missed], done: list[bool]) -> bool:
@@ -147,7 +148,7 @@ class Account:
         reached = done.index(False) if False in done else len(done)
         self.since = max([self.since, *(_end(tick) for tick in ticks[:reached])])
         dealt_with = {tick.nominal_time for tick, well in zip(ticks, done, strict=True) if well}
-        self.settled = {moment for moment in self.settled | dealt_with if moment > self.since}
+        self.settled = frozenset(moment for moment in self.settled | dealt_with if moment > self.since)
         return reached == len(done)
 
 

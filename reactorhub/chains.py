@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from datetime import datetime
 from graphlib import CycleError, TopologicalSorter
 
 from reactorhub.model import Run, RunSpec, Schedule
@@ -24,7 +25,7 @@ def follows(schedule: Schedule, run: Run) -> bool:
     return ended and isinstance(trigger, After) and run.state.value in trigger.states
 
 
-def spec_after(spec: RunSpec, upstream: Run | None) -> RunSpec:
+def spec_after(spec: RunSpec, upstream: Run | None, nominal_time: datetime | None = None) -> RunSpec:
     """Return the spec with the facts about ``upstream`` in its arguments; None leaves them empty, as for a
     run that is started by hand."""
     if upstream is None:
@@ -33,7 +34,8 @@ def spec_after(spec: RunSpec, upstream: Run | None) -> RunSpec:
         schedule = upstream.spec.schedule or ""
         facts = {"run_id": upstream.id, "schedule": schedule, "state": upstream.state.value}
     args = {name: _filled(text, facts) for name, text in spec.args.items()}
-    return replace(spec, args=args, upstream=None if upstream is None else upstream.id)
+    upstream_id = None if upstream is None else upstream.id
+    return replace(spec, args=args, upstream=upstream_id, nominal_time=nominal_time)
 
 
 def _filled(text: str, facts: Mapping[str, str]) -> str:

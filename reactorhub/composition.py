@@ -26,6 +26,7 @@ from reactorhub.adapters.sqlite_ledger import SqliteLedger
 from reactorhub.adapters.webhook_channel import Webhook
 from reactorhub.boundaries import Channel, Engine, Ledger, Sink, View
 from reactorhub.channels import AnyChannel, AppriseChannel, EmailChannel, WebhookChannel
+from reactorhub.collector import Collector
 from reactorhub.config import HubConfig
 from reactorhub.dispatcher import Dispatcher
 from reactorhub.facts import Facts
@@ -58,6 +59,7 @@ class Built:
     """What of a hub is started and stopped."""
 
     pool: ThreadPool
+    collector: Collector
     ledger: SqliteLedger
     engine: ScrapyEngine
     redis: EmbeddedRedis | None
@@ -80,10 +82,15 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
     engine = ScrapyEngine(reactor, RunLogs(paths.log), paths.items)
     parts = _parts(config, ledger, engine, _sink(config, redis, reactor), reactor)
     hub = Hub(config, parts, __version__)
-    scheduler = _scheduler(hub, reactor)
+    collector = Collector()
+    scheduler = _scheduler(hub, _first_ticks(collector, parts.world.slots), reactor)
 
     def in_thread(call: Callable[..., Any], *args: Any) -> Deferred[Any]:
         return threads.deferToThreadPool(reactor, pool, call, *args)
+
+    def read_file() -> Deferred[HubConfig]:
+        collector.hold()
+        return in_thread(read).addBoth(_released, collector)
 
     retention = Retention(
         reactor,
@@ -103,11 +110,10 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
         return changes
 
     parts.notifier.use(_channels(config, reactor))
-    reloader = Reloader(
-        reactor, hub, lambda: in_thread(_signature, file), lambda: in_thread(read), put_in_force
-    )
+    reloader = Reloader(reactor, hub, lambda: in_thread(_signature, file), read_file, put_in_force)
     return Built(
         pool=pool,
+        collector=collector,
         ledger=ledger,
         engine=engine,
         redis=redis,
@@ -133,7 +139,7 @@ def _parts(config: HubConfig, ledger: Ledger, engine: Engine, sink: Sink, reacto
         slots=Slots(reactor, config.max_concurrent_runs, config.queues),
         changed=telemetry.run_changed,
     )
-    book = ScheduleBook(ledger, utc_now, facts)
+    book = ScheduleBook(ledger, utc_now, reactor, facts)
     return Parts(
         world=world,
         dispatcher=Dispatcher(world, book, new_id, telemetry.event, config.max_queued_runs, facts=facts),
@@ -146,13 +152,29 @@ def _parts(config: HubConfig, ledger: Ledger, engine: Engine, sink: Sink, reacto
     )
 
 
-def _scheduler(hub: Hub, reactor: Any) -> Scheduler:
+def _scheduler(hub: Hub, busy: Callable[[bool], None], reactor: Any) -> Scheduler:
     return Scheduler(
         reactor,
         utc_now,
         lambda schedule, moment: Deferred.fromCoroutine(hub.tick(schedule, moment)),
         lambda missed: Deferred.fromCoroutine(hub.missed(missed)),
+        busy,
     )
+
+
+def _first_ticks(collector: Collector, slots: Slots) -> Callable[[bool], None]:
+    """Return what lets crawls and full collections wait until all ticks that are due have been taken up."""
+
+    def busy(is_busy: bool) -> None:
+        slots.hold(is_busy)
+        (collector.hold if is_busy else collector.release)()
+
+    return busy
+
+
+def _released(result: Any, collector: Collector) -> Any:
+    collector.release()
+    return result
 
 
 def _sink(config: HubConfig, redis: EmbeddedRedis | None, reactor: Any) -> Sink:

@@ -318,9 +318,9 @@ class Dispatcher:
     def _replace(self, run: Run, *, older_only: bool = False) -> None:
         """Cancel the other runs of the same schedule, or those of earlier ticks only."""
         stop = replacement(run.spec.nominal_time)
-        for life in tuple(self.lives.values()):
-            other = life.run
-            if other.spec.schedule != run.spec.schedule or other.id == run.id:
+        for other in self._roster.of(run.spec.schedule or ""):
+            life = self.lives.get(other.id)
+            if life is None or other.id == run.id:
                 continue
             if not older_only or _is_older(other, run):
                 life.stop(stop, Ladder.graceful(other.spec.stop_grace))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -22,6 +22,7 @@ from reactorhub.limits import Limits
 from reactorhub.live_limits import LiveLimits
 from reactorhub.model import Run, RunSpec, RunState, Schedule, Sequel, Stop, Tick
 from reactorhub.orders import Order, rerun_of
+from reactorhub.spread import spread
 from reactorhub.standing import Parts, Standing
 from reactorhub.views import batch_view, run_view, schedule_view
 
@@ -62,11 +63,15 @@ class Hub:
 
     def warn_of_unknown_spiders(self) -> None:
         """Say in the log which schedules name a spider that no project has; their runs will fail."""
+        named: dict[tuple[str, str], list[str]] = {}
         for schedule in self._parts.book.schedules.values():
+            named.setdefault((schedule.spec.spider, schedule.spec.project), []).append(schedule.name)
+        for (spider, project), names in named.items():
             try:
-                self._engine.resolve(schedule.spec.spider, schedule.spec.project)
+                self._engine.resolve(spider, project)
             except UnknownSpider as error:
-                self.log.warn("schedule {name}: {error}", name=schedule.name, error=error)
+                more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+                self.log.warn("schedule {name}{more}: {error}", name=names[0], more=more, error=error)
 
     async def adopt(self) -> None:
         """Take up the runs that waited when the hub last ended, in their old order."""
@@ -262,11 +267,14 @@ class Hub:
         """
         return await self._ledger.ticks(self._parts.book.get(name).name, limit, cursor)
 
-    async def schedules(self) -> list[View]:
-        """Return the views of all schedules, in the file's order."""
-        last = await self._ledger.last_runs()
-        schedules = self._parts.book.schedules
-        return [self._schedule_view(each, last.get(name)) for name, each in schedules.items()]
+    async def schedules(self) -> AsyncIterator[View]:
+        """Yield the views of all schedules, in the file's order, over several turns of the reactor.
+
+        They are those of one file, also where another comes into force meanwhile.
+        """
+        schedules, last = self._parts.book.schedules, await self._ledger.last_runs()
+        async for each in spread(self._parts.world.clock, schedules.values()):
+            yield self._schedule_view(each, last.get(each.name))
 
     async def schedule(self, name: str) -> View:
         """Return a schedule's view.
@@ -366,7 +374,8 @@ class Hub:
 
     def _schedule_view(self, schedule: Schedule, last: Run | None) -> View:
         paused = self._parts.book.paused(schedule.name)
-        _, after = self.upcoming(schedule.name, None, 3) if schedule.enabled else (schedule, ())
+        ticking = schedule.enabled and not self._parts.book.is_over(schedule.name)
+        after = upcoming(schedule, self._now(), 3) if ticking else ()
         left = self._parts.book.runs_left(schedule.name)
         return schedule_view(schedule, after, paused is not None, paused, last_run=last, runs_left=left)
 

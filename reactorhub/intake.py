@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 
 from reactorhub.chains import spec_after
@@ -56,11 +55,10 @@ class Intake:
         reason = self._refusal(schedule)
         if reason is not None:
             return Start(tick=self.row(schedule, nominal_time, TickOutcome.SKIPPED, reason), run=None)
-        run = self.new(replace(spec_after(schedule.spec, upstream), nominal_time=nominal_time))
+        run = self.new(spec_after(schedule.spec, upstream, nominal_time))
         self._roster.announce(run)
         self._book.count(schedule.name, 1)
-        tick = self.row(schedule, nominal_time, TickOutcome.RUN, None)
-        return Start(tick=replace(tick, run_id=run.id), run=run)
+        return Start(tick=self.row(schedule, nominal_time, TickOutcome.RUN, None, run.id), run=run)
 
     def withdraw(self, start: Start) -> None:
         """Forget what the ledger has not taken."""
@@ -73,7 +71,12 @@ class Intake:
         return Run(id=self._new_id(), spec=spec, created_at=self._world.now())
 
     def row(
-        self, schedule: Schedule, nominal_time: datetime, outcome: TickOutcome, reason: str | None
+        self,
+        schedule: Schedule,
+        nominal_time: datetime,
+        outcome: TickOutcome,
+        reason: str | None,
+        run_id: str | None = None,
     ) -> Tick:
         """Return the row for a tick."""
         return Tick(
@@ -81,7 +84,7 @@ class Intake:
             nominal_time=nominal_time,
             outcome=outcome,
             reason=reason,
-            run_id=None,
+            run_id=run_id,
             recorded_at=self._world.now(),
         )
 

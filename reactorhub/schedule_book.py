@@ -7,12 +7,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from twisted.internet.interfaces import IReactorTime
+
 from reactorhub.boundaries import Ledger
 from reactorhub.chains import follows
 from reactorhub.config import fingerprint
 from reactorhub.errors import UnknownSchedule
 from reactorhub.facts import Facts
 from reactorhub.model import Run, Schedule, ScheduleMark
+from reactorhub.spread import spread
 from reactorhub.triggers import After
 
 
@@ -28,12 +31,12 @@ class Changes:
 
 def compare(old: Mapping[str, Schedule], new: Mapping[str, Schedule]) -> Changes:
     """Return what becomes of the schedules ``old`` when ``new`` take their place."""
-    both = [name for name in new if name in old]
+    same = {name: schedule == old[name] for name, schedule in new.items() if name in old}
     return Changes(
         added=tuple(name for name in new if name not in old),
-        changed=tuple(name for name in both if new[name] != old[name]),
+        changed=tuple(name for name, unchanged in same.items() if not unchanged),
         removed=tuple(name for name in old if name not in new),
-        unchanged=tuple(name for name in both if new[name] == old[name]),
+        unchanged=tuple(name for name, unchanged in same.items() if unchanged),
     )
 
 
@@ -44,10 +47,13 @@ BY_OPERATOR = "by an operator"
 class ScheduleBook:
     """Keeps schedules and marks together; every change of a mark is in the ledger before it holds."""
 
-    def __init__(self, ledger: Ledger, now: Callable[[], datetime], facts: Facts | None = None) -> None:
+    def __init__(
+        self, ledger: Ledger, now: Callable[[], datetime], clock: IReactorTime, facts: Facts | None = None
+    ) -> None:
         """:param facts: says what people are to be told of pauses."""
         self._facts = facts or Facts.nobody()
         self._ledger = ledger
+        self._clock = clock
         self._now = now
         self._marks: dict[str, ScheduleMark] = {}
         self._followers: dict[str, list[Schedule]] = {}
@@ -61,11 +67,14 @@ class ScheduleBook:
     async def replace(self, schedules: Mapping[str, Schedule]) -> Changes:
         """Put other schedules in force.
 
-        A schedule that is new, or whose "when" was edited, counts from now on: neither is retroactive.
+        A schedule that is new, or whose "when" was edited, counts from now on: neither is retroactive. The
+        former ones stay in force until all of the change is in the ledger.
         """
         changes = compare(self.schedules, schedules)
+        touched = [schedules[name] for name in (*changes.added, *changes.changed)]
+        prints = [(each.name, fingerprint(each)) async for each in spread(self._clock, touched)]
         moment = self._now()
-        fresh = [self._mark(schedule, moment) for schedule in schedules.values() if self._is_new(schedule)]
+        fresh = [self._mark(name, text, moment) for name, text in prints if self._is_new(name, text)]
         gone = [name for name in self._marks if name not in schedules]
         await self._ledger.set_marks(fresh, gone)
         self._marks = {name: mark for name, mark in self._marks.items() if name in schedules}
@@ -151,15 +160,15 @@ class ScheduleBook:
         self._marks[name] = replace(mark, paused=paused, **changes)
         return mark.paused != paused
 
-    def _is_new(self, schedule: Schedule) -> bool:
-        mark = self._marks.get(schedule.name)
-        return mark is None or mark.fingerprint != fingerprint(schedule)
+    def _is_new(self, name: str, rule: str) -> bool:
+        mark = self._marks.get(name)
+        return mark is None or mark.fingerprint != rule
 
-    def _mark(self, schedule: Schedule, moment: datetime) -> ScheduleMark:
-        old = self._marks.get(schedule.name)
+    def _mark(self, name: str, rule: str, moment: datetime) -> ScheduleMark:
+        old = self._marks.get(name)
         if old is not None:
-            return replace(old, fingerprint=fingerprint(schedule), since=moment, runs=0)
-        return ScheduleMark(name=schedule.name, fingerprint=fingerprint(schedule), since=moment)
+            return replace(old, fingerprint=rule, since=moment, runs=0)
+        return ScheduleMark(name=name, fingerprint=rule, since=moment)
 
 
 def _by_upstream(schedules: Iterable[Schedule]) -> dict[str, list[Schedule]]:

@@ -23,7 +23,10 @@ BEAT = 1.0
 """Seconds between two looks at the wall clock, at most."""
 
 SLICE = 100
-"""How many ticks are handed on in one turn of the reactor."""
+"""How many ticks are handed on in one turn of the reactor, at most."""
+
+TURN = 0.01
+"""Seconds after which the rest of the ticks waits for the next turn."""
 
 FAR_AHEAD = timedelta(days=1)
 """A schedule accounted for further ahead than this was misled by a clock that has been put right."""
@@ -46,6 +49,7 @@ class Scheduler:
     :param now: reads the wall clock, in aware UTC.
     :param on_due: takes a tick that is to run.
     :param on_missed: takes a tick that will not.
+    :param busy: told when ticks begin to be handed on, and when all that are due have been.
     """
 
     log = Logger()
@@ -56,11 +60,14 @@ class Scheduler:
         now: Callable[[], datetime],
         on_due: Callable[[Schedule, datetime], Deferred[None]],
         on_missed: Callable[[Missed], Deferred[None]],
+        busy: Callable[[bool], None] = lambda _: None,
     ) -> None:
         self._clock = clock
         self._now = now
         self._on_due = on_due
         self._on_missed = on_missed
+        self._busy_told = busy
+        self._is_busy = False
         self._beat = LoopingCall(self._retry)
         self._beat.clock = clock
         self._entries: dict[str, Account] = {}
@@ -90,6 +97,7 @@ class Scheduler:
             _cancel(call)
         self._placed = self._turn = None
         self._ready.clear()
+        self._tell_busy()
         self._idle = Deferred() if self._busy else None
         return self._idle or succeed(None)
 
@@ -100,10 +108,11 @@ class Scheduler:
         here is for those that are new. One that was disabled owes nothing for that time. Another jitter
         holds at once, also for a tick that is waiting for its start.
         """
-        former, self._entries = self._entries, {}
+        former, self._entries, now = self._entries, {}, self._now()
         for schedule, since in entries:
             known = former.get(schedule.name)
-            self._entries[schedule.name] = self._known(known, schedule) or self._new(known, schedule, since)
+            entry = self._known(known, schedule) or self._new(known, schedule, since, now)
+            self._entries[schedule.name] = entry
         self._coming = [row for row in self._coming if self._current(row[-1]) and not row[-1].queued]
         heapify(self._coming)
         self._hurry()
@@ -127,8 +136,7 @@ class Scheduler:
         entry.schedule = schedule
         return entry
 
-    def _new(self, former: Account | None, schedule: Schedule, since: datetime) -> Account:
-        now = self._now()
+    def _new(self, former: Account | None, schedule: Schedule, since: datetime, now: datetime) -> Account:
         enabled_again = former is not None and former.schedule.trigger == schedule.trigger
         entry = Account(schedule, now if enabled_again or since - now > FAR_AHEAD else since)
         if entry.ticking:
@@ -162,6 +170,7 @@ class Scheduler:
         self._seen = now
         while self._coming and self._coming[0][0] <= now:
             self._queue(heappop(self._coming)[-1])
+        self._tell_busy()
         self._hand_out()
 
     def _turn_back(self, now: datetime) -> None:
@@ -176,14 +185,20 @@ class Scheduler:
     def _hand_out(self) -> None:
         """Spend one turn of the reactor on the schedules that are ready."""
         _cancel(self._turn)
-        self._turn, self._budget = None, SLICE
-        while self._ready and self._budget > 0:
+        self._turn, self._budget, until = None, SLICE, self._clock.seconds() + TURN
+        while self._ready and self._budget > 0 and self._clock.seconds() < until:
             entry = self._ready.popleft()
             entry.queued = False
             if self._current(entry):
                 maybeDeferred(self._begin, entry).addErrback(self._stumbled, entry)
+        self._tell_busy()
         self._hurry()
         self._place()
+
+    def _tell_busy(self) -> None:
+        if self._is_busy != bool(self._ready):
+            self._is_busy = bool(self._ready)
+            self._busy_told(self._is_busy)
 
     def _hurry(self) -> None:
         """Go on in the next turn of the reactor if a schedule is ready."""
@@ -229,7 +244,7 @@ class Scheduler:
         """A slice has been dealt with: go on, rest until the next tick, or try again at the next beat."""
         self._busy.discard(entry.schedule.name)
         if not entry.settle(ticks, done):
-            entry.work.clear()
+            entry.work = ()
             self._failed.append(entry)
         else:
             entry.failing = False

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import atexit
-import gc
 import json
 import os
 import sys
@@ -159,7 +158,7 @@ class HubService(Service):
         await built.reloader.watch()
         self._ports[0].startReading()  # type: ignore[attr-defined]
         self._say_ready(built)
-        _settle_memory()
+        built.collector.settle()
 
     async def _stop(self) -> None:
         built = self._built
@@ -215,16 +214,6 @@ class HubService(Service):
     @property
     def _ready(self) -> Path:
         return self._config.data_dir / READY
-
-
-def _settle_memory() -> None:
-    """Keep the garbage collector from walking all that has been loaded, again and again, for ever.
-
-    A full collection stops the reactor for about a tenth of a second, most of it for modules and classes
-    that stay for the life of the process.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 def _leave(status: int) -> None:

@@ -46,6 +46,7 @@ class Slots(DeferredSemaphore):
         self._line: list[_Waiter] = []
         self.waiting = cast("list[Deferred[Self]]", self._line)  # the same list, under Twisted's name
         self._wake: IDelayedCall | None = None
+        self._held = False
 
     @property
     def used(self) -> int:
@@ -88,17 +89,22 @@ class Slots(DeferredSemaphore):
         self._queues = dict(self._queues if queues is None else queues)
         self._wake_soon()
 
+    def hold(self, held: bool) -> None:
+        """Grant nothing while held: all who wait stay in line."""
+        self._held = held
+        self._wake_soon()
+
     def _forget(self, waiter: _Waiter) -> None:
         self._line.remove(waiter)
 
     def _wake_soon(self) -> None:
-        if self._wake is None and self._line and self.tokens > 0:
+        if self._wake is None and self._line and self.tokens > 0 and not self._held:
             self._wake = self._clock.callLater(0, self._grant)
 
     def _grant(self) -> None:
         self._wake = None
         waiter = next((each for each in self._line if self._has_room(each.queue)), None)
-        if waiter is None or self.tokens < 1:
+        if waiter is None or self.tokens < 1 or self._held:
             return
         self._line.remove(waiter)
         self._used[waiter.queue] += 1

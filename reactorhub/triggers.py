@@ -222,7 +222,9 @@ def _stamp(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
 
 
+@lru_cache(maxsize=16384)
 def _next(expression: str, where: ZoneInfo, moment: datetime) -> datetime | None:
+    """The next tick of one expression; a thousand schedules that share it ask the same, again and again."""
     try:
         if runs_each_real_hour(expression):
             return min(_next_real(expression, where, moment, fold) for fold in (0, 1))

@@ -101,7 +101,7 @@ class Bench:
             slots=self.slots,
             changed=self.telemetry.run_changed,
         )
-        self.book = ScheduleBook(self.ledger, self.now, facts)
+        self.book = ScheduleBook(self.ledger, self.now, self.clock, facts)
         self.dispatcher = Dispatcher(
             self.world, self.book, new_id, self.telemetry.event, self.config.max_queued_runs, facts=facts
         )

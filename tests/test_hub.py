@@ -280,3 +280,28 @@ def test_a_spider_that_nobody_has_is_warned_of() -> None:
         done(bench.hub.put_in_force(config(SCHEDULES.replace("spider: report", "spider: nobody"))))
     assert [event["name"] for event in logged if event["log_level"] is LogLevel.warn] == ["by_hand"]
     assert ticked(bench, "hourly").outcome is TickOutcome.RUN
+
+
+def test_many_schedules_with_one_unknown_spider_are_one_warning() -> None:
+    """A spider that was renamed is told of once, with how many schedules want it."""
+    bench = started()
+    with hub_log() as logged:
+        done(bench.hub.put_in_force(config(SCHEDULES.replace("spider: prices", "spider: nobody"))))
+    (warning,) = [event for event in logged if event["log_level"] is LogLevel.warn]
+    assert (warning["name"], warning["more"]) == ("hourly", " and 2 more")
+
+
+def test_a_list_is_that_of_one_file() -> None:
+    """Schedules that a reload removes while they are listed are listed to the end, and none of the new."""
+    bench = started()
+
+    async def listed() -> list[str]:
+        names = []
+        async for view in bench.hub.schedules():
+            if not names:
+                await bench.hub.put_in_force(config(SCHEDULES.replace("every:", "another:")))
+            names.append(view["name"])
+        return names
+
+    assert done(listed()) == ["hourly", "buffered", "every", "by_hand"]
+    assert "another" in bench.book.schedules

@@ -45,6 +45,19 @@ def test_a_millisecond_that_runs_over_borrows_from_the_next() -> None:
     assert timestamp(made[-1]) - timestamp(made[0]) == 2
 
 
+def test_no_two_ids_share_their_chance() -> None:
+    """Chance is asked for in blocks, and each bit of it is used once."""
+    asked: list[int] = []
+
+    def random(count: int) -> bytes:
+        asked.append(count)
+        return bytes(number % 256 for number in range(count))
+
+    maker = IdMaker(lambda: NOON, random)
+    made = [maker()[-12:] for _ in range(32)]
+    assert len(set(made)) == 32 and len(asked) == 1
+
+
 def test_two_hubs_make_different_ids() -> None:
     """Ids made at the same millisecond by two processes differ by chance."""
     assert IdMaker(lambda: NOON)() != IdMaker(lambda: NOON)()

@@ -13,12 +13,12 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "reactorhub"
 
 LAYERS = (
-    ("the way in", "cli tap service startup composition console signals reactors"),
+    ("the way in", "cli tap service startup composition collector console signals reactors"),
     ("faces and adapters", "web adapters demo_site"),
     (
         "machinery",
         "hub standing reload live_limits telemetry watchdog scheduler schedule_book failures dispatcher"
-        " judgement life intake roster batches turns slots facts notifier retention",
+        " judgement life intake roster batches turns slots spread facts notifier retention",
     ),
     ("seams", "boundaries contexts ledger_rows memory_shelf notice_rows outbox"),
     (

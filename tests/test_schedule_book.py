@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 
 from reactorhub.adapters.memory_ledger import MemoryLedger
 from reactorhub.errors import LedgerError, UnknownSchedule
@@ -32,7 +33,7 @@ class Shelf:
     def __init__(self, ledger: MemoryLedger | None = None, moment: datetime = START) -> None:
         self.ledger = ledger or MemoryLedger()
         self.moment = moment
-        self.book = ScheduleBook(self.ledger, lambda: self.moment)
+        self.book = ScheduleBook(self.ledger, lambda: self.moment, Clock())
 
     def opened(self, *schedules: Schedule) -> Shelf:
         """Put these schedules in force as at a start."""

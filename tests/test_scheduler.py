@@ -18,7 +18,7 @@ from reactorhub.bounds import Bounded, Times
 from reactorhub.errors import LedgerError
 from reactorhub.jitter import start_at
 from reactorhub.model import Catchup, RunSpec, Schedule
-from reactorhub.scheduler import SLICE, Scheduler
+from reactorhub.scheduler import SLICE, TURN, Scheduler
 from reactorhub.triggers import Cron, Interval, Once, Trigger
 
 START = datetime(2026, 5, 13, 12, 0, 0, 250_000, tzinfo=UTC)
@@ -50,7 +50,12 @@ class World:
         self.missed: list[Missed] = []
         self.answers: list[Deferred[None]] | None = None
         self.broken = False
-        self.scheduler = Scheduler(self.clock, self.now, self.on_due, self.on_missed)
+        self.busy: list[tuple[bool, int]] = []
+        self.scheduler = Scheduler(self.clock, self.now, self.on_due, self.on_missed, self.is_busy)
+
+    def is_busy(self, busy: bool) -> None:
+        """Note that it begins or ends to hand on, and how many ticks have come by then."""
+        self.busy.append((busy, len(self.due)))
 
     def now(self) -> datetime:
         """The wall clock."""
@@ -144,10 +149,13 @@ class AccurateWorld(World):
 
 
 class SlowTurns(Clock):
-    """A clock on which every turn of the reactor takes about a millisecond."""
+    """A clock on which each turn of the reactor takes about a millisecond. It counts who waits for one."""
+
+    turns = 0
 
     def callLater(self, delay: float, *what: Any, **details: Any) -> IDelayedCall:
         """Wait for the next turn at least."""
+        self.turns += not delay
         return super().callLater(max(delay, 0.0009765625), *what, **details)
 
 
@@ -221,6 +229,36 @@ class PlacingTests(SchedulerCase):
         self.assertEqual(Counter(world.seen_at).most_common(1)[0][1], SLICE)
         self.assertEqual([name for name, _ in world.due], [f"s{n:03}" for n in range(1000)])
         self.assertLess(max(world.seen_at) - START, 2.02 * SECOND)
+
+    def test_a_turn_that_takes_long_ends_early(self) -> None:
+        """Where ticks take long to hand on, fewer than a slice of them go into one turn of the reactor."""
+        self.world.clock = clock = SlowTurns()
+
+        def slow(one: Schedule, nominal_time: datetime) -> Deferred[None]:
+            clock.rightNow += 0.75 * TURN
+            return self.world.on_due(one, nominal_time)
+
+        self.world.scheduler = Scheduler(clock, self.world.now, slow, self.world.on_missed)
+        world = self.start(*(schedule(Once(START + SECOND), f"s{n}") for n in range(10)))
+        clock.advance(0.5)
+        clock.turns = 0
+        clock.advance(0.5)
+        self.assertEqual(len(world.due), 10)
+        self.assertGreaterEqual(clock.turns, 4)
+
+    def test_it_says_while_it_has_ticks_to_hand_on(self) -> None:
+        """It is busy from the first tick of a moment to the last, over all turns, and at rest after that."""
+        world = self.start(*(schedule(Once(START + 2 * SECOND), f"s{n:03}") for n in range(1000)))
+        world.run(1)
+        world.busy.clear()
+        world.run(2)
+        self.assertEqual(world.busy, [(True, 0), (False, 1000)])
+
+    def test_stopped_in_the_middle_it_is_busy_no_more(self) -> None:
+        """What waits until it is done waits for nothing."""
+        world = self.start(*(schedule(name=f"s{n}") for n in range(300)), since=NOON - SECOND)
+        self.successResultOf(world.scheduler.stop())
+        self.assertEqual([busy for busy, _ in world.busy][-1], False)
 
     def test_many_missed_ticks_are_recorded_in_slices(self) -> None:
         """A schedule with a thousand missed ticks hands on a slice, and the next when that is dealt with."""

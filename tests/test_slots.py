@@ -47,6 +47,23 @@ def test_higher_priority_goes_first():
     assert order == ["high", "mid", "low"]
 
 
+def test_nothing_is_granted_while_held():
+    """Who asks while the pool is held waits in line, also when slots come back, until it is held no more."""
+    clock = Clock()
+    slots = Slots(clock, 2)
+    order = granted(clock, slots, ("a", "default", 0))
+    slots.acquire().addCallback(lambda _: order.append("b"))
+    slots.hold(True)
+    settle(clock)
+    slots.release()
+    slots.acquire("default", 9).addCallback(lambda _: order.append("c"))
+    settle(clock)
+    assert order == ["a"]
+    slots.hold(False)
+    settle(clock)
+    assert order == ["a", "c", "b"] and slots.used == 2
+
+
 def test_a_full_queue_does_not_hold_up_the_others():
     """Waiters of a queue at its own limit are passed over."""
     clock = Clock()

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -88,9 +88,34 @@ class GroupCommitTests(OnDisk):
         def go_on(_: None, number: int) -> Deferred[None]:
             return self.ledger.save_run(a_run(number, state=RunState.STARTING))
 
-        await gatherResults([self.ledger.add_run(a_run(n)).addCallback(go_on, n) for n in range(50)])
+        await gatherResults([self.ledger.add_run(a_run(n)).addCallback(go_on, n) for n in range(10)])
         self.assertLessEqual(statements.count("COMMIT"), 4)
-        self.assertEqual((await self.ledger.counts()).runs, {RunState.STARTING: 50})
+        self.assertEqual((await self.ledger.counts()).runs, {RunState.STARTING: 10})
+
+    async def test_a_large_transaction_is_answered_in_turns(self) -> None:
+        """Between the answers to a hundred writes that shared a commit the reactor turns several times."""
+        await self.ledger.open()
+        turns: list[int] = []
+
+        def turned() -> None:
+            turns.append(sum(write.called for write in asked))
+            if turns[-1] < len(asked):
+                reactor.callLater(0, turned)
+
+        asked = [self.ledger.add_run(a_run(number)) for number in range(100)]
+        turned()
+        await gatherResults(asked)
+        seen = sorted(set(turns))
+        self.assertGreater(len(seen), 4)
+        self.assertLessEqual(max(b - a for a, b in pairwise(seen)), 40)
+
+    async def test_closing_answers_everybody(self) -> None:
+        """When the ledger is closed, each write that was asked for has its answer."""
+        await self.ledger.open()
+        asked = [self.ledger.add_run(a_run(number)) for number in range(100)]
+        await self.ledger.close()
+        self.assertEqual([write.called for write in asked], [True] * 100)
+        self.assertEqual(len(kept_ids(self.path)), 100)
 
     async def test_answers_come_in_order(self) -> None:
         """Deferreds fire in the order in which the writes were asked for."""

@@ -103,7 +103,9 @@ class Api:
     @app.route("/api/schedules", methods=["GET"])
     async def schedules(self, request: IRequest) -> bytes:
         """All schedules."""
-        return _json(request, {"schedules": await self._hub.schedules(), "next_cursor": None})
+        rows = [json.dumps(view) async for view in self._hub.schedules()]
+        _say_json(request)
+        return f'{{"schedules": [{", ".join(rows)}], "next_cursor": null}}\n'.encode()
 
     @app.route("/api/schedules/<name>", methods=["GET"])
     async def schedule(self, request: IRequest, name: str) -> bytes:
@@ -279,9 +281,13 @@ class Api:
 
 
 def _json(request: IRequest, view: object, status: HTTPStatus = HTTPStatus.OK) -> bytes:
+    _say_json(request, status)
+    return json.dumps(view).encode() + b"\n"
+
+
+def _say_json(request: IRequest, status: HTTPStatus = HTTPStatus.OK) -> None:
     request.setResponseCode(status.value, status.phrase.encode())
     request.setHeader(b"content-type", b"application/json")
-    return json.dumps(view).encode() + b"\n"
 
 
 def _order(request: IRequest) -> Order:

@@ -2,10 +2,12 @@
 
 Writes are grouped: what is asked for while a transaction is under way forms the next one, so that all who
 wait share one fsync. A write that fails is undone by itself; a transaction that fails takes its writes along.
+A large transaction is answered over several turns of the reactor, for each answer makes its asker go on.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +17,7 @@ from threading import Thread
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IReactorFromThreads
+from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -35,6 +37,7 @@ R = TypeVar("R")
 log = Logger()
 
 _READERS = 2
+_ANSWERS = 10  # writes that are answered in one turn of the reactor
 _NOT_OPEN = "the ledger is not open: it takes orders after open() has fired and until close() is called"
 
 
@@ -63,9 +66,11 @@ class SqliteLedger:
     def __init__(self, path: Path, reactor: IReactorFromThreads, busy_timeout: float = 5.0) -> None:
         self._file = SqliteFile(path, busy_timeout, _READERS)
         self._reactor = reactor
+        self._clock = IReactorTime(reactor)
         self._opened = False
         self._waiting: list[_Write] = []
         self._in_flight = False
+        self._done: deque[tuple[_Write, Any]] = deque()
 
     def open(self) -> Deferred[None]:
         """Open or create the file and bring its schema up to date.
@@ -100,6 +105,8 @@ class SqliteLedger:
 
     def _stop_writer(self, result: Failure | None) -> Failure | None:
         self._writer.stop()
+        while self._done:
+            self._answer()
         return result
 
     def add_run(self, run: Run) -> Deferred[None]:
@@ -253,13 +260,26 @@ class SqliteLedger:
         return [LedgerError(text) for _ in range(writes)]
 
     def _settle(self, results: Sequence[Any], batch: Sequence[_Write]) -> None:
-        """Fire the batch's Deferreds. What this makes others ask for joins the next batch."""
-        for write, result in zip(batch, results, strict=True):
-            if isinstance(result, LedgerError):
-                write.done.errback(result)
-            else:
-                write.done.callback(result)
+        """Fire the batch's Deferreds. What the first of them make others ask for joins the next batch."""
+        behind = bool(self._done)
+        self._done.extend(zip(batch, results, strict=True))
+        if not behind:
+            self._answer_some()
         self._send()
+
+    def _answer_some(self) -> None:
+        """Fire some of the Deferreds whose writes are done, in order; more in the reactor's next turn."""
+        for _ in range(min(len(self._done), _ANSWERS)):
+            self._answer()
+        if self._done:
+            self._clock.callLater(0, self._answer_some)
+
+    def _answer(self) -> None:
+        write, result = self._done.popleft()
+        if isinstance(result, LedgerError):
+            write.done.errback(result)
+        else:
+            write.done.callback(result)
 
     def _read(
         self, question: Callable[Concatenate[sql.Database, P], R], *args: P.args, **more: P.kwargs
