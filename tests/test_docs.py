@@ -68,7 +68,6 @@ BLOCKS = [block for page in PAGES for block in blocks(page)]
 MOST_TEXT_BLOCKS = 14
 
 
-
 def page_name(page: Path) -> str:
     """Return ``operating`` for ``docs/operating.md``, and ``triggers/cron`` for ``docs/triggers/cron.md``."""
     if DOCS not in page.parents or page == INDEX:
@@ -313,13 +312,14 @@ def test_forced_settings_are_named() -> None:
         ("schedule-reference.md", f"`max_concurrent_runs` | `{config.MAX_CONCURRENT_RUNS}`"),
         ("schedule-reference.md", f"`max_queued_runs` | `{config.MAX_QUEUED_RUNS}`"),
         ("schedule-reference.md", f"`shutdown_grace` | `{config.SHUTDOWN_GRACE:g}s`"),
-        ("schedule-reference.md", f"beyond {agenda.MOST:,} missed ticks of a schedule"),
-        ("schedule-reference.md", f"After {MOST_STRETCHES:,} stretches in a row"),
+        ("policies/catch-up.md", f"The first {agenda.MOST:,} missed ticks of a schedule have a row each"),
+        ("policies/start-end-exclude.md", f"After {MOST_STRETCHES:,} stretches in a row"),
         (
             "schedule-reference.md",
             f"`max_catchup` | `{Schedule.__dataclass_fields__['max_catchup'].default}`",
         ),
-        ("schedule-reference.md", f"No window is shorter than {agenda.ON_TIME.seconds} seconds"),
+        ("policies/catch-up.md", f"No window is shorter than {agenda.ON_TIME.seconds} seconds"),
+        ("policies/overlap-buffer-all.md", f"The limit is {config.MAX_QUEUED_RUNS:,} unless you set one"),
         ("expectations.md", f"A text has up to {LONGEST} characters and {DEEPEST} levels of parentheses"),
         ("expectations.md", f"a schedule up to {MOST} expectations"),
         ("expectations.md", f"that have succeeded, up to {MOST_RUNS}"),

@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 
 from reactorhub.agenda import plan
 from reactorhub.boundaries import RunFilter
-from reactorhub.model import RetryRule, Run, RunSpec, RunState, Schedule
+from reactorhub.model import RetryRule, Run, RunSpec, RunState, Schedule, Tick
 from reactorhub.retries import failures_in_a_row
 from tests.docs_runner import blocks
 from tests.hubs import START, Bench, config, done
@@ -79,9 +79,10 @@ def overlapped(subject: Bench) -> Iterator[Row]:
             subject.turn()
         subject.clock.advance(60)
         subject.turn()
-    ticks = subject.ledger.ticks("a", 100)
+    ticks: list[Tick] = []
+    subject.ledger.ticks("a", 100).addCallback(lambda page: ticks.extend(reversed(page.rows)))
     of_tick = {run.spec.nominal_time: run for run in runs(subject)}
-    for tick in reversed(ticks.result.rows):
+    for tick in ticks:
         run = of_tick.get(tick.nominal_time)
         told = [clock_time(run.started_at), clock_time(run.finished_at), run.state.value] if run else [""] * 3
         yield [clock_time(tick.nominal_time), tick.outcome.value, *told]
@@ -130,15 +131,11 @@ def caught_up(schedule: Schedule, down: datetime, up: datetime, midnight: dateti
 
 
 def hours(found: list[int]) -> str:
-    """Return ``2:00 to 6:00`` for several hours in a row, and nothing for none."""
-    match found:
-        case []:
-            return "none"
-        case [one]:
-            return f"{one}:00"
-        case [first, *_, last]:
-            assert found == list(range(first, last + 1))
-            return f"{first}:00 to {last}:00"
+    """Return ``2:00 to 6:00`` for several hours in a row, and ``none`` for none."""
+    if not found:
+        return "none"
+    assert found == list(range(found[0], found[-1] + 1))
+    return f"{found[0]}:00" if len(found) == 1 else f"{found[0]}:00 to {found[-1]}:00"
 
 
 def test_pause_on_failure() -> None:
