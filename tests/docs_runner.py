@@ -157,7 +157,7 @@ def _like(shown: Any, real: Any) -> bool:
 
 def own_file(page: Path) -> str | None:
     """Return the schedule file that a page's hub runs, if the page says that it is one of its own."""
-    if ON_ITS_OWN_FILE not in page.read_text("utf-8"):
+    if ON_ITS_OWN_FILE not in page.read_text("utf-8").splitlines():
         return None
     return next(block.text for block in blocks(page) if block.options.get("save") == CONFIG)
 
