@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from textwrap import dedent
@@ -11,9 +11,9 @@ from textwrap import dedent
 import pytest
 from twisted.internet.task import Clock
 
-from reactorhub.agenda import plan
+from reactorhub.agenda import Due, Missed, Plan, plan
 from reactorhub.boundaries import RunFilter
-from reactorhub.model import RetryRule, Run, RunSpec, RunState, Schedule, Tick
+from reactorhub.model import RetryRule, Run, RunSpec, RunState, Tick
 from reactorhub.retries import failures_in_a_row
 from tests.docs_runner import blocks
 from tests.hubs import START, Bench, config, done
@@ -21,14 +21,16 @@ from tests.integration.hubs import CHECKOUT
 
 POLICIES = CHECKOUT / "docs" / "policies"
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+MIDNIGHT = START - 12 * HOUR
 TICKS = range(0, 50, 10)  # the minutes at which the overlap pages let a tick come
 TAKES = 25  # minutes that their runs take
 Row = list[str]
+_NUMBER = re.compile(r"\d+\w*")
 
 
-def table(page: Path) -> list[Row]:
-    """Return the rows of the table below the heading that every page on a policy has."""
-    text = page.read_text("utf-8").partition("\n## On the clock\n")[2].partition("\n## ")[0]
+def table(page: Path, heading: str = "On the clock") -> list[Row]:
+    """Return the rows of the table below a heading."""
+    text = page.read_text("utf-8").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
     lines = re.findall(r"^\| (.*) \|$", text, re.MULTILINE)
     return [[cell.strip() for cell in line.split("|")] for line in lines[1:]]
 
@@ -111,27 +113,27 @@ def test_retries() -> None:
 
 
 def test_catch_up() -> None:
-    """A hub that was down runs and misses what the page's table says, under each value and window."""
+    """A hub that was down runs and misses what the page's table says, and gives the reasons that it lists."""
     page = POLICIES / "catch-up.md"
-    since = START - 12 * HOUR  # midnight
-    down, up = since + timedelta(hours=1, minutes=30), since + timedelta(hours=7, minutes=5)
+    told: set[str] = set()
     for keys, ran, missed in table(page):
-        text = ", ".join(re.findall("`(.+?)`", keys))
-        schedule = config(
-            f"schedules:\n  a: {{spider: a, project: default, interval: 1h, {text}}}"
-        ).schedules["a"]
-        assert caught_up(schedule, down, up, since) == [ran, missed], keys
+        planned = after_a_night(", ".join(re.findall("`(.+?)`", keys)))
+        assert [hours(planned.due), hours(planned.missed)] == [ran, missed], keys
+        told |= {_NUMBER.sub("N", tick.reason.partition("; ")[2]) for tick in planned.missed}
+    listed = {row[0].strip("`") for row in table(page, "What the ledger says")}
+    assert told == {_NUMBER.sub("N", reason) for reason in listed}
 
 
-def caught_up(schedule: Schedule, down: datetime, up: datetime, midnight: datetime) -> Row:
-    """Return which hours run, and which are missed."""
-    planned = plan([(schedule, down)], up)
-    both = ([tick.nominal_time for tick in ticks] for ticks in (planned.due, planned.missed))
-    return [hours([(tick - midnight) // HOUR for tick in ticks]) for ticks in both]
+def after_a_night(keys: str) -> Plan:
+    """Return what is to be done by an hourly schedule with these keys when the hub was down from 1:30 to 7:05."""
+    text = f"schedules:\n  a: {{spider: a, project: default, interval: 1h, {keys}}}"
+    down, up = MIDNIGHT + 1.5 * HOUR, MIDNIGHT + 7 * HOUR + 5 * MINUTE
+    return plan([(config(text).schedules["a"], down)], up)
 
 
-def hours(found: list[int]) -> str:
-    """Return ``2:00 to 6:00`` for several hours in a row, and ``none`` for none."""
+def hours(ticks: Sequence[Due | Missed]) -> str:
+    """Return ``2:00 to 6:00`` for ticks in several hours in a row, and ``none`` for none."""
+    found = [(tick.nominal_time - MIDNIGHT) // HOUR for tick in ticks]
     if not found:
         return "none"
     assert found == list(range(found[0], found[-1] + 1))
