@@ -125,7 +125,7 @@ def test_catch_up() -> None:
 
 
 def after_a_night(keys: str) -> Plan:
-    """Return what is to be done by an hourly schedule with these keys when the hub was down from 1:30 to 7:05."""
+    """Return what an hourly schedule with these keys has to do after a hub was down from 1:30 to 7:05."""
     text = f"schedules:\n  a: {{spider: a, project: default, interval: 1h, {keys}}}"
     down, up = MIDNIGHT + 1.5 * HOUR, MIDNIGHT + 7 * HOUR + 5 * MINUTE
     return plan([(config(text).schedules["a"], down)], up)
