@@ -36,6 +36,8 @@ def check(expression: str) -> None:
 
     :raises ValueError: with a sentence that names the field and says what to write.
     """
+    if expression.lower() == "@reboot":
+        raise ValueError("'@reboot' is no time; remove it, and write run_on_start: true")
     if expression.startswith("@") and expression.lower() not in ALIASES:
         raise ValueError(f"{expression!r} is not known; use one of {', '.join(ALIASES)}")
     fields = _fields(expression)

@@ -30,6 +30,8 @@ KINDS: Mapping[str, frozenset[str]] = {
     "text": frozenset(),  # what no test can run, and drawings
 }
 STARTED_BY_READER = "<!-- the reader starts the hub -->"
+ON_ITS_OWN_FILE = "<!-- the hub runs the file of this page -->"
+CONFIG = "schedule.yaml"
 LONGEST = 60.0  # seconds for all commands of a page
 _FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _MARK = "\x1e"
@@ -153,11 +155,21 @@ def _like(shown: Any, real: Any) -> bool:
     return type(shown) is type(real) and bool(shown == real)
 
 
+def own_file(page: Path) -> str | None:
+    """Return the schedule file that a page's hub runs, if the page says that it is one of its own."""
+    if ON_ITS_OWN_FILE not in page.read_text("utf-8").splitlines():
+        return None
+    return next(block.text for block in blocks(page) if block.options.get("save") == CONFIG)
+
+
 @contextmanager
-def practice(*, started: bool) -> Iterator[PracticeGround]:
-    """Make a copy of what a fresh clone has, with the shipped hub running in it if ``started``."""
+def practice(*, started: bool, config: str | None = None) -> Iterator[PracticeGround]:
+    """Make a copy of what a fresh clone has, with a hub running in it if ``started``.
+
+    :param config: the text of the schedule file; None for the shipped one.
+    """
     with TemporaryDirectory(prefix="docs-") as name:
-        ground = PracticeGround(Path(name))
+        ground = PracticeGround(Path(name), config)
         try:
             if started:
                 ground.hub.start()
@@ -167,9 +179,9 @@ def practice(*, started: bool) -> Iterator[PracticeGround]:
 
 
 class PracticeGround:
-    """A folder with the shipped schedule file and example project, on ports of its own."""
+    """A folder with a schedule file and the example project, on ports of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, config: str | None = None) -> None:
         self.folder = folder
         self._ports = {port: f":{free_port()}" for port in (":6800", ":6801", ":6802")}
         for source in (CHECKOUT / "spiders").rglob("*"):
@@ -178,7 +190,7 @@ class PracticeGround:
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 copy.write_text(self.here(source.read_text("utf-8")), "utf-8")
         (folder / ".curlrc").write_text("silent\nshow-error\n")  # as on a terminal: no progress meter
-        config = self.here((CHECKOUT / "schedule.yaml").read_text("utf-8"))
+        config = self.here(config or (CHECKOUT / CONFIG).read_text("utf-8"))
         http = self.here("tcp:6800:interface=127.0.0.1")
         self.hub = Hub(folder, config, "--data-dir", str(folder / "var"), http=http)
         self.hub.data = folder / "var"
@@ -220,11 +232,12 @@ class PracticeGround:
         return (self.folder / ".printed").read_text("utf-8", "replace")
 
     def close(self) -> None:
-        """End every hub that is left, in order: its Redis saves its data below the folder before it ends."""
+        """End the hub that is left; one with a Redis in order, which saves its data here before it ends."""
         with suppress(OSError, ValueError):
             pid = int(json.loads((self.folder / "var" / "ready.json").read_text())["pid"])
-            for _ in range(2):  # the second signal skips the grace
-                os.kill(pid, signal.SIGTERM)
+            in_order = (self.folder / "var" / "redis").exists()
+            for number in (signal.SIGTERM, signal.SIGTERM) if in_order else (signal.SIGKILL,):
+                os.kill(pid, number)  # the second SIGTERM skips the grace
                 with suppress(AssertionError):
                     until(lambda: not alive(pid), 3, "the end of the hub")
         self.hub.close()

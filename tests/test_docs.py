@@ -56,17 +56,26 @@ from reactorhub.views import batch_view, broken_view, run_view, schedule_view, s
 from reactorhub.web import guard
 from reactorhub.web.api import LONGEST_WAIT, Api
 from reactorhub.web.problems import STATUSES
-from tests.docs_runner import KINDS, STARTED_BY_READER, Block, blocks, matches, practice, steps
+from tests.docs_runner import KINDS, STARTED_BY_READER, Block, blocks, matches, own_file, practice, steps
 from tests.hubs import Bench
 from tests.integration.hubs import CHECKOUT
 from tests.receiver import SECRET
 
 DOCS = CHECKOUT / "docs"
-PAGES = [CHECKOUT / "README.md", *sorted(DOCS.glob("*.md"))]
+INDEX = DOCS / "README.md"
+PAGES = [CHECKOUT / "README.md", *sorted(DOCS.rglob("*.md"))]
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 MOST_TEXT_BLOCKS = 14
 
-each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+
+def page_name(page: Path) -> str:
+    """Return ``operating`` for ``docs/operating.md``, and ``triggers/cron`` for ``docs/triggers/cron.md``."""
+    if DOCS not in page.parents or page == INDEX:
+        return str(page.relative_to(CHECKOUT).with_suffix(""))
+    return str(page.relative_to(DOCS).with_suffix(""))
+
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=page_name)
 
 
 class AnyVariable(dict[str, str]):
@@ -132,7 +141,8 @@ def test_page_is_followed_to_its_end(page: Path) -> None:
     """Every command and Python block of a page works in a fresh clone, and prints what the page shows."""
     todo = [step for block in blocks(page) for step in steps(block)]
     needed = any(":6800" in step.command for step in todo)
-    with practice(started=needed and STARTED_BY_READER not in page.read_text("utf-8")) as ground:
+    started = needed and STARTED_BY_READER not in page.read_text("utf-8")
+    with practice(started=started, config=own_file(page)) as ground:
         ground.follow(todo)
 
 
@@ -302,13 +312,14 @@ def test_forced_settings_are_named() -> None:
         ("schedule-reference.md", f"`max_concurrent_runs` | `{config.MAX_CONCURRENT_RUNS}`"),
         ("schedule-reference.md", f"`max_queued_runs` | `{config.MAX_QUEUED_RUNS}`"),
         ("schedule-reference.md", f"`shutdown_grace` | `{config.SHUTDOWN_GRACE:g}s`"),
-        ("schedule-reference.md", f"beyond {agenda.MOST:,} missed ticks of a schedule"),
-        ("schedule-reference.md", f"After {MOST_STRETCHES:,} stretches in a row"),
+        ("policies/catch-up.md", f"The first {agenda.MOST:,} missed ticks of a schedule have a row each"),
+        ("policies/start-end-exclude.md", f"After {MOST_STRETCHES:,} stretches in a row"),
         (
             "schedule-reference.md",
             f"`max_catchup` | `{Schedule.__dataclass_fields__['max_catchup'].default}`",
         ),
-        ("schedule-reference.md", f"No window is shorter than {agenda.ON_TIME.seconds} seconds"),
+        ("policies/catch-up.md", f"No window is shorter than {agenda.ON_TIME.seconds} seconds"),
+        ("policies/overlap-buffer-all.md", f"The limit is {config.MAX_QUEUED_RUNS:,} unless you set one"),
         ("expectations.md", f"A text has up to {LONGEST} characters and {DEEPEST} levels of parentheses"),
         ("expectations.md", f"a schedule up to {MOST} expectations"),
         ("expectations.md", f"that have succeeded, up to {MOST_RUNS}"),
@@ -354,3 +365,10 @@ def test_readme_leads_to_every_page() -> None:
     """Nobody has to guess that a page exists."""
     links = re.findall(r"\]\(docs/([^)#\s]+)", (CHECKOUT / "README.md").read_text("utf-8"))
     assert set(links) == {page.name for page in DOCS.glob("*.md")}
+
+
+def test_index_leads_to_every_page() -> None:
+    """The index of the documentation lists all pages, those in folders too."""
+    links = re.findall(r"\]\(([^)#\s]+\.md)\)", INDEX.read_text("utf-8"))
+    listed = {(DOCS / link).resolve() for link in links}
+    assert listed >= {page for page in DOCS.rglob("*.md") if page != INDEX}

@@ -291,7 +291,8 @@ def test_of_several_expressions_the_earliest_counts() -> None:
         ("0 0 ? * *", "the day-of-month field"),
         ("0 0 * 13 *", "the month field"),
         ("0 0 * * frx", "the day-of-week field"),
-        ("@reboot", "use one of @yearly"),
+        ("@reboot", "write run_on_start: true"),
+        ("@fortnightly", "use one of @yearly"),
         ("0 " + "9" * 5000 + " * * *", "cannot be read"),
     ],
 )
