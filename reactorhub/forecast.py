@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 
 from reactorhub.config import HubConfig
 from reactorhub.errors import Mistake
-from reactorhub.model import Schedule
-from reactorhub.triggers import After, Trigger, dst_mark
+from reactorhub.model import Catchup, Overlap, Schedule
+from reactorhub.triggers import After, Once, Trigger, dst_mark
 from reactorhub.views import View, time_text
 
 DAY = timedelta(hours=24)
@@ -27,6 +27,7 @@ MOST_NAMES = 10
 """At most this many schedules of a pile-up are named."""
 
 Group = tuple[Schedule, ...]
+_MEETING = frozenset({Overlap.SKIP, Overlap.BUFFER_ONE, Overlap.CANCEL_OTHER})
 _KEYS = {"once": "at"}  # where a trigger is written, if not under its kind
 
 
@@ -98,6 +99,21 @@ def never_firing(config: HubConfig, now: datetime) -> Iterator[Mistake]:
                 f"never fires again, {trigger.text} has no time to come; change it, or remove the schedule"
             )
             yield config.mistake(("schedules", name, _KEYS.get(trigger.kind, trigger.kind)), message)
+
+
+def in_vain(config: HubConfig) -> Iterator[Mistake]:
+    """Say which schedules would catch up on all missed ticks, if their overlap policy let them.
+
+    Those ticks come at once. The first one becomes a run, and the others meet it.
+    """
+    for name, schedule in config.schedules.items():
+        timed = schedule.trigger is not None and not isinstance(schedule.trigger, (After, Once))
+        if timed and schedule.enabled and schedule.catchup is Catchup.ALL and schedule.overlap in _MEETING:
+            message = (
+                f"missed ticks come all at once, and do not all run while overlap is {schedule.overlap.value};"
+                " write overlap: buffer_all, or catchup: latest"
+            )
+            yield config.mistake(("schedules", name, "catchup"), message)
 
 
 def crowded(config: HubConfig, now: datetime) -> Iterator[Mistake]:

@@ -10,21 +10,22 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
-from reactorhub.agenda import Missed, upcoming
+from reactorhub.admission import Admission
+from reactorhub.agenda import Missed
 from reactorhub.batch_orders import BatchOrder
 from reactorhub.boundaries import Catalog, Engine, Ledger, Page, RunFilter, View
 from reactorhub.chains import spec_after
 from reactorhub.config import HubConfig
-from reactorhub.errors import InvalidRequest, QueueFull, UnknownSpider
+from reactorhub.errors import QueueFull, UnknownSpider
 from reactorhub.failures import FailureWatch
 from reactorhub.life import FORCED, Ladder, World
 from reactorhub.limits import Limits
 from reactorhub.live_limits import LiveLimits
-from reactorhub.model import Run, RunSpec, RunState, Schedule, Sequel, Stop, Tick
+from reactorhub.model import Run, RunState, Schedule, Sequel, Stop, Tick
 from reactorhub.orders import Order, rerun_of
-from reactorhub.spread import spread
+from reactorhub.schedule_views import ScheduleViews
 from reactorhub.standing import Parts, Standing
-from reactorhub.views import batch_view, run_view, schedule_view
+from reactorhub.views import batch_view, run_view
 
 _LONGEST_WRITE = 10.0  # seconds for which a cancel waits until a ledger in trouble has written it down
 _AT_START = ("http", "data_dir", "redis", "demo_site", "name")  # keys that a reload leaves as they are
@@ -42,6 +43,8 @@ class Hub:
         self._ledger: Ledger = parts.world.ledger
         self._engine: Engine = parts.world.engine
         self._limits = LiveLimits(self._ledger, parts.world.slots, _limits_of(config))
+        self._admission = Admission(self._engine, lambda: self._limits.in_force)
+        self._views = ScheduleViews(parts)
         self._failures = FailureWatch(self._ledger, parts.book)
         parts.dispatcher.listen(self._ended)
 
@@ -125,7 +128,7 @@ class Hub:
         :raises InvalidRequest: if there is no such queue.
         :raises QueueFull: if too many runs wait already.
         """
-        return await self._parts.dispatcher.submit(self._spec(order))
+        return await self._parts.dispatcher.submit(self._admission.spec(order))
 
     async def submit_batch(self, order: BatchOrder) -> View:
         """Take many runs on together, and another one once they are final.
@@ -133,7 +136,7 @@ class Hub:
         :raises InvalidRequest: naming the orders with an unknown spider or queue; none of them is taken.
         :raises QueueFull: if then too many runs would wait.
         """
-        specs, completion = self._specs(order)
+        specs, completion = self._admission.specs(order)
         on_complete = order.on_complete(None if completion is None else completion.project)
         batch = await self._parts.dispatcher.submit_all(specs, on_complete)
         return await self.batch(batch.id)
@@ -179,7 +182,7 @@ class Hub:
         :raises UnknownSchedule: if there is none of this name.
         """
         changed = await self._parts.book.pause(name, reason)
-        return await self._told("schedule.paused", name, changed)
+        return await self._views.told("schedule.paused", name, changed)
 
     async def resume(self, name: str) -> View:
         """Let a schedule's ticks run again.
@@ -187,7 +190,7 @@ class Hub:
         :raises UnknownSchedule: if there is none of this name.
         """
         changed = await self._parts.book.resume(name)
-        return await self._told("schedule.resumed", name, changed)
+        return await self._views.told("schedule.resumed", name, changed)
 
     async def try_channel(self, name: str) -> View:
         """Send a test message by a channel, outside its outbox; return what came of it.
@@ -210,7 +213,6 @@ class Hub:
         """Go on with another config; return what it changes, by schedule name."""
         changes = await self._parts.book.replace(config.schedules)
         restart = [key for key in _AT_START if getattr(self.config, key) != getattr(config, key)]
-        await self._tidy_alerts(config)
         self._standing.use(config)
         self._limits.use_file(_limits_of(config))
         self._parts.dispatcher.limit_waiting(config.max_queued_runs)
@@ -222,6 +224,7 @@ class Hub:
             "needs_restart": restart,
         }
         self.warn_of_unknown_spiders()
+        self._act(self._tidy_alerts(config), "the incidents of schedules that are gone are kept")
         self._parts.telemetry.event("config.reloaded", {"config": view})
         return view
 
@@ -272,18 +275,15 @@ class Hub:
 
         They are those of one file, also where another comes into force meanwhile.
         """
-        schedules, last = self._parts.book.schedules, await self._ledger.last_runs()
-        async for each in spread(self._parts.world.clock, schedules.values()):
-            yield self._schedule_view(each, last.get(each.name))
+        async for view in self._views.all():
+            yield view
 
     async def schedule(self, name: str) -> View:
         """Return a schedule's view.
 
         :raises UnknownSchedule: if there is none of this name.
         """
-        schedule = self._parts.book.get(name)
-        newest = await self._ledger.runs(RunFilter(schedule=name), 1)
-        return self._schedule_view(schedule, next(iter(newest.rows), None))
+        return await self._views.one(name)
 
     def upcoming(
         self, name: str, after: datetime | None, count: int
@@ -293,9 +293,7 @@ class Hub:
         :raises UnknownSchedule: if there is none of this name.
         """
         schedule = self._parts.book.get(name)
-        if self._parts.book.is_over(name):
-            return schedule, ()
-        return schedule, upcoming(schedule, after or self._now(), count)
+        return schedule, self._views.upcoming(schedule, after, count)
 
     def catalog(self) -> Catalog:
         """Return all spiders, and the modules that failed to import."""
@@ -326,32 +324,6 @@ class Hub:
         heard = [schedule.name for schedule in config.schedules.values() if schedule.notify is not None]
         await self._ledger.tidy_alerts(heard, config.channels)
 
-    def _spec(self, order: Order) -> RunSpec:
-        project = self._engine.resolve(order.spider, order.project)
-        if order.queue not in self.limits.queues:
-            known = ", ".join(self.limits.queues)
-            raise InvalidRequest({"queue": f"there is no queue {order.queue!r}; there are: {known}"})
-        return order.spec(project)
-
-    def _specs(self, order: BatchOrder) -> tuple[list[RunSpec], RunSpec | None]:
-        """Return the specs of a batch's runs, and of the run that is wanted in the end."""
-        fields = {f"runs[{number}]": each for number, each in enumerate(order.runs)}
-        if order.completion is not None:
-            fields["on_complete.run"] = order.completion
-        specs: dict[str, RunSpec] = {}
-        mistakes: dict[str, str] = {}
-        for field, each in fields.items():
-            try:
-                specs[field] = self._spec(each)
-            except UnknownSpider as error:
-                mistakes[f"{field}.spider"] = str(error)
-            except InvalidRequest as error:
-                mistakes.update({f"{field}.{name}": message for name, message in error.fields.items()})
-        if mistakes:
-            raise InvalidRequest(mistakes)
-        completion = specs.pop("on_complete.run", None)
-        return list(specs.values()), completion
-
     def _ended(self, run: Run, sequel: Sequel) -> None:
         """A run is final: its batch may be done, its schedule may have failed too often."""
         if run.spec.batch is not None and sequel.completes:
@@ -370,21 +342,7 @@ class Hub:
 
     async def _pause_if_failing(self, run: Run) -> None:
         if await self._failures.pauses(run):
-            await self._told("schedule.paused", run.spec.schedule or "", True)
-
-    def _schedule_view(self, schedule: Schedule, last: Run | None) -> View:
-        paused = self._parts.book.paused(schedule.name)
-        ticking = schedule.enabled and not self._parts.book.is_over(schedule.name)
-        after = upcoming(schedule, self._now(), 3) if ticking else ()
-        left = self._parts.book.runs_left(schedule.name)
-        return schedule_view(schedule, after, paused is not None, paused, last_run=last, runs_left=left)
-
-    async def _told(self, kind: str, name: str, changed: bool) -> View:
-        """Return a schedule's view, and tell of it if it has changed."""
-        view = await self.schedule(name)
-        if changed:
-            self._parts.telemetry.event(kind, {"schedule": view})
-        return view
+            await self._views.told("schedule.paused", run.spec.schedule or "", True)
 
 
 def _limits_of(config: HubConfig) -> Limits:

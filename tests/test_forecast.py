@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from reactorhub import forecast
 from reactorhub.agenda import upcoming
 from reactorhub.config import HubConfig, parse
-from reactorhub.forecast import Pile, crowded, never_firing, next_ticks, pile_ups
+from reactorhub.forecast import Pile, crowded, in_vain, never_firing, next_ticks, pile_ups
 from reactorhub.model import RunSpec, Schedule
 from reactorhub.triggers import Cron, Interval, Once
 
@@ -115,6 +115,22 @@ def test_never_firing_names_the_place() -> None:
     (doubt,) = never_firing(read, NOW)
     assert (doubt.line, doubt.column, doubt.path) == (4, 14, "schedules.past.at")
     assert "2026-11-21T12:00:00Z" in doubt.message
+
+
+def test_catching_up_in_vain_is_told_where_it_is_written() -> None:
+    """Who catches up on all ticks under a policy that lets them meet is told; others are not."""
+    read = config(
+        "  a: {interval: 1h, catchup: all}\n"
+        "  b: {interval: 1h, catchup: all, overlap: buffer_all}\n"
+        "  c: {interval: 1h, catchup: latest}\n"
+        "  d: {interval: 1h, catchup: all, enabled: false}\n"
+        "  e: {after: a, catchup: all}\n"
+        "  f: {at: 2027-11-21T12:00:00, catchup: all}\n"
+        "  g: {catchup: all}\n"
+    )
+    (doubt,) = in_vain(read)
+    assert (doubt.line, doubt.column, doubt.path) == (4, 30, "schedules.a.catchup")
+    assert "overlap is skip" in doubt.message
 
 
 def test_a_pile_up_is_told_at_the_limit() -> None:

@@ -17,8 +17,9 @@ LAYERS = (
     ("faces and adapters", "web adapters demo_site"),
     (
         "machinery",
-        "hub standing reload live_limits telemetry watchdog scheduler schedule_book failures dispatcher"
-        " judgement life intake roster batches turns slots spread facts notifier retention",
+        "admission hub standing reload live_limits telemetry watchdog scheduler schedule_book failures"
+        " schedule_views dispatcher judgement life intake roster batches turns slots spread facts"
+        " notifier retention",
     ),
     ("seams", "boundaries contexts ledger_rows memory_shelf notice_rows outbox"),
     (

@@ -57,9 +57,10 @@ def _print_findings(mistakes: Iterable[Mistake], warnings: list[Mistake], count:
 
 
 def _warnings(config: HubConfig, now: datetime, spiders: bool) -> Iterator[Mistake]:
-    from reactorhub.forecast import crowded, never_firing
+    from reactorhub.forecast import crowded, in_vain, never_firing
 
     yield from never_firing(config, now)
+    yield from in_vain(config)
     yield from crowded(config, now)
     if spiders:
         yield from _spider_warnings(config)

@@ -16,7 +16,8 @@ from typing import Any
 
 from reactorhub.bounds import Bounded
 from reactorhub.channels import AnyChannel
-from reactorhub.config.keys import FileKeys, HubKeys, ProjectKeys, RedisKeys, RetentionKeys, check
+from reactorhub.config.checking import check
+from reactorhub.config.keys import FileKeys, HubKeys, ProjectKeys, RedisKeys, RetentionKeys
 from reactorhub.config.notify import read_channels
 from reactorhub.config.places import KeyPath, Place, Positions
 from reactorhub.config.schedules import Ground, read_schedules

@@ -1,4 +1,4 @@
-"""The keys of the schedule file, section by section, and the check of a section against them.
+"""The keys of the schedule file, section by section.
 
 Every key may be left out; None then stands for it. How a value is read stands in
 :mod:`reactorhub.config.values`; what holds between keys, in :mod:`reactorhub.config`.
@@ -6,19 +6,15 @@ Every key may be left out; None then stands for it. How a value is read stands i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, create_model, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, create_model, model_validator
 
 from reactorhub.alerts import NoticeKind
 from reactorhub.config.expect import expectations
-from reactorhub.config.places import KeyPath, Report, shorten, suggestion
 from reactorhub.config.values import (
-    NestedError,
     as_written,
     choice,
     duration,
@@ -35,8 +31,6 @@ from reactorhub.config.values import (
 from reactorhub.config.yaml_source import Kind, Scalar, Tree
 from reactorhub.model import Catchup, Overlap, RunState
 from reactorhub.orders import arg_name
-
-K = TypeVar("K", bound="Keys")
 
 
 class Retriable(str, Enum):
@@ -67,8 +61,8 @@ class Telling(str, Enum):
     PAUSED = NoticeKind.PAUSED.value
 
 
-def _mapping_or_nothing(raw: Tree) -> Tree:
-    """A section whose every line is commented out is an empty section."""
+def mapping_or_nothing(raw: Tree) -> Tree:
+    """Read a section. One whose every line is commented out is an empty section."""
     return {} if isinstance(raw, Scalar) and raw.kind is Kind.NULL else raw
 
 
@@ -108,7 +102,7 @@ AsWritten = Annotated[str, BeforeValidator(as_written)]
 End = Annotated[Retriable, BeforeValidator(choice(Retriable))]
 UpstreamEnd = Annotated[AfterState, BeforeValidator(choice(AfterState))]
 Setting = Annotated[Any, BeforeValidator(plain)]
-Section = BeforeValidator(_mapping_or_nothing)
+Section = BeforeValidator(mapping_or_nothing)
 
 
 class Keys(BaseModel):
@@ -279,76 +273,3 @@ class FileKeys(Keys):
     hub: Any = None
     defaults: Any = None
     schedules: Annotated[dict[str, Any] | None, Section] = None
-
-
-@dataclass(frozen=True, slots=True)
-class Checked(Generic[K]):
-    """A section after checking: its good keys, all keys that were written, and which of them are wrong."""
-
-    path: KeyPath
-    keys: K
-    given: tuple[str, ...]
-    broken: frozenset[str]
-
-
-def check(model: type[K], tree: Tree, path: KeyPath, report: Report) -> Checked[K]:
-    """Check a section against ``model`` and report every mistake in it; what is right is kept."""
-    tree = {} if tree is None else _mapping_or_nothing(tree)
-    given = tuple(tree) if isinstance(tree, dict) else ()
-    try:
-        return Checked(path, model.model_validate(tree), given, frozenset())
-    except ValidationError as error:
-        problems = error.errors(include_url=False)
-    no_section = not isinstance(tree, dict)
-    broken = frozenset(model.model_fields if no_section else (str(problem["loc"][0]) for problem in problems))
-    for problem in problems:
-        for inner, message, at_key in _sentences(problem, model):
-            report.note(_trimmed((*path, *inner), report), message, at_key=at_key)
-    kept = {key: value for key, value in tree.items() if key not in broken} if not no_section else {}
-    return Checked(path, model.model_validate(kept), given, broken)
-
-
-def _trimmed(path: KeyPath, report: Report) -> KeyPath:
-    """A single value may stand for a list of one: its place is not that of a first item."""
-    return path[:-1] if path and path not in report.positions.values and path[-1] == 0 else path
-
-
-def _known(path: KeyPath, model: type[Keys]) -> Collection[str]:
-    """The keys of the section that the key at ``path`` stands in."""
-    sections: dict[str, type[Keys]] = {
-        "redis": RedisKeys,
-        "projects": ProjectKeys,
-        "retention": RetentionKeys,
-        "retry": RetryKeys,
-    }
-    if len(path) > 1 and path[0] == "notify":
-        model = _notify_section(path) if model is HubKeys else NotifyKeys
-    elif len(path) > 1:
-        model = sections[str(path[0])]
-    return model.model_fields.keys()
-
-
-def _notify_section(path: KeyPath) -> type[Keys]:
-    inner: dict[str, type[Keys]] = {"email": EmailKeys, "webhook": WebhookKeys}
-    return inner[str(path[2])] if len(path) > 3 else ChannelKeys
-
-
-def _sentences(problem: Mapping[str, Any], model: type[Keys]) -> Iterator[tuple[KeyPath, str, bool]]:
-    """Say in plain words what pydantic found; what was refused before is not told again."""
-    path: KeyPath = problem["loc"]
-    given = problem["input"]
-    error = problem.get("ctx", {}).get("error")
-    if problem["type"] == "extra_forbidden":
-        key = str(path[-1])
-        yield path, f"unknown key {shorten(key)!r}{suggestion(key, _known(path, model))}", True
-    elif isinstance(given, Scalar) and given.kind is Kind.BROKEN:
-        return
-    elif isinstance(error, NestedError):
-        yield from (((*path, *inner), message, False) for inner, message in error.found)
-    elif problem["type"] == "value_error":
-        at_key = path[-1:] == ("[key]",)
-        yield path[:-1] if at_key else path, str(error), at_key
-    elif problem["type"] in ("list_type", "tuple_type"):
-        yield path, "must be a list", False
-    else:
-        yield path, "must be a mapping of keys to values", False

@@ -16,7 +16,8 @@ from reactorhub.channels import (
     webhook_key,
     webhook_url,
 )
-from reactorhub.config.keys import ChannelKeys, Checked, MailKeys, NotifyKeys, ScheduleKeys
+from reactorhub.config.checking import Checked
+from reactorhub.config.keys import ChannelKeys, MailKeys, NotifyKeys, ScheduleKeys
 from reactorhub.config.places import KeyPath, Report, noted, suggestion
 
 _PATH: KeyPath = ("hub", "notify")

@@ -10,8 +10,9 @@ from typing import Any
 
 from reactorhub.config import values
 from reactorhub.config.chains import after, check_chains
+from reactorhub.config.checking import Checked, check
 from reactorhub.config.expect import merged
-from reactorhub.config.keys import Checked, RetryKeys, ScheduleKeys, check
+from reactorhub.config.keys import RetryKeys, ScheduleKeys
 from reactorhub.config.notify import check_notify, check_whom, rule
 from reactorhub.config.places import KeyPath, Report, noted, suggestion
 from reactorhub.config.when import check_company, instant, narrowed

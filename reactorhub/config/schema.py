@@ -189,7 +189,7 @@ _MAKERS: dict[str, Callable[[Any, Reader], JsonSchema]] = {
     "whole": lambda inner, reader: _limited("integer", reader),
     "number": lambda inner, reader: _limited("number", reader),
     "choice": lambda inner, reader: _one_of(getclosurevars(reader).nonlocals["kind"]),
-    "_mapping_or_nothing": lambda inner, reader: _optional(_value(inner)),
+    "mapping_or_nothing": lambda inner, reader: _optional(_value(inner)),
     "_one_or_list": lambda inner, reader: _one_or_list(inner),
     "_perhaps_none": lambda inner, reader: _any_of(_value(inner)["items"], _value(inner)),
     "_to_whom": lambda inner, reader: _whom(inner),

@@ -6,7 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 from functools import partial
 
 from reactorhub.bounds import Bounded, Days, Exclusion, Times
-from reactorhub.config.keys import Checked, ScheduleKeys
+from reactorhub.config.checking import Checked
+from reactorhub.config.keys import ScheduleKeys
 from reactorhub.config.places import KeyPath, Report, noted
 from reactorhub.triggers import EPOCH, INSTANT, Cron, Trigger
 

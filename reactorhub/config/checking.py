@@ -1,0 +1,101 @@
+"""The check of a section of the schedule file against its keys, with every mistake in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from pydantic import ValidationError
+
+from reactorhub.config.keys import (
+    ChannelKeys,
+    EmailKeys,
+    HubKeys,
+    Keys,
+    NotifyKeys,
+    ProjectKeys,
+    RedisKeys,
+    RetentionKeys,
+    RetryKeys,
+    WebhookKeys,
+    mapping_or_nothing,
+)
+from reactorhub.config.places import KeyPath, Report, shorten, suggestion
+from reactorhub.config.values import NestedError
+from reactorhub.config.yaml_source import Kind, Scalar, Tree
+
+K = TypeVar("K", bound=Keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked(Generic[K]):
+    """A section after checking: its good keys, all keys that were written, and which of them are wrong."""
+
+    path: KeyPath
+    keys: K
+    given: tuple[str, ...]
+    broken: frozenset[str]
+
+
+def check(model: type[K], tree: Tree, path: KeyPath, report: Report) -> Checked[K]:
+    """Check a section against ``model`` and report every mistake in it; what is right is kept."""
+    tree = {} if tree is None else mapping_or_nothing(tree)
+    given = tuple(tree) if isinstance(tree, dict) else ()
+    try:
+        return Checked(path, model.model_validate(tree), given, frozenset())
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+    no_section = not isinstance(tree, dict)
+    broken = frozenset(model.model_fields if no_section else (str(problem["loc"][0]) for problem in problems))
+    for problem in problems:
+        for inner, message, at_key in _sentences(problem, model):
+            report.note(_trimmed((*path, *inner), report), message, at_key=at_key)
+    kept = {key: value for key, value in tree.items() if key not in broken} if not no_section else {}
+    return Checked(path, model.model_validate(kept), given, broken)
+
+
+def _trimmed(path: KeyPath, report: Report) -> KeyPath:
+    """A single value may stand for a list of one: its place is not that of a first item."""
+    return path[:-1] if path and path not in report.positions.values and path[-1] == 0 else path
+
+
+def _known(path: KeyPath, model: type[Keys]) -> Collection[str]:
+    """The keys of the section that the key at ``path`` stands in."""
+    sections: dict[str, type[Keys]] = {
+        "redis": RedisKeys,
+        "projects": ProjectKeys,
+        "retention": RetentionKeys,
+        "retry": RetryKeys,
+    }
+    if len(path) > 1 and path[0] == "notify":
+        model = _notify_section(path) if model is HubKeys else NotifyKeys
+    elif len(path) > 1:
+        model = sections[str(path[0])]
+    return model.model_fields.keys()
+
+
+def _notify_section(path: KeyPath) -> type[Keys]:
+    inner: dict[str, type[Keys]] = {"email": EmailKeys, "webhook": WebhookKeys}
+    return inner[str(path[2])] if len(path) > 3 else ChannelKeys
+
+
+def _sentences(problem: Mapping[str, Any], model: type[Keys]) -> Iterator[tuple[KeyPath, str, bool]]:
+    """Say in plain words what pydantic found; what was refused before is not told again."""
+    path: KeyPath = problem["loc"]
+    given = problem["input"]
+    error = problem.get("ctx", {}).get("error")
+    if problem["type"] == "extra_forbidden":
+        key = str(path[-1])
+        yield path, f"unknown key {shorten(key)!r}{suggestion(key, _known(path, model))}", True
+    elif isinstance(given, Scalar) and given.kind is Kind.BROKEN:
+        return
+    elif isinstance(error, NestedError):
+        yield from (((*path, *inner), message, False) for inner, message in error.found)
+    elif problem["type"] == "value_error":
+        at_key = path[-1:] == ("[key]",)
+        yield path[:-1] if at_key else path, str(error), at_key
+    elif problem["type"] in ("list_type", "tuple_type"):
+        yield path, "must be a list", False
+    else:
+        yield path, "must be a mapping of keys to values", False
