@@ -130,7 +130,7 @@ def test_catching_up_in_vain_is_told_where_it_is_written() -> None:
     )
     (doubt,) = in_vain(read)
     assert (doubt.line, doubt.column, doubt.path) == (4, 30, "schedules.a.catchup")
-    assert "overlap skip does not let all of them run" in doubt.message
+    assert "overlap skip lets not all of them run" in doubt.message
 
 
 def test_a_pile_up_is_told_at_the_limit() -> None:
