@@ -110,7 +110,7 @@ def in_vain(config: HubConfig) -> Iterator[Mistake]:
         timed = schedule.trigger is not None and not isinstance(schedule.trigger, (After, Once))
         if timed and schedule.enabled and schedule.catchup is Catchup.ALL and schedule.overlap in _MEETING:
             message = (
-                f"missed ticks come all at once, and overlap {schedule.overlap.value} lets not all of them run;"
+                f"missed ticks come all at once; overlap {schedule.overlap.value} lets not all of them run;"
                 " write overlap: buffer_all, or catchup: latest"
             )
             yield config.mistake(("schedules", name, "catchup"), message)
