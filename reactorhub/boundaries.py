@@ -118,8 +118,10 @@ class Ledger(Outbox, Protocol):
         in one transaction.
 
         The schedule's mark, if there is one, is moved forward to the tick's nominal time (or ``until``),
-        never back, and a run is counted in it. Fires with False, and writes nothing, where this (schedule,
-        nominal time) has its row.
+        never back, unless it lies more than a day ahead of ``recorded_at``: that came of a clock which has
+        been put right. A run is counted in the mark. Fires with False, and writes nothing, where this
+        (schedule, nominal time) has its row; only the row of a single missed tick gives way to one that says
+        what became of it after all.
         """
 
     def run(self, run_id: str) -> Deferred[Run]:

@@ -14,6 +14,9 @@ from reactorhub.triggers import Trigger
 
 DEFAULT_QUEUE = "default"
 
+FAR_AHEAD = timedelta(days=1)
+"""A schedule accounted for further ahead than this was misled by a clock that has been put right."""
+
 
 class RunState(str, Enum):
     """Where a run is in its life. Beside each state: who moves a run into it."""
@@ -270,6 +273,11 @@ class ScheduleMark:
     paused_reason: str | None = None
     resumed_at: datetime | None = None
     runs: int = 0
+
+    def reached(self, moment: datetime, now: datetime) -> ScheduleMark:
+        """Return this mark with ``since`` moved forward to ``moment``; back only if it is far ahead of now."""
+        misled = self.since - now > FAR_AHEAD
+        return replace(self, since=moment if misled else max(self.since, moment))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -20,7 +20,11 @@ _EVERY = 1.0  # seconds between two looks at the file
 
 
 class Reloader:
-    """Reads the file again when told to, and when it has changed and been left alone for a second."""
+    """Reads the file again when told to, and when it has changed and been left alone for a second.
+
+    However often it is told to, one reload at most is under way and one waits. Whoever asks meanwhile shares
+    the one that waits: it begins after they asked, and so reads the file as they left it.
+    """
 
     log = Logger()
 
@@ -41,7 +45,8 @@ class Reloader:
         self._signature = signature
         self._read = read
         self._put_in_force = put_in_force
-        self._one_at_a_time = DeferredLock()
+        self._sharers: list[Deferred[View]] = []
+        self._under_way = False
         self._known: Any = None
         self._seen: Any = None
         self._loop = LoopingCall(lambda: Deferred.fromCoroutine(self._look()).addErrback(self._broken))
@@ -63,7 +68,26 @@ class Reloader:
         :raises ConfigError: with all that is wrong with it; the config in force stays.
         :raises LedgerError: if the change could not be kept; the config in force stays.
         """
-        await self._one_at_a_time.acquire()
+        share: Deferred[View] = Deferred()
+        self._sharers.append(share)
+        if not self._under_way:
+            self._begin()
+        return await share
+
+    def _begin(self) -> None:
+        """Reload once for all who wait, and then for those who came meanwhile."""
+        sharers, self._sharers, self._under_way = self._sharers, [], True
+        going = Deferred.fromCoroutine(self._reload())
+        going.addBoth(self._done, sharers)
+
+    def _done(self, result: View | Failure, sharers: list[Deferred[View]]) -> None:
+        self._under_way = False
+        if self._sharers:
+            self._begin()
+        for share in sharers:
+            share.callback(result)
+
+    async def _reload(self) -> View:
         try:
             self._known = self._seen = await self._signature()
             changes = await self._put_in_force(await self._read())
@@ -72,8 +96,6 @@ class Reloader:
             self._hub.reject(tuple(str(mistake) for mistake in mistakes))
             self.log.error("the schedule file is not put in force:\n{error}", error=error)
             raise
-        finally:
-            self._one_at_a_time.release()
         self.log.info(
             "the schedule file is in force: added {added}, changed {changed}, removed {removed}, "
             "unchanged {unchanged}",

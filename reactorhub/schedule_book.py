@@ -114,8 +114,8 @@ class ScheduleBook:
     def advance(self, name: str, nominal_time: datetime) -> None:
         """Note that the ledger has accounted for a schedule's ticks up to this one."""
         mark = self._marks.get(name)
-        if mark is not None and nominal_time > mark.since:
-            self._marks[name] = replace(mark, since=nominal_time)
+        if mark is not None:
+            self._marks[name] = mark.reached(nominal_time, self._now())
 
     def followers(self, run: Run) -> list[Schedule]:
         """Return the schedules that run now that a run has ended for good, in the file's order."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from heapq import heapify, heappop, heappush
 from itertools import count
 
@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from reactorhub.agenda import Account, Due, Missed, upcoming
 from reactorhub.jitter import start_at
-from reactorhub.model import Schedule
+from reactorhub.model import FAR_AHEAD, Schedule
 from reactorhub.triggers import SECOND
 
 BEAT = 1.0
@@ -27,9 +27,6 @@ SLICE = 100
 
 TURN = 0.01
 """Seconds after which the rest of the ticks waits for the next turn."""
-
-FAR_AHEAD = timedelta(days=1)
-"""A schedule accounted for further ahead than this was misled by a clock that has been put right."""
 
 
 class Scheduler:
@@ -42,8 +39,8 @@ class Scheduler:
     handed on in order, none while an earlier slice of the same schedule is under way.
 
     The wall clock may step back: what was handed on is not handed on again, so schedules rest until it has
-    caught up. Only after a step of more than a day do they go back with it, and then the ledger's unique
-    rows are what keeps a tick from running twice.
+    caught up. Only after a step of more than a day do they go back with it. Then the ledger's unique rows are
+    what keeps a tick from running twice, and ticks that were only missed run when their time does come.
 
     :param clock: the monotonic clock; all waiting is done on it.
     :param now: reads the wall clock, in aware UTC.

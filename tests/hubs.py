@@ -63,6 +63,11 @@ def done(order: Coroutine[Deferred[Any], Any, T]) -> T:
     return result  # type: ignore[no-any-return]
 
 
+async def waited(deferred: Deferred[T]) -> T:
+    """Wait for a Deferred in a coroutine."""
+    return await deferred
+
+
 @contextmanager
 def hub_log() -> Iterator[list[LogEvent]]:
     """Collect what is written to the hub's log meanwhile."""

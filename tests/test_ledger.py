@@ -511,6 +511,35 @@ class LedgerSuite:
             {"hourly": replace(marks[0], since=since[-1], runs=4), "daily": marks[1]},
         )
 
+    async def test_a_missed_tick_gives_way(self) -> None:
+        """A tick missed under a clock that was ahead may still be run or skipped when its time does come."""
+        missed = a_tick(1, outcome=TickOutcome.MISSED, reason="The hub was down.")
+        await self.ledger.record_tick(missed)
+        self.assertFalse(await self.ledger.record_tick(replace(missed, reason="It was down again.")))
+        self.assertEqual((await self.ledger.ticks("hourly", 5)).rows, (missed,))
+        self.assertTrue(await self.ledger.record_tick(a_tick(1, run_id="run-1"), a_run(1)))
+        self.assertFalse(await self.ledger.record_tick(a_tick(1, run_id="run-2"), a_run(2)))
+        self.assertEqual((await self.ledger.ticks("hourly", 5)).rows, (a_tick(1, run_id="run-1"),))
+        self.assertEqual((await self.ledger.counts()).ticks, 1)
+
+    async def test_only_single_missed_ticks_give_way(self) -> None:
+        """A row that stands for several missed ticks stays, and so does one that was skipped."""
+        several = a_tick(1, outcome=TickOutcome.MISSED, until=NOON + 5 * MINUTE)
+        skipped = a_tick(7, outcome=TickOutcome.SKIPPED, reason="paused")
+        for minute, kept in ((1, several), (7, skipped)):
+            await self.ledger.record_tick(kept)
+            self.assertFalse(await self.ledger.record_tick(a_tick(minute), a_run(minute)))
+        self.assertEqual((await self.ledger.ticks("hourly", 5)).rows, (skipped, several))
+        self.assertEqual(await self.listed(), [])
+
+    async def test_a_misled_mark_follows_the_tick_back(self) -> None:
+        """A mark more than a day ahead of the clock came of a wrong one: the next tick puts it right."""
+        for days, expected in ((1, NOON + timedelta(days=1)), (2, NOON + MINUTE)):
+            mark = ScheduleMark(name=f"{days}", fingerprint="f", since=NOON + timedelta(days=days))
+            await self.ledger.set_marks([mark])
+            await self.ledger.record_tick(a_tick(1, schedule=mark.name))
+            self.assertEqual((await self.ledger.marks())[mark.name].since, expected)
+
     async def test_a_tick_makes_no_mark(self) -> None:
         """A tick of a schedule without a mark leaves it without one."""
         await self.ledger.record_tick(a_tick(1))

@@ -7,7 +7,6 @@ and comes back later), the ledger must say of each nominal time exactly what the
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -18,7 +17,7 @@ from reactorhub.adapters.memory_ledger import MemoryLedger
 from reactorhub.config import HubConfig
 from reactorhub.model import Tick, TickOutcome
 from reactorhub.scheduler import Scheduler
-from tests.hubs import START, Bench, config, done
+from tests.hubs import START, Bench, config, done, waited
 
 TEXT = """
 hub: {name: test, max_concurrent_runs: 3, projects: {shop: {path: .}}}
@@ -29,11 +28,6 @@ schedules:
 """
 PERIODS = {"skip": 5, "each": 7, "late": 4}
 WINDOWS = {"skip": 600, "each": 30, "late": 10}  # seconds; 10 is what counts as on time
-
-
-async def waited(deferred: Deferred[Any]) -> Any:
-    """Wait for a Deferred in a coroutine."""
-    return await deferred
 
 
 class Oracle:

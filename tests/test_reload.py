@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred, execute, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, execute, fail, succeed
 from twisted.logger import LogEvent
 
 from reactorhub.boundaries import View
 from reactorhub.config import HubConfig
 from reactorhub.errors import ConfigError, LedgerError, Mistake
 from reactorhub.reload import Reloader
-from tests.hubs import SCHEDULES, Bench, config, done, hub_log
+from tests.hubs import SCHEDULES, Bench, config, done, hub_log, waited
 
 GONE = ConfigError([Mistake("schedule.yaml", 1, 1, "", "there is no such file")])
 NEW = SCHEDULES + "  fresh: {spider: prices, interval: 5m}\n"
@@ -164,17 +164,84 @@ def test_a_bad_reload_by_order() -> None:
 
 
 def test_one_at_a_time() -> None:
-    """Reloads that meet follow each other; each reads the file as it is then."""
+    """An order that meets a reload under way has one of its own, which begins once that one is over."""
     desk = Desk()
     desk.slow = True
-    reloads = [Deferred.fromCoroutine(desk.reloader.reload()) for _ in range(3)]
-    for number, reload in enumerate(reloads, 1):
+    first = Deferred.fromCoroutine(desk.reloader.reload())
+    second = Deferred.fromCoroutine(desk.reloader.reload())
+    for number, reload in enumerate((first, second), 1):
         assert len(desk.reads) == number and not reload.called
         desk.edit(NEW.replace("5m", f"{number}h"), number)
         desk.answer()
         assert reload.called
     assert desk.most_in_force == 1
-    assert done(desk.bench.hub.schedule("fresh"))["trigger"]["text"] == "3h"
+    assert done(desk.bench.hub.schedule("fresh"))["trigger"]["text"] == "2h"
+
+
+def test_a_storm_of_orders_is_two_reloads(logged: list[LogEvent]) -> None:
+    """All who ask while a reload is under way share the next one, its answer and its line in the log."""
+    desk = Desk()
+    desk.slow = True
+    storm = [Deferred.fromCoroutine(desk.reloader.reload()) for _ in range(10_000)]
+    desk.answer()
+    assert [reload.called for reload in storm] == [True] + [False] * 9_999
+    desk.edit(NEW, 2)
+    desk.answer()
+    answers = [view for reload in storm[1:] for view in [done(waited(reload))]]
+    assert len(desk.reads) == 2 and desk.most_in_force == 1
+    assert all(answer["added"] == ["fresh"] for answer in answers)
+    assert desk.bench.events() == ["config.reloaded"] * 2
+    assert len([event for event in logged if "is in force" in str(event.get("log_format"))]) == 2
+    assert desk.bench.clock.getDelayedCalls() == []
+
+
+def test_a_storm_shares_its_mistakes() -> None:
+    """Where the shared reload fails all who wait hear why, those who gave up waiting do no harm, and the
+    next order is served."""
+    desk = Desk()
+    desk.slow = True
+    storm = [Deferred.fromCoroutine(desk.reloader.reload()) for _ in range(4)]
+    storm[2].addErrback(lambda failure: failure.trap(CancelledError))
+    storm[2].cancel()
+    desk.answer()
+    desk.edit(GONE, 2)
+    desk.answer()
+    for reload in (storm[1], storm[3]):
+        with pytest.raises(ConfigError, match="no such file"):
+            done(waited(reload))
+    assert desk.bench.events() == ["config.reloaded", "config.rejected"]
+    desk.slow = False
+    desk.edit(NEW, 3)
+    assert done(desk.reloader.reload())["added"] == ["fresh"]
+
+
+def test_an_error_of_the_hub_reaches_all_who_wait() -> None:
+    """An error nobody foresaw fails the order that met it, and the reloader goes on."""
+    desk = Desk()
+    desk.edit(ZeroDivisionError("a mistake of the hub"), 2)
+    with pytest.raises(ZeroDivisionError):
+        done(desk.reloader.reload())
+    desk.edit(NEW, 3)
+    assert done(desk.reloader.reload())["added"] == ["fresh"]
+
+
+def test_the_watch_looks_once_a_second() -> None:
+    """A file that never comes to rest is looked at once a second and not read; nor is one looked at while a
+    reload that the watch began is under way."""
+    desk, looks = Desk().watching(), [0]
+
+    def changing() -> Deferred[int]:
+        looks[0] += 1
+        return succeed(looks[0])
+
+    desk.reloader._signature = changing
+    assert (desk.beat(60), looks[0]) == (0, 60)
+    desk.reloader._signature = lambda: succeed(looks.append(0) or -1)
+    desk.slow = True
+    assert desk.beat(60) == 1
+    assert len(looks) == 1 + 3  # two until it has settled, one as it is read
+    desk.answer()
+    assert desk.beat(60) == 0
 
 
 def test_a_ledger_that_cannot_keep_the_change() -> None:

@@ -43,6 +43,12 @@ def _kept(run: Run) -> Run:
     return rows.read_run(rows.write_run(run))
 
 
+def _gives_way(kept: Tick, new: Tick) -> bool:
+    """Whether a row was written under a clock that was ahead, and its tick comes only now."""
+    missed = TickOutcome.MISSED
+    return kept.outcome is missed and kept.until is None and new.outcome is not missed
+
+
 class MemoryLedger:
     """A :class:`reactorhub.boundaries.Ledger` whose Deferreds fire at once.
 
@@ -150,16 +156,16 @@ class MemoryLedger:
 
     def _record_tick(self, tick: Tick, run: Run | None, fact: Fact | None) -> bool:
         key = tick.schedule, rows.to_number(tick.nominal_time)
-        if key in self._ticks:
+        if key in self._ticks and not _gives_way(self._ticks[key], tick):
             return False
         kept = rows.read_tick(rows.write_tick(tick))
         if run is not None:
             self._add_run(run)
         self._ticks[key] = kept
         if mark := self._marks.get(tick.schedule):
-            since = max(mark.since, tick.until or tick.nominal_time)
+            reached = mark.reached(tick.until or tick.nominal_time, tick.recorded_at)
             ran = tick.outcome is TickOutcome.RUN
-            self._marks[tick.schedule] = replace(mark, since=since, runs=mark.runs + ran)
+            self._marks[tick.schedule] = replace(reached, runs=mark.runs + ran)
         self._tell(fact)
         return True
 

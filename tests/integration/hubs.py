@@ -13,7 +13,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
@@ -71,11 +71,13 @@ class Hub:
         *options: str,
         http: str = "tcp:0",
         flags: Sequence[str] = ("-n", "--pidfile="),
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         """
         :param config: the text of the schedule file.
         :param options: what is added to the command line of ``twistd reactorhub``.
         :param flags: twistd's own options.
+        :param environment: variables that the process gets beside those of the tests.
         """
         self.folder = folder
         self.data = folder / "data"
@@ -83,6 +85,7 @@ class Hub:
         self.file.write_text(dedent(config))
         self._options = ["-c", str(self.file), "--data-dir", str(self.data), "--http", http, *options]
         self._flags = list(flags)
+        self._environment = {**os.environ, **(environment or {})}
         self._facts: dict[str, Any] = {}
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -107,7 +110,12 @@ class Hub:
             (self.folder / "errors.txt").open("ab") as errors,
         ):
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, cwd=self.folder
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=errors,
+                cwd=self.folder,
+                env=self._environment,
             )
         return self
 

@@ -12,6 +12,7 @@ from reactorhub.boundaries import LedgerCounts, Page, RunFilter
 from reactorhub.errors import LedgerError, UnknownBatch, UnknownRun
 from reactorhub.model import (
     ACTIVE,
+    FAR_AHEAD,
     FINAL,
     Batch,
     Run,
@@ -66,7 +67,17 @@ _NAMES = tuple(_RUN.split(", "))
 _CHANGING = tuple(index for index, name in enumerate(_NAMES) if name not in {"id", "created_at"})
 _INSERT_RUN = f"{_insert('runs', _RUN)} ON CONFLICT (id) DO NOTHING"
 _UPDATE_RUN = f"UPDATE runs SET {', '.join(f'{_NAMES[index]} = ?' for index in _CHANGING)} WHERE id = ?"
-_INSERT_TICK = f"{_insert('ticks', rows.TICK_COLUMNS)} ON CONFLICT (schedule, nominal_time) DO NOTHING"
+_INSERT_TICK = f"""
+    {_insert("ticks", rows.TICK_COLUMNS)} ON CONFLICT (schedule, nominal_time) DO UPDATE
+    SET outcome = excluded.outcome, reason = excluded.reason, run_id = excluded.run_id,
+        recorded_at = excluded.recorded_at
+    WHERE outcome = 'missed' AND until IS NULL AND excluded.outcome <> 'missed'
+"""
+_MOVE_MARK = """
+    UPDATE marks SET since = CASE WHEN since > :misled THEN :reached ELSE max(since, :reached) END,
+        runs = runs + :ran
+    WHERE name = :name
+"""
 _NEW_MARK = ", ".join(f"{name} = excluded.{name}" for name in rows.MARK_COLUMNS.split(", ")[1:-1])
 # How often a schedule has run is counted by its ticks; another fingerprint begins the count anew.
 _REPLACE_MARK = f"""{_insert("marks", rows.MARK_COLUMNS)} ON CONFLICT (name) DO UPDATE
@@ -145,12 +156,10 @@ def record_tick(db: Database, tick: Tick, run: Run | None) -> bool:
         return False
     if run is not None:
         add_run(db, run)
-    reached = rows.to_number(tick.until or tick.nominal_time)
+    reached, misled = tick.until or tick.nominal_time, tick.recorded_at + FAR_AHEAD
+    moments = {"reached": rows.to_number(reached), "misled": rows.to_number(misled)}
     ran = tick.outcome is TickOutcome.RUN
-    db.execute(
-        "UPDATE marks SET since = max(since, ?), runs = runs + ? WHERE name = ?",
-        (reached, ran, tick.schedule),
-    )
+    db.execute(_MOVE_MARK, {"name": tick.schedule, "ran": ran, **moments})
     return True
 
 
