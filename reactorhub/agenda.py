@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from reactorhub.bounds import Bounded
@@ -106,8 +106,9 @@ class Account:
     """How far a schedule's ticks are dealt with: all up to ``since``, and those in ``settled`` after it.
 
     ``next`` is when its first tick still to come is to start, known once it was ``looked`` at; so nothing
-    needs to be asked of its trigger before then. ``work`` is what it owes, oldest first. ``queued`` and
-    ``failing`` are notes of whoever pays.
+    needs to be asked of its trigger before then. ``reach`` is the latest moment that its ticks were judged
+    by, or dealt with up to. ``work`` is what it owes, oldest first. ``queued`` and ``failing`` are notes of
+    whoever pays.
     """
 
     schedule: Schedule
@@ -118,6 +119,10 @@ class Account:
     failing: bool = False
     settled: frozenset[datetime] = frozenset()
     work: tuple[Due | Missed, ...] = ()
+    reach: datetime = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reach = self.since
 
     @property
     def rule(self) -> tuple[Trigger | None, bool]:
@@ -133,7 +138,7 @@ class Account:
         """Find out what is owed now and when the next tick comes."""
         planned = plan([(self.schedule, self.since)], now)
         self.work = tuple(tick for tick in planned.ticks if tick.nominal_time not in self.settled)
-        self.next, self.looked = planned.wake_at, True
+        self.next, self.looked, self.reach = planned.wake_at, True, max(self.since, now)
 
     def take(self, most: int) -> list[Due | Missed]:
         """The next ticks to deal with. A row that stands for many ticks goes by itself."""

@@ -275,7 +275,7 @@ class ScheduleMark:
     runs: int = 0
 
     def reached(self, moment: datetime, now: datetime) -> ScheduleMark:
-        """Return this mark with ``since`` moved forward to ``moment``; back only if it is far ahead of now."""
+        """Return this mark with ``since`` moved on to ``moment``; back only if it is far ahead of ``now``."""
         misled = self.since - now > FAR_AHEAD
         return replace(self, since=moment if misled else max(self.since, moment))
 

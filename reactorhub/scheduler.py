@@ -172,11 +172,12 @@ class Scheduler:
 
     def _turn_back(self, now: datetime) -> None:
         self.log.warn("The wall clock went back {seconds} s.", seconds=(self._seen - now).total_seconds())
-        for entry in self._entries.values():
-            if entry.ticking and entry.since - now > FAR_AHEAD:
-                entry.since, entry.looked = now, False
-                self._queue(entry)
-        self._coming = [row for row in self._coming if not row[-1].queued]
+        for name, entry in self._entries.items():
+            if entry.ticking and entry.reach - now > FAR_AHEAD:
+                # A new account: what is still under way in the old one is of a time that has not come.
+                self._entries[name] = Account(entry.schedule, min(entry.since, now))
+                self._queue(self._entries[name])
+        self._coming = [row for row in self._coming if self._current(row[-1])]
         heapify(self._coming)
 
     def _hand_out(self) -> None:

@@ -314,6 +314,38 @@ class SteppedClockTests(SchedulerCase):
         world.run(120)
         self.assertEqual(world.times(), [NOON + MINUTE, NOON + 2 * MINUTE])
 
+    def test_a_clock_put_right_in_the_middle_of_a_catch_up(self) -> None:
+        """What is still being handed on as of a clock a year ahead does not stall the schedule afterwards."""
+        world = self.start(schedule(), since=NOON)
+        world.run(3)
+        world.answers = []
+        world.step = timedelta(days=365)
+        world.run(2)
+        world.step = timedelta(0)
+        world.run(2)
+        held, world.answers = world.answers, None
+        for answer in held:
+            answer.callback(None)
+        begin = world.now()
+        world.run(5)
+        ticks = [moment for moment in world.times() if begin + SECOND < moment <= begin + 6 * SECOND]
+        self.assertEqual(ticks, sorted(set(ticks)))
+        self.assertGreaterEqual(len(ticks), 4)
+
+    def test_a_clock_put_right_before_a_tick_was_written_down(self) -> None:
+        """A tick of next year that could not be handed on is forgotten with the clock that made it due."""
+        world = self.start(schedule(Interval(40 * DAY, NOON)), since=NOON)
+        world.run(3)
+        world.answers, world.step = [], timedelta(days=365)
+        world.run(2)
+        held, world.answers, world.step = world.answers, None, timedelta(0)
+        for answer in held:
+            answer.errback(LedgerError("the disk is full; make room"))
+        self.flushLoggedErrors(LedgerError)
+        world.run(2)
+        self.assertEqual(world.scheduler.next_times()["prices"], NOON + 40 * DAY)
+        self.assertEqual((len(held), world.due), (9, []))
+
     def test_an_account_kept_by_a_clock_far_ahead_is_not_believed(self) -> None:
         """At the start too, a schedule accounted for days ahead begins anew."""
         world = self.start(schedule(), since=START + 400 * DAY)
