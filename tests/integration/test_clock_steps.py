@@ -57,7 +57,7 @@ SPIDERS = """
 """
 SECOND, HOUR, YEAR = timedelta(seconds=1), timedelta(hours=1), timedelta(days=365)
 PERIODS = {"interval": 1, "cron": 2}
-SOON = 30.0  # seconds; it takes two or three, but thousands of missed ticks are written down before
+SOON = 12.0  # seconds; it takes two or three, but thousands of missed ticks are written down before
 TIMEOUT = 5
 SUSPENDED = 4
 MICROSECONDS = 1_000_000  # the ledger's unit, in a second

@@ -28,6 +28,7 @@ class WallClock:
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # else who waits for Python's GIL spins
             "NO_FAKE_STAT": "1",  # a real step does not touch the times of files either
         }
 
