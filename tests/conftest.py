@@ -1,5 +1,7 @@
 """The reactor that everything under test runs on: the hub's own, before anything can import another one."""
 
+import os
+
 from hypothesis import settings
 
 from reactorhub import reactors
@@ -10,6 +12,11 @@ from twisted.internet import reactor  # noqa: E402 - it exists from here on
 
 reactors.prepare(reactor)
 
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "reactorhub")
+SOAKING = PROFILE == "soak"
+"""Whether the same tests look for longer than anybody would wait for."""
+
 # Machines are shared, and a slow moment is no mistake.
 settings.register_profile("reactorhub", deadline=None)
-settings.load_profile("reactorhub")
+settings.register_profile("soak", deadline=None, max_examples=5000)
+settings.load_profile(PROFILE)
