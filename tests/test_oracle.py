@@ -1,63 +1,31 @@
 """Every scheduled time accounted for, at most one start each: a hub against an oracle that counts seconds.
 
-Whatever happens in whatever order (time passes, crawls end, schedules are paused, the hub stops or is killed
-and comes back later), the ledger must say of each nominal time exactly what the oracle says.
+Whatever happens in whatever order (time passes, the clock is stepped, the ledger fails for a while, schedules
+are paused, edited, added and removed, the hub is killed and comes back later), the ledger must say of each
+nominal time exactly what the oracle says.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from dataclasses import replace
+from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from twisted.internet.defer import Deferred
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from reactorhub.adapters.memory_ledger import MemoryLedger
-from reactorhub.config import HubConfig
-from reactorhub.model import Tick, TickOutcome
-from reactorhub.scheduler import Scheduler
-from tests.hubs import START, Bench, config, done, waited
+from reactorhub.errors import LedgerError
+from reactorhub.model import Tick
+from tests.conftest import SOAKING
+from tests.hubs import START, done, waited
+from tests.oracle import Oracle
+from tests.oracle_hub import Process
+from tests.oracle_rules import SECOND, Rule, microseconds
+from tests.oracle_runs import Row
+from tests.oracle_strategies import BEGIN, CHAINED, TIMED, consistent, one
 
-TEXT = """
-hub: {name: test, max_concurrent_runs: 3, projects: {shop: {path: .}}}
-schedules:
-  skip: {spider: prices, interval: 5s}
-  each: {spider: prices, interval: 7s, overlap: allow_all, catchup: all, catchup_window: 30s}
-  late: {spider: report, cron: "*/4 * * * * *", overlap: allow_all, catchup: skip}
-"""
-PERIODS = {"skip": 5, "each": 7, "late": 4}
-WINDOWS = {"skip": 600, "each": 30, "late": 10}  # seconds; 10 is what counts as on time
-
-
-class Oracle:
-    """Knows from the rules alone what is to become of each second."""
-
-    def __init__(self) -> None:
-        self.expected: dict[tuple[str, int], TickOutcome] = {}
-        self.paused: set[str] = set()
-
-    def due(self, second: int) -> list[str]:
-        """The schedules that have a nominal time at this second after the start."""
-        since_epoch = int(START.timestamp()) + second
-        return [name for name, period in PERIODS.items() if since_epoch % period == 0]
-
-    def live(self, second: int, busy: bool) -> None:
-        """A second passes while the hub runs; ``busy`` says whether ``skip`` has a run that is not final."""
-        for name in self.due(second):
-            skipped = name in self.paused or (name == "skip" and busy)
-            self.expected[name, second] = TickOutcome.SKIPPED if skipped else TickOutcome.RUN
-
-    def back(self, gone: range, now: int, busy: bool) -> None:
-        """The hub is back at second ``now`` after the seconds ``gone``."""
-        for name in PERIODS:
-            owed = [second for second in gone if name in self.due(second)]
-            kept = [second for second in owed if now - second <= WINDOWS[name]]
-            kept = kept[-1:] if name == "skip" else kept
-            for second in owed:
-                refused = name in self.paused or (name == "skip" and busy)
-                found = TickOutcome.SKIPPED if refused else TickOutcome.RUN
-                self.expected[name, second] = found if second in kept else TickOutcome.MISSED
+STEPS = st.sampled_from([1, 5, 60, 3600, 90_000])
 
 
 class HubAgainstOracle(RuleBasedStateMachine):
@@ -65,104 +33,112 @@ class HubAgainstOracle(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.ledger, self.oracle, self.second = MemoryLedger(), Oracle(), 0
+        self.ledger = MemoryLedger()
         self.starts: list[str] = []
-        self.come_up()
 
-    def come_up(self) -> None:
-        self.bench = bench = BenchAt(self.second, config(TEXT), self.ledger)
-        done(bench.hub.recover())
-        done(bench.hub.adopt())
-        self.scheduler = Scheduler(
-            bench.clock,
-            bench.now,
-            lambda schedule, moment: Deferred.fromCoroutine(bench.hub.tick(schedule, moment)),
-            lambda missed: Deferred.fromCoroutine(bench.hub.missed(missed)),
-        )
-        self.scheduler.start(bench.hub.entries())
-        bench.clock.pump([0] * 5)
-
-    def go_down(self, seconds: int) -> None:
-        self.starts += [crawl.run_id for crawl in self.bench.engine.crawls]
-        first = self.second + 1
-        self.second += seconds
-        # A run that was active becomes interrupted; one that waited is still unfinished.
-        busy = any(run.spec.schedule == "skip" for run in done(waited(self.ledger.waiting_runs())))
-        self.oracle.back(range(first, self.second + 1), self.second, busy)
-        self.come_up()
+    @initialize(rules=st.fixed_dictionaries({}, optional={name: one(name) for name in (*TIMED, *CHAINED)}))
+    def begin(self, rules: dict[str, Rule]) -> None:
+        self.rules = rules
+        self.oracle = Oracle(consistent(rules), microseconds(START))
+        self.process = Process(self.ledger, consistent(rules), 0)
 
     @rule(seconds=st.integers(1, 40))
     def time_passes(self, seconds: int) -> None:
         for _ in range(seconds):
-            self.second += 1
-            self.oracle.live(self.second, bool(self.bench.dispatcher.unfinished("skip")))
-            self.bench.clock.advance(1)
-            self.bench.clock.pump([0] * 5)
+            self.oracle.pass_second()
+            self.process.let_pass(1)
 
+    @rule(seconds=STEPS, sign=st.sampled_from([1, -1]))
+    def the_clock_is_stepped(self, seconds: int, sign: int) -> None:
+        self.oracle.step(sign * seconds * SECOND)
+        self.process.step(sign * seconds)
+        self.process.let_pass(1)
+
+    @rule(seconds=STEPS, meanwhile=st.integers(0, 5), after=st.integers(1, 20))
+    def the_clock_is_ahead_for_a_while(self, seconds: int, meanwhile: int, after: int) -> None:
+        self.the_clock_is_stepped(seconds, 1)
+        self.time_passes(meanwhile)
+        self.the_clock_is_stepped(seconds, -1)
+        self.time_passes(after)
+
+    @precondition(lambda self: not self.oracle.broken)
     @rule()
-    def a_crawl_ends(self) -> None:
-        for crawl in self.bench.engine.crawls:
-            if not crawl.done.called:
-                crawl.finish()
-                break
-        self.bench.clock.pump([0] * 5)
+    def the_ledger_breaks(self) -> None:
+        self.oracle.broken = True
+        self.ledger.fail_writes = LedgerError("the disk is full; make room")
 
-    @rule(name=st.sampled_from(sorted(PERIODS)))
-    def pause(self, name: str) -> None:
-        done(self.bench.hub.pause(name))
-        self.oracle.paused.add(name)
+    @precondition(lambda self: self.oracle.broken)
+    @rule()
+    def the_ledger_is_mended(self) -> None:
+        self.oracle.broken = False
+        self.ledger.fail_writes = None
 
-    @rule(name=st.sampled_from(sorted(PERIODS)))
-    def resume(self, name: str) -> None:
-        done(self.bench.hub.resume(name))
-        self.oracle.paused.discard(name)
+    @precondition(lambda self: not self.oracle.broken and self.oracle.rules)
+    @rule(data=st.data(), paused=st.booleans())
+    def pause(self, data: st.DataObject, paused: bool) -> None:
+        name = data.draw(st.sampled_from(sorted(self.oracle.rules)))
+        done(self.process.hub.pause(name) if paused else self.process.hub.resume(name))
+        self.oracle.pause(name, paused)
 
-    @rule(seconds=st.integers(0, 900))
-    def killed(self, seconds: int) -> None:
-        self.go_down(seconds)
+    @precondition(lambda self: not self.oracle.broken)
+    @rule(data=st.data(), name=st.sampled_from([*TIMED, *CHAINED]))
+    def reload(self, data: st.DataObject, name: str) -> None:
+        self.edit(data, name)
+        self.process.reload(consistent(self.rules))
+        self.oracle.reload(consistent(self.rules))
 
-    @rule(seconds=st.integers(0, 60))
-    def stopped(self, seconds: int) -> None:
-        self.scheduler.stop()
-        stopping = Deferred.fromCoroutine(self.bench.dispatcher.stop(0, Deferred()))
-        self.bench.clock.pump([1] * 5)
-        assert stopping.called
-        self.go_down(seconds)
+    def edit(self, data: st.DataObject, name: str) -> None:
+        """Change, add or remove a schedule, switch it on or off, or give it another name."""
+        ways = ["other", "removed", "switched"] if name in self.rules else ["other"]
+        way = data.draw(st.sampled_from(ways))
+        if way == "removed":
+            del self.rules[name]
+        elif way == "switched":
+            self.rules[name] = replace(self.rules[name], enabled=not self.rules[name].enabled)
+        else:
+            self.rules[name] = data.draw(one(name))
+
+    @rule(
+        data=st.data(),
+        seconds=st.one_of(st.integers(0, 60), st.sampled_from([600, 2_500, 20_000])),
+        edited=st.sampled_from([None, None, *TIMED, *CHAINED]),
+    )
+    def killed(self, data: st.DataObject, seconds: int, edited: str | None) -> None:
+        self.starts += [crawl.run_id for crawl in self.process.engine.crawls]
+        if edited is not None:
+            self.edit(data, edited)
+        self.oracle.killed(seconds, consistent(self.rules))
+        self.ledger.fail_writes = None
+        self.process = Process(self.ledger, consistent(self.rules), self.oracle.wall - microseconds(START))
 
     @invariant()
     def the_ledger_says_what_the_oracle_says(self) -> None:
-        found: dict[tuple[str, int], TickOutcome] = {}
-        for name in PERIODS:
-            rows: list[Tick] = list(done(waited(self.ledger.ticks(name, 100_000))).rows)
+        found: dict[tuple[str, int], Row] = {}
+        for name in (*TIMED, *CHAINED):
+            rows: list[Tick] = list(done(waited(self.ledger.ticks(name, 1_000_000))).rows)
             for row in rows:
-                assert row.until is None
-                key = (name, second_of(row.nominal_time))
-                assert key not in found
-                found[key] = row.outcome
-        assert found == self.oracle.expected
+                until = None if row.until is None else microseconds(row.until)
+                found[name, microseconds(row.nominal_time)] = (row.outcome.value, until)
+        assert found == self.oracle.rows, difference(found, self.oracle.rows)
 
     @invariant()
     def nothing_starts_twice(self) -> None:
-        starts = self.starts + [crawl.run_id for crawl in self.bench.engine.crawls]
+        starts = self.starts + [crawl.run_id for crawl in self.process.engine.crawls]
         assert len(starts) == len(set(starts))
 
 
-def second_of(moment: datetime) -> int:
-    """The second after the start at which a moment is."""
-    return (moment - START) // timedelta(seconds=1)
+def difference(found: dict[Any, Row], foretold: dict[Any, Row]) -> str:
+    """Where the ledger and the oracle disagree, for who has to find out why."""
+    keys = sorted(key for key in {*found, *foretold} if found.get(key) != foretold.get(key))
+    lines = [
+        f"{name} {nominal / SECOND - BEGIN:.6f}: ledger {found.get((name, nominal))}, "
+        f"oracle {foretold.get((name, nominal))}"
+        for name, nominal in keys[:10]
+    ]
+    return "\n".join([f"{len(keys)} rows differ, among them:", *lines])
 
 
-class BenchAt(Bench):
-    """A bench whose wall clock begins some seconds after the start."""
-
-    def __init__(self, second: int, text: HubConfig, ledger: MemoryLedger) -> None:
-        self.offset = timedelta(seconds=second)
-        super().__init__(config=text, ledger=ledger)
-
-    def now(self) -> datetime:
-        """The wall clock."""
-        return super().now() + self.offset
-
-
-HubAgainstOracle.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+HubAgainstOracle.TestCase.settings = settings(
+    max_examples=3000 if SOAKING else 60, stateful_step_count=50 if SOAKING else 25, deadline=None
+)
 TestHubAgainstOracle = HubAgainstOracle.TestCase
