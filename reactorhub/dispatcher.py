@@ -19,7 +19,7 @@ from reactorhub.intake import Intake
 from reactorhub.life import SHUTDOWN, Ladder, Life, World
 from reactorhub.model import Batch, Run, RunSpec, RunState, Schedule, Sequel, Start, Stop, Tick, TickOutcome
 from reactorhub.overlap import replacement, replaces_others, turns
-from reactorhub.retries import next_attempt
+from reactorhub.retries import is_tried_again, next_attempt
 from reactorhub.roster import Roster
 from reactorhub.schedule_book import ScheduleBook
 from reactorhub.turns import Turns
@@ -89,7 +89,8 @@ class Dispatcher:
             run.moved(RunState.INTERRUPTED, finished_at=moment, reason=_DIED)
             for run in await self._world.ledger.active_runs()
         ]
-        writes = [self._world.ledger.finish_run(run, self._follow(run)) for run in died]
+        died.sort(key=lambda run: not is_tried_again(run))  # what is tried again counts before others follow
+        writes = [self._world.ledger.finish_run(run, self._announced(self._follow(run))) for run in died]
         try:
             sequels = await gatherResults(writes, consumeErrors=True)
         except FirstError as error:
@@ -267,12 +268,20 @@ class Dispatcher:
             fact=self._facts.ended(self._schedule(final), final),
         )
 
+    def _announced(self, sequel: Sequel) -> Sequel:
+        """Let the runs that an end has brought about count while they wait for the hub's next start."""
+        for queued in sequel.runs:
+            self._roster.announce(queued)
+        return sequel
+
     def _ended(self, life: Life) -> None:
         """Let the next attempt take a run's place before anybody else's turn comes."""
         run, sequel = life.run, life.sequel
         self._roster.leave(run)
         if self._stopping:
-            self._leave_queued(run, sequel)
+            self._leave_queued(run, self._announced(sequel))
+            if not run.state.final:
+                self._roster.announce(run)
         elif sequel.attempt is not None:
             self._new(sequel.attempt, None)
         if run.spec.schedule is not None and not self._stopping:

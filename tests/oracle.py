@@ -111,14 +111,24 @@ class Oracle(RunsOnPaper):
         self.broken = False
         self.runs, self._going, self._line = waiting, {}, {}
         self._read(rules)
-        for run in died:
-            self._end(run, "interrupted")
-        for run in died:
-            self._keep(run)
+        self._interrupt(died)
         self._adopt()
         self._settle()
         self._begin()
         self._settle()
+
+    def stopped(self, seconds: int, rules: Iterable[Rule]) -> None:
+        """The hub is told to end at once, and comes back later, with another file perhaps."""
+        self._interrupt([run for run in self.runs if run.state == "going"])
+        self.killed(seconds, rules)
+
+    def _interrupt(self, runs: Iterable[Sim]) -> None:
+        """End these runs with their process; those that are tried again count before any others follow."""
+        runs = sorted(runs, key=lambda run: run.attempt > run.rule.retries)
+        for run in runs:
+            self._end(run, "interrupted")
+            self._keep(run)
+            self.runs = [each for each in self.runs if each is not run]
 
     # -- schedules
 

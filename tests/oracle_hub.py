@@ -90,6 +90,13 @@ class Process:
         """Step the wall clock."""
         self._step += timedelta(seconds=seconds)
 
+    def stop(self) -> None:
+        """Tell the hub to end, without any grace."""
+        self.scheduler.stop()
+        stopping = Deferred.fromCoroutine(self.dispatcher.stop(0, Deferred()))
+        self.turn()
+        assert stopping.called
+
     def reload(self, rules: Iterable[Rule]) -> None:
         """Put another schedule file in force."""
         done(self.hub.put_in_force(self._file(rules)))

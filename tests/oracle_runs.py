@@ -67,6 +67,11 @@ class RunsOnPaper:
         """The wall clock."""
         return self.mono + self._ahead
 
+    @property
+    def calm(self) -> bool:
+        """Whether nothing waits to be written down."""
+        return all(run.state in ("queued", "going") for run in self.runs)
+
     def _record(self, name: str, nominal: int, outcome: str, until: int | None = None) -> bool:
         found = self.rows.get((name, nominal))
         if found is not None and (found != ("missed", None) or outcome == "missed"):

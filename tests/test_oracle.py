@@ -26,6 +26,8 @@ from tests.oracle_runs import Row
 from tests.oracle_strategies import BEGIN, CHAINED, TIMED, consistent, one
 
 STEPS = st.sampled_from([1, 5, 60, 3600, 90_000])
+DOWN = st.one_of(st.integers(0, 60), st.sampled_from([600, 2_500, 20_000]))
+EDITED = st.sampled_from([None, None, *TIMED, *CHAINED])
 
 
 class HubAgainstOracle(RuleBasedStateMachine):
@@ -98,16 +100,28 @@ class HubAgainstOracle(RuleBasedStateMachine):
         else:
             self.rules[name] = data.draw(one(name))
 
-    @rule(
-        data=st.data(),
-        seconds=st.one_of(st.integers(0, 60), st.sampled_from([600, 2_500, 20_000])),
-        edited=st.sampled_from([None, None, *TIMED, *CHAINED]),
-    )
+    @rule(data=st.data(), seconds=DOWN, edited=EDITED)
     def killed(self, data: st.DataObject, seconds: int, edited: str | None) -> None:
+        self.start_again(data, edited)
+        self.oracle.killed(seconds, consistent(self.rules))
+        self.come_up()
+
+    @precondition(lambda self: not self.oracle.broken and self.oracle.calm)
+    @rule(data=st.data(), seconds=DOWN, edited=EDITED)
+    def stopped(self, data: st.DataObject, seconds: int, edited: str | None) -> None:
+        self.process.stop()
+        self.start_again(data, edited)
+        self.oracle.stopped(seconds, consistent(self.rules))
+        self.come_up()
+
+    def start_again(self, data: st.DataObject, edited: str | None) -> None:
+        """Edit the file perhaps, while the hub is away."""
         self.starts += [crawl.run_id for crawl in self.process.engine.crawls]
         if edited is not None:
             self.edit(data, edited)
-        self.oracle.killed(seconds, consistent(self.rules))
+
+    def come_up(self) -> None:
+        """Let the hub come back, where the oracle says that the clock is, and the disk have room again."""
         self.ledger.fail_writes = None
         self.process = Process(self.ledger, consistent(self.rules), self.oracle.wall - microseconds(START))
 
