@@ -4,13 +4,18 @@ COMPILE := $(BIN)/pip-compile -q --generate-hashes --allow-unsafe --strip-extras
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 INSTALL := $(BIN)/pip install -q --disable-pip-version-check
 
-.PHONY: run test lint types bench lock clean
+.PHONY: run test soak lint types bench lock clean
 
 run: .venv/run  ## start the hub on schedule.yaml
 	@$(BIN)/twistd -n --pidfile= reactorhub
 
 test: .venv/dev  ## all tests: units, docs, layers, real processes
 	@$(BIN)/python -m pytest
+
+soak: .venv/dev  ## the tests of when runs start, for half an hour
+	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest tests/test_oracle*.py \
+		tests/test_agenda.py tests/test_triggers.py tests/test_bounds.py tests/test_jitter.py \
+		tests/test_scheduler.py tests/integration/test_reload_stress.py tests/integration/test_clock_steps.py
 
 lint: .venv/dev
 	$(BIN)/ruff check .

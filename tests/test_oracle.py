@@ -153,6 +153,6 @@ def difference(found: dict[Any, Row], foretold: dict[Any, Row]) -> str:
 
 
 HubAgainstOracle.TestCase.settings = settings(
-    max_examples=3000 if SOAKING else 60, stateful_step_count=50 if SOAKING else 25, deadline=None
+    max_examples=1000 if SOAKING else 50, stateful_step_count=40 if SOAKING else 20, deadline=None
 )
 TestHubAgainstOracle = HubAgainstOracle.TestCase

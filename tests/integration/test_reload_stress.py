@@ -38,7 +38,7 @@ SPIDERS = """
                 await asyncio.sleep(0.05)
             yield {"patient": True}
 """
-SECONDS = 120 if SOAKING else 5
+SECONDS = 60 if SOAKING else 5
 A_SECOND = 100  # reloads that are asked for
 STEADY = {"spider": "brief", "interval": "1s", "overlap": "allow_all"}
 MICROSECONDS = 1_000_000  # the ledger's unit, in a second
