@@ -181,14 +181,14 @@ class Oracle(RunsOnPaper):
             account.failing = False
             return
         account.failing = False
-        kept = self._kept(rule, due, now)
+        kept = self._in_time(rule, due, now)
         missed = [second for second in due if not kept or second < kept[0]]
         self._miss(rule.name, missed)
         account.since = max(account.since, due[-1] * SECOND)
         for second in kept:
             self._tick(rule, second * SECOND)
 
-    def _kept(self, rule: Rule, due: list[int], now: int) -> list[int]:
+    def _in_time(self, rule: Rule, due: list[int], now: int) -> list[int]:
         window = 10 if rule.catchup == "skip" else max(rule.window, 10)
         oldest = now - (window + rule.jitter + 1) * SECOND
         late = [second for second in due if second * SECOND >= oldest]

@@ -32,7 +32,9 @@ class Sim:
     when: int | None = None
     final: str = ""
     sequel: list[tuple[str, Sim | str]] = field(default_factory=list)
+    made: int = 0
     finished: int = 0
+    written: str = ""
 
     @property
     def first(self) -> bool:
@@ -57,6 +59,7 @@ class RunsOnPaper:
         self.mono, self._ahead, self.broken = 0, wall, False
         self.rows: dict[Key, Row] = {}
         self.runs: list[Sim] = []
+        self._kept: dict[tuple[str, int, int], Sim] = {}
         self.rules: dict[str, Rule] = {}
         self.marks: dict[str, Mark] = {}
         self._going: dict[str, set[Sim]] = {}
@@ -71,6 +74,18 @@ class RunsOnPaper:
     def calm(self) -> bool:
         """Whether nothing waits to be written down."""
         return all(run.state in ("queued", "going") for run in self.runs)
+
+    @property
+    def history(self) -> dict[tuple[str, int, int], tuple[int, str]]:
+        """When each run on disk was made, by schedule, nominal time and attempt, and how it stands."""
+        return {key: (run.made, self._stands(run)) for key, run in self._kept.items()}
+
+    @staticmethod
+    def _stands(run: Sim) -> str:
+        return run.written or ("queued" if run.state == "queued" else "going")
+
+    def _keep_run(self, run: Sim) -> None:
+        self._kept[run.name, run.nominal, run.attempt] = run
 
     def _record(self, name: str, nominal: int, outcome: str, until: int | None = None) -> bool:
         found = self.rows.get((name, nominal))
@@ -111,8 +126,9 @@ class RunsOnPaper:
             self._record(rule.name, nominal, "skipped")
         elif self._record(rule.name, nominal, "run"):
             self._count(rule.name, 1)
-            run = Sim(rule.name, nominal, rule)
+            run = Sim(rule.name, nominal, rule, made=self.wall)
             self.runs.append(run)
+            self._keep_run(run)
             self._take(run, rule)
             self._replace(run, rule)
 
@@ -213,19 +229,21 @@ class RunsOnPaper:
 
     def _keep(self, run: Sim) -> list[Sim]:
         """Write down what a run's end brings about; return the runs that follow."""
-        begun = []
+        run.written, begun = run.final, []
         for name, what in run.sequel:
             if name == "retry":
                 assert isinstance(what, Sim)
-                what.state = "queued"
+                what.state, what.made = "queued", run.finished
                 self.runs.append(what)
+                self._keep_run(what)
                 continue
             nominal = run.finished
             while (name, nominal) in self.rows:
                 nominal += 1
             self._record(name, nominal, "skipped" if isinstance(what, str) else "run")
             if isinstance(what, Sim):
-                what.nominal, what.state = nominal, "queued"
+                what.nominal, what.state, what.made = nominal, "queued", run.finished
+                self._keep_run(what)
                 begun.append(what)
         return begun
 

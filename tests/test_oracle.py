@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from reactorhub.adapters.memory_ledger import MemoryLedger
+from reactorhub.boundaries import RunFilter
 from reactorhub.errors import LedgerError
 from reactorhub.model import Tick
 from tests.conftest import SOAKING
@@ -136,23 +137,32 @@ class HubAgainstOracle(RuleBasedStateMachine):
         assert found == self.oracle.rows, difference(found, self.oracle.rows)
 
     @invariant()
+    def the_runs_are_those_that_the_oracle_foretold(self) -> None:
+        found: dict[tuple[str, int, int], tuple[int, str]] = {}
+        for run in done(waited(self.ledger.runs(RunFilter(), 1_000_000))).rows:
+            key = (run.spec.schedule or "", microseconds(run.spec.nominal_time or START), run.spec.attempt)
+            state = "going" if run.state.active else run.state.value
+            assert key not in found
+            found[key] = (microseconds(run.created_at), state)
+        assert found == self.oracle.history, difference(found, self.oracle.history)
+
+    @invariant()
     def nothing_starts_twice(self) -> None:
         starts = self.starts + [crawl.run_id for crawl in self.process.engine.crawls]
         assert len(starts) == len(set(starts))
 
 
-def difference(found: dict[Any, Row], foretold: dict[Any, Row]) -> str:
+def difference(found: dict[Any, Any], foretold: dict[Any, Any]) -> str:
     """Where the ledger and the oracle disagree, for who has to find out why."""
     keys = sorted(key for key in {*found, *foretold} if found.get(key) != foretold.get(key))
     lines = [
-        f"{name} {nominal / SECOND - BEGIN:.6f}: ledger {found.get((name, nominal))}, "
-        f"oracle {foretold.get((name, nominal))}"
-        for name, nominal in keys[:10]
+        f"{key[0]} {key[1] / SECOND - BEGIN:.6f}: ledger {found.get(key)}, oracle {foretold.get(key)}"
+        for key in keys[:10]
     ]
     return "\n".join([f"{len(keys)} rows differ, among them:", *lines])
 
 
 HubAgainstOracle.TestCase.settings = settings(
-    max_examples=1000 if SOAKING else 50, stateful_step_count=40 if SOAKING else 20, deadline=None
+    max_examples=1000 if SOAKING else 80, stateful_step_count=40 if SOAKING else 20, deadline=None
 )
 TestHubAgainstOracle = HubAgainstOracle.TestCase
