@@ -42,17 +42,13 @@ class Oracle(RunsOnPaper):
         self._live_until(self.mono + SECOND)
 
     def step(self, by: int) -> None:
-        """The wall clock is stepped; the hub looks at it when it next wakes, in the second that goes by."""
+        """A second goes by, and just before the hub wakes at its end the wall clock is stepped."""
         end = self.mono + SECOND
-        look = min([when for when, what in self._events() if isinstance(what, Account)] + [end])
-        self._ahead += by
-        while (event := self._next_event(look, runs_only=True)) is not None:
+        while (event := self._next_event(end)) is not None:
             self._meet(event)
-        self.mono = look
+        self.mono = end
+        self._ahead += by
         self._turn_back()
-        for account in self._accounts.values():
-            if not account.failing:
-                self._judge(account)
         self._live_until(end)
 
     def _live_until(self, end: int) -> None:
@@ -216,8 +212,7 @@ class Oracle(RunsOnPaper):
             found += [] if start is None else [(start - self._ahead, account)]
         return found
 
-    def _next_event(self, end: int, runs_only: bool = False) -> tuple[int, Sim | Account] | None:
+    def _next_event(self, end: int) -> tuple[int, Sim | Account] | None:
         """The next one before the second is over."""
         coming = [event for event in self._events() if event[0] < end]
-        coming = [event for event in coming if isinstance(event[1], Sim) or not runs_only]
         return min(coming, key=lambda event: event[0], default=None)

@@ -16,6 +16,7 @@ from reactorhub.scheduler import Scheduler
 from tests.hubs import START, Bench, config, done
 from tests.oracle_rules import SECOND, Rule, fate, microseconds
 
+JUST = 1e-6
 NO_LIMITS = "max_concurrent_runs: 10000, max_queued_runs: 100000"
 
 
@@ -80,15 +81,17 @@ class Process:
 
     def let_pass(self, seconds: float) -> None:
         """Let time go by, and everything happen exactly when it is due."""
-        end = self.clock.rightNow + seconds
+        end = round(self.clock.rightNow + seconds, 6)
         while due := [call.getTime() for call in self.clock.getDelayedCalls() if call.getTime() <= end]:
             self.clock.rightNow = max(self.clock.rightNow, min(due))
             self.clock.advance(0)
         self.clock.rightNow = end
 
     def step(self, seconds: int) -> None:
-        """Step the wall clock."""
+        """Let a second go by, and step the wall clock just before its end."""
+        self.let_pass(1 - JUST)
         self._step += timedelta(seconds=seconds)
+        self.let_pass(JUST)
 
     def stop(self) -> None:
         """Tell the hub to end, without any grace."""

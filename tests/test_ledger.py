@@ -540,6 +540,14 @@ class LedgerSuite:
             await self.ledger.record_tick(a_tick(1, schedule=mark.name))
             self.assertEqual((await self.ledger.marks())[mark.name].since, expected)
 
+    async def test_a_misled_mark_follows_a_tick_that_is_known(self) -> None:
+        """It does so too where the tick ran before: else the next downtime would not be accounted for."""
+        await self.ledger.record_tick(a_tick(1))
+        mark = ScheduleMark(name="hourly", fingerprint="f", since=NOON + timedelta(days=2), runs=3)
+        await self.ledger.set_marks([mark])
+        self.assertFalse(await self.ledger.record_tick(a_tick(1), a_run(1)))
+        self.assertEqual((await self.ledger.marks())["hourly"], replace(mark, since=NOON + MINUTE))
+
     async def test_a_tick_makes_no_mark(self) -> None:
         """A tick of a schedule without a mark leaves it without one."""
         await self.ledger.record_tick(a_tick(1))

@@ -55,7 +55,6 @@ class HubAgainstOracle(RuleBasedStateMachine):
     def the_clock_is_stepped(self, seconds: int, sign: int) -> None:
         self.oracle.step(sign * seconds * SECOND)
         self.process.step(sign * seconds)
-        self.process.let_pass(1)
 
     @rule(seconds=STEPS, meanwhile=st.integers(0, 5), after=st.integers(1, 20))
     def the_clock_is_ahead_for_a_while(self, seconds: int, meanwhile: int, after: int) -> None:

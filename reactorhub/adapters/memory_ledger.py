@@ -18,7 +18,18 @@ from reactorhub.alerts import OWN_MISTAKES, Fact, Notice, announce
 from reactorhub.boundaries import Ledger, LedgerCounts, NoticeCounts, Page, RunFilter
 from reactorhub.errors import LedgerError, UnknownBatch, UnknownRun
 from reactorhub.memory_shelf import MemoryShelf
-from reactorhub.model import NO_SEQUEL, Batch, Run, RunState, ScheduleMark, Sequel, Start, Tick, TickOutcome
+from reactorhub.model import (
+    FAR_AHEAD,
+    NO_SEQUEL,
+    Batch,
+    Run,
+    RunState,
+    ScheduleMark,
+    Sequel,
+    Start,
+    Tick,
+    TickOutcome,
+)
 
 R = TypeVar("R")
 
@@ -157,6 +168,7 @@ class MemoryLedger:
     def _record_tick(self, tick: Tick, run: Run | None, fact: Fact | None) -> bool:
         key = tick.schedule, rows.to_number(tick.nominal_time)
         if key in self._ticks and not _gives_way(self._ticks[key], tick):
+            self._put_right(tick)
             return False
         kept = rows.read_tick(rows.write_tick(tick))
         if run is not None:
@@ -168,6 +180,11 @@ class MemoryLedger:
             self._marks[tick.schedule] = replace(reached, runs=mark.runs + ran)
         self._tell(fact)
         return True
+
+    def _put_right(self, tick: Tick) -> None:
+        """Let a mark that was misled by a wrong clock follow a tick that has its row already."""
+        if (mark := self._marks.get(tick.schedule)) and mark.since - tick.recorded_at > FAR_AHEAD:
+            self._marks[tick.schedule] = mark.reached(tick.until or tick.nominal_time, tick.recorded_at)
 
     def _tell(self, fact: Fact | None) -> None:
         if fact is None:
