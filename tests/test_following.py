@@ -334,3 +334,36 @@ def test_a_follower_may_run_a_number_of_times() -> None:
     for _ in range(2):
         shop.end(shop.begin("a"))
     assert [outcome for outcome, _ in shop.told("b")] == ["run"]
+
+
+BOTH_AWAY = """
+  a: {spider: prices}
+  b: {spider: report, after: a, after_state: any, retry: {delay: 1h}}
+"""
+
+
+def test_a_follower_that_is_to_be_tried_again_counts_after_a_crash() -> None:
+    """Where upstream and follower die together, the follower's next attempt waits: it is busy."""
+    shop = Shop(BOTH_AWAY)
+    shop.begin("a")
+    shop.begin("b")
+    other = shop.restarted()
+    ((outcome, reason),) = other.told("b")
+    assert outcome == "skipped" and "overlap is skip" in (reason or "")
+    assert [run.state.value for run in other.runs("b")] == ["interrupted", "queued"]
+
+
+def test_a_follower_that_is_to_be_tried_again_counts_while_the_hub_ends() -> None:
+    """The same holds when the hub is told to end, also for an attempt that waits already."""
+    for failing in (False, True):
+        shop = Shop(BOTH_AWAY)
+        crawl = shop.begin("b")
+        if failing:
+            shop.end(crawl, "shutdown")
+        shop.begin("a")
+        stopping = Deferred.fromCoroutine(shop.bench.dispatcher.stop(0, Deferred()))
+        shop.bench.turn()
+        assert stopping.called
+        assert [outcome for outcome, _ in shop.told("b")] == ["skipped"]
+        states = [run.state.value for run in shop.restarted().runs("b")]
+        assert states == ["failed" if failing else "interrupted", "queued"]
