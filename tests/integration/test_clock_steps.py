@@ -82,9 +82,13 @@ class Story:
 
     def step(self, name: str, by: timedelta, within: float = 60.0) -> None:
         """Step the clock and wait until every schedule has run again."""
-        until(lambda: 0.5 < self.clock.now().timestamp() % 1 < 0.6, 10)  # nothing is just being written down
-        self.clock.step(by)
+        self.step_quietly(by)
         self.watch(name, within)
+
+    def step_quietly(self, by: timedelta) -> None:
+        """Step the clock at a moment at which nothing is just being written down."""
+        until(lambda: 0.5 < self.clock.now().timestamp() % 1 < 0.6, 10)
+        self.clock.step(by)
 
     def watch(self, name: str, within: float = 60.0) -> None:
         """Note how many seconds it takes until every schedule has run once more by the clock as it is now."""
@@ -140,7 +144,7 @@ def live(story: Story) -> None:
 
 def rest(story: Story, back: timedelta) -> None:
     """Step back, by what schedules rest for, and order a run by hand meanwhile."""
-    story.clock.step(-back)
+    story.step_quietly(-back)
     begin = story.clock.now()
     run_id = story.hub.order("brief")
     story.by_hand = story.hub.wait_final(run_id)
