@@ -90,7 +90,7 @@ class Reloader:
     async def _reload(self) -> View:
         try:
             self._known = self._seen = await self._signature()
-            changes = await self._put_in_force(await self._read())
+            changes = await self._put_in_force(_not_empty(await self._read()))
         except ReactorHubError as error:
             mistakes = error.mistakes if isinstance(error, ConfigError) else (error,)
             self._hub.reject(tuple(str(mistake) for mistake in mistakes))
@@ -118,3 +118,14 @@ class Reloader:
         settled, self._seen = now == self._seen, now
         if settled and now != self._known:
             await self.reload_quietly()
+
+
+def _not_empty(config: HubConfig) -> HubConfig:
+    """An editor may empty the file before it writes it, and what it has not written yet ends no schedule.
+
+    :raises ConfigError: if the file says nothing.
+    """
+    if config.says_nothing:
+        why = "the file is empty; to go on without schedules, write `schedules: {}`"
+        raise ConfigError([config.mistake((), why)])
+    return config

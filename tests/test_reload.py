@@ -133,6 +133,18 @@ def test_mistakes_go_to_status_event_and_log(logged: list[LogEvent]) -> None:
     assert desk.bench.events() == ["config.rejected", "config.reloaded"]
 
 
+@pytest.mark.parametrize("text", ["", "\n", "# nothing\n"])
+def test_an_emptied_file_keeps_the_config_in_force(text: str) -> None:
+    """A file that an editor has emptied, and not written yet, removes no schedule; one that says so does."""
+    desk = Desk().watching()
+    desk.edit(text, 2)
+    with pytest.raises(ConfigError, match="the file is empty"):
+        done(desk.reloader.reload())
+    assert "hourly" in desk.bench.book.schedules
+    desk.edit("schedules: {}", 3)
+    assert "hourly" in done(desk.reloader.reload())["removed"]
+
+
 def test_a_removed_file_keeps_the_config_in_force() -> None:
     """Without its file the hub goes on as it was and says what is missing; when it is back, it is read."""
     desk = Desk().watching()

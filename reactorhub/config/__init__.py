@@ -90,6 +90,11 @@ class HubConfig:
     schedules: Mapping[str, Schedule]
     positions: Positions = field(compare=False, repr=False)
 
+    @property
+    def says_nothing(self) -> bool:
+        """Whether the file has no key at all."""
+        return not self.positions.keys
+
     def mistake(self, path: KeyPath, message: str) -> Mistake:
         """Return a mistake at this place of the file, or at the nearest parent that the file has."""
         return self.positions.mistake(path, message)
