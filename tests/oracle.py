@@ -107,7 +107,8 @@ class Oracle(RunsOnPaper):
         self.broken = False
         self.runs, self._going, self._line = waiting, {}, {}
         self._read(rules)
-        self._interrupt(died)
+        # Those that are tried again come first, since they count before any others follow.
+        self._interrupt(sorted(died, key=lambda run: run.attempt > run.rule.retries))
         self._adopt()
         self._settle()
         self._begin()
@@ -119,8 +120,7 @@ class Oracle(RunsOnPaper):
         self.killed(seconds, rules)
 
     def _interrupt(self, runs: Iterable[Sim]) -> None:
-        """End these runs with their process; those that are tried again count before any others follow."""
-        runs = sorted(runs, key=lambda run: run.attempt > run.rule.retries)
+        """End these runs with their process."""
         for run in runs:
             self._end(run, "interrupted")
             self._keep(run)

@@ -162,6 +162,6 @@ def difference(found: dict[Any, Any], foretold: dict[Any, Any]) -> str:
 
 
 HubAgainstOracle.TestCase.settings = settings(
-    max_examples=1000 if SOAKING else 80, stateful_step_count=40 if SOAKING else 20, deadline=None
+    max_examples=1000 if SOAKING else 60, stateful_step_count=40 if SOAKING else 20, deadline=None
 )
 TestHubAgainstOracle = HubAgainstOracle.TestCase
