@@ -82,7 +82,7 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
     engine = ScrapyEngine(reactor, RunLogs(paths.log), paths.items)
     parts = _parts(config, ledger, engine, _sink(config, redis, reactor), reactor)
     hub = Hub(config, parts, __version__)
-    collector = Collector()
+    collector = Collector(reactor)
     scheduler = _scheduler(hub, _first_ticks(collector, parts.world.slots), reactor)
 
     def in_thread(call: Callable[..., Any], *args: Any) -> Deferred[Any]:

@@ -123,9 +123,9 @@ class ScheduleBook:
         return [each for each in after if each.enabled and follows(each, run) and not self.is_over(each.name)]
 
     def count(self, name: str, by: int) -> None:
-        """Note that a tick has become a run, or with -1 that it has not after all."""
+        """Note that a tick has become a run, or with -1 that it has not after all, where that matters."""
         mark = self._marks.get(name)
-        if mark is not None:
+        if mark is not None and self.runs_left(name) is not None:
             self._marks[name] = replace(mark, runs=mark.runs + by)
 
     def runs_left(self, name: str) -> int | None:

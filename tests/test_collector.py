@@ -6,8 +6,9 @@ import gc
 from collections.abc import Iterator
 
 import pytest
+from twisted.internet.task import Clock
 
-from reactorhub.collector import Collector
+from reactorhub.collector import REST, Collector
 
 
 @pytest.fixture
@@ -20,19 +21,51 @@ def usual() -> Iterator[tuple[int, int, int]]:
 
 
 def test_full_collections_wait_until_all_have_let_go(usual: tuple[int, int, int]) -> None:
-    """Who holds last lets go last; young objects are collected all the time."""
-    collector = Collector()
+    """Who holds last lets go last, and a rest follows; young objects are collected all the time."""
+    collector = Collector(clock := Clock())
     collector.hold()
     collector.hold()
     assert gc.get_threshold()[:2] == usual[:2] and gc.get_threshold()[2] > 100_000
     collector.release()
+    clock.advance(60)
     assert gc.get_threshold()[2] > 100_000
     collector.release()
+    clock.advance(REST - 0.1)
+    assert gc.get_threshold()[2] > 100_000
+    clock.advance(0.1)
     assert gc.get_threshold() == usual
+    assert not clock.getDelayedCalls()
+
+
+def test_holds_in_a_row_leave_room(usual: tuple[int, int, int]) -> None:
+    """Who holds briefly again and again, more often than a rest takes, does not keep collections away."""
+    collector = Collector(clock := Clock())
+    seen = set()
+    for _ in range(10):
+        collector.hold()
+        collector.release()
+        clock.advance(REST * 0.6)
+        seen.add(gc.get_threshold())
+    assert usual in seen
+    clock.advance(REST)
+    assert gc.get_threshold() == usual and not clock.getDelayedCalls()
+
+
+def test_a_rest_that_ends_in_a_hold_is_taken_again(usual: tuple[int, int, int]) -> None:
+    """A hold that goes on when the rest is over keeps collections away, and another rest follows it."""
+    collector = Collector(clock := Clock())
+    collector.hold()
+    collector.release()
+    collector.hold()
+    clock.advance(REST)
+    assert gc.get_threshold()[2] > 100_000
+    collector.release()
+    clock.advance(REST)
+    assert gc.get_threshold() == usual and not clock.getDelayedCalls()
 
 
 def test_what_has_settled_is_not_looked_at_again(usual: tuple[int, int, int]) -> None:
     """All that there is counts as there for good."""
     before = gc.get_freeze_count()
-    Collector().settle()
+    Collector(Clock()).settle()
     assert gc.get_freeze_count() > before + 1000
