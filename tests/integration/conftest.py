@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +14,11 @@ from tests.integration.hubs import Hub
 from tests.redis_server import RedisServer
 
 MakeHub = Callable[..., Hub]
+
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # as for a shell's background job; hubs would inherit that
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="module")
