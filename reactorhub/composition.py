@@ -84,28 +84,21 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
     hub = Hub(config, parts, __version__)
     collector = Collector(reactor)
     scheduler = _scheduler(hub, _first_ticks(collector, parts.world.slots), reactor)
-
-    def in_thread(call: Callable[..., Any], *args: Any) -> Deferred[Any]:
-        return threads.deferToThreadPool(reactor, pool, call, *args)
+    in_thread: Callable[..., Deferred[Any]] = partial(threads.deferToThreadPool, reactor, pool)
 
     def read_file() -> Deferred[HubConfig]:
         collector.hold()
         return in_thread(read).addBoth(_released, collector)
 
-    retention = Retention(
-        reactor,
-        utc_now,
-        ledger.prune,
-        {name: partial(in_thread, OldFiles(config.data_dir / name).sweep) for name in ("logs", "items")},
-        lambda: parts.dispatcher.lives,
-    )
+    sweeps = {name: partial(in_thread, OldFiles(config.data_dir / name).sweep) for name in ("logs", "items")}
+    retention = Retention(reactor, utc_now, ledger.prune, sweeps, lambda: parts.dispatcher.lives)
 
     async def put_in_force(new: HubConfig) -> View:
         engine.check(new)
         engine.load(new.projects)
         changes = await hub.put_in_force(new)
-        parts.notifier.use(_channels(new, reactor))
         scheduler.set_entries(hub.entries())
+        parts.notifier.use(_channels(new, reactor))
         retention.rule = new.retention
         return changes
 

@@ -12,7 +12,17 @@ from typing import Any
 
 from reactorhub.alerts import NoticeKind, NotifyRule
 from reactorhub.bounds import Bounded
-from reactorhub.model import Batch, BrokenModule, RetryRule, Run, RunState, Schedule, SpiderInfo, Tick
+from reactorhub.model import (
+    Batch,
+    BrokenModule,
+    RetryRule,
+    Run,
+    RunSpec,
+    RunState,
+    Schedule,
+    SpiderInfo,
+    Tick,
+)
 from reactorhub.overlap import at_once
 from reactorhub.triggers import Trigger
 
@@ -179,13 +189,7 @@ def schedule_view(
         "next": [time_text(moment) for moment in upcoming],
         "last_run": last_run and run_view(last_run),
         "drift": {"paused": True} if paused else {},
-        "args": redacted(spec.args),
-        "settings": redacted(spec.settings),
-        "queue": spec.queue,
-        "priority": spec.priority,
-        "tags": list(spec.tags),
-        "timeout": spec.timeout,
-        "stop_grace": spec.stop_grace,
+        **_spec_view(spec),
         "overlap": schedule.overlap.value,
         "max_instances": at_once(schedule),
         "retry": spec.retry and retry_view(spec.retry),
@@ -200,6 +204,19 @@ def schedule_view(
         **_bounds_view(trigger),
         "notify": schedule.notify and notify_view(schedule.notify),
         "run_on_start": schedule.run_on_start,
+    }
+
+
+def _spec_view(spec: RunSpec) -> View:
+    """Return what a schedule's runs are meant to be, as far as a run itself shows it, too."""
+    return {
+        "args": redacted(spec.args),
+        "settings": redacted(spec.settings),
+        "queue": spec.queue,
+        "priority": spec.priority,
+        "tags": list(spec.tags),
+        "timeout": spec.timeout,
+        "stop_grace": spec.stop_grace,
     }
 
 
