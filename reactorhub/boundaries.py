@@ -119,9 +119,9 @@ class Ledger(Outbox, Protocol):
 
         The schedule's mark, if there is one, is moved forward to the tick's nominal time (or ``until``),
         never back, unless it lies more than a day ahead of ``recorded_at``: that came of a clock which has
-        been put right. A run is counted in the mark. Fires with False, and writes nothing, where this
-        (schedule, nominal time) has its row, but for such a mark; only the row of a single missed tick
-        gives way to one that says what became of it after all.
+        been put right. A run is counted in the mark. Fires with False where this (schedule, nominal time) has
+        its row, and then moves the mark no further than there and writes nothing else; only the row of a
+        single missed tick gives way to one that says what became of it after all.
         """
 
     def run(self, run_id: str) -> Deferred[Run]:

@@ -90,7 +90,7 @@ class RunsOnPaper:
     def _record(self, name: str, nominal: int, outcome: str, until: int | None = None) -> bool:
         found = self.rows.get((name, nominal))
         if found is not None and (found != ("missed", None) or outcome == "missed"):
-            self._reach(name, until or nominal)
+            self._reach(name, nominal)
             return False
         self.rows[name, nominal] = (outcome, until)
         self._reach(name, until or nominal)

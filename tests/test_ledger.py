@@ -540,6 +540,18 @@ class LedgerSuite:
             await self.ledger.record_tick(a_tick(1, schedule=mark.name))
             self.assertEqual((await self.ledger.marks())[mark.name].since, expected)
 
+    async def test_a_mark_follows_a_tick_that_has_its_row(self) -> None:
+        """A tick told again moves the mark to its own time, a range of ticks no further than to its first."""
+        await self.ledger.set_marks([ScheduleMark(name="hourly", fingerprint="f", since=NOON - MINUTE)])
+        for minute in (0, 1):
+            await self.ledger.record_tick(a_tick(minute, outcome=TickOutcome.MISSED))
+        await self.ledger.set_marks([ScheduleMark(name="hourly", fingerprint="f", since=NOON - MINUTE)])
+        again = a_tick(0, outcome=TickOutcome.MISSED, until=NOON + 9 * MINUTE)
+        self.assertFalse(await self.ledger.record_tick(again))
+        self.assertEqual((await self.ledger.marks())["hourly"].since, NOON)
+        self.assertFalse(await self.ledger.record_tick(a_tick(1, outcome=TickOutcome.MISSED)))
+        self.assertEqual((await self.ledger.marks())["hourly"].since, NOON + MINUTE)
+
     async def test_a_misled_mark_follows_a_tick_that_is_known(self) -> None:
         """It does so too where the tick ran before: else the next downtime would not be accounted for."""
         await self.ledger.record_tick(a_tick(1))

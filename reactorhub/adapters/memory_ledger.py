@@ -19,7 +19,6 @@ from reactorhub.boundaries import Ledger, LedgerCounts, NoticeCounts, Page, RunF
 from reactorhub.errors import LedgerError, UnknownBatch, UnknownRun
 from reactorhub.memory_shelf import MemoryShelf
 from reactorhub.model import (
-    FAR_AHEAD,
     NO_SEQUEL,
     Batch,
     Run,
@@ -182,9 +181,9 @@ class MemoryLedger:
         return True
 
     def _put_right(self, tick: Tick) -> None:
-        """Let a mark that was misled by a wrong clock follow a tick that has its row already."""
-        if (mark := self._marks.get(tick.schedule)) and mark.since - tick.recorded_at > FAR_AHEAD:
-            self._marks[tick.schedule] = mark.reached(tick.until or tick.nominal_time, tick.recorded_at)
+        """Let a mark follow a tick that has its row already, but no further than that row."""
+        if mark := self._marks.get(tick.schedule):
+            self._marks[tick.schedule] = mark.reached(tick.nominal_time, tick.recorded_at)
 
     def _tell(self, fact: Fact | None) -> None:
         if fact is None:

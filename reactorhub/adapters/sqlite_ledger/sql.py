@@ -78,7 +78,6 @@ _MOVE_MARK = """
         runs = runs + :ran
     WHERE name = :name
 """
-_MOVE_MISLED_MARK = "UPDATE marks SET since = :reached WHERE name = :name AND since > :misled"
 _NEW_MARK = ", ".join(f"{name} = excluded.{name}" for name in rows.MARK_COLUMNS.split(", ")[1:-1])
 # How often a schedule has run is counted by its ticks; another fingerprint begins the count anew.
 _REPLACE_MARK = f"""{_insert("marks", rows.MARK_COLUMNS)} ON CONFLICT (name) DO UPDATE
@@ -152,17 +151,21 @@ def add_batch(db: Database, batch: Batch, runs: Sequence[Run]) -> None:
 
 
 def record_tick(db: Database, tick: Tick, run: Run | None) -> bool:
-    """Keep a tick, its run and the schedule's progress; False if the tick has its row already."""
-    reached, misled = tick.until or tick.nominal_time, tick.recorded_at + FAR_AHEAD
-    moments = {"reached": rows.to_number(reached), "misled": rows.to_number(misled)}
-    if not db.execute(_INSERT_TICK, rows.write_tick(tick)).rowcount:
-        db.execute(_MOVE_MISLED_MARK, {"name": tick.schedule, **moments})
-        return False
-    if run is not None:
+    """Keep a tick, its run and the schedule's progress; False if the tick has its row already.
+
+    Then the progress is kept all the same, but no further than that row.
+    """
+    kept = bool(db.execute(_INSERT_TICK, rows.write_tick(tick)).rowcount)
+    if kept and run is not None:
         add_run(db, run)
-    ran = tick.outcome is TickOutcome.RUN
-    db.execute(_MOVE_MARK, {"name": tick.schedule, "ran": ran, **moments})
-    return True
+    progress = {
+        "name": tick.schedule,
+        "reached": rows.to_number((kept and tick.until) or tick.nominal_time),
+        "misled": rows.to_number(tick.recorded_at + FAR_AHEAD),
+        "ran": kept and tick.outcome is TickOutcome.RUN,
+    }
+    db.execute(_MOVE_MARK, progress)
+    return kept
 
 
 def set_marks(db: Database, keep: Sequence[ScheduleMark], forget: Sequence[str]) -> None:
