@@ -143,6 +143,8 @@ class Life:
 
     async def _start(self) -> bool:
         """Wait until the run has its slot and the ledger knows that it starts; False if it is not to."""
+        if not await self._time():
+            return False
         while await self._slot():
             started = False
             try:
@@ -154,12 +156,17 @@ class Life:
                 return started
         return False
 
-    async def _slot(self) -> bool:
-        """Wait for the run's time, its turn and its slot; False if it was told not to."""
+    async def _time(self) -> bool:
+        """Wait for the run's time; False if it was told not to. A time that has come has come for good."""
         spec = self.run.spec
         while spec.not_before is not None and (left := self._seconds_until(spec.not_before)) > 0:
             if not await self._pause(min(left, _LONGEST_CALL)):
                 return False
+        return True
+
+    async def _slot(self) -> bool:
+        """Wait for the run's turn and its slot; False if it was told not to."""
+        spec = self.run.spec
         if self._turn is not None and not await self._waited(self._turn):
             return False
         return await self._waited(self._world.slots.acquire(spec.queue, spec.priority))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from twisted.internet.defer import Deferred
 
@@ -212,3 +214,18 @@ def test_a_recovery_that_cannot_be_written() -> None:
     with pytest.raises(LedgerError, match="the disk is full"):
         done(shop.bench.dispatcher.recover())
     assert shop.states() == ["starting"]
+
+
+def test_a_retry_whose_time_has_come_does_not_wait_again() -> None:
+    """A disk that is full holds up the start, but a clock put back meanwhile holds up nothing."""
+    shop = Shop(RETRY)
+    shop.tick()
+    shop.finish(reason="shutdown")
+    shop.bench.ledger.fail_writes = LedgerError("the disk is full")
+    shop.pass_time(10)
+    assert shop.on == []
+    back = shop.bench.now() - timedelta(days=1)
+    object.__setattr__(shop.bench.world, "now", lambda: back)
+    shop.bench.ledger.fail_writes = None
+    shop.pass_time(5)
+    assert [crawl.spec.attempt for crawl in shop.on] == [2]
