@@ -172,7 +172,8 @@ def test_every_change_of_the_clocks_agrees_with_looking_at_each_minute(
     )
     trigger = Cron.parse((f"{','.join(map(str, minutes))} {field} * * *",), name)
     end = start + 36 * HOUR
-    found = [tick for tick in ticks(trigger, start, 36 * 3 + 1) if tick <= end]
+    most = 38 * 3 + 1  # a gap lets 36 hours touch more than 36 hours of the wall clock
+    found = [tick for tick in ticks(trigger, start, most) if tick <= end]
     shown = walls_shown(name, start - 30 * HOUR, end + 30 * HOUR)
     assert found == sorted(tick for tick in oracle(shown, minutes, hours, real) if start < tick <= end)
 
