@@ -10,10 +10,8 @@ from email.utils import format_datetime
 from io import BytesIO
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.defer import TimeoutError as TookTooLong
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.error import ConnectError, DNSLookupError, TimeoutError
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import optionsForClientTLS
 from twisted.mail.smtp import (
@@ -32,6 +30,7 @@ from reactorhub.boundaries import Channel
 from reactorhub.channels import EmailChannel
 from reactorhub.errors import DeliveryError
 from reactorhub.notice_texts import text, title
+from reactorhub.unreached import why_unreached
 
 LONGEST = 60.0  # seconds for a try
 _SILENCE = 30.0  # seconds a server may take for one answer
@@ -147,18 +146,12 @@ def _reason(failure: Failure) -> str:
     error = failure.value
     if isinstance(error, SMTPConnectError) and error.__cause__ is not None:
         error = error.__cause__
-    if isinstance(error, TimeoutError | TookTooLong | CancelledError):
-        return f"no answer within {LONGEST:g} seconds"
-    if isinstance(error, DNSLookupError):
-        return "there is no such host"
     if isinstance(error, AUTHDeclinedError | AuthenticationError):
         return f"it refuses the user or the password ({error.code})"
     if isinstance(error, SMTPClientError):
         said = error.resp.decode("utf-8", "replace") if isinstance(error.resp, bytes) else str(error.resp)
         return f"{error.code} {said}" if error.code > 0 else said
-    if type(error).__module__.startswith(("OpenSSL", "service_identity")):
-        return "its certificate is not trusted, or it speaks no TLS"
-    return str(error) if isinstance(error, ConnectError) else type(error).__name__
+    return why_unreached(error, LONGEST)
 
 
 _: type[Channel] = Email

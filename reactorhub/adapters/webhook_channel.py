@@ -15,9 +15,7 @@ from hashlib import sha256
 from http import HTTPStatus
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.defer import TimeoutError as TookTooLong
-from twisted.internet.error import ConnectError, DNSLookupError, TimeoutError
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, ResponseFailed
@@ -31,6 +29,7 @@ from reactorhub.boundaries import Channel
 from reactorhub.channels import WebhookChannel
 from reactorhub.errors import DeliveryError
 from reactorhub.notice_texts import notice_view
+from reactorhub.unreached import why_unreached
 
 LONGEST = 15.0  # seconds for a try, as the specification advises
 _TRY_AGAIN = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
@@ -98,17 +97,11 @@ class Webhook:
 
 
 def _reason(failure: Failure) -> str:
-    """Say what went wrong, in words that hold nothing of the address but its host."""
+    """Say what went wrong, be it that an answer began."""
     error = failure.value
     if isinstance(error, ResponseFailed) and error.reasons:
         error = error.reasons[0].value
-    if isinstance(error, TimeoutError | TookTooLong | CancelledError):
-        return f"no answer within {LONGEST:g} seconds"
-    if isinstance(error, DNSLookupError):
-        return "there is no such host"
-    if type(error).__module__.startswith(("OpenSSL", "service_identity")):
-        return "its certificate is not trusted, or it speaks no TLS"
-    return str(error) if isinstance(error, ConnectError) else type(error).__name__
+    return why_unreached(error, LONGEST)
 
 
 def _phrase(code: int) -> str:

@@ -1,0 +1,23 @@
+"""Why a server far away was not reached, in words that hold nothing of its address."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import CancelledError
+from twisted.internet.defer import TimeoutError as TookTooLong
+from twisted.internet.error import ConnectError, DNSLookupError, TimeoutError
+
+
+def why_unreached(error: BaseException | None, longest: float) -> str:
+    """Say what went wrong on the way to a server.
+
+    The text of an error that is not known may quote what was sent, so only its name is told.
+
+    :param longest: how many seconds a try may take.
+    """
+    if isinstance(error, TimeoutError | TookTooLong | CancelledError):
+        return f"no answer within {longest:g} seconds"
+    if isinstance(error, DNSLookupError):
+        return "there is no such host"
+    if type(error).__module__.startswith(("OpenSSL", "service_identity")):
+        return "its certificate is not trusted, or it speaks no TLS"
+    return str(error) if isinstance(error, ConnectError) else type(error).__name__
