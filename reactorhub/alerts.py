@@ -25,6 +25,9 @@ MOST_NAMED = 20
 GATHERING = timedelta(seconds=5)
 """How long a notice of missed ticks waits, so that the other schedules of the same downtime join it."""
 
+NO_CHANNEL = "the schedule file has no such channel any more"
+"""Why a notice is given up whose channel is gone."""
+
 PATIENCE = timedelta(hours=24)
 """A notice that could not be delivered for so long is given up."""
 

@@ -21,8 +21,9 @@ FACTS = ("run_id", "schedule", "state")
 def follows(schedule: Schedule, run: Run) -> bool:
     """Whether a schedule is to run now that a run, final and with no further attempt to come, has ended."""
     trigger = schedule.trigger
-    ended = isinstance(trigger, After) and run.spec.schedule in trigger.upstream
-    return ended and isinstance(trigger, After) and run.state.value in trigger.states
+    if not isinstance(trigger, After):
+        return False
+    return run.spec.schedule in trigger.upstream and run.state.value in trigger.states
 
 
 def spec_after(spec: RunSpec, upstream: Run | None, nominal_time: datetime | None = None) -> RunSpec:

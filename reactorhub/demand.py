@@ -157,16 +157,8 @@ def _actor(schedule: Schedule, basis: Basis) -> Actor:
         seconds=_lasting(basis.durations.get(schedule.name), spec.timeout, basis.assume),
         overlap=schedule.overlap,
         most=at_once(schedule),
-        left=None
-        if schedule.max_runs is None
-        else max(0, schedule.max_runs - basis.runs.get(schedule.name, 0)),
+        left=schedule.runs_left(basis.runs.get(schedule.name, 0)),
     )
-
-
-def _left(schedule: Schedule, basis: Basis) -> int | None:
-    if schedule.max_runs is None:
-        return None
-    return max(0, schedule.max_runs - basis.runs.get(schedule.name, 0))
 
 
 def _chain(schedules: Iterable[Schedule], actors: Mapping[str, Actor]) -> None:

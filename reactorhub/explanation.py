@@ -8,16 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 from reactorhub.agenda import ON_TIME
 from reactorhub.bounds import Bounded, end_of
 from reactorhub.jitter import start_at
 from reactorhub.model import Run, RunState, Schedule, ScheduleMark, Tick, TickOutcome
-from reactorhub.triggers import After, Trigger
+from reactorhub.overlap import PAUSED
+from reactorhub.triggers import After, Trigger, local_text
 
-PAUSED = "the schedule is paused: "
-"""What the reason of a tick begins with that was skipped for a pause."""
+NOT_TAKEN_UP = "no hub has taken it up yet; start the hub, or let it reload the file"
 
 _HANDS = "it runs when it is triggered by hand"
 
@@ -54,14 +53,12 @@ class Evidence:
     @property
     def runs_left(self) -> int | None:
         """How many of its ticks may still become runs; None for any number. An edited "when" counts anew."""
-        most, mark = self.schedule.max_runs, self.mark
-        counted = mark is not None and mark.fingerprint == self.fingerprint
-        return None if most is None else max(0, most - (mark.runs if mark and counted else 0))
+        counted = self.mark is not None and self.mark.fingerprint == self.fingerprint
+        return self.schedule.runs_left(self.mark.runs if self.mark and counted else 0)
 
     def show(self, moment: datetime) -> str:
         """Return a moment as the commands print it."""
-        local = moment.astimezone(ZoneInfo(self.zone))
-        return f"{local:%a %Y-%m-%d %H:%M:%S %Z}"
+        return local_text(moment, self.zone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +95,7 @@ def _of_the_file(evidence: Evidence) -> Iterator[Finding]:
         yield Finding("no_trigger", f"it has no trigger; {_HANDS}")
         return
     if isinstance(trigger, After):
-        yield Finding("follows", f"it has no times of its own: {follows(trigger)}")
+        yield Finding("follows", follows(trigger))
     elif trigger.next_after(evidence.now) is None:
         yield Finding("ended", f"{_text(trigger)} has no time to come; change it, or remove the schedule")
     elif isinstance(trigger, Bounded) and trigger.start is not None and trigger.start > evidence.now:
@@ -106,7 +103,7 @@ def _of_the_file(evidence: Evidence) -> Iterator[Finding]:
     if mark is not None and evidence.runs_left == 0:
         yield Finding("max_runs", over(mark))
     if mark is None:
-        yield Finding("not_taken_up", "no hub has taken it up yet; start the hub, or let it reload the file")
+        yield Finding("not_taken_up", NOT_TAKEN_UP)
     elif mark.fingerprint != evidence.fingerprint:
         yield Finding(
             "edited", "the file says another time than the hub has in force; start the hub, or let it reload"
@@ -115,13 +112,14 @@ def _of_the_file(evidence: Evidence) -> Iterator[Finding]:
 
 def follows(trigger: After) -> str:
     """Say after which runs a schedule runs."""
-    return f"it runs when a run of {' or '.join(trigger.upstream)} ends as {' or '.join(trigger.states)}"
+    upstream, states = " or ".join(trigger.upstream), " or ".join(trigger.states)
+    return f"it has no times of its own: it runs when a run of {upstream} ends as {states}"
 
 
 def _of_the_ledger(evidence: Evidence) -> Iterator[Finding]:
     mark, newest = evidence.mark, next(iter(evidence.ticks), None)
     if mark is not None and mark.paused:
-        yield Finding("paused", f"it is paused: {mark.paused_reason or 'by an operator'}{_since(evidence)}")
+        yield Finding("paused", f"it is paused: {mark.why_paused}{_since(evidence)}")
     owed = _owed(evidence)
     if owed is not None:
         text = f"its time {evidence.show(owed)} is past, and the hub has not accounted for it"

@@ -270,13 +270,12 @@ class Hub:
         """
         return await self._ledger.ticks(self._parts.book.get(name).name, limit, cursor)
 
-    async def schedules(self) -> AsyncIterator[View]:
+    def schedules(self) -> AsyncIterator[View]:
         """Yield the views of all schedules, in the file's order, over several turns of the reactor.
 
         They are those of one file, also where another comes into force meanwhile.
         """
-        async for view in self._views.all():
-            yield view
+        return self._views.all()
 
     async def schedule(self, name: str) -> View:
         """Return a schedule's view.

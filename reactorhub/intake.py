@@ -9,7 +9,7 @@ from reactorhub.chains import spec_after
 from reactorhub.errors import QueueFull
 from reactorhub.life import World
 from reactorhub.model import Run, RunSpec, Schedule, Start, Tick, TickOutcome
-from reactorhub.overlap import refusal
+from reactorhub.overlap import PAUSED, refusal
 from reactorhub.roster import Roster
 from reactorhub.schedule_book import ScheduleBook
 
@@ -94,7 +94,7 @@ class Intake:
     def _refusal(self, schedule: Schedule) -> str | None:
         paused = self._book.paused(schedule.name)
         if paused is not None:
-            return f"the schedule is paused: {paused}"
+            return f"{PAUSED}{paused}"
         if self._waiting() >= self.most_waiting:
             return f"the hub is at capacity: the limit of {self.most_waiting} waiting runs is reached"
         return refusal(schedule, self._roster.of(schedule.name))

@@ -76,8 +76,8 @@ def _kept(value: Any) -> Any:
     return plain
 
 
-def _text(text: str | None) -> str | None:
-    """An exception's text may hold half a character (of a file name, say), which no database takes."""
+def sound(text: str | None) -> str | None:
+    """Return a text as every database takes it: an exception's may hold half a character of a file name."""
     return text and text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -107,12 +107,12 @@ def write_run(run: Run) -> Row:
         json_text(spec.tags) if spec.tags else "[]",
         to_number(run.created_at),
         run.state.value,
-        _text(run.reason),
+        sound(run.reason),
         _number(run.started_at),
         _number(run.finished_at),
-        _text(run.finish_reason),
+        sound(run.finish_reason),
         run.errors,
-        _text(run.error),
+        sound(run.error),
         _object(run.stats),
         _write_rule(spec.retry),
         _object(spec.expect),
@@ -178,7 +178,7 @@ def write_tick(tick: Tick) -> Row:
         tick.schedule,
         to_number(tick.nominal_time),
         tick.outcome.value,
-        _text(tick.reason),
+        sound(tick.reason),
         tick.run_id,
         to_number(tick.recorded_at),
         _number(tick.until),
@@ -206,7 +206,7 @@ def write_mark(mark: ScheduleMark) -> Row:
         mark.fingerprint,
         to_number(mark.since),
         mark.paused,
-        _text(mark.paused_reason),
+        sound(mark.paused_reason),
         _number(mark.resumed_at),
         mark.runs,
     )

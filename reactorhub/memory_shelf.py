@@ -6,11 +6,9 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from reactorhub import notice_rows as rows
-from reactorhub.alerts import MOST_SETTLED, Incident, Notice, NoticeKind, NoticeState
+from reactorhub.alerts import MOST_SETTLED, NO_CHANNEL, Incident, Notice, NoticeKind, NoticeState
 from reactorhub.boundaries import NoticeCounts
 from reactorhub.errors import LedgerError
-
-NO_CHANNEL = "the schedule file has no such channel any more"
 
 
 class MemoryShelf:

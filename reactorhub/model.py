@@ -14,6 +14,9 @@ from reactorhub.triggers import Trigger
 
 DEFAULT_QUEUE = "default"
 
+BY_OPERATOR = "by an operator"
+"""Why a schedule is paused where nobody has said why."""
+
 FAR_AHEAD = timedelta(days=1)
 """A schedule accounted for further ahead than this was misled by a clock that has been put right."""
 
@@ -52,6 +55,7 @@ FINAL = frozenset(
     }
 )
 RETRIABLE = frozenset({RunState.FAILED, RunState.TIMED_OUT, RunState.INTERRUPTED})
+UNFINISHED = frozenset(RunState) - FINAL
 ACTIVE = frozenset({RunState.STARTING, RunState.RUNNING, RunState.STOPPING})
 TRANSITIONS: Mapping[RunState, frozenset[RunState]] = {
     RunState.QUEUED: frozenset({RunState.STARTING, RunState.CANCELLED}),
@@ -185,6 +189,10 @@ class Schedule:
     run_on_start: bool = False
     notify: NotifyRule | None = None
 
+    def runs_left(self, runs: int) -> int | None:
+        """How many more of its ticks may become runs after so many have; None for any number."""
+        return None if self.max_runs is None else max(0, self.max_runs - runs)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tick:
@@ -273,6 +281,11 @@ class ScheduleMark:
     paused_reason: str | None = None
     resumed_at: datetime | None = None
     runs: int = 0
+
+    @property
+    def why_paused(self) -> str | None:
+        """Why the schedule is paused; None if it is not."""
+        return (self.paused_reason or BY_OPERATOR) if self.paused else None
 
     def reached(self, moment: datetime, now: datetime) -> ScheduleMark:
         """Return this mark with ``since`` moved on to ``moment``; back only if it is far ahead of ``now``."""

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from reactorhub.agenda import Missed, last_tick, plan
 from reactorhub.bounds import Bounded
 from reactorhub.config.when import instant
-from reactorhub.explanation import Evidence, became, follows, over
+from reactorhub.explanation import NOT_TAKEN_UP, Evidence, became, follows, over
 from reactorhub.jitter import start_at
 from reactorhub.model import Schedule, ScheduleMark, Tick
 from reactorhub.triggers import INSTANT, After, Trigger, dst_mark
@@ -41,7 +41,7 @@ def explain(evidence: Evidence, moment: datetime, row: Tick | None) -> Answer:
     if trigger is None:
         return Answer(moment, "no_trigger", "it has no trigger, so it has no times")
     if isinstance(trigger, After):
-        return Answer(moment, "follows", f"it has no times of its own: {follows(trigger)}")
+        return Answer(moment, "follows", follows(trigger))
     if not _ticks_at(trigger, moment):
         kind, text = _no_time(trigger, moment, evidence)
         before, after = time_before(trigger, moment), trigger.next_after(moment)
@@ -121,7 +121,7 @@ def _unrecorded(schedule: Schedule, moment: datetime, evidence: Evidence) -> tup
     if moment > evidence.now:
         return "future", "this is still to come"
     if mark is None:
-        return "not_taken_up", "no hub has taken it up yet; start the hub, or let it reload the file"
+        return "not_taken_up", NOT_TAKEN_UP
     held = _held_back(evidence, mark)
     if held is not None:
         return held

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from reactorhub.alerts import Incident, Notice, NoticeKind, NoticeState
-from reactorhub.ledger_rows import Row, json_text, to_moment, to_number
+from reactorhub.ledger_rows import Row, json_text, sound, to_moment, to_number
 
 INCIDENT_COLUMNS = "schedule, kind, since, count"
 NOTICE_COLUMNS = (
@@ -38,7 +38,7 @@ def write_notice(notice: Notice) -> Row:
         json_text(notice.about),
         notice.state.value,
         notice.attempts,
-        notice.error and notice.error.encode("utf-8", "backslashreplace").decode(),
+        sound(notice.error),
     )
 
 

@@ -10,6 +10,9 @@ from datetime import datetime
 
 from reactorhub.model import Overlap, Run, RunState, Schedule, Stop
 
+PAUSED = "the schedule is paused: "
+"""What the reason begins with of a tick that is skipped for a pause."""
+
 WAITING = frozenset({Overlap.BUFFER_ONE, Overlap.BUFFER_ALL, Overlap.CANCEL_OTHER})
 """The policies under which a run waits for its turn."""
 

@@ -40,10 +40,6 @@ def compare(old: Mapping[str, Schedule], new: Mapping[str, Schedule]) -> Changes
     )
 
 
-BY_OPERATOR = "by an operator"
-"""Why a schedule is paused where nobody has said why."""
-
-
 class ScheduleBook:
     """Keeps schedules and marks together; every change of a mark is in the ledger before it holds."""
 
@@ -100,7 +96,7 @@ class ScheduleBook:
     def paused(self, name: str) -> str | None:
         """Return why a schedule is paused, or None if it is not."""
         mark = self._marks.get(name)
-        return (mark.paused_reason or BY_OPERATOR) if mark is not None and mark.paused else None
+        return None if mark is None else mark.why_paused
 
     def all_paused(self) -> list[str]:
         """Return the names of the schedules that are paused, in the file's order."""
@@ -131,9 +127,7 @@ class ScheduleBook:
     def runs_left(self, name: str) -> int | None:
         """Return how many of a schedule's ticks may still become runs; None for any number."""
         schedule, mark = self.schedules.get(name), self._marks.get(name)
-        if schedule is None or schedule.max_runs is None or mark is None:
-            return None
-        return max(schedule.max_runs - mark.runs, 0)
+        return None if schedule is None or mark is None else schedule.runs_left(mark.runs)
 
     def is_over(self, name: str) -> bool:
         """Whether a schedule has run as often as it may, and has no ticks any more."""
@@ -148,11 +142,10 @@ class ScheduleBook:
         return await self._change(name, paused=False, paused_reason=None, resumed_at=self._now())
 
     async def _change(self, name: str, *, paused: bool, **changes: Any) -> bool:
-        schedule = self.get(name)
-        fact = self._facts.resumed(schedule)
-        if paused:
-            fact = self._facts.paused(schedule, changes["paused_reason"] or BY_OPERATOR)
-        await self._ledger.set_marks([replace(self._marks[name], paused=paused, **changes)], fact=fact)
+        schedule, changed = self.get(name), replace(self._marks[name], paused=paused, **changes)
+        why = changed.why_paused
+        fact = self._facts.resumed(schedule) if why is None else self._facts.paused(schedule, why)
+        await self._ledger.set_marks([changed], fact=fact)
         self._facts.told(fact)
         mark = self._marks.get(name)
         if mark is None:  # a reload has removed the schedule meanwhile

@@ -212,6 +212,11 @@ def duration_text(duration: timedelta) -> str:
     )
 
 
+def local_text(moment: datetime, timezone: str) -> str:
+    """Return a moment on the wall clock of a zone, with the zone's abbreviation."""
+    return f"{moment.astimezone(zone(timezone)):%a %Y-%m-%d %H:%M:%S %Z}"
+
+
 def _as_utc(moment: datetime, what: str) -> datetime:
     if moment.tzinfo is None:
         raise ValueError(f"{what} needs a UTC offset, as in 2026-12-01T08:00:00+01:00")

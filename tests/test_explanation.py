@@ -10,8 +10,9 @@ import pytest
 
 from reactorhub.bounds import Bounded
 from reactorhub.config import fingerprint
-from reactorhub.explanation import PAUSED, Evidence, Premises, findings
+from reactorhub.explanation import Evidence, Premises, findings
 from reactorhub.model import Run, RunSpec, RunState, Schedule, ScheduleMark, Tick, TickOutcome
+from reactorhub.overlap import PAUSED
 from reactorhub.triggers import After, Interval, Once
 
 NOW = datetime(2026, 11, 22, 12, 20, tzinfo=UTC)

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from reactorhub.agenda import plan
-from reactorhub.explanation import PAUSED
 from reactorhub.model import FINAL, Catchup, Overlap, Run, RunSpec, RunState, Schedule
-from reactorhub.overlap import refusal
+from reactorhub.overlap import PAUSED, refusal
 from reactorhub.triggers import Interval
 from tests.docs_runner import matches
 from tests.hubs import Bench, done

@@ -10,7 +10,6 @@ from collections.abc import Container, Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
-from zoneinfo import ZoneInfo
 
 import click
 
@@ -115,11 +114,6 @@ def print_table(heading: Row, rows: Iterable[Row], right: Container[str] = ()) -
         cells = zip(row, heading, widths, strict=True)
         texts = (text.rjust(width) if name in right else text.ljust(width) for text, name, width in cells)
         click.echo("  ".join(texts).rstrip())
-
-
-def local_text(moment: datetime, timezone: str) -> str:
-    """Return a moment on the wall clock of a zone, with the zone's abbreviation."""
-    return f"{moment.astimezone(ZoneInfo(timezone)):%a %Y-%m-%d %H:%M:%S %Z}"
 
 
 def many(number: int, noun: str) -> str:

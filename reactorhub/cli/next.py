@@ -20,6 +20,7 @@ from reactorhub.cli.common import (
     read_or_end,
     read_time,
 )
+from reactorhub.triggers import local_text
 
 if TYPE_CHECKING:
     from reactorhub.model import Schedule
@@ -62,12 +63,10 @@ def _since(text: str, timezone: str) -> datetime:
 
 
 def _row(schedule: Schedule, moment: datetime, view: dict[str, Any], timezone: str) -> tuple[str, ...]:
-    from reactorhub.forecast import local_time
-
-    local = local_time(schedule, moment, timezone)
+    where = (schedule.trigger and schedule.trigger.timezone) or timezone
     return (
         schedule.name,
-        f"{local:%a %Y-%m-%d %H:%M:%S %Z}",
+        local_text(moment, where),
         f"{moment:%Y-%m-%d %H:%M:%SZ}",
         view["dst"] or "",
     )

@@ -16,7 +16,6 @@ from reactorhub.cli.common import (
     data_option,
     end,
     json_option,
-    local_text,
     many,
     print_json,
     print_table,
@@ -25,6 +24,7 @@ from reactorhub.cli.common import (
 )
 from reactorhub.cli.premises import ledger, premises
 from reactorhub.errors import LedgerError, StartError
+from reactorhub.triggers import duration_text, local_text
 
 if TYPE_CHECKING:
     from reactorhub.adapters.sqlite_ledger.reading import Look
@@ -107,9 +107,9 @@ def _basis(
     if found is not None:
         marks, schedules = found.marks(), config.schedules
         paused = {
-            name: mark.paused_reason or "by an operator"
+            name: why
             for name, mark in marks.items()
-            if mark.paused and name in schedules
+            if name in schedules and (why := mark.why_paused) is not None
         }
         limits = limits.overridden(found.overrides().get(OVERRIDE))
         facts = {
@@ -189,8 +189,6 @@ def _pile_text(pile: PileUp, plan: _Plan) -> str:
 
 
 def _span(span: timedelta) -> str:
-    from reactorhub.triggers import duration_text
-
     return (
         duration_text(timedelta(seconds=round(span.total_seconds())))
         if span >= timedelta(seconds=1)

@@ -194,7 +194,7 @@ def _view(report: _Report) -> dict[str, Any]:
 
     evidence, hub = report.evidence, report.evidence.premises
     mark = evidence.mark
-    reason = (mark.paused_reason or "by an operator") if mark and mark.paused else None
+    reason = None if mark is None else mark.why_paused
     last, left = evidence.last_run, evidence.runs_left
     standing = schedule_view(
         evidence.schedule, report.next, reason is not None, reason, last_run=last, runs_left=left

@@ -10,6 +10,7 @@ from reactorhub import notice_rows as rows
 from reactorhub.adapters.sqlite_ledger.sql import Database
 from reactorhub.alerts import (
     MOST_SETTLED,
+    NO_CHANNEL,
     OWN_MISTAKES,
     Fact,
     Incident,
@@ -20,7 +21,6 @@ from reactorhub.alerts import (
 )
 from reactorhub.boundaries import NoticeCounts
 from reactorhub.errors import LedgerError
-from reactorhub.memory_shelf import NO_CHANNEL
 
 _log = Logger()
 

@@ -13,7 +13,7 @@ from reactorhub import ledger_rows as rows
 from reactorhub.adapters.sqlite_ledger import sql
 from reactorhub.adapters.sqlite_ledger.file import explanation, newer, schema_scripts, upgrade
 from reactorhub.errors import LedgerError
-from reactorhub.model import ACTIVE, Run, RunState, ScheduleMark, Tick
+from reactorhub.model import UNFINISHED, Run, ScheduleMark, Tick
 
 NEWEST_RUNS = 20
 """From at most so many of its newest succeeded runs is told how long a schedule's runs last."""
@@ -127,8 +127,7 @@ class Look:
 
     def unfinished(self) -> list[Run]:
         """Return all runs that are queued or hold a slot, in the order in which they were added."""
-        states = ", ".join(f"'{state.value}'" for state in (RunState.QUEUED, *sorted(ACTIVE)))
-        return self._runs(f"WHERE state IN ({states}) ORDER BY seq")
+        return self._runs(f"WHERE state IN ({sql.one_of(UNFINISHED)}) ORDER BY seq")
 
     def _ticks(self, rest: str, schedule: str, *parameters: Any) -> list[Tick]:
         columns = self._columns("ticks", rows.TICK_COLUMNS)

@@ -13,7 +13,7 @@ from reactorhub.errors import LedgerError, UnknownBatch, UnknownRun
 from reactorhub.model import (
     ACTIVE,
     FAR_AHEAD,
-    FINAL,
+    UNFINISHED,
     Batch,
     Run,
     RunState,
@@ -82,10 +82,9 @@ _NEW_MARK = ", ".join(f"{name} = excluded.{name}" for name in rows.MARK_COLUMNS.
 # How often a schedule has run is counted by its ticks; another fingerprint begins the count anew.
 _REPLACE_MARK = f"""{_insert("marks", rows.MARK_COLUMNS)} ON CONFLICT (name) DO UPDATE
     SET runs = iif(fingerprint = excluded.fingerprint, runs, excluded.runs), {_NEW_MARK}"""
-_UNFINISHED = ", ".join(f"'{state.value}'" for state in RunState if state not in FINAL)
 _COMPLETE = f"""UPDATE batches SET finished_at = :moment, completion = :completion
     WHERE id = :batch AND finished_at IS NULL
-    AND NOT EXISTS (SELECT 1 FROM runs WHERE batch = :batch AND state IN ({_UNFINISHED}))"""
+    AND NOT EXISTS (SELECT 1 FROM runs WHERE batch = :batch AND state IN ({one_of(UNFINISHED)}))"""
 
 
 def add_run(db: Database, run: Run) -> None:
