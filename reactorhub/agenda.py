@@ -27,6 +27,11 @@ class Due:
     schedule: Schedule
     nominal_time: datetime
 
+    @property
+    def last(self) -> datetime:
+        """The last moment that it accounts for."""
+        return self.nominal_time
+
 
 @dataclass(frozen=True, slots=True)
 class Missed:
@@ -36,6 +41,11 @@ class Missed:
     nominal_time: datetime
     until: datetime | None
     reason: str
+
+    @property
+    def last(self) -> datetime:
+        """The last moment that it accounts for."""
+        return self.until or self.nominal_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +161,7 @@ class Account:
     def settle(self, ticks: list[Due | Missed], done: list[bool]) -> bool:
         """Note which of the ticks taken were dealt with, and say whether all were."""
         reached = done.index(False) if False in done else len(done)
-        self.since = max([self.since, *(_end(tick) for tick in ticks[:reached])])
+        self.since = max([self.since, *(tick.last for tick in ticks[:reached])])
         dealt_with = {tick.nominal_time for tick, well in zip(ticks, done, strict=True) if well}
         self.settled = frozenset(moment for moment in self.settled | dealt_with if moment > self.since)
         return reached == len(done)
@@ -159,11 +169,6 @@ class Account:
 
 def _single(tick: Due | Missed) -> bool:
     return isinstance(tick, Due) or tick.until is None
-
-
-def _end(tick: Due | Missed) -> datetime:
-    """The last moment that a tick accounts for."""
-    return tick.nominal_time if isinstance(tick, Due) else tick.until or tick.nominal_time
 
 
 def _order(tick: Due | Missed) -> tuple[datetime, str]:

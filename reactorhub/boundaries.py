@@ -113,7 +113,9 @@ class Ledger(Outbox, Protocol):
     def add_batch(self, batch: Batch, runs: Sequence[Run]) -> Deferred[None]:
         """Keep a new batch and all its runs, in one transaction."""
 
-    def record_tick(self, tick: Tick, run: Run | None = None, fact: Fact | None = None) -> Deferred[bool]:
+    def record_tick(
+        self, tick: Tick, run: Run | None = None, fact: Fact | None = None, after: datetime | None = None
+    ) -> Deferred[bool]:
         """Keep a tick's row, its run (if it has one), the schedule's progress, and what is to be told of it,
         in one transaction.
 
@@ -122,6 +124,9 @@ class Ledger(Outbox, Protocol):
         been put right. A run is counted in the mark. Fires with False where this (schedule, nominal time) has
         its row, and then moves the mark no further than there and writes nothing else; only the row of a
         single missed tick gives way to one that says what became of it after all.
+
+        :param after: the last moment that the tick before this one accounts for, if that is still being
+            written down. The mark does not pass a tick whose write failed: it stays if it is not there yet.
         """
 
     def run(self, run_id: str) -> Deferred[Run]:

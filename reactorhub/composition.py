@@ -149,8 +149,8 @@ def _scheduler(hub: Hub, busy: Callable[[bool], None], reactor: Any) -> Schedule
     return Scheduler(
         reactor,
         utc_now,
-        lambda schedule, moment: Deferred.fromCoroutine(hub.tick(schedule, moment)),
-        lambda missed: Deferred.fromCoroutine(hub.missed(missed)),
+        lambda due, after: Deferred.fromCoroutine(hub.tick(due.schedule, due.nominal_time, after)),
+        lambda missed, after: Deferred.fromCoroutine(hub.missed(missed, after)),
         busy,
     )
 

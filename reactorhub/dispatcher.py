@@ -142,15 +142,16 @@ class Dispatcher:
             self._new(run, None)
         return batch
 
-    async def tick(self, schedule: Schedule, nominal_time: datetime) -> None:
+    async def tick(self, schedule: Schedule, nominal_time: datetime, after: datetime | None = None) -> None:
         """Account for a due tick: as a run, or as skipped with the reason.
 
+        :param after: how far the ledger must have accounted before it lets the schedule's progress pass.
         :raises LedgerError: if neither could be kept; the tick is still to be accounted for.
         """
         start = self._intake.tick(schedule, nominal_time)
         fact, recorded = self._facts.ticked(schedule, start.tick), False
         try:
-            recorded = await self._world.ledger.record_tick(start.tick, start.run, fact)
+            recorded = await self._world.ledger.record_tick(start.tick, start.run, fact, after)
         finally:
             if not recorded:
                 self._intake.withdraw(start)
@@ -158,16 +159,18 @@ class Dispatcher:
             self._facts.told(fact)
             self._begin(start, schedule)
 
-    async def missed(self, missed: Missed) -> None:
+    async def missed(self, missed: Missed, after: datetime | None = None) -> None:
         """Account for a tick, or several, that came due when nobody looked.
 
         Of a schedule that is paused nobody is told: its ticks would not have run.
+
+        :param after: how far the ledger must have accounted before it lets the schedule's progress pass.
         """
         tick = self._intake.row(missed.schedule, missed.nominal_time, TickOutcome.MISSED, missed.reason)
         tick = replace(tick, until=missed.until)
         heard = self._book.paused(tick.schedule) is None
         fact = self._facts.ticked(missed.schedule, tick) if heard else None
-        if await self._world.ledger.record_tick(tick, None, fact):
+        if await self._world.ledger.record_tick(tick, None, fact, after):
             self._facts.told(fact)
             self._say(tick)
 

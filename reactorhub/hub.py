@@ -101,23 +101,25 @@ class Hub:
 
     # -- what the scheduler hands on
 
-    async def tick(self, schedule: Schedule, nominal_time: datetime) -> None:
+    async def tick(self, schedule: Schedule, nominal_time: datetime, after: datetime | None = None) -> None:
         """Account for a due tick.
 
+        :param after: up to when the tick before it accounts, if that is still under way.
         :raises LedgerError: if it could not be written down; it is still to be accounted for.
         """
         if not self._parts.book.is_over(schedule.name):
-            await self._parts.dispatcher.tick(schedule, nominal_time)
-        self._parts.book.advance(schedule.name, nominal_time)
+            await self._parts.dispatcher.tick(schedule, nominal_time, after)
+        self._parts.book.advance(schedule.name, nominal_time, after)
 
-    async def missed(self, missed: Missed) -> None:
+    async def missed(self, missed: Missed, after: datetime | None = None) -> None:
         """Account for ticks that came due when nobody looked.
 
+        :param after: up to when the tick before them accounts, if that is still under way.
         :raises LedgerError: if they could not be written down.
         """
         if not self._parts.book.is_over(missed.schedule.name):
-            await self._parts.dispatcher.missed(missed)
-        self._parts.book.advance(missed.schedule.name, missed.until or missed.nominal_time)
+            await self._parts.dispatcher.missed(missed, after)
+        self._parts.book.advance(missed.schedule.name, missed.last, after)
 
     # -- orders
 

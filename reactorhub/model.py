@@ -287,9 +287,14 @@ class ScheduleMark:
         """Why the schedule is paused; None if it is not."""
         return (self.paused_reason or BY_OPERATOR) if self.paused else None
 
-    def reached(self, moment: datetime, now: datetime) -> ScheduleMark:
-        """Return this mark with ``since`` moved on to ``moment``; back only if it is far ahead of ``now``."""
+    def reached(self, moment: datetime, now: datetime, after: datetime | None = None) -> ScheduleMark:
+        """Return this mark with ``since`` moved on to ``moment``; back only if it is far ahead of ``now``.
+
+        :param after: another moment that is to be reached before; without that the mark stays where it is.
+        """
         misled = self.since - now > FAR_AHEAD
+        if after is not None and (misled or self.since < after):
+            return self
         return replace(self, since=moment if misled else max(self.since, moment))
 
 

@@ -107,11 +107,14 @@ class ScheduleBook:
         mark = self._marks.get(name)
         return None if mark is None else mark.resumed_at
 
-    def advance(self, name: str, nominal_time: datetime) -> None:
-        """Note that the ledger has accounted for a schedule's ticks up to this one."""
+    def advance(self, name: str, nominal_time: datetime, after: datetime | None = None) -> None:
+        """Note that the ledger has accounted for a schedule's tick, and with it for all up to this one.
+
+        :param after: how far it must have accounted before; if it has not, nothing is noted.
+        """
         mark = self._marks.get(name)
         if mark is not None:
-            self._marks[name] = mark.reached(nominal_time, self._now())
+            self._marks[name] = mark.reached(nominal_time, self._now(), after)
 
     def followers(self, run: Run) -> list[Schedule]:
         """Return the schedules that run now that a run has ended for good, in the file's order."""

@@ -44,8 +44,10 @@ class Scheduler:
 
     :param clock: the monotonic clock; all waiting is done on it.
     :param now: reads the wall clock, in aware UTC.
-    :param on_due: takes a tick that is to run.
-    :param on_missed: takes a tick that will not.
+    :param on_due: takes a tick that is to run, and up to when the tick of its schedule accounts that was
+        handed on before it in the same turn: what is remembered of the schedule must not pass that one
+        should it fail. None for the first.
+    :param on_missed: takes a tick that will not, and the same.
     :param busy: told when ticks begin to be handed on, and when all that are due have been.
     """
 
@@ -55,8 +57,8 @@ class Scheduler:
         self,
         clock: IReactorTime,
         now: Callable[[], datetime],
-        on_due: Callable[[Schedule, datetime], Deferred[None]],
-        on_missed: Callable[[Missed], Deferred[None]],
+        on_due: Callable[[Due, datetime | None], Deferred[None]],
+        on_missed: Callable[[Missed, datetime | None], Deferred[None]],
         busy: Callable[[bool], None] = lambda _: None,
     ) -> None:
         self._clock = clock
@@ -217,14 +219,15 @@ class Scheduler:
             return None
         ticks = entry.take(SLICE)
         self._busy.add(name)
-        handed = DeferredList([self._hand_on(entry, tick) for tick in ticks])
+        before = [None, *(tick.last for tick in ticks)]
+        handed = DeferredList([self._hand_on(entry, *each) for each in zip(ticks, before, strict=False)])
         return handed.addCallback(lambda results: self._settle(entry, ticks, [well for _, well in results]))
 
-    def _hand_on(self, entry: Account, tick: Due | Missed) -> Deferred[bool]:
+    def _hand_on(self, entry: Account, tick: Due | Missed, after: datetime | None) -> Deferred[bool]:
         if isinstance(tick, Due):
-            handed = maybeDeferred(self._on_due, tick.schedule, tick.nominal_time)
+            handed = maybeDeferred(self._on_due, tick, after)
         else:
-            handed = maybeDeferred(self._on_missed, tick)
+            handed = maybeDeferred(self._on_missed, tick, after)
         return handed.addCallbacks(lambda _: True, self._refused, errbackArgs=(entry, tick))
 
     def _refused(self, failure: Failure, entry: Account, tick: Due | Missed) -> bool:

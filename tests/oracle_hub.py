@@ -65,8 +65,8 @@ class Process:
         self.scheduler = Scheduler(
             self.clock,
             self.now,
-            lambda schedule, moment: Deferred.fromCoroutine(bench.hub.tick(schedule, moment)),
-            lambda missed: Deferred.fromCoroutine(bench.hub.missed(missed)),
+            lambda due, after: Deferred.fromCoroutine(bench.hub.tick(due.schedule, due.nominal_time, after)),
+            lambda missed, after: Deferred.fromCoroutine(bench.hub.missed(missed, after)),
         )
         self.scheduler.start(bench.hub.entries())
         self.turn()

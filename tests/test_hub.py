@@ -132,6 +132,22 @@ def test_a_tick_that_cannot_be_kept() -> None:
     assert since(bench, "hourly") == START and not bench.dispatcher.lives
 
 
+def test_a_tick_that_cannot_be_kept_before_one_that_can() -> None:
+    """What is remembered does not pass it: a pause or a kill in that moment forgets no tick."""
+    bench = started()
+    bench.ledger.fail_writes = LedgerError("the disk is full")
+    with pytest.raises(LedgerError):
+        done(bench.hub.tick(bench.book.get("every"), START + MINUTE))
+    bench.ledger.fail_writes = None
+    done(bench.hub.tick(bench.book.get("every"), START + 2 * MINUTE, START + MINUTE))
+    missed = Missed(bench.book.get("every"), START + 3 * MINUTE, None, "the hub was down")
+    done(bench.hub.missed(missed, START + 2 * MINUTE))
+    done(bench.hub.pause("every", None))
+    assert since(bench, "every") == since(started(bench.ledger), "every") == START
+    ticked(bench, "every")
+    assert since(bench, "every") == since(started(bench.ledger), "every") == START + MINUTE
+
+
 def test_run_on_start() -> None:
     """Schedules that ask for it run at the start, unless disabled, paused, or with a run left over."""
     text = SCHEDULES.replace("interval: 1h", "interval: 1h, run_on_start: true")

@@ -552,6 +552,19 @@ class LedgerSuite:
         self.assertFalse(await self.ledger.record_tick(a_tick(1, outcome=TickOutcome.MISSED)))
         self.assertEqual((await self.ledger.marks())["hourly"].since, NOON + MINUTE)
 
+    async def test_a_mark_does_not_pass_a_tick_that_is_not_accounted_for(self) -> None:
+        """A tick told after one whose write failed has its row, but the mark waits for that other one."""
+        mark = ScheduleMark(name="hourly", fingerprint="f", since=NOON)
+        for since in (NOON, NOON + timedelta(days=2)):
+            await self.ledger.set_marks([replace(mark, since=since)])
+            for _ in range(2):
+                await self.ledger.record_tick(a_tick(2), after=NOON + MINUTE)
+                self.assertEqual((await self.ledger.marks())["hourly"].since, since)
+        await self.ledger.set_marks([mark])
+        await self.ledger.record_tick(a_tick(1))
+        await self.ledger.record_tick(a_tick(2), after=NOON + MINUTE)
+        self.assertEqual((await self.ledger.marks())["hourly"].since, NOON + 2 * MINUTE)
+
     async def test_a_misled_mark_follows_a_tick_that_is_known(self) -> None:
         """It does so too where the tick ran before: else the next downtime would not be accounted for."""
         await self.ledger.record_tick(a_tick(1))

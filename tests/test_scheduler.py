@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
-from reactorhub.agenda import Missed
+from reactorhub.agenda import Due, Missed
 from reactorhub.bounds import Bounded, Times
 from reactorhub.errors import LedgerError
 from reactorhub.jitter import start_at
@@ -48,6 +48,7 @@ class World:
         self.due: list[tuple[str, datetime]] = []
         self.seen_at: list[datetime] = []
         self.missed: list[Missed] = []
+        self.after: list[datetime | None] = []
         self.answers: list[Deferred[None]] | None = None
         self.broken = False
         self.busy: list[tuple[bool, int]] = []
@@ -61,15 +62,17 @@ class World:
         """The wall clock."""
         return START + timedelta(seconds=self.clock.seconds()) + self.step
 
-    def on_due(self, schedule: Schedule, nominal_time: datetime) -> Deferred[None]:
+    def on_due(self, due: Due, after: datetime | None) -> Deferred[None]:
         """Take a tick that is to run."""
-        self.due.append((schedule.name, nominal_time))
+        self.due.append((due.schedule.name, due.nominal_time))
+        self.after.append(after)
         self.seen_at.append(self.now())
         return self._answer()
 
-    def on_missed(self, missed: Missed) -> Deferred[None]:
+    def on_missed(self, missed: Missed, after: datetime | None) -> Deferred[None]:
         """Take a tick that will not."""
         self.missed.append(missed)
+        self.after.append(after)
         return self._answer()
 
     def _answer(self) -> Deferred[None]:
@@ -99,13 +102,13 @@ class AccurateWorld(World):
         self.ledger = "works"
         self.jitter = timedelta(0)
 
-    def on_due(self, schedule: Schedule, nominal_time: datetime) -> Deferred[None]:
+    def on_due(self, due: Due, after: datetime | None) -> Deferred[None]:
         """Take a tick that is to run."""
-        return self._deal_with(nominal_time, nominal_time)
+        return self._deal_with(due.nominal_time, due.last)
 
-    def on_missed(self, missed: Missed) -> Deferred[None]:
+    def on_missed(self, missed: Missed, after: datetime | None) -> Deferred[None]:
         """Take a tick that will not."""
-        return self._deal_with(missed.nominal_time, missed.until or missed.nominal_time)
+        return self._deal_with(missed.nominal_time, missed.last)
 
     def _deal_with(self, tick: datetime, until: datetime) -> Deferred[None]:
         if self.ledger == "broken":
@@ -234,9 +237,9 @@ class PlacingTests(SchedulerCase):
         """Where ticks take long to hand on, fewer than a slice of them go into one turn of the reactor."""
         self.world.clock = clock = SlowTurns()
 
-        def slow(one: Schedule, nominal_time: datetime) -> Deferred[None]:
+        def slow(due: Due, after: datetime | None) -> Deferred[None]:
             clock.rightNow += 0.75 * TURN
-            return self.world.on_due(one, nominal_time)
+            return self.world.on_due(due, after)
 
         self.world.scheduler = Scheduler(clock, self.world.now, slow, self.world.on_missed)
         world = self.start(*(schedule(Once(START + SECOND), f"s{n}") for n in range(10)))
@@ -287,6 +290,15 @@ class SteppedClockTests(SchedulerCase):
         self.assertEqual(len(world.missed), 59)
         world.run(60)
         self.assertEqual(world.times(), [NOON + HOUR, NOON + HOUR + MINUTE])
+
+    def test_ticks_handed_on_together_come_with_the_one_before(self) -> None:
+        """So that what is remembered does not pass one that fails. The first comes with none."""
+        world = self.start(schedule(Interval(MINUTE)))
+        world.step = 3 * MINUTE
+        world.run(1)
+        self.assertEqual(world.after, [None, NOON + MINUTE, NOON + 2 * MINUTE])
+        world.run(60)
+        self.assertEqual(world.after[3:], [None])
 
     def test_after_a_step_back_no_tick_is_handed_on_twice(self) -> None:
         """The beat goes on, and ticks resume where the wall clock passes the last one handed on."""
@@ -407,10 +419,10 @@ class FailureTests(SchedulerCase):
         world = self.world
         taken = world.on_due
 
-        def on_due(one: Schedule, nominal_time: datetime) -> Deferred[None]:
-            if one.name == "bad":
+        def on_due(due: Due, after: datetime | None) -> Deferred[None]:
+            if due.schedule.name == "bad":
                 raise ZeroDivisionError
-            return taken(one, nominal_time)
+            return taken(due, after)
 
         world.scheduler = Scheduler(world.clock, world.now, on_due, world.on_missed)
         self.start(schedule(name="bad"), schedule(name="good"))
@@ -492,10 +504,10 @@ class ReloadTests(SchedulerCase):
 
     def test_the_new_definition_is_handed_on(self) -> None:
         """A kept schedule's next tick comes with the arguments of the newest file."""
-        handed: list[Schedule] = []
+        handed: list[Due] = []
         world = self.world
         world.scheduler = Scheduler(
-            world.clock, world.now, lambda one, _: handed.append(one) or succeed(None), world.on_missed
+            world.clock, world.now, lambda due, _: handed.append(due) or succeed(None), world.on_missed
         )
         self.start(schedule())
         changed = replace(
@@ -503,7 +515,7 @@ class ReloadTests(SchedulerCase):
         )
         world.scheduler.set_entries([(changed, world.now())])
         world.run(1)
-        self.assertEqual(handed, [changed])
+        self.assertEqual([due.schedule for due in handed], [changed])
 
     def test_a_changed_trigger_counts_from_the_moment_given(self) -> None:
         """An edit is not retroactive: ticks of the new rule are owed from the given moment on."""
@@ -685,12 +697,12 @@ class RealReactorTests(TestCase):
         """A tick a tenth of a second ahead is handed on at its time, and stop leaves the reactor clean."""
         handed: Deferred[datetime] = Deferred()
 
-        def on_due(_: Schedule, nominal_time: datetime) -> Deferred[None]:
-            handed.callback(nominal_time)
+        def on_due(due: Due, _: datetime | None) -> Deferred[None]:
+            handed.callback(due.nominal_time)
             return succeed(None)
 
         at = datetime.now(UTC) + timedelta(seconds=0.1)
-        scheduler = Scheduler(reactor, lambda: datetime.now(UTC), on_due, lambda _: succeed(None))
+        scheduler = Scheduler(reactor, lambda: datetime.now(UTC), on_due, lambda *_: succeed(None))
         scheduler.start([(schedule(Once(at)), at - SECOND)])
         self.assertEqual(await handed, at)
         self.assertGreaterEqual(datetime.now(UTC), at)

@@ -160,30 +160,34 @@ class MemoryLedger:
         for run in runs:
             self._add_run(run)
 
-    def record_tick(self, tick: Tick, run: Run | None = None, fact: Fact | None = None) -> Deferred[bool]:
+    def record_tick(
+        self, tick: Tick, run: Run | None = None, fact: Fact | None = None, after: datetime | None = None
+    ) -> Deferred[bool]:
         """Keep a tick's row, its run, its schedule's progress and what is to be told; or fire with False."""
-        return self._write(lambda: self._record_tick(tick, run, fact))
+        return self._write(lambda: self._record_tick(tick, run, fact, after))
 
-    def _record_tick(self, tick: Tick, run: Run | None, fact: Fact | None) -> bool:
+    def _record_tick(
+        self, tick: Tick, run: Run | None, fact: Fact | None, after: datetime | None = None
+    ) -> bool:
         key = tick.schedule, rows.to_number(tick.nominal_time)
         if key in self._ticks and not _gives_way(self._ticks[key], tick):
-            self._put_right(tick)
+            self._put_right(tick, after)
             return False
         kept = rows.read_tick(rows.write_tick(tick))
         if run is not None:
             self._add_run(run)
         self._ticks[key] = kept
         if mark := self._marks.get(tick.schedule):
-            reached = mark.reached(tick.until or tick.nominal_time, tick.recorded_at)
+            reached = mark.reached(tick.until or tick.nominal_time, tick.recorded_at, after)
             ran = tick.outcome is TickOutcome.RUN
             self._marks[tick.schedule] = replace(reached, runs=mark.runs + ran)
         self._tell(fact)
         return True
 
-    def _put_right(self, tick: Tick) -> None:
+    def _put_right(self, tick: Tick, after: datetime | None) -> None:
         """Let a mark follow a tick that has its row already, but no further than that row."""
         if mark := self._marks.get(tick.schedule):
-            self._marks[tick.schedule] = mark.reached(tick.nominal_time, tick.recorded_at)
+            self._marks[tick.schedule] = mark.reached(tick.nominal_time, tick.recorded_at, after)
 
     def _tell(self, fact: Fact | None) -> None:
         if fact is None:

@@ -130,11 +130,13 @@ class SqliteLedger:
         """Keep a batch and all its runs, or nothing."""
         return self._write(sql.add_batch, batch, tuple(runs))
 
-    def record_tick(self, tick: Tick, run: Run | None = None, fact: Fact | None = None) -> Deferred[bool]:
+    def record_tick(
+        self, tick: Tick, run: Run | None = None, fact: Fact | None = None, after: datetime | None = None
+    ) -> Deferred[bool]:
         """Keep a tick's row, its run, its schedule's progress and what is to be told; or fire with False."""
 
         def change(db: sql.Database) -> bool:
-            recorded = sql.record_tick(db, tick, run)
+            recorded = sql.record_tick(db, tick, run, after)
             notices.tell(db, fact if recorded else None)
             return recorded
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, Protocol
 
 from reactorhub import ledger_rows as rows
@@ -74,8 +75,10 @@ _INSERT_TICK = f"""
     WHERE outcome = 'missed' AND until IS NULL AND excluded.outcome <> 'missed'
 """
 _MOVE_MARK = """
-    UPDATE marks SET since = CASE WHEN since > :misled THEN :reached ELSE max(since, :reached) END,
-        runs = runs + :ran
+    UPDATE marks SET runs = runs + :ran, since = CASE
+        WHEN :after IS NOT NULL AND (since > :misled OR since < :after) THEN since
+        WHEN since > :misled THEN :reached
+        ELSE max(since, :reached) END
     WHERE name = :name
 """
 _NEW_MARK = ", ".join(f"{name} = excluded.{name}" for name in rows.MARK_COLUMNS.split(", ")[1:-1])
@@ -149,10 +152,12 @@ def add_batch(db: Database, batch: Batch, runs: Sequence[Run]) -> None:
         add_run(db, run)
 
 
-def record_tick(db: Database, tick: Tick, run: Run | None) -> bool:
+def record_tick(db: Database, tick: Tick, run: Run | None, after: datetime | None = None) -> bool:
     """Keep a tick, its run and the schedule's progress; False if the tick has its row already.
 
     Then the progress is kept all the same, but no further than that row.
+
+    :param after: how far the progress must be by then; otherwise it stays there.
     """
     kept = bool(db.execute(_INSERT_TICK, rows.write_tick(tick)).rowcount)
     if kept and run is not None:
@@ -161,6 +166,7 @@ def record_tick(db: Database, tick: Tick, run: Run | None) -> bool:
         "name": tick.schedule,
         "reached": rows.to_number((kept and tick.until) or tick.nominal_time),
         "misled": rows.to_number(tick.recorded_at + FAR_AHEAD),
+        "after": None if after is None else rows.to_number(after),
         "ran": kept and tick.outcome is TickOutcome.RUN,
     }
     db.execute(_MOVE_MARK, progress)
