@@ -23,7 +23,7 @@ from reactorhub.outcome import judge
 from reactorhub.slots import Slots
 
 _TRY_AGAIN = 5.0  # seconds until a ledger that could not write is asked again
-_LONGEST_CALL = 86_400.0  # seconds; a later not_before is waited for in steps, so that clock steps are seen
+_LONGEST_NAP = 60.0  # seconds; a later time is waited for in steps, so that clock steps and suspends are seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,11 +158,21 @@ class Life:
 
     async def _time(self) -> bool:
         """Wait for the run's time; False if it was told not to. A time that has come has come for good."""
-        spec = self.run.spec
-        while spec.not_before is not None and (left := self._seconds_until(spec.not_before)) > 0:
-            if not await self._pause(min(left, _LONGEST_CALL)):
+        began = self._world.clock.seconds()
+        while (left := self._time_left(self._world.clock.seconds() - began)) > 0:
+            if not await self._pause(min(left, _LONGEST_NAP)):
                 return False
         return True
+
+    def _time_left(self, waited: float) -> float:
+        """Return the seconds until the run's time. No clock that is put back makes an attempt wait for longer
+        than its delay."""
+        run, not_before = self.run, self.run.spec.not_before
+        if not_before is None:
+            return 0
+        left = (not_before - self._world.now()).total_seconds()
+        delay = (not_before - run.created_at).total_seconds()
+        return left if run.spec.retry_of is None else min(left, delay - waited)
 
     async def _slot(self) -> bool:
         """Wait for the run's turn and its slot; False if it was told not to."""
@@ -170,9 +180,6 @@ class Life:
         if self._turn is not None and not await self._waited(self._turn):
             return False
         return await self._waited(self._world.slots.acquire(spec.queue, spec.priority))
-
-    def _seconds_until(self, moment: datetime) -> float:
-        return (moment - self._world.now()).total_seconds()
 
     async def _pause(self, seconds: float) -> bool:
         pause: Deferred[None] = Deferred(lambda _: timer.cancel())

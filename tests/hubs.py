@@ -82,7 +82,7 @@ def hub_log() -> Iterator[list[LogEvent]]:
 
 @dataclass
 class Bench:
-    """A hub on doubles, with its parts within reach. The wall clock follows ``clock``."""
+    """A hub on doubles, with its parts within reach. The wall clock follows ``clock``, ahead by ``step``."""
 
     config: HubConfig = field(default_factory=config)
     clock: Clock = field(default_factory=Clock)
@@ -90,6 +90,7 @@ class Bench:
     sink: MemorySink = field(default_factory=MemorySink)
     engine: MemoryEngine = field(default_factory=lambda: MemoryEngine({"shop": ["prices", "report"]}))
     channels: dict[str, MemoryChannel] = field(default_factory=dict)
+    step: timedelta = timedelta(0)
 
     def __post_init__(self) -> None:
         new_id = IdMaker(self.now)
@@ -124,7 +125,7 @@ class Bench:
 
     def now(self) -> datetime:
         """The wall clock."""
-        return START + timedelta(seconds=self.clock.seconds())
+        return START + timedelta(seconds=self.clock.seconds()) + self.step
 
     def turn(self) -> None:
         """Let everything happen that needs no time: waiting runs get their slots, crawls begin."""

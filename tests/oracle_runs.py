@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from tests.oracle_rules import RETRY_DELAY, SECOND, Rule, fate
 
-TRY_AGAIN = 5 * SECOND
+TRY_AGAIN, NAP = 5 * SECOND, 60 * SECOND
 DAY = 86_400 * SECOND
 WAITING = ("buffer_one", "buffer_all", "cancel_other")
 TRIED_AGAIN = ("failed", "timed_out", "interrupted")
@@ -33,6 +33,7 @@ class Sim:
     final: str = ""
     sequel: list[tuple[str, Sim | str]] = field(default_factory=list)
     made: int = 0
+    longest: int = 0
     finished: int = 0
     written: str = ""
 
@@ -134,7 +135,7 @@ class RunsOnPaper:
 
     def _take(self, run: Sim, rule: Rule | None) -> None:
         """Set a run on its way: it waits for its turn, or goes on."""
-        run.state = "queued"
+        run.state, run.longest = "queued", self.mono + run.not_before - run.made
         if rule is None or rule.overlap not in WAITING or not run.first:
             self._going.setdefault(run.name, set()).add(run)
             self._sleep(run)
@@ -151,8 +152,10 @@ class RunsOnPaper:
             self._sleep(run)
 
     def _sleep(self, run: Sim) -> None:
-        left = max(run.not_before - self.wall, 0)
-        run.then, run.when = ("sleep", self.mono + left) if left else ("start", self.mono)
+        left = run.not_before - self.wall
+        if not run.first:
+            left = min(left, run.longest - self.mono)
+        run.then, run.when = ("sleep", self.mono + min(left, NAP)) if left > 0 else ("start", self.mono)
 
     def _replace(self, run: Sim, rule: Rule | None, older_only: bool = False) -> None:
         if rule is None or rule.overlap != "cancel_other" or not run.first:

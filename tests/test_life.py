@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from itertools import count
 from typing import Any
 
@@ -128,6 +129,32 @@ def test_not_before_its_time() -> None:
     bench.engine.crawls[0].finish()
     assert never.run.state is RunState.CANCELLED
     assert at_rest(bench)
+
+
+def test_a_time_that_comes_in_a_suspend() -> None:
+    """A run whose time came while the machine slept starts within a minute of its waking, not hours later."""
+    bench = Bench()
+    later = begun(bench, not_before=START.replace(hour=20))
+    turned(bench, 30)
+    bench.step = timedelta(hours=9)
+    turned(bench, 60)
+    assert [crawl.run_id for crawl in bench.engine.crawls] == [later.run.id]
+    bench.engine.crawls[0].finish()
+    assert at_rest(bench)
+
+
+@pytest.mark.parametrize(("retry_of", "starts"), [("run", True), (None, False)])
+def test_a_time_that_goes_back(retry_of: str | None, starts: bool) -> None:
+    """An attempt waits for its delay, though the clock is put back; what was ordered for a time, for that."""
+    bench = Bench()
+    life = begun(bench, not_before=START.replace(minute=2), retry_of=retry_of)
+    turned(bench, 30)
+    bench.step = timedelta(hours=-1)
+    turned(bench, 89)
+    assert bench.engine.crawls == []
+    turned(bench, 2)
+    assert bool(bench.engine.crawls) is starts
+    life.stop(CANCEL, FORCED)
 
 
 @pytest.mark.parametrize(
