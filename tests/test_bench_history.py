@@ -15,7 +15,7 @@ from bench.figures import Growth, History, history_targets
 from bench.ledgers import CALLS, PAGE
 from bench.past import SCHEDULES, make_past
 from bench.table import as_json, history_markdown, markdown
-from reactorhub.adapters.sqlite_ledger import sql
+from reactorhub.adapters.sqlite_ledger import listing, sql
 from reactorhub.adapters.sqlite_ledger.file import schema_scripts
 from reactorhub.boundaries import RunFilter
 from reactorhub.model import RunState, TickOutcome
@@ -41,7 +41,7 @@ def test_a_past_is_what_a_hub_would_have_written(tmp_path: Path) -> None:
         counts = sql.counts(db)
         assert (sum(counts.runs.values()), counts.ticks) == (2000, 2000)
         assert counts.runs.keys() == {RunState.SUCCEEDED, RunState.FAILED}
-        (newest,) = sql.runs(db, RunFilter(), 1, None).rows
+        (newest,) = listing.runs(db, RunFilter(), 1, None).rows
         assert 0 <= (NOW - newest.created_at).total_seconds() < 365 * 86_400 / 1000
         ticks = sql.ticks(db, "schedule-3", 100, None).rows
         assert {tick.outcome for tick in ticks} == {TickOutcome.RUN}
@@ -50,7 +50,7 @@ def test_a_past_is_what_a_hub_would_have_written(tmp_path: Path) -> None:
         assert len(sql.last_runs(db)) == SCHEDULES * 9 // 10
         skipped = sql.ticks(db, "schedule-10", 1, None).rows[0]
         assert (skipped.outcome, skipped.run_id) == (TickOutcome.SKIPPED, None)
-        assert len(sql.runs(db, RunFilter(tag="rare"), 10, None).rows) == 2
+        assert len(listing.runs(db, RunFilter(tag="rare"), 10, None).rows) == 2
 
 
 def test_two_small_ledgers_can_be_measured(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_two_small_ledgers_can_be_measured(tmp_path: Path) -> None:
     for name in ("few", "many"):
         with closing(sqlite3.connect(tmp_path / name)) as db:
             left[name] = sum(sql.counts(db).runs.values())
-            assert len(sql.runs(db, RunFilter(schedule="schedule-3"), PAGE, None).rows) == PAGE
+            assert len(listing.runs(db, RunFilter(schedule="schedule-3"), PAGE, None).rows) == PAGE
     assert left["few"] == 1000 + 4
     assert left["many"] < 500
 

@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from reactorhub import ledger_rows as rows
 from reactorhub.adapters.memory_ledger import MemoryLedger
-from reactorhub.adapters.sqlite_ledger import SqliteLedger, sql
+from reactorhub.adapters.sqlite_ledger import SqliteLedger, listing, sql
 from reactorhub.adapters.sqlite_ledger.file import schema_scripts, upgrade
 from reactorhub.adapters.sqlite_ledger.pruning import prune
 from reactorhub.boundaries import Ledger, LedgerCounts, Page, RunFilter
@@ -856,7 +856,7 @@ def test_any_run_and_tick_come_back(run: Run, tick: Tick) -> None:
     with empty_database() as db:
         assert sql.record_tick(db, tick, run)
         assert sql.find_run(db, run.id) == run
-        listed = sql.runs(db, RunFilter(spider=run.spec.spider, schedule=run.spec.schedule), 5, None)
+        listed = listing.runs(db, RunFilter(spider=run.spec.spider, schedule=run.spec.schedule), 5, None)
         assert listed.rows == (run,)
         assert sql.ticks(db, tick.schedule, 5, None).rows == (tick,)
 
@@ -933,7 +933,7 @@ def test_both_list_the_same(
         for which in wanted:
             cursor = None
             while True:
-                page = sql.runs(db, which, limit, rows.read_cursor("runs", cursor))
+                page = listing.runs(db, which, limit, rows.read_cursor("runs", cursor))
                 assert page == memory.runs(which, limit, cursor).result
                 cursor = page.next_cursor
                 if cursor is None:

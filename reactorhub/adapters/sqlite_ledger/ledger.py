@@ -23,7 +23,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
-from reactorhub.adapters.sqlite_ledger import notices, sql
+from reactorhub.adapters.sqlite_ledger import listing, notices, sql
 from reactorhub.adapters.sqlite_ledger.file import Change, SqliteFile
 from reactorhub.adapters.sqlite_ledger.pruning import prune
 from reactorhub.alerts import Fact, Notice
@@ -171,7 +171,7 @@ class SqliteLedger:
             before = read_cursor("runs", cursor)
         except InvalidRequest as error:
             return fail(error)
-        return self._read(sql.runs, which, limit, before)
+        return self._read(listing.runs, which, limit, before)
 
     def batch(self, batch_id: str) -> Deferred[tuple[Batch, Mapping[RunState, int]]]:
         """Look a batch up, and count its runs by state. Fails with UnknownBatch."""
