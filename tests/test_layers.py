@@ -21,7 +21,7 @@ LAYERS = (
         " schedule_views dispatcher judgement life intake roster batches turns slots spread facts"
         " notifier retention unreached",
     ),
-    ("seams", "boundaries contexts ledger_rows memory_shelf notice_rows outbox"),
+    ("seams", "boundaries contexts ledger_rows memory_shelf memory_tables notice_rows outbox"),
     (
         "rules",
         "agenda alerts batch_orders bounds chains channels comparisons config cron_expressions durations"
