@@ -20,10 +20,10 @@ from reactorhub.errors import InvalidRequest, ReactorHubError
 from reactorhub.forecast import next_view
 from reactorhub.hub import Hub
 from reactorhub.model import Run, RunState
-from reactorhub.orders import Order, read_form, read_moment, read_order
+from reactorhub.orders import read_moment
 from reactorhub.views import broken_view, spider_view, stats_view, tick_view
 from reactorhub.web.answers import to_its_end
-from reactorhub.web.bodies import MOST_ROWS, Query, body_of, form_of, is_json, json_object
+from reactorhub.web.bodies import MOST_ROWS, Query, body_of, fields_in, json_object, order_of
 from reactorhub.web.files import MOST_LINES, RunFiles, whole
 from reactorhub.web.problems import fields_of, problem, status_of
 
@@ -140,7 +140,7 @@ class Api:
     @app.route("/api/schedules/<name>/pause", methods=["POST"])
     async def pause(self, request: IRequest, name: str) -> bytes:
         """Skip a schedule's ticks until it is resumed."""
-        fields = _fields(request)
+        fields = fields_in(request)
         reason = fields.pop("reason", None)
         if fields or not isinstance(reason, str | None):
             raise InvalidRequest({"body": "may hold nothing but a reason, which is a text"})
@@ -156,7 +156,7 @@ class Api:
     @app.route("/api/runs", methods=["POST"])
     async def submit(self, request: IRequest) -> bytes:
         """Take a run on."""
-        return await self._created(request, self._hub.submit(_order(request)))
+        return await self._created(request, self._hub.submit(order_of(request)))
 
     @app.route("/api/batches", methods=["POST"])
     async def submit_batch(self, request: IRequest) -> bytes:
@@ -204,7 +204,7 @@ class Api:
     @app.route("/api/runs/<run_id>/cancel", methods=["POST"])
     async def cancel(self, request: IRequest, run_id: str) -> bytes:
         """Tell a run to end."""
-        fields = _fields(request)
+        fields = fields_in(request)
         force = fields.pop("force", False)
         if fields or force not in (True, False, "true", "false"):
             raise InvalidRequest({"body": "may hold nothing but force, which is true or false"})
@@ -288,18 +288,6 @@ def _json(request: IRequest, view: object, status: HTTPStatus = HTTPStatus.OK) -
 def _say_json(request: IRequest, status: HTTPStatus = HTTPStatus.OK) -> None:
     request.setResponseCode(status.value, status.phrase.encode())
     request.setHeader(b"content-type", b"application/json")
-
-
-def _order(request: IRequest) -> Order:
-    body = body_of(request)
-    return read_order(json_object(body)) if is_json(request, body) else read_form(form_of(body))
-
-
-def _fields(request: IRequest) -> dict[str, Any]:
-    body = body_of(request)
-    if is_json(request, body) or not body:
-        return json_object(body)
-    return {name: values[-1] for name, values in form_of(body).items()}
 
 
 def _states(text: str) -> list[RunState]:

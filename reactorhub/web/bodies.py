@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 from twisted.web.iweb import IRequest
 
 from reactorhub.errors import InvalidRequest, UnreadableBody
+from reactorhub.orders import Order, read_form, read_order
 
 T = TypeVar("T")
 MOST_ROWS = 1000
@@ -58,6 +59,28 @@ def form_of(body: bytes) -> dict[str, list[str]]:
         return parse_qs(body.decode(), keep_blank_values=True, strict_parsing=bool(body), max_num_fields=500)
     except ValueError as error:
         raise UnreadableBody(f"is no form that can be read: {error}") from None
+
+
+def order_of(request: IRequest) -> Order:
+    """Return the order for a run that a body is, in JSON or as a form.
+
+    :raises UnreadableBody: if it is neither.
+    :raises InvalidRequest: naming every field that is wrong or unknown.
+    """
+    body = body_of(request)
+    return read_order(json_object(body)) if is_json(request, body) else read_form(form_of(body))
+
+
+def fields_in(request: IRequest) -> dict[str, Any]:
+    """Return the fields of a body, in JSON or as a form; of what a form has twice, the last.
+
+    :raises UnreadableBody: if it is neither.
+    :raises InvalidRequest: if it is JSON, but no object.
+    """
+    body = body_of(request)
+    if is_json(request, body) or not body:
+        return json_object(body)
+    return {name: values[-1] for name, values in form_of(body).items()}
 
 
 class Query:
