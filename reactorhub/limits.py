@@ -9,6 +9,7 @@ from typing import Any
 from reactorhub.errors import InvalidRequest
 
 OVERRIDE = "limits"  # the name under which the ledger keeps an operator's limits
+_NO_LIMIT = "must be a whole number of at least 1, or null for the schedule file's"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,33 +35,41 @@ class Limits:
         return Limits(most, {name: chosen.get(name, limit) for name, limit in queues.items()})
 
     def check(self, wanted: Mapping[str, Any]) -> None:
-        """Refuse a change of limits that makes no sense.
+        """Refuse a change of limits that makes no sense. None takes back what was set, so it always does.
 
         :raises InvalidRequest: naming each field that is wrong.
         """
         mistakes = {
             name: "there is no such limit" for name in wanted if name not in ("max_concurrent_runs", "queues")
         }
-        if not _is_limit(wanted.get("max_concurrent_runs", 1)):
-            mistakes["max_concurrent_runs"] = "must be a whole number of at least 1"
-        queues = wanted.get("queues", {})
-        if not isinstance(queues, Mapping):
+        if not _is_limit(wanted.get("max_concurrent_runs")):
+            mistakes["max_concurrent_runs"] = _NO_LIMIT
+        queues = wanted.get("queues") or {}
+        if not isinstance(wanted.get("queues", {}), Mapping | None):
             mistakes["queues"] = "must map names of queues to limits"
             queues = {}
         for name, limit in queues.items():
-            if name not in self.queues:
+            if limit is not None and name not in self.queues:
                 mistakes[f"queues.{name}"] = f"there is no such queue; there are: {', '.join(self.queues)}"
             elif not _is_limit(limit):
-                mistakes[f"queues.{name}"] = "must be a whole number of at least 1"
+                mistakes[f"queues.{name}"] = _NO_LIMIT
         if mistakes:
             raise InvalidRequest(mistakes)
 
 
 def merged(override: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an operator's limits with ``wanted`` put above them."""
+    """Return an operator's limits with ``wanted`` put above them; None in it takes back what was set."""
     old = override or {}
-    return {**old, **wanted, "queues": {**old.get("queues", {}), **wanted.get("queues", {})}}
+    queues = {} if wanted.get("queues", {}) is None else {**old.get("queues", {}), **wanted.get("queues", {})}
+    queues = _given(queues)
+    limits = _given({**old, **wanted, "queues": queues})
+    return limits if queues or len(limits) > 1 else {}
+
+
+def _given(limits: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: limit for name, limit in limits.items() if limit is not None}
 
 
 def _is_limit(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    """Whether a limit can be set to this, or taken back by it."""
+    return value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 1)

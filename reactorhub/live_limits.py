@@ -47,14 +47,14 @@ class LiveLimits:
         self._apply()
 
     async def set(self, wanted: Mapping[str, Any]) -> None:
-        """Change limits, in force when this returns.
+        """Change limits, in force when this returns; None takes back what was set.
 
         :raises InvalidRequest: naming each limit that makes no sense.
         """
         self.in_force.check(wanted)
         await self._one_at_a_time.acquire()
         try:
-            override = merged(self._override, wanted)
+            override = merged(self._override, wanted) or None
             await self._ledger.set_override(OVERRIDE, override)
             self._override = override
         finally:

@@ -39,9 +39,7 @@ def test_an_override_wins_over_the_file(override: Any, most: int, queues: dict[s
         ({"max_concurrent_runs": "4"}, {"max_concurrent_runs"}),
         ({"max_concurrent_runs": 1.0}, {"max_concurrent_runs"}),
         ({"max_concurrent_runs": True}, {"max_concurrent_runs"}),
-        ({"max_concurrent_runs": None}, {"max_concurrent_runs"}),
         ({"queues": 3}, {"queues"}),
-        ({"queues": None}, {"queues"}),
         ({"queues": {"heavy": 0, "gone": 1}}, {"queues.heavy", "queues.gone"}),
         ({"slots": 1, "max_concurrent_runs": [], "queues": []}, {"slots", "max_concurrent_runs", "queues"}),
     ],
@@ -61,6 +59,24 @@ def test_what_makes_sense_is_taken(wanted: dict[str, Any]) -> None:
     """Whole numbers from 1 on, for queues that there are, pass; none of them need be given."""
     FILE.check(wanted)
     assert FILE.overridden(merged(None, wanted)).max_concurrent_runs >= 1
+
+
+@pytest.mark.parametrize(
+    ("wanted", "left"),
+    [
+        ({"max_concurrent_runs": None}, {"queues": {"heavy": 1, "gone": 7}}),
+        ({"queues": {"heavy": None}}, {"max_concurrent_runs": 2, "queues": {"gone": 7}}),
+        ({"queues": {"gone": None, "heavy": 3}}, {"max_concurrent_runs": 2, "queues": {"heavy": 3}}),
+        ({"queues": None}, {"max_concurrent_runs": 2, "queues": {}}),
+        ({"max_concurrent_runs": None, "queues": None}, {}),
+    ],
+)
+def test_null_takes_back_what_was_set(wanted: dict[str, Any], left: dict[str, Any]) -> None:
+    """What an operator takes back is the file's again, even for a queue that has gone."""
+    FILE.check(wanted)
+    override = {"max_concurrent_runs": 2, "queues": {"heavy": 1, "gone": 7}}
+    assert merged(override, wanted) == left
+    assert merged(None, wanted) in ({}, {"queues": {"heavy": 3}})
 
 
 numbers = st.integers(1, 99)

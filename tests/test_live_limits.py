@@ -45,6 +45,17 @@ def test_an_operator_wins_over_another_file() -> None:
     assert slots.queues == {"default": 9, "heavy": 1, "light": 3}
 
 
+def test_the_file_holds_again_once_all_is_taken_back() -> None:
+    """Then there is no drift, the ledger keeps nothing, and the next file is followed."""
+    ledger = MemoryLedger()
+    limits, slots = made(ledger)
+    done(limits.set({"max_concurrent_runs": 1}))
+    done(limits.set({"max_concurrent_runs": None}))
+    assert (slots.limit, limits.view()["drift"], done(_overrides(ledger))) == (4, {}, {})
+    limits.use_file(Limits(9, {"default": 9}))
+    assert slots.limit == 9
+
+
 @pytest.mark.parametrize("wanted", [{"max_concurrent_runs": 0}, {"queues": {"gone": 1}}, {"other": 1}])
 def test_what_makes_no_sense_changes_nothing(wanted: dict[str, Any]) -> None:
     """A refused change is neither in the ledger nor in force."""
