@@ -28,7 +28,6 @@ from reactorhub.standing import Parts, Standing
 from reactorhub.views import batch_view, run_view
 
 _LONGEST_WRITE = 10.0  # seconds for which a cancel waits until a ledger in trouble has written it down
-_AT_START = ("http", "data_dir", "redis", "demo_site", "name")  # keys that a reload leaves as they are
 
 
 class Hub:
@@ -199,7 +198,7 @@ class Hub:
 
         :raises UnknownChannel: if there is none of this name.
         """
-        error = await self._parts.notifier.test(name, self._parts.new_id(), self.config.name)
+        error = await self._parts.notifier.test(name, self._parts.new_id(), self._standing.name)
         return {"channel": name, "delivered": error is None, "error": error}
 
     async def set_limits(self, wanted: Mapping[str, Any]) -> View:
@@ -214,7 +213,6 @@ class Hub:
     async def put_in_force(self, config: HubConfig) -> View:
         """Go on with another config; return what it changes, by schedule name."""
         changes = await self._parts.book.replace(config.schedules)
-        restart = [key for key in _AT_START if getattr(self.config, key) != getattr(config, key)]
         self._standing.use(config)
         self._limits.use_file(_limits_of(config))
         self._parts.dispatcher.limit_waiting(config.max_queued_runs)
@@ -223,7 +221,7 @@ class Hub:
             "changed": list(changes.changed),
             "removed": list(changes.removed),
             "unchanged": len(changes.unchanged),
-            "needs_restart": restart,
+            "needs_restart": self._standing.needs_restart(),
         }
         self.warn_of_unknown_spiders()
         self._act(self._tidy_alerts(config), "the incidents of schedules that are gone are kept")

@@ -31,16 +31,28 @@ class Parts:
     new_id: Callable[[], str]
 
 
+_AT_START = ("http", "data_dir", "redis", "demo_site", "name")  # keys that a reload leaves as they are
+
+
 class Standing:
-    """Looks at the parts of a hub and says how they are. ``errors`` are those of a file that was refused."""
+    """Looks at the parts of a hub and says how they are.
+
+    ``errors`` are those of a file that was refused; ``name`` is the hub's, which no reload changes.
+    """
 
     def __init__(self, config: HubConfig, parts: Parts, version: str) -> None:
         self.config = config
+        self.name = config.name
+        self._at_start = {key: getattr(config, key) for key in _AT_START}
         self.errors: tuple[str, ...] = ()
         self._parts = parts
         self._version = version
         self._now = parts.world.now
         self._started_at = self._loaded_at = self._now()
+
+    def needs_restart(self) -> list[str]:
+        """Return the keys of ``hub`` that the config in force has otherwise than the hub was started with."""
+        return [key for key, value in self._at_start.items() if value != getattr(self.config, key)]
 
     def use(self, config: HubConfig) -> None:
         """Note that another config is in force from now on."""
@@ -73,7 +85,7 @@ class Standing:
         queues = {name: {"limit": limit, "used": slots.used_by(name)} for name, limit in slots.queues.items()}
         return {
             "version": self._version,
-            "name": self.config.name,
+            "name": self.name,
             "time": time_text(self._now()),
             "runs": {state.value: states.count(state) for state in RunState if not state.final},
             "slots": {"limit": slots.limit, "used": slots.used, "queues": queues},

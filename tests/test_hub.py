@@ -254,6 +254,16 @@ def test_a_rejected_config() -> None:
     assert bench.events() == ["config.rejected", "config.reloaded"]
 
 
+def test_what_needs_a_restart_is_told_until_it_has_none() -> None:
+    """A key that is read at the start stays as it was then; each reload says so until the file agrees."""
+    bench = started()
+    other = config(SCHEDULES.replace("name: test", "name: other"))
+    for again in (other, other):
+        assert done(bench.hub.put_in_force(again))["needs_restart"] == ["name"]
+        assert done(bench.hub.status())["name"] == "test"
+    assert done(bench.hub.put_in_force(config()))["needs_restart"] == []
+
+
 def test_a_rerun_of_a_queue_that_is_gone() -> None:
     """A run of a queue that the file no longer has runs again in the default queue."""
     bench = started()
