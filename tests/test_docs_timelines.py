@@ -89,7 +89,9 @@ def overlapped(subject: Bench) -> Iterator[Row]:
         yield [clock_time(tick.nominal_time), tick.outcome.value, *told]
 
 
-@pytest.mark.parametrize("page", sorted(POLICIES.glob("overlap-*.md")), ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page", [*sorted(POLICIES.glob("overlap-*.md")), POLICIES / "timeout.md"], ids=lambda page: page.stem
+)
 def test_overlap(page: Path) -> None:
     """Ticks ten minutes apart, whose runs take 25 minutes, become what the page's table says."""
     assert list(overlapped(bench(page))) == table(page)
@@ -143,3 +145,26 @@ def test_pause_on_failure() -> None:
             spec = RunSpec(spider="a", project="b", attempt=number, retry=rule)
             ended.append(Run(id=f"{tick}-{number}", spec=spec, created_at=START, state=RunState(state)))
         assert failures_in_a_row(reversed(ended), None) == int(count[0]), tick
+
+
+def test_limits() -> None:
+    """Schedules that are due together get their slots when the page's table says."""
+    page = POLICIES / "limits.md"
+    text = next(block.text for block in blocks(page) if block.options.get("save") == "schedule.yaml")
+    subject = Bench(config(text), Clock())
+    done(subject.hub.recover())
+    for schedule in subject.book.schedules.values():
+        done(subject.hub.tick(schedule, subject.now()))
+    for _ in range(60):
+        subject.turn()
+        end_old_crawls(subject, TAKES)
+        subject.clock.advance(60)
+    six = 6 * HOUR
+    rows = [
+        [
+            f"`{run.spec.schedule}`",
+            *(clock_time(each and each + six) for each in (run.started_at, run.finished_at)),
+        ]
+        for run in runs(subject)
+    ]
+    assert rows == table(page)
