@@ -32,6 +32,7 @@ SAFE_SETTINGS = re.compile(
     r"|SCRAPER_SLOT_MAX_ACTIVE_SIZE|URLLENGTH_LIMIT|USER_AGENT"
 )
 
+_PLUS = re.compile(r"(?<=[0-9]) (?=[0-9]{2}:[0-9]{2}$)")
 _SCALARS = (str, int, float, bool, NoneType)
 
 
@@ -105,7 +106,7 @@ def read_form(form: Mapping[str, list[str]]) -> Order:
         elif len(values) > 1:
             mistakes[name] = "is given more than once"
         else:
-            data[name] = _number(values[0]) if name == "priority" else values[0]
+            data[name] = _FORM_VALUES.get(name, str)(values[0])
     try:
         order = read_order(data)
     except InvalidRequest as error:
@@ -191,6 +192,14 @@ def read_moment(value: Any) -> datetime:
     return moment.astimezone(UTC)
 
 
+def encoded_moment(text: str) -> datetime:
+    """Return an RFC 3339 time from an address or a form, where a plus sign that was not encoded is a space.
+
+    :raises ValueError: if it is none, or has no offset.
+    """
+    return read_moment(_PLUS.sub("+", text))
+
+
 def _tags(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or len(value) > 50:
         raise ValueError("must be a list of up to 50 texts")
@@ -204,6 +213,10 @@ def _number(text: str) -> int | str:
         return text
 
 
+_FORM_VALUES: Mapping[str, Callable[[str], Any]] = {
+    "priority": _number,
+    "not_before": lambda text: _PLUS.sub("+", text),
+}
 _READERS: Mapping[str, Callable[[Any], Any]] = {
     "spider": _text,
     "project": _text,

@@ -159,6 +159,7 @@ def populated() -> tuple[Web, list[str]]:
         ("tag=even&state=failed", [4]),
         ("since=2026-11-21T12:01:00Z&until=2026-11-21T12:03:00Z", [2, 3]),
         ("since=2026-11-21T13:02:00%2B01:00&limit=1000", [0, 1, 2]),
+        ("since=2026-11-21T13:02:00+01:00", [0, 1, 2]),
     ],
 )
 def test_runs_are_listed(query: str, found: list[int]) -> None:

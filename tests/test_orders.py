@@ -150,11 +150,13 @@ def test_a_form_is_an_order() -> None:
             "settings.DOWNLOAD_DELAY": ["2"],
             "priority": ["-3"],
             "timeout": ["90s"],
+            "not_before": ["2026-11-21T13:00:00 01:00"],
             "tags": ["a", "b"],
         }
     )
     assert (order.args, order.settings) == ({"category": "laptops", "a.b": "1"}, {"DOWNLOAD_DELAY": "2"})
     assert (order.priority, order.timeout, order.tags) == (-3, 90.0, ("a", "b"))
+    assert order.not_before == START  # a plus sign that was not encoded arrives as a space
 
 
 def test_mistakes_in_a_form_come_together() -> None:

@@ -20,7 +20,7 @@ from reactorhub.errors import InvalidRequest, ReactorHubError
 from reactorhub.forecast import next_view
 from reactorhub.hub import Hub
 from reactorhub.model import Run, RunState
-from reactorhub.orders import read_moment
+from reactorhub.orders import encoded_moment
 from reactorhub.views import broken_view, spider_view, stats_view, tick_view
 from reactorhub.web.answers import to_its_end
 from reactorhub.web.bodies import MOST_ROWS, Query, body_of, fields_in, json_object, order_of
@@ -116,7 +116,7 @@ class Api:
     def next(self, request: IRequest, name: str) -> bytes:
         """A preview of a schedule's next nominal times."""
         query = Query(request, ("n", "after"))
-        count, after = query.whole("n", 10, 1, MOST_ROWS), query.read("after", read_moment)
+        count, after = query.whole("n", 10, 1, MOST_ROWS), query.read("after", encoded_moment)
         query.conclude()
         schedule, moments = self._hub.upcoming(name, after, count)
         zone = self._hub.config.timezone
@@ -184,8 +184,8 @@ class Api:
             schedule=query.one("schedule"),
             batch=query.one("batch"),
             tag=query.one("tag"),
-            since=query.read("since", read_moment),
-            until=query.read("until", read_moment),
+            since=query.read("since", encoded_moment),
+            until=query.read("until", encoded_moment),
         )
         limit = query.whole("limit", 50, 1, MOST_ROWS)
         query.conclude()
