@@ -29,6 +29,7 @@ from reactorhub.model import (
     Tick,
     TickOutcome,
 )
+from reactorhub.notice_log import say
 
 R = TypeVar("R")
 
@@ -193,7 +194,7 @@ class MemoryLedger:
         if fact is None:
             return
         try:
-            announce(fact, self._shelf)
+            say(announce(fact, self._shelf))
         except OWN_MISTAKES:
             self.log.failure(
                 "nobody is told that {name} has {happening}", name=fact.schedule, happening=fact.happening
@@ -351,7 +352,7 @@ class MemoryLedger:
 
     def tidy_alerts(self, schedules: Collection[str], channels: Collection[str]) -> Deferred[None]:
         """Forget the incidents of all other schedules; give up what waits in channels that are no more."""
-        return self._write(lambda: self._shelf.tidy(schedules, channels))
+        return self._write(lambda: say(self._shelf.tidy(schedules, channels)))
 
     def _write(self, change: Callable[[], R]) -> Deferred[R]:
         def unless_failing() -> R:

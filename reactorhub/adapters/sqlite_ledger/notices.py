@@ -21,6 +21,7 @@ from reactorhub.alerts import (
 )
 from reactorhub.boundaries import NoticeCounts
 from reactorhub.errors import LedgerError
+from reactorhub.notice_log import say
 
 _log = Logger()
 
@@ -88,7 +89,7 @@ def tell(db: Database, fact: Fact | None) -> None:
     if fact is None:
         return
     try:
-        announce(fact, SqliteShelf(db))
+        say(announce(fact, SqliteShelf(db)))
     except OWN_MISTAKES:
         _log.failure(
             "nobody is told that {name} has {happening}", name=fact.schedule, happening=fact.happening
@@ -160,7 +161,9 @@ def tidy_alerts(db: Database, schedules: Collection[str], channels: Collection[s
     db.executemany("DELETE FROM incidents WHERE schedule = ?", [(name,) for name in open_ones - {*schedules}])
     used = {name for (name,) in db.execute("SELECT DISTINCT channel FROM notices").fetchall()}
     for channel in used - {*channels}:
-        db.execute(
-            "UPDATE notices SET state = ?, error = ? WHERE channel = ? AND state = ?",
+        lost = db.execute(
+            f"UPDATE notices SET state = ?, error = ? WHERE channel = ? AND state = ? RETURNING {_ALL}",
             (NoticeState.GIVEN_UP.value, NO_CHANNEL, channel, _WAITING),
-        )
+        ).fetchall()
+        say(rows.read_notice(row) for row in lost)
+        _forget_settled(db, channel)
