@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from twisted.logger import Logger
 
@@ -161,9 +162,13 @@ def tidy_alerts(db: Database, schedules: Collection[str], channels: Collection[s
     db.executemany("DELETE FROM incidents WHERE schedule = ?", [(name,) for name in open_ones - {*schedules}])
     used = {name for (name,) in db.execute("SELECT DISTINCT channel FROM notices").fetchall()}
     for channel in used - {*channels}:
-        lost = db.execute(
-            f"UPDATE notices SET state = ?, error = ? WHERE channel = ? AND state = ? RETURNING {_ALL}",
+        waiting = db.execute(
+            f"SELECT {_ALL} FROM notices WHERE channel = ? AND state = ?", (channel, _WAITING)
+        )
+        lost = [rows.read_notice(row) for row in waiting.fetchall()]
+        db.execute(
+            "UPDATE notices SET state = ?, error = ? WHERE channel = ? AND state = ?",
             (NoticeState.GIVEN_UP.value, NO_CHANNEL, channel, _WAITING),
-        ).fetchall()
-        say(rows.read_notice(row) for row in lost)
+        )
+        say(replace(each, state=NoticeState.GIVEN_UP, error=NO_CHANNEL) for each in lost)
         _forget_settled(db, channel)
