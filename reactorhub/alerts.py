@@ -209,32 +209,38 @@ class Shelf(Protocol):
         """Keep a notice, or replace what is kept of it."""
 
 
-def announce(fact: Fact, shelf: Shelf) -> None:
-    """Note what a fact does to its incident, and keep the notices that follow."""
+def announce(fact: Fact, shelf: Shelf) -> list[Notice]:
+    """Note what a fact does to its incident, and keep the notices that follow.
+
+    :return: those of them that are given up at once, since too many wait.
+    """
     before = shelf.incident(fact.schedule, fact.incident)
     after, told = judge(before, fact)
     if after is not None:
         shelf.open_incident(after)
     elif before is not None:
         shelf.close_incident(fact.schedule, fact.incident)
+    lost = []
     for channel, notice_id in zip(fact.rule.to, fact.ids, strict=True):
         if fact.happening is Happening.MISSED:
-            _gather(fact, channel, notice_id, told, shelf)
+            lost += _gather(fact, channel, notice_id, told, shelf)
         elif told is not None and told in fact.rule.on and (incident := before or after):
-            _put(_notice(fact, channel, notice_id, told, incident), shelf)
+            lost += _put(_notice(fact, channel, notice_id, told, incident), shelf)
+    return lost
 
 
-def _gather(fact: Fact, channel: str, notice_id: str, told: NoticeKind | None, shelf: Shelf) -> None:
+def _gather(fact: Fact, channel: str, notice_id: str, told: NoticeKind | None, shelf: Shelf) -> list[Notice]:
     """Put missed ticks into the notice that waits already, be it of this schedule or of others."""
     if NoticeKind.MISSED not in fact.rule.on:
-        return
+        return []
     waiting = shelf.untried(channel, NoticeKind.MISSED)
     if waiting is not None and (told is not None or fact.schedule in _named(waiting)):
         shelf.put(joined(waiting, fact))
     elif told is not None:
         opened = Incident(schedule=fact.schedule, kind=told, since=fact.at)
         first = joined(replace(_notice(fact, channel, notice_id, told, opened), about={}), fact)
-        _put(replace(first, not_before=fact.at + GATHERING), shelf)
+        return _put(replace(first, not_before=fact.at + GATHERING), shelf)
+    return []
 
 
 def _named(notice: Notice) -> list[str]:
@@ -270,8 +276,10 @@ def _notice(fact: Fact, channel: str, notice_id: str, kind: NoticeKind, incident
     )
 
 
-def _put(notice: Notice, shelf: Shelf) -> None:
-    if shelf.waiting(notice.channel) >= MOST_WAITING:
+def _put(notice: Notice, shelf: Shelf) -> list[Notice]:
+    full = shelf.waiting(notice.channel) >= MOST_WAITING
+    if full:
         reason = f"{MOST_WAITING} notices wait in this channel already"
         notice = replace(notice, state=NoticeState.GIVEN_UP, error=reason)
     shelf.put(notice)
+    return [notice] if full else []

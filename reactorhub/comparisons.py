@@ -54,6 +54,9 @@ _GRAMMAR = r"""
     NAME: /[A-Za-z_]+/
     %ignore /\s+/
 """
+_LAST_NAME = re.compile(r"(?<![\w.])(?!and\b)([A-Za-z_]+)\s*$")
+"""What a text ends with that stops where the parentheses of a function should be."""
+
 _COMPARE: Mapping[str, Call] = {
     "==": operator.eq,
     "!=": operator.ne,
@@ -232,7 +235,10 @@ def _parser() -> Lark:
 
 
 def _complaint(text: str, error: UnexpectedInput) -> str:
-    if isinstance(error, UnexpectedToken) and error.token.type == "$END":
+    ended = isinstance(error, UnexpectedToken) and error.token.type == "$END"
+    if (found := _LAST_NAME.search(text if ended else text[: error.pos_in_stream or 0])) is not None:
+        return f"{found[1]!r} is no number; {EXAMPLES}"
+    if ended:
         return f"{text!r} ends too early; {EXAMPLES}" if text.strip() else f"says nothing; {EXAMPLES}"
     rest = text[error.pos_in_stream or 0 :]
     if rest.strip() == text.strip():

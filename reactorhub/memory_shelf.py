@@ -76,12 +76,20 @@ class MemoryShelf:
             last_error=troubles[-1] if troubles else None,
         )
 
-    def tidy(self, schedules: Collection[str], channels: Collection[str]) -> None:
-        """Forget the incidents of all other schedules; give up what waits in channels that are no more."""
+    def tidy(self, schedules: Collection[str], channels: Collection[str]) -> list[Notice]:
+        """Forget the incidents of all other schedules; give up what waits in channels that are no more.
+
+        :return: what is given up.
+        """
         self._incidents = {key: each for key, each in self._incidents.items() if key[0] in schedules}
-        for notice in [*self._notices.values()]:
-            if notice.channel not in channels and notice.state is NoticeState.WAITING:
-                self.put(replace(notice, state=NoticeState.GIVEN_UP, error=NO_CHANNEL))
+        lost = [
+            replace(notice, state=NoticeState.GIVEN_UP, error=NO_CHANNEL)
+            for notice in self._notices.values()
+            if notice.channel not in channels and notice.state is NoticeState.WAITING
+        ]
+        for notice in lost:
+            self.put(notice)
+        return lost
 
     def _in(self, channel: str, state: NoticeState) -> list[Notice]:
         return [each for each in self._notices.values() if (each.channel, each.state) == (channel, state)]

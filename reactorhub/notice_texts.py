@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -11,6 +12,28 @@ from reactorhub.views import View, time_text
 
 EVENT = "schedule."
 """What the type of a notice about a schedule begins with."""
+
+
+LONGEST = 2000
+"""How many characters of a reason, or of any other text that is not the hub's own, people are told."""
+
+_ODD = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
+"""Kinds of characters that are not seen, or that change how others are: those are written as escapes."""
+
+
+def plain(text: str, limit: int = LONGEST) -> str:
+    """Return a text that a spider, a site or a server may have made, as it can be shown to people.
+
+    Its further lines are moved in, so that none of them looks like one of the hub's own.
+    """
+    text = text if len(text) <= limit else f"{text[: limit - 1]}…"
+    return "\n  ".join(_without_tricks(line) for line in text.splitlines())
+
+
+def _without_tricks(line: str) -> str:
+    return "".join(
+        ascii(each)[1:-1] if each != "\t" and unicodedata.category(each) in _ODD else each for each in line
+    )
 
 
 def notice_view(notice: Notice) -> View:
@@ -76,7 +99,7 @@ def text(notice: Notice) -> str:
         case NoticeKind.PAUSED:
             reason = notice.about.get("schedule", {}).get("paused_reason")
             lines = [
-                f"{notice.schedule} is paused: {reason}",
+                f"{notice.schedule} is paused: {plain(str(reason))}",
                 "",
                 f"Its ticks are skipped until it is resumed: POST /api/schedules/{notice.schedule}/resume",
             ]
@@ -98,7 +121,7 @@ def _about_run(notice: Notice) -> list[str]:
         "run": run.get("id"),
         "log": (run.get("links") or {}).get("log"),
     }
-    return [f"{name}: {value}" for name, value in facts.items() if value is not None]
+    return [f"{name}: {plain(str(value))}" for name, value in facts.items() if value is not None]
 
 
 def _missing(entry: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -11,9 +12,10 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from reactorhub.alerts import PATIENCE, Notice, NoticeKind, NoticeState
+from reactorhub.alerts import NO_CHANNEL, PATIENCE, Notice, NoticeKind, NoticeState
 from reactorhub.boundaries import Channel, Outbox
 from reactorhub.errors import DeliveryError, LedgerError, UnknownChannel
+from reactorhub.notice_log import say
 
 SOON = 0.2
 """Seconds after a fact until the outbox is looked into; what happens meanwhile is found by the same look."""
@@ -163,8 +165,10 @@ class Notifier:
     async def _try(self, notice: Notice, channel: Channel) -> None:
         notice = await self._until_kept(lambda: self._outbox.try_notice(notice.id))
         settled = await self._sent(notice, channel)
+        if settled.state is NoticeState.WAITING and notice.channel not in self._channels:
+            settled = replace(settled, state=NoticeState.GIVEN_UP, error=NO_CHANNEL)
         await self._until_kept(lambda: self._outbox.settle_notice(settled))
-        self._say(settled)
+        say([settled])
 
     async def _sent(self, notice: Notice, channel: Channel) -> Notice:
         """Send a notice; return it as it then stands."""
@@ -189,12 +193,3 @@ class Notifier:
             except LedgerError as error:
                 self.log.error("a notice waits for the ledger: {error}", error=error)
             await deferLater(self._clock, _TRY_AGAIN)
-
-    def _say(self, notice: Notice) -> None:
-        facts = {"channel": notice.channel, "id": notice.id, "kind": notice.kind.value, "error": notice.error}
-        if notice.state is NoticeState.DELIVERED:
-            self.log.info("notice {id} ({kind}) is delivered by {channel}", **facts)
-        elif notice.state is NoticeState.GIVEN_UP:
-            self.log.error("notice {id} ({kind}) is given up by {channel}: {error}", **facts)
-        else:
-            self.log.warn("notice {id} ({kind}) waits in {channel}: {error}", **facts)

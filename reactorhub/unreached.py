@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from twisted.internet.defer import CancelledError
 from twisted.internet.defer import TimeoutError as TookTooLong
-from twisted.internet.error import ConnectError, DNSLookupError, TimeoutError
+from twisted.internet.error import (
+    ConnectError,
+    ConnectionAborted,
+    ConnectionDone,
+    ConnectionLost,
+    DNSLookupError,
+    TimeoutError,
+)
+
+MOST_HEARD = 256 * 1024
+"""How many bytes a server may say; a channel hangs up on one that says more."""
 
 
 def why_unreached(error: BaseException | None, longest: float) -> str:
@@ -18,6 +28,10 @@ def why_unreached(error: BaseException | None, longest: float) -> str:
         return f"no answer within {longest:g} seconds"
     if isinstance(error, DNSLookupError):
         return "there is no such host"
+    if isinstance(error, ConnectionAborted):
+        return f"it said more than {MOST_HEARD // 1024} KiB"
+    if isinstance(error, ConnectionDone | ConnectionLost):
+        return "it hung up before it had answered"
     if type(error).__module__.startswith(("OpenSSL", "service_identity")):
         return "its certificate is not trusted, or it speaks no TLS"
     return str(error) if isinstance(error, ConnectError) else type(error).__name__

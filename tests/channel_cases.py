@@ -17,7 +17,7 @@ from twisted.cred.portal import IRealm, Portal
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.protocol import ServerFactory
+from twisted.internet.protocol import Protocol, ServerFactory
 from twisted.internet.ssl import PrivateCertificate
 from twisted.internet.task import deferLater
 from twisted.mail.imap4 import PLAINCredentials
@@ -28,6 +28,7 @@ from zope.interface import implementer
 from reactorhub.alerts import Notice, NoticeKind
 from reactorhub.boundaries import Channel
 from reactorhub.errors import DeliveryError
+from reactorhub.unreached import MOST_HEARD
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RUN = {
@@ -154,6 +155,27 @@ def certificate() -> PrivateCertificate:
     return PrivateCertificate.loadPEM(made.public_bytes(pem) + secret)
 
 
+class Chatterbox(Protocol):
+    """Says ``words`` far too often to everybody, and never comes to an end."""
+
+    words = b""
+
+    def connectionMade(self) -> None:
+        """Talk."""
+        transport: Any = self.transport
+        transport.write(self.words * (3 * MOST_HEARD // len(self.words)))
+
+
+def listen_to_chatter(case: TestCase, words: bytes) -> int:
+    """Listen until the test ends, with nothing but words for who comes; return the port."""
+    clock: Any = reactor
+    factory = ServerFactory.forProtocol(type("Talker", (Chatterbox,), {"words": words}))
+    factory.noisy = False
+    port = clock.listenTCP(0, factory, interface="127.0.0.1")
+    case.addCleanup(port.stopListening)
+    return int(port.getHost().port)
+
+
 class _Session(ESMTP):
     """A session that knows whether it is over."""
 
@@ -169,8 +191,9 @@ class _Session(ESMTP):
 class MailServer(ServerFactory):
     """A mail server that keeps the ``mails`` it is given.
 
-    ``refusal`` is the code that it answers a recipient with, if any; while ``slow`` it takes mails but never
-    says so. It offers STARTTLS with ``tls``, and asks for the password of ``user`` where that is set.
+    ``refusal`` is the code that it answers a recipient with, if any, and ``refusals`` those for some of them;
+    while ``slow`` it takes mails but never says so. It offers STARTTLS with ``tls``, and asks for the
+    password of ``user`` where that is set.
     """
 
     noisy = False
@@ -179,6 +202,7 @@ class MailServer(ServerFactory):
         self.mails: list[EmailMessage] = []
         self.envelopes: list[str] = []
         self.refusal: int | None = None
+        self.refusals: dict[str, int] = {}
         self.slow = False
         self.sessions: list[_Session] = []
         self._tls = tls
@@ -232,8 +256,9 @@ class MailServer(ServerFactory):
 
     def validateTo(self, user: Any) -> Any:
         """Take mail for everybody, or refuse it."""
-        if self.refusal is not None:
-            raise SMTPServerError(self.refusal, f"no room for {user.dest}")
+        code = self.refusals.get(str(user.dest), self.refusal)
+        if code is not None:
+            raise SMTPServerError(code, f"no room for {user.dest}\x1b[2J")
         self.envelopes.append(str(user.dest))
         return lambda: _Incoming(self)
 

@@ -15,7 +15,7 @@ from reactorhub.adapters import apprise_channel
 from reactorhub.adapters.apprise_channel import AppriseSender, check_apprise
 from reactorhub.channels import AppriseChannel
 from reactorhub.errors import StartError
-from tests.channel_cases import PASSWORD, ChannelSuite
+from tests.channel_cases import PASSWORD, ChannelSuite, a_notice
 
 
 class Service:
@@ -77,6 +77,16 @@ class AppriseTests(ChannelSuite):
         """A failure is sent as one, so that services can show it in red."""
         await self.test_delivers()
         self.assertEqual(self.service.got[0]["type"], "failure")
+
+    async def test_a_text_is_no_markup(self) -> None:
+        """A service that shows HTML, such as Telegram, gets what a site wrote as a text."""
+        url = f"json://127.0.0.1:{self.service.port}/?format=html"
+        channel = AppriseSender(AppriseChannel(urls=(url,)), reactor)
+        await channel.send(a_notice(about={"run": {"error": "<Response 404> & <a href='x'>y</a>"}}))
+        (message,) = [each["message"] for each in self.service.got]
+        self.assertIn("&lt;Response", message)
+        self.assertIn("&amp;", message)
+        self.assertNotIn("<a", message)
 
     async def test_quiet(self) -> None:
         """Apprise says nothing in the log, where it might quote a token."""

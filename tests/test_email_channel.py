@@ -8,11 +8,21 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
+from twisted.logger import capturedLogs
 
 from reactorhub.adapters import email_channel
 from reactorhub.adapters.email_channel import Email, mail
+from reactorhub.alerts import NoticeKind
 from reactorhub.channels import EmailChannel, SmtpServer
-from tests.channel_cases import PASSWORD, RUN, ChannelSuite, MailServer, a_notice, certificate
+from tests.channel_cases import (
+    PASSWORD,
+    RUN,
+    ChannelSuite,
+    MailServer,
+    a_notice,
+    certificate,
+    listen_to_chatter,
+)
 from tests.redis_server import free_port
 
 
@@ -82,8 +92,39 @@ class EmailTests(ChannelSuite):
         )
         text = first.get_content()
         self.assertIn("error: ValueError: größer", text)
-        self.assertIn("\n.a line that begins with a dot", text)
+        self.assertIn("\n  .a line that begins with a dot", text.replace("\r\n", "\n"))
         self.assertIn(str(RUN["id"]), text)
+
+    async def test_a_line_that_begins_with_a_dot(self) -> None:
+        """A dot is no end of a mail."""
+        entry = {"schedule": ".", "ticks": 1, "from": "1", "until": "1", "more": False, "reason": "down"}
+        await self.channel.send(a_notice(NoticeKind.MISSED, about={"missed": [entry, entry]}))
+        lines = self.server.mails[0].get_content().splitlines()
+        self.assertEqual(lines[:3], [".: 1 tick, 1: down"] * 2 + [""])
+
+    async def test_one_of_two_is_refused(self) -> None:
+        """Who is refused by a server that takes the mail for somebody else is named in the log."""
+        self.server.refusals = {"me@example.org": 450}
+        with capturedLogs() as logs:
+            await self.channel.send(a_notice())
+        self.assertEqual(len(self.server.mails), 1)
+        (said,) = [log["said"] for log in logs if log.get("who") == "me@example.org"]
+        self.assertEqual(said, "450 no room for me@example.org\\x1b[2J")
+
+    async def test_refused_for_now_and_for_good(self) -> None:
+        """As long as one of the people may be reached later, the mail is tried again."""
+        self.server.refusals = {"ops@example.org": 450, "me@example.org": 550}
+        error = await self.failure()
+        self.assertTrue(error.again)
+        self.assertEqual(str(error), "127.0.0.1 took no mail: 550 no room for me@example.org\\x1b[2J")
+
+    async def test_a_server_that_talks_without_end(self) -> None:
+        """Nobody listens to a greeting that fills the memory."""
+        self.use(listen_to_chatter(self, b"220-hello\r\n"))
+        error = await self.failure()
+        self.assertEqual(
+            (error.again, str(error)), (True, "127.0.0.1 took no mail: it said more than 256 KiB")
+        )
 
     async def test_password_over_starttls(self) -> None:
         """Far away the connection is encrypted before the password is sent."""

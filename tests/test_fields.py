@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Coroutine
 from contextlib import closing
 from dataclasses import dataclass
@@ -103,7 +104,7 @@ def test_what_is_no_item(item: object) -> None:
     assert found(item, "price") is found(item, "price.x") is None
 
 
-@pytest.mark.parametrize("value", [None, "", b"", [], {}, (), set(), MappingProxyType({})])
+@pytest.mark.parametrize("value", [None, "", b"", [], {}, (), frozenset(), deque(), MappingProxyType({})])
 def test_empty(value: object) -> None:
     """Nothing, and what has nothing in it, is empty."""
     assert is_empty(value)

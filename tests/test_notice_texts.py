@@ -65,6 +65,18 @@ def test_texts(notice: Notice, expected: str) -> None:
     assert "None" not in text(notice)
 
 
+def test_what_others_wrote_is_shown_plainly() -> None:
+    """What a spider or a site says shows no line of its own, hides nothing, and is no book."""
+    reason = "a\r\nrun: forged\x00\x1b[31m\u202eno\ud800\u2028b\tc é\xa0€" + "x" * 5000
+    lines = text(a_notice(about={"run": {"reason": reason}})).splitlines()
+    assert lines[1:4] == ["reason: a", "  run: forged\\x00\\x1b[31m\\u202eno\\ud800", lines[3]]
+    assert lines[3].startswith("  b\tc é\xa0€xxx")
+    assert lines[3].endswith("x…")
+    assert sum(map(len, lines)) < 2500
+    paused = a_notice(NoticeKind.PAUSED, about={"schedule": {"paused_reason": "a\nb\x07"}})
+    assert "is paused: a\n  b\\x07\n" in text(paused)
+
+
 def test_view() -> None:
     """Programs get the type, the time, and in ``data`` all that is known."""
     view = notice_view(a_notice(NoticeKind.RECOVERED, count=2, created_at=LATER))

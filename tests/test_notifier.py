@@ -337,3 +337,16 @@ def test_test_message() -> None:
             done(desk.notifier.test("nobody", "3", "lab"))
         assert desk.counts() == (0, 0)
         assert desk.ops.sent[0].state is NoticeState.WAITING
+
+
+def test_a_channel_that_goes_away_during_a_try() -> None:
+    """A try that fails when its channel is no longer in the file leaves nothing that waits for ever."""
+    with at_work() as desk:
+        sending: Deferred[None] = Deferred()
+        desk.ops.send = lambda notice: sending  # type: ignore
+        desk.tell("a")
+        desk.pass_by(1)
+        desk.notifier.use({"hook": desk.hook})
+        sending.errback(DOWN)
+        desk.pass_by(1)
+        assert desk.counts() == (0, 1)

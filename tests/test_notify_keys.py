@@ -109,6 +109,8 @@ schedules:
         ("{webhook: {url: 'http://x'}}", ".webhook", "write url and secret"),
         ("{webhook: {url: 'http://x', secret: '${P}'}}", ".webhook.secret", "a secret is base64 of"),
         ("{webhook: {url: x, secret: '%s'}}", ".webhook.url", "there is no host"),
+        ("{webhook: {url: 'http://x', secret: 4711}}", ".webhook.secret", "must be text; put it in quotes"),
+        ("{apprise: 4711}", ".apprise", "must be text; put it in quotes"),
         ("{email: {to: [a@b, c], from: c@d, smtp: 'smtp://x'}}", ".email.to[1]", "this is no mail address"),
         ("{email: {to: a@b, from: c@d, smtp: 'smtp://u:${P}@x:0'}}", ".email.smtp", "there is no host, or a"),
     ],
@@ -118,6 +120,7 @@ def test_mistakes_in_channels(channel: str, path: str, message: str) -> None:
     (found,) = mistakes(f"hub:\n  notify:\n    ops: {channel.replace('%s', SECRET)}\n")
     assert f": hub.notify.ops{path}: {message}" in found
     assert "hunter2" not in found
+    assert "4711" not in found
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from twisted.trial.unittest import TestCase
 
 from reactorhub.adapters.memory_ledger import MemoryLedger
 from reactorhub.adapters.sqlite_ledger import SqliteLedger
-from reactorhub.alerts import MOST_SETTLED, Happening, Notice, NoticeKind, NoticeState
+from reactorhub.alerts import MOST_SETTLED, MOST_WAITING, Happening, Notice, NoticeKind, NoticeState
 from reactorhub.boundaries import Ledger, NoticeCounts
 from reactorhub.errors import LedgerError
 from reactorhub.model import RunState, ScheduleMark, Sequel, TickOutcome
@@ -170,6 +170,27 @@ class OutboxSuite:
         await self.fail(3, "a")
         await self.fail(4, "b")
         self.assertEqual((await self.ledger.notice_counts()).waiting, 2)
+
+    async def test_what_is_given_up_is_in_the_log(self) -> None:
+        """A notice that finds too many waiting, or loses its channel, is given up with a line in the log."""
+        with hub_log() as events:
+            for number in range(MOST_WAITING + 1):
+                await self.ledger.settle_notice(
+                    replace(FULL, id=str(number), state=NoticeState.WAITING, channel="hook")
+                )
+            await self.fail(1, to=("hook", "ops"))
+            await self.ledger.tidy_alerts([], ["hook"])
+        lost = [event for event in events if "given up" in event.get("log_format", "")]
+        self.assertEqual([event["id"] for event in lost], ["prices-1-hook", "prices-1-ops"])
+        self.assertIn("1000 notices wait", lost[0]["error"])
+
+    async def test_tidying_keeps_only_the_newest(self) -> None:
+        """Of a channel that is no more as many notices are kept as of any other."""
+        for number in range(MOST_SETTLED):
+            await self.ledger.settle_notice(replace(FULL, id=str(number), channel="old"))
+        await self.fail(1, to=("old",))
+        await self.ledger.tidy_alerts([], ["ops"])
+        self.assertEqual((await self.ledger.notice_counts()).given_up, MOST_SETTLED)
 
     async def test_a_mistake_in_the_rules_costs_the_notice_alone(self) -> None:
         """Where the rules themselves go wrong the run's end is kept all the same, and the log says so."""

@@ -8,6 +8,7 @@ import logging
 from twisted.internet import reactor
 from twisted.internet.task import LoopingCall
 
+from reactorhub.adapters.scrapy_engine.crawl import _text
 from reactorhub.errors import UnknownSpider
 from reactorhub.expectations import judge as judge_expectations
 from reactorhub.expectations import read
@@ -267,6 +268,80 @@ class FailureTests(EngineCase):
         assert "nobody looks" in self.log()
         assert end.errors >= 1
         self.flushLoggedErrors(ValueError)
+
+    async def test_finish_reasons_that_are_none(self) -> None:
+        """A reason to close that is no text is made one, and one that is a book is cut."""
+        imports = """
+from enum import Enum
+class Why(Enum):
+    ENOUGH = 1
+"""
+        reasons = {
+            "5": "5",
+            "None": "cancelled",
+            "Why.ENOUGH": "Why.ENOUGH",
+            "ValueError('oh')": "oh",
+            "'x' * 10**6": "x" * 200,
+        }
+        bodies = [
+            f"def parse(self, response):\n    raise scrapy.exceptions.CloseSpider({each})" for each in reasons
+        ]
+        self.load({f"it{n}": spider(body, f"it{n}", imports) for n, body in enumerate(bodies)})
+        for n, reason in enumerate(reasons.values()):
+            end = await self.launch(f"run{n}", f"it{n}").done
+            assert end.finish_reason == reason
+            assert judge(end, None).state is RunState.FAILED
+
+    def test_a_reason_that_cannot_be_shown(self) -> None:
+        """What raises when it is asked for its text is called by the name of its kind."""
+
+        class Mute:
+            def __str__(self) -> str:
+                raise SystemExit
+
+        assert _text(Mute()) == "Mute"
+
+    async def test_counts_that_are_none(self) -> None:
+        """A spider may make anything of Scrapy's own stats; its crawl ends all the same."""
+        body = """
+            def parse(self, response):
+                self.crawler.stats.set_value("item_scraped_count", {0})
+                self.crawler.stats.set_value("spider_exceptions/count", {0})
+        """
+        counts = {
+            "'many'": 0,
+            "float('nan')": 0,
+            "float('inf')": 0,
+            "[1]": 0,
+            "None": 0,
+            "-1": 0,
+            "10**5000": 10**15,
+        }
+        self.load({f"it{n}": spider(body.format(made), f"it{n}") for n, made in enumerate(counts)})
+        for n, count in enumerate(counts.values()):
+            end = await self.launch(f"run{n}", f"it{n}").done
+            assert (end.finish_reason, end.items, end.exceptions) == ("finished", count, count)
+            assert judge(end, None).reason
+
+    async def test_a_collector_that_gives_no_stats(self) -> None:
+        """A project's own collector of stats may fail; then there are none, and the crawl ends."""
+        self.load(
+            {
+                "it": spider("def parse(self, response):\n    pass"),
+                "odd": "from scrapy.statscollectors import StatsCollector\n"
+                "class Odd(StatsCollector):\n    def get_stats(self):\n        raise RuntimeError\n",
+            },
+            'STATS_CLASS = "enginetest.spiders.odd.Odd"\nSTATS_DUMP = False\n',
+        )
+        end = await self.launch().done
+        assert (end.failure, end.finish_reason, end.items) == (None, "finished", 0)
+
+    async def test_an_exception_that_is_a_book(self) -> None:
+        """Of what an exception says as much is kept as a person may read; all of it stands in the log."""
+        end = await self.failed("def parse(self, response):\n    raise ValueError('<p>' * 10**5)")
+        assert len(end.error or "") == 2000
+        assert (end.error or "").endswith("<p><…")
+        assert "<p>" * 10**5 in self.log()
 
     async def test_unknown_spider(self) -> None:
         """A run whose spider is gone fails with a sentence that says so."""

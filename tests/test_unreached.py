@@ -6,7 +6,14 @@ import pytest
 from OpenSSL.SSL import Error
 from twisted.internet.defer import CancelledError
 from twisted.internet.defer import TimeoutError as TookTooLong
-from twisted.internet.error import ConnectionRefusedError, DNSLookupError, TimeoutError
+from twisted.internet.error import (
+    ConnectionAborted,
+    ConnectionDone,
+    ConnectionLost,
+    ConnectionRefusedError,
+    DNSLookupError,
+    TimeoutError,
+)
 
 from reactorhub.unreached import why_unreached
 
@@ -20,6 +27,9 @@ from reactorhub.unreached import why_unreached
         (DNSLookupError("token.example.org"), "there is no such host"),
         (Error("token"), "its certificate is not trusted, or it speaks no TLS"),
         (ConnectionRefusedError(), "Connection was refused by other side."),
+        (ConnectionDone("a token"), "it hung up before it had answered"),
+        (ConnectionLost("a token"), "it hung up before it had answered"),
+        (ConnectionAborted("a token"), "it said more than 256 KiB"),
         (ValueError("a token"), "ValueError"),
     ],
 )

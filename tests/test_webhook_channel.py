@@ -14,9 +14,18 @@ from reactorhub.adapters import webhook_channel
 from reactorhub.adapters.webhook_channel import Webhook, signature
 from reactorhub.channels import WebhookChannel, webhook_key
 from reactorhub.errors import DeliveryError
-from tests.channel_cases import NOON, PASSWORD, ChannelSuite, a_notice, certificate
+from tests.channel_cases import (
+    NOON,
+    PASSWORD,
+    ChannelSuite,
+    a_notice,
+    certificate,
+    listen_to_chatter,
+)
 from tests.receiver import KEY, Receiver
 from tests.redis_server import free_port
+
+LINES = b"\r\nx: y\r\n\r\n"
 
 
 def test_signature() -> None:
@@ -35,6 +44,8 @@ def test_signature() -> None:
         ("Sun, 01 Mar 2026 11:00:00 GMT", 0.0),
         ("soon", None),
         ("-1", None),
+        ("\xff\xfe", None),
+        ("Sun, 01 Mar 2026 12:00:00 +99999999999999999999", None),
     ],
 )
 def test_retry_after(text: str, seconds: float | None) -> None:
@@ -99,6 +110,21 @@ class WebhookTests(ChannelSuite):
         """A receiver may say when to come again."""
         self.receiver.status, self.receiver.headers = 429, {"Retry-After": "7"}
         self.assertEqual((await self.failure()).after, 7.0)
+
+    async def test_a_retry_after_that_says_nothing(self) -> None:
+        """Whatever stands in the header, what the status says is done."""
+        for header in ("\xff\xfe", "Sun, 01 Mar 2026 12:00:00 +99999999999999999999"):
+            self.receiver.status, self.receiver.headers = 410, {"Retry-After": header}
+            error = await self.failure()
+            self.assertEqual((error.again, error.after), (False, None))
+
+    async def test_a_receiver_that_talks_without_end(self) -> None:
+        """Nobody listens to an answer that fills the memory."""
+        self.channel = self.to(f"http://127.0.0.1:{listen_to_chatter(self, b'HTTP/1.1 102 Wait' + LINES)}/")
+        error = await self.failure()
+        self.assertEqual(
+            (error.again, str(error)), (True, "127.0.0.1 could not be reached: it said more than 256 KiB")
+        )
 
     async def test_nobody_listens(self) -> None:
         """A receiver that is not there may be there later; the error names its host and no more."""

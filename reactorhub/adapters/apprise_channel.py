@@ -77,10 +77,10 @@ class AppriseSender:
     def _notify(self, notice: Notice) -> bool:
         sender = _apprise()()
         sender.add(list(self._config.urls))
+        kind = _KINDS.get(notice.kind, "warning")
+        # Said to be a text, it is escaped for services that take markup; else they refuse a "<" in it.
         return bool(
-            sender.notify(
-                title=title(notice), body=text(notice), notify_type=_KINDS.get(notice.kind, "warning")
-            )
+            sender.notify(title=title(notice), body=text(notice), notify_type=kind, body_format="text")
         )
 
     def _judge(self, taken: bool) -> None:

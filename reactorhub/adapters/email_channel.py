@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import optionsForClientTLS
+from twisted.logger import Logger
 from twisted.mail.smtp import (
     AUTHDeclinedError,
     AuthenticationError,
@@ -29,11 +30,12 @@ from reactorhub.alerts import Notice
 from reactorhub.boundaries import Channel
 from reactorhub.channels import EmailChannel
 from reactorhub.errors import DeliveryError
-from reactorhub.notice_texts import text, title
-from reactorhub.unreached import why_unreached
+from reactorhub.notice_texts import plain, text, title
+from reactorhub.unreached import MOST_HEARD, why_unreached
 
 LONGEST = 60.0  # seconds for a try
 _SILENCE = 30.0  # seconds a server may take for one answer
+_LONGEST_SAID = 300  # characters of what a server says that are repeated
 _POLICY = SMTP.clone(linesep="\n", cte_type="7bit")  # Twisted makes the line ends of the wire itself
 
 
@@ -46,7 +48,7 @@ def mail(notice: Notice, config: EmailChannel) -> bytes:
     message["Date"] = format_datetime(notice.created_at)
     message["Message-ID"] = f"<{notice.id}@{config.sender.rpartition('@')[2]}>"
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office replies, please
-    message.set_content(text(notice).encode("utf-8", "backslashreplace").decode() + "\n")
+    message.set_content(text(notice) + "\n")
     return message.as_bytes()
 
 
@@ -56,6 +58,8 @@ class Email:
     The way to the server is encrypted: from the start, or by STARTTLS. Without that no password is sent, and
     no mail where one is needed; but on this machine itself nothing is encrypted.
     """
+
+    log = Logger()
 
     def __init__(
         self,
@@ -69,7 +73,10 @@ class Email:
         self._tls = tls
 
     def send(self, notice: Notice) -> Deferred[None]:
-        """Mail a notice; fires once the server has taken it for one person at least."""
+        """Mail a notice; fires once the server has taken it for one person at least.
+
+        Of the others there is a line in the log.
+        """
         sending = Deferred.fromCoroutine(self._send(mail(notice, self._config)))
         sending.addTimeout(LONGEST, self._reactor)
         return sending.addErrback(self._explain)
@@ -79,11 +86,14 @@ class Email:
         factory = self._factory(message, result)
         protocol = await self._endpoint().connect(factory)
         try:
-            await result
+            _, answers = await result
         except BaseException:
             factory.sendFinished = True
             protocol.transport.abortConnection()
             raise
+        for who, _, said in _refused(answers):
+            host = self._config.server.host
+            self.log.warn("{host} took no mail for {who}: {said}", host=host, who=who, said=said)
 
     def _endpoint(self) -> Any:
         server = self._config.server
@@ -120,6 +130,16 @@ class _Sender(ESMTPSender):
     """A sender on any endpoint. It keeps no record of what was said, in which the password would stand."""
 
     debug = False
+    _heard = 0
+
+    def dataReceived(self, data: bytes) -> None:
+        """Hang up on a server that talks without end."""
+        self._heard += len(data)
+        if self._heard > MOST_HEARD:
+            transport: Any = self.transport
+            transport.abortConnection()
+        else:
+            super().dataReceived(data)
 
     def connectionLost(self, reason: Any = None) -> None:
         """Tell the factory, as a connector would."""
@@ -136,9 +156,28 @@ class _Sender(ESMTPSender):
 
 
 def _again(failure: Failure) -> bool:
-    """Whether another try could help: not where the server has refused this mail for good."""
+    """Whether another try could help: not where the server has refused this mail for good, to everybody."""
     error = failure.value
-    return not (isinstance(error, SMTPDeliveryError) and 500 <= error.code < 600)
+    if not isinstance(error, SMTPDeliveryError):
+        return True
+    codes = {code for _, code, _ in _refused(error.addresses)} or {error.code}
+    return not all(500 <= code < 600 for code in codes)
+
+
+def _refused(answers: Any) -> list[tuple[str, int, str]]:
+    """Return the people for whom a mail was not taken, and what the server answered."""
+    return [
+        (bytes(who).decode("ascii", "replace"), code, _said(code, answer))
+        for who, code, answer in answers or ()
+        if not 200 <= code < 300
+    ]
+
+
+def _said(code: int, answer: bytes | str) -> str:
+    """Return what a server answered, in one line."""
+    text = answer.decode("utf-8", "replace") if isinstance(answer, bytes) else str(answer)
+    text = plain(" ".join(text.split()), _LONGEST_SAID)
+    return f"{code} {text}" if code > 0 else text
 
 
 def _reason(failure: Failure) -> str:
@@ -149,8 +188,8 @@ def _reason(failure: Failure) -> str:
     if isinstance(error, AUTHDeclinedError | AuthenticationError):
         return f"it refuses the user or the password ({error.code})"
     if isinstance(error, SMTPClientError):
-        said = error.resp.decode("utf-8", "replace") if isinstance(error.resp, bytes) else str(error.resp)
-        return f"{error.code} {said}" if error.code > 0 else said
+        refused = _refused(error.addresses)
+        return refused[-1][2] if refused else _said(error.code, error.resp)
     return why_unreached(error, LONGEST)
 
 

@@ -15,6 +15,7 @@ from reactorhub.errors import LedgerError
 from reactorhub.memory_shelf import MemoryShelf
 from reactorhub.memory_tables import MemoryTables
 from reactorhub.model import NO_SEQUEL, Batch, Run, RunState, ScheduleMark, Sequel, Tick
+from reactorhub.notice_log import say
 
 R = TypeVar("R")
 
@@ -161,13 +162,13 @@ class MemoryLedger:
 
     def tidy_alerts(self, schedules: Collection[str], channels: Collection[str]) -> Deferred[None]:
         """Forget the incidents of all other schedules; give up what waits in channels that are no more."""
-        return self._write(lambda: self._shelf.tidy(schedules, channels))
+        return self._write(lambda: say(self._shelf.tidy(schedules, channels)))
 
     def _tell(self, fact: Fact | None) -> None:
         if fact is None:
             return
         try:
-            announce(fact, self._shelf)
+            say(announce(fact, self._shelf))
         except OWN_MISTAKES:
             self.log.failure(
                 "nobody is told that {name} has {happening}", name=fact.schedule, happening=fact.happening

@@ -3,6 +3,7 @@
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
 
+# mypy: allow-untyped-calls
 from __future__ import annotations
 
 import hmac
@@ -16,11 +17,14 @@ from http import HTTPStatus
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Protocol
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, ResponseFailed
+from twisted.web.client import URI, Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, ResponseFailed
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IBodyProducer, IPolicyForHTTPS, IResponse
+from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer, IPolicyForHTTPS, IResponse
 from zope.interface import implementer
 
 from reactorhub import __version__
@@ -29,7 +33,7 @@ from reactorhub.boundaries import Channel
 from reactorhub.channels import WebhookChannel
 from reactorhub.errors import DeliveryError
 from reactorhub.notice_texts import notice_view
-from reactorhub.unreached import why_unreached
+from reactorhub.unreached import MOST_HEARD, why_unreached
 
 LONGEST = 15.0  # seconds for a try, as the specification advises
 _TRY_AGAIN = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
@@ -56,12 +60,13 @@ class Webhook:
         self._reactor = reactor
         self._now = now
         pool = HTTPConnectionPool(reactor, persistent=False)
-        self._agent = Agent(reactor, policy or BrowserLikePolicyForHTTPS(), LONGEST, pool=pool)
+        ways = _Ways(reactor, policy or BrowserLikePolicyForHTTPS())
+        self._agent = Agent.usingEndpointFactory(reactor, ways, pool)
 
     def send(self, notice: Notice) -> Deferred[None]:
         """Post a notice; fires once the receiver has answered with a 2xx."""
         body = json.dumps(notice_view(notice), ensure_ascii=False).encode("utf-8", "backslashreplace")
-        asking = self._agent.request(
+        asking: Deferred[IResponse] = self._agent.request(
             b"POST", self._config.url.encode("ascii"), self._headers(notice, body), _Body(body)
         )
         asking.addTimeout(LONGEST, self._reactor)
@@ -84,11 +89,11 @@ class Webhook:
         code = response.code
         if 200 <= code < 300:
             return
-        waits = response.headers.getRawHeaders("Retry-After", [])
+        waits = response.headers.getRawHeaders(b"Retry-After", [])
         raise DeliveryError(
             f"{self._config.host} answered {code} {_phrase(code)}".strip(),
             again=not 400 <= code < 500 or code in _TRY_AGAIN,
-            after=_seconds(waits[0], self._now()) if waits else None,
+            after=_seconds(waits[0].decode("latin-1"), self._now()) if waits else None,
         )
 
     def _explain(self, failure: Failure) -> None:
@@ -115,9 +120,55 @@ def _seconds(text: str, now: datetime) -> float | None:
         return float(text[:9])
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds())
+
+
+@implementer(IAgentEndpointFactory)
+class _Ways:
+    """The ways to receivers, on which nobody is listened to without end."""
+
+    def __init__(self, reactor: Any, policy: IPolicyForHTTPS) -> None:
+        self._reactor = reactor
+        self._policy = policy
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        """Return the way to the host of an address."""
+        way: Any = HostnameEndpoint(self._reactor, uri.host, uri.port, LONGEST)
+        if uri.scheme == b"https":
+            way = wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), way)
+        return _Way(way)
+
+
+@implementer(IStreamClientEndpoint)
+class _Way:
+    """An endpoint whose connections end when the other side says more than ``MOST_HEARD``."""
+
+    def __init__(self, endpoint: IStreamClientEndpoint) -> None:
+        self._endpoint = endpoint
+
+    def connect(self, factory: Any) -> Deferred[Any]:
+        """Connect, and return the protocol of this factory."""
+        counting = WrappingFactory(factory)
+        counting.protocol = _Counted
+        counting.noisy = factory.noisy = False
+        connecting: Deferred[Any] = self._endpoint.connect(counting)
+        return connecting.addCallback(lambda counted: counted.wrappedProtocol)
+
+
+class _Counted(ProtocolWrapper):
+    """Counts what is heard."""
+
+    _heard = 0
+
+    def dataReceived(self, data: bytes) -> None:
+        """Hand it on, or hang up."""
+        self._heard += len(data)
+        if self._heard > MOST_HEARD:
+            self.abortConnection()
+        else:
+            super().dataReceived(data)
 
 
 @implementer(IBodyProducer)

@@ -25,6 +25,7 @@ from reactorhub.config.values import (
     name,
     number,
     plain,
+    secret_line,
     whole,
     zone,
 )
@@ -90,6 +91,7 @@ def _embedded(raw: Tree) -> Tree:
 
 
 Line = Annotated[str, BeforeValidator(line)]
+SecretLine = Annotated[str, BeforeValidator(secret_line)]
 Name = Annotated[str, BeforeValidator(name)]
 Flag = Annotated[bool, BeforeValidator(flag)]
 Limit = Annotated[int, BeforeValidator(whole(1, 10_000))]
@@ -155,7 +157,7 @@ class MailKeys(Keys):
     """``hub.notify.<name>.email``, but for ``from``, which no attribute can be called."""
 
     to: Annotated[list[Line] | None, BeforeValidator(_one_or_list)] = None
-    smtp: Line | None = None
+    smtp: SecretLine | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> MailKeys:
@@ -173,8 +175,8 @@ else:
 class WebhookKeys(Keys):
     """``hub.notify.<name>.webhook``."""
 
-    url: Line | None = None
-    secret: Line | None = None
+    url: SecretLine | None = None
+    secret: SecretLine | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> WebhookKeys:
@@ -188,7 +190,7 @@ class ChannelKeys(Keys):
 
     email: Annotated[EmailKeys | None, Section] = None
     webhook: Annotated[WebhookKeys | None, Section] = None
-    apprise: Annotated[list[Line] | None, BeforeValidator(_one_or_list)] = None
+    apprise: Annotated[list[SecretLine] | None, BeforeValidator(_one_or_list)] = None
 
     @model_validator(mode="after")
     def _one_way(self) -> ChannelKeys:

@@ -67,6 +67,7 @@ _EXPECT = _optional(
 
 _READERS: dict[Reader, JsonSchema] = {
     values.line: {"type": "string", "pattern": r"\S"},
+    values.secret_line: {"type": "string", "pattern": r"\S"},
     values.name: _text(NAME),
     values.zone: {"type": "string", "pattern": r"\S"},
     values.duration: _text(DURATION),

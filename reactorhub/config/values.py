@@ -54,6 +54,13 @@ def line(raw: Tree) -> str:
     return scalar.text
 
 
+def secret_line(raw: Tree) -> str:
+    """Read what :func:`line` reads; a mistake does not show it."""
+    if single(raw).kind is not Kind.TEXT:
+        raise ValueError("must be text; put it in quotes")
+    return line(raw)
+
+
 def name(raw: Tree) -> str:
     """Read the name of a schedule, project or queue. Names stand in paths and URLs."""
     text = raw if isinstance(raw, str) else line(raw)

@@ -20,10 +20,13 @@ from twisted.python.failure import Failure
 from reactorhub.adapters.scrapy_engine.fields import FieldCounter
 from reactorhub.adapters.scrapy_engine.guards import InFlight, guard
 from reactorhub.boundaries import RunLog
-from reactorhub.contexts import RunContext
+from reactorhub.comparisons import fraction
+from reactorhub.contexts import ESCAPES, RunContext
 from reactorhub.errors import last_line
 from reactorhub.model import CrawlEnd
 
+_LONGEST_REASON = 200  # characters of a finish reason
+_MOST = 10**15  # what a count is cut to
 _LOOK_AGAIN = 0.05  # seconds between looks at whether an opening crawl can be stopped yet
 
 
@@ -95,8 +98,8 @@ class ScrapyCrawl:
         if not self.opened.called:
             self.opened.callback(None)
 
-    def _spider_closed(self, spider: Spider, reason: str) -> None:
-        self._finish_reason = reason
+    def _spider_closed(self, spider: Spider, reason: object) -> None:
+        self._finish_reason = _text(reason)[:_LONGEST_REASON]
         if self._crawler is not None:
             for level, count in self._run_log.counts.items():
                 self._crawler.stats.set_value(f"log_count/{level}", count)
@@ -106,7 +109,7 @@ class ScrapyCrawl:
         if self._crawler is None or self._crawler._stats is None:
             return {}
         counts = {f"log_count/{level}": count for level, count in self._run_log.counts.items()}
-        return {**self._crawler.stats.get_stats(), **counts}
+        return {**_collected(self._crawler), **counts}
 
     def errors(self) -> int:
         """See :class:`reactorhub.boundaries.Crawl`."""
@@ -157,8 +160,7 @@ class ScrapyCrawl:
         if isinstance(result, Failure):
             failure = last_line(result.value or Exception(result.getErrorMessage()))
             self._context.enter(_log_failure, result)
-        items = int(self.stats().get("item_scraped_count") or 0)
-        self._end(CrawlEnd(failure=failure, finish_reason=self._finish_reason, items=items))
+        self._end(CrawlEnd(failure=failure, finish_reason=self._finish_reason))
 
     def _end(self, end: CrawlEnd) -> None:
         if self.done.called:
@@ -187,12 +189,33 @@ class ScrapyCrawl:
         return CrawlEnd(
             failure=end.failure,
             finish_reason=end.finish_reason,
-            items=end.items,
+            items=_count(stats.get("item_scraped_count")),
             errors=self.errors(),
-            exceptions=max(self._run_log.exceptions, int(stats.get("spider_exceptions/count") or 0)),
+            exceptions=max(self._run_log.exceptions, _count(stats.get("spider_exceptions/count"))),
             error=self._run_log.error,
             stats=stats,
         )
+
+
+def _text(value: object) -> str:
+    """Return the text of what should be one already, but was made by a spider."""
+    try:
+        return str(value)
+    except (Exception, *ESCAPES):  # noqa: BLE001 - see above
+        return type(value).__name__
+
+
+def _collected(crawler: Crawler) -> dict[str, Any]:
+    """Return the stats of a crawl: none where its collector, which may be the project's own, gives none."""
+    try:
+        return dict(crawler.stats.get_stats())
+    except (Exception, *ESCAPES):  # noqa: BLE001 - see above
+        return {}
+
+
+def _count(stat: object) -> int:
+    """Return a stat that counts something; 0 where a spider has made something else of it."""
+    return min(max(int(fraction(stat) or 0), 0), _MOST)
 
 
 def _feeds(path: Path) -> dict[str, dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from itemadapter import ItemAdapter
@@ -71,4 +71,4 @@ def found(item: Any, field: str) -> Any:
 
 def is_empty(value: Any) -> bool:
     """Whether a value of an item says nothing."""
-    return value is None or (isinstance(value, str | bytes | Mapping | list | tuple | set) and not len(value))
+    return value is None or (isinstance(value, str | bytes | Mapping | Sequence | Set) and not len(value))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from twisted.logger import Logger
 
@@ -21,6 +22,7 @@ from reactorhub.alerts import (
 )
 from reactorhub.boundaries import NoticeCounts
 from reactorhub.errors import LedgerError
+from reactorhub.notice_log import say
 
 _log = Logger()
 
@@ -88,7 +90,7 @@ def tell(db: Database, fact: Fact | None) -> None:
     if fact is None:
         return
     try:
-        announce(fact, SqliteShelf(db))
+        say(announce(fact, SqliteShelf(db)))
     except OWN_MISTAKES:
         _log.failure(
             "nobody is told that {name} has {happening}", name=fact.schedule, happening=fact.happening
@@ -160,7 +162,13 @@ def tidy_alerts(db: Database, schedules: Collection[str], channels: Collection[s
     db.executemany("DELETE FROM incidents WHERE schedule = ?", [(name,) for name in open_ones - {*schedules}])
     used = {name for (name,) in db.execute("SELECT DISTINCT channel FROM notices").fetchall()}
     for channel in used - {*channels}:
+        waiting = db.execute(
+            f"SELECT {_ALL} FROM notices WHERE channel = ? AND state = ?", (channel, _WAITING)
+        )
+        lost = [rows.read_notice(row) for row in waiting.fetchall()]
         db.execute(
             "UPDATE notices SET state = ?, error = ? WHERE channel = ? AND state = ?",
             (NoticeState.GIVEN_UP.value, NO_CHANNEL, channel, _WAITING),
         )
+        say(replace(each, state=NoticeState.GIVEN_UP, error=NO_CHANNEL) for each in lost)
+        _forget_settled(db, channel)
