@@ -49,6 +49,7 @@ class Notifier:
         self._outbox = outbox
         self._channels: Mapping[str, Channel] = {}
         self._under_way: dict[str, Deferred[None]] = {}
+        self._proven: set[str] = set()
         self._alarm: IDelayedCall | None = None
         self._alarm_at = 0.0
         self._looking = False
@@ -67,6 +68,8 @@ class Notifier:
     async def test(self, name: str, notice_id: str, hub: str) -> str | None:
         """Send a test message by a channel, now and once; return what went wrong, or None.
 
+        If it arrives, what waits in this channel is tried at once.
+
         :raises UnknownChannel: if there is none of this name.
         """
         if name not in self._channels:
@@ -82,7 +85,11 @@ class Notifier:
             since=now,
             about={"hub": hub},
         )
-        return (await self._sent(notice, self._channels[name])).error
+        error = (await self._sent(notice, self._channels[name])).error
+        if error is None:
+            self._proven.add(name)
+            self.wake()
+        return error
 
     def start(self) -> None:
         """Begin to deliver, with what an earlier life of the hub has left."""
@@ -143,10 +150,12 @@ class Notifier:
             if channel is None or notice.channel in self._under_way:
                 continue
             left = (notice.not_before - self._now()).total_seconds()
-            if 0 < left <= PATIENCE.total_seconds():  # beyond that the clock was put back
-                self._look_in(min(left, LONGEST_NAP))
-            else:
+            due = not 0 < left <= PATIENCE.total_seconds()  # beyond that the clock was put back
+            if due or notice.channel in self._proven:
                 self._begin(notice, channel)
+            else:
+                self._look_in(min(left, LONGEST_NAP))
+        self._proven.clear()
 
     def _begin(self, notice: Notice, channel: Channel) -> None:
         trying: Deferred[None] = Deferred.fromCoroutine(self._try(notice, channel))

@@ -339,6 +339,22 @@ def test_test_message() -> None:
         assert desk.ops.sent[0].state is NoticeState.WAITING
 
 
+def test_a_test_message_that_arrives() -> None:
+    """Once a test has arrived, what waits is tried at once; one that fails changes nothing."""
+    with at_work() as desk:
+        desk.ops.trouble = DOWN
+        for name in ("a", "b"):
+            desk.tell(name)
+        desk.pass_by(1000)
+        assert done(desk.notifier.test("ops", "1", "lab")) == "nobody listens"
+        desk.ops.trouble = None
+        desk.pass_by(60)
+        assert desk.sent() == []
+        assert done(desk.notifier.test("ops", "2", "lab")) is None
+        desk.pass_by(1)
+        assert desk.sent() == ["", "a", "b"]
+
+
 def test_a_channel_that_goes_away_during_a_try() -> None:
     """A try that fails when its channel is no longer in the file leaves nothing that waits for ever."""
     with at_work() as desk:
