@@ -43,7 +43,8 @@ def check(expression: str) -> None:
     fields = _fields(expression)
     if len(fields) not in (5, 6):
         names = "minute hour day-of-month month day-of-week, or six with second first"
-        raise ValueError(f"{expression!r} has {len(fields)} fields; write five: {names}")
+        number = f"{len(fields)} field{'s' * (len(fields) != 1)}"
+        raise ValueError(f"{expression!r} has {number}; write five: {names}")
     try:
         possible = next(copy(_simulator(expression)), None)
     except (CronSimError, ValueError) as error:

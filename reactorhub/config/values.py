@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any, TypeVar
 from zoneinfo import available_timezones
 
-from reactorhub import durations, triggers
+from reactorhub import cron_expressions, durations, triggers
 from reactorhub.config.places import KeyPath, suggestion
 from reactorhub.config.yaml_source import Kind, Scalar, Tree
 
@@ -139,9 +139,21 @@ def moment(raw: Tree) -> datetime:
     return read.replace(microsecond=0)
 
 
+def cron(raw: Tree) -> str:
+    """Read a cron expression that comes at some time, with one space between its fields."""
+    text = " ".join(line(raw).split())
+    try:
+        cron_expressions.check(text)
+    except ValueError:
+        if raw.text == raw.written:
+            raise
+        message = f"{raw.shown} is no cron expression that ever comes; write five fields, or six, or @daily"
+        raise ValueError(message) from None
+    return text
+
+
 def left_out(raw: Tree) -> str | tuple[date, date]:
-    """Read a day, a range of days (first and last), or the text of a cron expression. Days may stand without
-    quotes."""
+    """Read a day, a range of days (first and last), or a cron expression. Days may stand without quotes."""
     scalar = single(raw)
     days = _DAYS.fullmatch(scalar.text)
     if days is None:
@@ -149,11 +161,14 @@ def left_out(raw: Tree) -> str | tuple[date, date]:
         if " " not in text.strip() and not text.startswith("@"):
             forms = "a cron expression, or days like 2026-12-24 or 2026-12-24..2027-01-02"
             raise ValueError(f"{scalar.shown} is neither cron nor day; write {forms}")
-        return text
+        return cron(raw)
     try:
-        return date.fromisoformat(days[1]), date.fromisoformat(days[2] or days[1])
+        first, last = date.fromisoformat(days[1]), date.fromisoformat(days[2] or days[1])
     except ValueError:
         raise ValueError(f"{scalar.shown} is no day that exists; write it like 2026-12-24") from None
+    if last < first:
+        raise ValueError(f"{scalar.shown} ends before it begins; write the earlier date first")
+    return first, last
 
 
 def zone(raw: Tree) -> str:

@@ -224,7 +224,10 @@ class _Builder:
         kind = kind_of(text) if event.implicit[0] else Kind.TEXT
         if kind is Kind.NULL and text != written:
             kind = Kind.TEXT  # an empty variable is an empty text, not a value left out
-        return Scalar(text, kind, written)
+        scalar = Scalar(text, kind, written)
+        if text != written:
+            self._positions.filled[path] = (text, scalar.shown)
+        return scalar
 
     def _refuse(self, event: yaml.Event, path: KeyPath, message: str) -> None:
         self._report.add(Mistake(self._positions.file, *_place(event), shown_path(path), message))
