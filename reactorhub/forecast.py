@@ -9,7 +9,7 @@ from heapq import heapify, heappop, heapreplace
 from itertools import groupby, islice
 from zoneinfo import ZoneInfo
 
-from reactorhub.bounds import Bounded
+from reactorhub.bounds import Bounded, end_of
 from reactorhub.config import HubConfig
 from reactorhub.errors import Mistake
 from reactorhub.model import Catchup, Overlap, Schedule
@@ -99,10 +99,17 @@ def never_firing(config: HubConfig, now: datetime) -> Iterator[Mistake]:
         trigger = schedule.trigger
         timed = trigger is not None and not isinstance(trigger, After)
         if trigger and timed and schedule.enabled and trigger.next_after(now) is None:
-            message = (
-                f"never fires again, {trigger.text} has no time to come; change it, or remove the schedule"
-            )
-            yield config.mistake(("schedules", name, _KEYS.get(trigger.kind, trigger.kind)), message)
+            key, why = _why_never(trigger, now)
+            message = f"never fires again, {why}; change it, or remove the schedule"
+            yield config.mistake(("schedules", name, key), message)
+
+
+def _why_never(trigger: Trigger, now: datetime) -> tuple[str, str]:
+    """The key to blame, and what is the matter with it."""
+    end = end_of(trigger)
+    if end is not None and end <= now and trigger.kind != Once.kind:
+        return "end_time", f"its end_time {time_text(end)} has passed"
+    return _KEYS.get(trigger.kind, trigger.kind), f"{trigger.text} has no time to come"
 
 
 def in_vain(config: HubConfig) -> Iterator[Mistake]:
