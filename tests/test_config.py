@@ -382,6 +382,12 @@ def test_one_mistake_hides_no_other() -> None:
     ]
 
 
+def test_a_cron_may_come_from_a_crontab() -> None:
+    """Between the fields may be tabs, and more than one space."""
+    cron = only('cron: "0\t3  * *\t*", exclude: "*\t*\t* * sun"').trigger
+    assert cron == Bounded(Cron.parse(("0 3 * * *",), "UTC"), exclude=(Times("* * * * sun", "UTC"),))
+
+
 def test_a_key_in_capitals_is_recognized() -> None:
     """A suggestion looks at letters, not at their case."""
     assert in_schedule("CRON: '@daily'") == ["schedules.a.CRON: unknown key 'CRON'; did you mean 'cron'?"]

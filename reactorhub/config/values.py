@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from enum import Enum
 from typing import Any, TypeVar
@@ -140,8 +141,9 @@ def moment(raw: Tree) -> datetime:
 
 
 def cron(raw: Tree) -> str:
-    """Read a cron expression that comes at some time, with one space between its fields."""
-    text = " ".join(line(raw).split())
+    """Read a cron expression that comes at some time, with one space between its fields. Tabs, as crontabs
+    have them, may stand there too."""
+    text = " ".join(line(_without_tabs(raw)).split())
     try:
         cron_expressions.check(text)
     except ValueError:
@@ -152,12 +154,16 @@ def cron(raw: Tree) -> str:
     return text
 
 
+def _without_tabs(raw: Tree) -> Tree:
+    return replace(raw, text=raw.text.replace("\t", " ")) if isinstance(raw, Scalar) else raw
+
+
 def left_out(raw: Tree) -> str | tuple[date, date]:
     """Read a day, a range of days (first and last), or a cron expression. Days may stand without quotes."""
     scalar = single(raw)
     days = _DAYS.fullmatch(scalar.text)
     if days is None:
-        text = line(raw)
+        text = line(_without_tabs(raw))
         if " " not in text.strip() and not text.startswith("@"):
             forms = "a cron expression, or days like 2026-12-24 or 2026-12-24..2027-01-02"
             raise ValueError(f"{scalar.shown} is neither cron nor day; write {forms}")
