@@ -16,9 +16,13 @@ from zoneinfo import ZoneInfo
 from reactorhub.cron_expressions import bits_covered, bits_named, covered, names_all_days
 from reactorhub.triggers import INSTANT, SECOND, Cron, Interval, Trigger, change_of_offset, wall_time, zone
 
-MOST_STRETCHES = 5_000
+MOST_STRETCHES = 1_500
 """How many stretches of left-out time in a row are looked past. A stretch is a range of dates, or the rest of
 a day of which crons leave no tick; who leaves out more than that has no ticks any more."""
+
+SOME_STRETCHES = 100
+"""After so many stretches in a row it is enough that they reach over as many days as there may be stretches:
+a tick a week is not looked for over decades."""
 
 FEW_STRETCHES = 8
 """So many stretches are looked past one at a time, each as one rule has it: that is quicker at first."""
@@ -158,6 +162,8 @@ def _first_left(bounded: Bounded, tick: datetime) -> datetime | None:
         if not ends:
             return ahead
         if passed == FEW_STRETCHES and _leaves_nothing(bounded.exclude):
+            return None
+        if passed >= SOME_STRETCHES and (ahead - tick).days >= MOST_STRETCHES:
             return None
         past = _past_the_stretch if passed < FEW_STRETCHES else _past_the_day
         ahead = past(bounded, ahead, max(ends))

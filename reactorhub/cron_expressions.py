@@ -22,7 +22,7 @@ ALIASES = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
-_WHOLE_MINUTE = frozenset(range(60))
+_WHOLE_MINUTE, _DAYS, _WEEKDAYS = frozenset(range(60)), frozenset(range(1, 32)), frozenset(range(7))
 FIELDS = {
     "second": "0-59",
     "minute": "0-59",
@@ -99,8 +99,10 @@ def covered(expression: str, wall: datetime) -> timedelta:
 
 
 def names_all_days(expression: str) -> bool:
-    """Whether it says nothing of days and months."""
-    return _fields(expression)[-3:] == ["*", "*", "*"]
+    """Whether it leaves no day of any month out."""
+    simulator = _simulator(expression)
+    days, weekdays = simulator.days >= _DAYS, simulator.weekdays >= _WEEKDAYS
+    return len(simulator.months) == 12 and ((days and weekdays) if simulator.day_and else (days or weekdays))
 
 
 def bits_named(expression: str, day: date) -> int:

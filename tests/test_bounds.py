@@ -238,6 +238,29 @@ def test_who_leaves_out_everything_has_no_ticks(rule: str, exclude: tuple[str, .
     assert len(counted.calls) == asked + 1
 
 
+@pytest.mark.parametrize(
+    ("rule", "exclude", "most"),
+    [
+        ("0 3 * * sun", "* * * * sun", 250),
+        ("* * * * * *", "* * * * sun-sat", 20),
+        ("*/5 * * * *", "* * */1 * *", 20),
+        ("*/5 * * * *", "* * 1-31 * mon", 20),
+    ],
+)
+def test_that_nothing_is_left_is_seen_soon(rule: str, exclude: str, most: int) -> None:
+    """Neither a tick a week nor crons that leave out all days are looked at for decades."""
+    counted = Counted(Cron.parse((rule,), BERLIN))
+    assert Bounded(counted, exclude=(Times(exclude, BERLIN),)).next_after(NOON) is None
+    assert len(counted.calls) <= most
+
+
+def test_what_is_rare_is_looked_for_longer() -> None:
+    """A leap day that has to be a Sunday comes after 28 years, and is found."""
+    rule = Cron.parse(("0 3 29 2 *",), BERLIN)
+    bounded = Bounded(rule, exclude=(Times("* * * * mon-sat", BERLIN),))
+    assert bounded.next_after(utc("2032-03-01")) == utc("2060-02-29T03:00+01:00")
+
+
 def test_much_left_out_is_passed_in_few_steps() -> None:
     """A schedule of every second that rests for years is not looked at second by second."""
     counted = Counted(Cron.parse(("* * * * * *",), BERLIN))

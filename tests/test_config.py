@@ -382,6 +382,23 @@ def test_one_mistake_hides_no_other() -> None:
     ]
 
 
+def test_a_default_that_leaves_no_time_says_to_whom() -> None:
+    """A default may leave nothing of one schedule and much of others, so it names the one."""
+    text = """\
+    defaults: {spider: s, exclude: "* * * * sun", end_time: 2027-01-01T00:00:00}
+    schedules:
+      a: {cron: "0 3 * * sun"}
+      b: {cron: "0 4 * * sun"}
+      c: {cron: "0 5 * * mon"}
+      d: {at: 2028-01-01T00:00:00}
+    """
+    assert mistakes(text) == [
+        "1:32: defaults.exclude: leaves out every time at which schedule 'a' could run; leave out less",
+        "1:32: defaults.exclude: leaves out every time at which schedule 'b' could run; leave out less",
+        "1:57: defaults.end_time: schedule 'd' has no time up to then; choose a later end_time",
+    ]
+
+
 def test_a_cron_may_come_from_a_crontab() -> None:
     """Between the fields may be tabs, and more than one space."""
     cron = only('cron: "0\t3  * *\t*", exclude: "*\t*\t* * sun"').trigger

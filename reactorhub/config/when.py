@@ -70,17 +70,17 @@ def narrowed(
 
 
 def _complain(bounded: Bounded, sections: Sections, report: Report) -> None:
+    """Say which key leaves no time; of a default also to whom."""
     if not _is_idle(Bounded(bounded.rule, bounded.start, bounded.end)):
-        message = "leaves out every time at which the schedule could run; leave out less"
-        report.note(_path("exclude", sections), message)
-        return
-    if bounded.end is None:
-        message = "the schedule has no time from then on; choose an earlier start_time"
-        report.note(_path("start_time", sections), message)
+        key, message = "exclude", "leaves out every time at which {} could run; leave out less"
+    elif bounded.end is None:
+        key, message = "start_time", "{} has no time from then on; choose an earlier start_time"
     else:
         since = " after start_time" if bounded.start is not None else ""
-        message = f"the schedule has no time{since} up to then; choose a later end_time"
-        report.note(_path("end_time", sections), message)
+        key, message = "end_time", f"{{}} has no time{since} up to then; choose a later end_time"
+    own, said = sections[0], _said(key, sections)
+    whom = "the schedule" if said is own else f"schedule {own.path[-1]!r}"
+    report.note((*said.path, key), message.format(whom))
 
 
 def _is_idle(trigger: Trigger) -> bool:
