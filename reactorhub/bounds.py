@@ -5,18 +5,29 @@ A narrowed trigger is itself a trigger, so whoever asks for the next tick need n
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
-from functools import lru_cache
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache, reduce
+from operator import or_
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from reactorhub.cron_expressions import covered
-from reactorhub.triggers import INSTANT, Trigger, change_of_offset, wall_time, zone
+from reactorhub.cron_expressions import bits_covered, bits_named, covered, names_all_days
+from reactorhub.triggers import INSTANT, SECOND, Cron, Interval, Trigger, change_of_offset, wall_time, zone
 
-MOST_STRETCHES = 5_000
-"""How many stretches of left-out time in a row are looked past. A stretch is a range of dates, or at most a
-day of a cron; who leaves out more than that has no ticks any more."""
+MOST_STRETCHES = 1_500
+"""How many stretches of left-out time in a row are looked past. A stretch is a range of dates, or the rest of
+a day of which crons leave no tick; who leaves out more than that has no ticks any more."""
+
+SOME_STRETCHES = 100
+"""After so many stretches in a row it is enough that they reach over as many days as there may be stretches:
+a tick a week is not looked for over decades."""
+
+FEW_STRETCHES = 8
+"""So many stretches are looked past one at a time, each as one rule has it: that is quicker at first."""
+
+WHOLE_DAY = (1 << 86_400) - 1
 
 
 class Exclusion(Protocol):
@@ -32,6 +43,9 @@ class Exclusion(Protocol):
 
     def until(self, moment: datetime) -> datetime | None:
         """Up to which later moment all is left out from ``moment`` on; None if ``moment`` itself is not."""
+
+    def bits(self, day: date) -> int:
+        """What is left out of a day of that wall clock: bit ``n`` stands for its second ``n``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +76,9 @@ class Days:
         end = datetime.combine(self.last, time()) + timedelta(days=1)
         return _later(moment, end - wall, where)
 
+    def bits(self, day: date) -> int:
+        return WHOLE_DAY if self.first <= day <= self.last else 0
+
 
 @dataclass(frozen=True, slots=True)
 class Times:
@@ -80,6 +97,9 @@ class Times:
         where = zone(self.timezone)
         stretch = covered(self.expression, wall_time(moment, where))
         return _later(moment, stretch, where) if stretch else None
+
+    def bits(self, day: date) -> int:
+        return bits_covered(self.expression, day)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,14 +155,76 @@ def end_of(trigger: Trigger | None) -> datetime | None:
 def _first_left(bounded: Bounded, tick: datetime) -> datetime | None:
     """The first tick from ``tick`` on that is not left out."""
     ahead: datetime | None = tick
-    for _ in range(MOST_STRETCHES):
+    for passed in range(MOST_STRETCHES):
         if ahead is None or not bounded.reaches(ahead):
             return None
         ends = [end for rule in bounded.exclude if (end := _until(rule, ahead)) is not None]
         if not ends:
             return ahead
-        ahead = bounded.rule.next_after(max(ends) - INSTANT)
+        if passed == FEW_STRETCHES and _leaves_nothing(bounded.exclude):
+            return None
+        if passed >= SOME_STRETCHES and (ahead - tick).days >= MOST_STRETCHES:
+            return None
+        past = _past_the_stretch if passed < FEW_STRETCHES else _past_the_day
+        ahead = past(bounded, ahead, max(ends))
     return None
+
+
+def _leaves_nothing(exclude: tuple[Exclusion, ...]) -> bool:
+    """Whether crons that say nothing of days leave out every second of each."""
+    always = [rule for rule in exclude if isinstance(rule, Times) and names_all_days(rule.expression)]
+    one_clock = len({rule.timezone for rule in always}) == 1
+    return one_clock and _union(always, date(2000, 1, 1)) == WHOLE_DAY
+
+
+def _past_the_stretch(bounded: Bounded, _: datetime, end: datetime) -> datetime | None:
+    return bounded.rule.next_after(end - INSTANT)
+
+
+def _past_the_day(bounded: Bounded, tick: datetime, end: datetime) -> datetime | None:
+    """The first tick of the rule after a stretch of left-out time that is left of its day, or else the first
+    one after that day. A day ends where the clocks change.
+
+    :param tick: a tick of the rule that begins the stretch.
+    :param end: the end of the stretch as one exclusion has it.
+    """
+    where = zone(bounded.exclude[0].timezone)
+    wall = wall_time(tick, where)
+    passed = wall - datetime.combine(wall.date(), time())
+    over = _later(tick, timedelta(days=1) - passed, where)
+    if end < over and (named := _named_from(bounded, tick, wall, passed // SECOND)) is not None:
+        out = _union(bounded.exclude, wall.date()) >> passed // SECOND
+        left = named & ~out & ((1 << (over - tick) // SECOND) - 1)
+        if left:
+            return tick + ((left & -left).bit_length() - 1) * SECOND
+        end = over
+    return _past_the_stretch(bounded, tick, end)
+
+
+def _named_from(bounded: Bounded, tick: datetime, wall: datetime, passed: int) -> int | None:
+    """The ticks of the rest of a day, bit 0 for ``tick`` itself; None where that is not to be had so."""
+    rule, timezone = bounded.rule, bounded.exclude[0].timezone
+    if any(each.timezone != timezone for each in bounded.exclude):
+        return None
+    if isinstance(rule, Interval):
+        whole = not (rule.every % SECOND or rule.anchor.microsecond)
+        return _each(rule.every // SECOND) if whole else None
+    first_time = wall.replace(tzinfo=zone(timezone)).astimezone(UTC) == tick
+    if isinstance(rule, Cron) and rule.timezone == timezone and first_time:
+        named = (bits_named(expression, wall.date()) for expression in rule.expressions)
+        return reduce(or_, named, 0) >> passed
+    return None
+
+
+@lru_cache(maxsize=1024)
+def _each(seconds: int) -> int:
+    """A day of which every so many seconds is named, the first one included."""
+    times = 86_399 // seconds + 1
+    return ((1 << seconds * times) - 1) // ((1 << seconds) - 1)
+
+
+def _union(exclude: Iterable[Exclusion], day: date) -> int:
+    return reduce(or_, (rule.bits(day) for rule in exclude), 0)
 
 
 def _until(rule: Exclusion, moment: datetime) -> datetime | None:

@@ -5,8 +5,9 @@ All times here are wall times, without zone. The rules of a zone are applied in 
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from copy import copy
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 
 from cronsim import CronSim, CronSimError
@@ -21,6 +22,7 @@ ALIASES = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
+_WHOLE_MINUTE, _DAYS, _WEEKDAYS = frozenset(range(60)), frozenset(range(1, 32)), frozenset(range(7))
 FIELDS = {
     "second": "0-59",
     "minute": "0-59",
@@ -43,7 +45,8 @@ def check(expression: str) -> None:
     fields = _fields(expression)
     if len(fields) not in (5, 6):
         names = "minute hour day-of-month month day-of-week, or six with second first"
-        raise ValueError(f"{expression!r} has {len(fields)} fields; write five: {names}")
+        number = f"{len(fields)} field{'s' * (len(fields) != 1)}"
+        raise ValueError(f"{expression!r} has {number}; write five: {names}")
     try:
         possible = next(copy(_simulator(expression)), None)
     except (CronSimError, ValueError) as error:
@@ -76,7 +79,9 @@ def covered(expression: str, wall: datetime) -> timedelta:
     begin: no stretch is longer than a day.
     """
     simulator = _simulator(expression)
-    seconds = simulator.seconds if len(_fields(expression)) == 6 else frozenset(range(60))
+    if wall.hour not in simulator.hours or wall.minute not in simulator.minutes:
+        return timedelta()
+    seconds = _covered_seconds(expression)
     parts = (
         (seconds, wall.second, 60, SECOND),
         (simulator.minutes, wall.minute, 60, MINUTE),
@@ -91,6 +96,41 @@ def covered(expression: str, wall: datetime) -> timedelta:
             units = next(later for later in range(value, whole + 1) if later not in named) - value
             return units * unit - passed % unit
     return DAY - passed
+
+
+def names_all_days(expression: str) -> bool:
+    """Whether it leaves no day of any month out."""
+    simulator = _simulator(expression)
+    days, weekdays = simulator.days >= _DAYS, simulator.weekdays >= _WEEKDAYS
+    return len(simulator.months) == 12 and ((days and weekdays) if simulator.day_and else (days or weekdays))
+
+
+def bits_named(expression: str, day: date) -> int:
+    """The times of a day that the expression names: bit ``n`` stands for its second ``n``."""
+    return _bits(expression, whole_minutes=False) if _names_day(expression, day) else 0
+
+
+def bits_covered(expression: str, day: date) -> int:
+    """The same of what it covers, see :func:`covered`."""
+    return _bits(expression, whole_minutes=True) if _names_day(expression, day) else 0
+
+
+def _names_day(expression: str, day: date) -> bool:
+    simulator = _simulator(expression)
+    return day.month in simulator.months and bool(simulator.match_day(day))
+
+
+@lru_cache(maxsize=1024)
+def _bits(expression: str, *, whole_minutes: bool) -> int:
+    simulator = _simulator(expression)
+    seconds = _covered_seconds(expression) if whole_minutes else simulator.seconds
+    minute = sum(1 << second for second in seconds)
+    hour = sum(minute << 60 * number for number in simulator.minutes)
+    return sum(hour << 3600 * number for number in simulator.hours)
+
+
+def _covered_seconds(expression: str) -> AbstractSet[int]:
+    return _simulator(expression).seconds if len(_fields(expression)) == 6 else _WHOLE_MINUTE
 
 
 def _complaint(expression: str, fields: list[str], message: str) -> str:

@@ -14,7 +14,7 @@ from reactorhub.limits import Limits
 from reactorhub.model import DEFAULT_QUEUE, Overlap, Run, RunState, Schedule
 from reactorhub.overlap import at_once
 from reactorhub.pressure import Jam, Stretch
-from reactorhub.rehearsal import Actor, Rehearsal
+from reactorhub.rehearsal import HUB, Actor, Rehearsal
 from reactorhub.triggers import SECOND, After
 
 MOST_TICKS = 250_000
@@ -271,4 +271,4 @@ def _piles(jams: Iterable[Jam], limits: Limits, now: datetime) -> list[PileUp]:
 
 def slots_of(limit: str, limits: Limits) -> int:
     """Return how many runs a limit lets go on at once, by its name."""
-    return limits.queues.get(limit.removeprefix("queues."), limits.max_concurrent_runs)
+    return limits.max_concurrent_runs if limit == HUB else limits.queues[limit.removeprefix("queues.")]

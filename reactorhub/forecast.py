@@ -9,6 +9,7 @@ from heapq import heapify, heappop, heapreplace
 from itertools import groupby, islice
 from zoneinfo import ZoneInfo
 
+from reactorhub.bounds import Bounded, end_of
 from reactorhub.config import HubConfig
 from reactorhub.errors import Mistake
 from reactorhub.model import Catchup, Overlap, Schedule
@@ -18,7 +19,10 @@ from reactorhub.views import View, time_text
 DAY = timedelta(hours=24)
 
 MOST_LOOKS = 50_000
-"""At most this many times the search for pile-ups asks a trigger when it ticks next."""
+"""At most this many times the search for pile-ups asks a trigger when it ticks next. One that leaves out much
+takes longer to answer, and counts for several."""
+
+_EXCLUSIONS_A_LOOK = 16
 
 MOST_PILES = 5
 """At most this many different pile-ups are told of: those of the most schedules."""
@@ -95,10 +99,17 @@ def never_firing(config: HubConfig, now: datetime) -> Iterator[Mistake]:
         trigger = schedule.trigger
         timed = trigger is not None and not isinstance(trigger, After)
         if trigger and timed and schedule.enabled and trigger.next_after(now) is None:
-            message = (
-                f"never fires again, {trigger.text} has no time to come; change it, or remove the schedule"
-            )
-            yield config.mistake(("schedules", name, _KEYS.get(trigger.kind, trigger.kind)), message)
+            key, why = _why_never(trigger, now)
+            message = f"never fires again, {why}; change it, or remove the schedule"
+            yield config.mistake(("schedules", name, key), message)
+
+
+def _why_never(trigger: Trigger, now: datetime) -> tuple[str, str]:
+    """The key to blame, and what is the matter with it."""
+    end = end_of(trigger)
+    if end is not None and end <= now and trigger.kind != Once.kind:
+        return "end_time", f"its end_time {time_text(end)} has passed"
+    return _KEYS.get(trigger.kind, trigger.kind), f"{trigger.text} has no time to come"
 
 
 def in_vain(config: HubConfig) -> Iterator[Mistake]:
@@ -141,12 +152,17 @@ def pile_ups(schedules: Iterable[Schedule], limit: int, after: datetime, until: 
             until = min(until, second)
             break
         groups = [group for _, group in meeting]
-        looks += len(groups)
+        looks += sum(map(_looks, groups))
         if sum(map(len, groups)) > limit:
             key = tuple(sorted(group[0].name for group in groups))
             first, _, times = found.get(key, (second, groups, 0))
             found[key] = (first, groups, times + 1)
     return _worst(found.values(), until)
+
+
+def _looks(group: Group) -> int:
+    trigger = group[0].trigger
+    return 1 + len(trigger.exclude) // _EXCLUSIONS_A_LOOK if isinstance(trigger, Bounded) else 1
 
 
 def _worst(found: Iterable[tuple[datetime, list[Group], int]], until: datetime) -> Outlook:

@@ -46,7 +46,7 @@ def redis_url_parts(url: str) -> RedisAddress:
     if parts.scheme in _UNIX:
         return _unix_address(parts)
     if parts.scheme not in _TCP:
-        raise StartError(f"a Redis URL begins with redis://, rediss:// or unix://, not with {parts.scheme!r}")
+        raise StartError("a Redis URL begins with redis://, rediss:// or unix://")
     if not parts.hostname:
         raise StartError("the Redis URL names no host; write it like redis://127.0.0.1:6379/0")
     username, password = _login(parts)
@@ -84,5 +84,5 @@ def _option(parts: SplitResult, name: str) -> str | None:
 
 def _database(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
-        raise StartError(f"the database in a Redis URL is a number such as 0, not {text!r}")
+        raise StartError("the database in a Redis URL is a number such as 0")
     return int(text)

@@ -13,7 +13,7 @@ from reactorhub.channels import AppriseChannel
 from reactorhub.config import HubConfig, load
 from reactorhub.config.projects import project_mistakes
 from reactorhub.endpoints import loopback_endpoint
-from reactorhub.errors import ConfigError, Mistake, StartError
+from reactorhub.errors import Mistake, StartError
 from reactorhub.redis_address import redis_url_parts
 
 
@@ -23,13 +23,14 @@ def read_config(path: Path, overrides: Mapping[str, Any], environ: Mapping[str, 
     :raises ConfigError: with all that is wrong with it.
     :raises StartError: if what the command line says is wrong.
     """
-    config = load(path, environ, socket.gethostname())
-    mistakes = [*project_mistakes(config), *_address_mistakes(config), *_apprise_mistakes(config)]
-    if mistakes:
-        raise ConfigError(mistakes)
+    config = load(path, environ, socket.gethostname(), _mistakes)
     if "http" in overrides:
         loopback_endpoint(overrides["http"])
     return replace(config, **overrides)
+
+
+def _mistakes(config: HubConfig) -> list[Mistake]:
+    return [*project_mistakes(config), *_address_mistakes(config), *_apprise_mistakes(config)]
 
 
 def _address_mistakes(config: HubConfig) -> list[Mistake]:

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reactorhub.bounds import MOST_STRETCHES, Bounded, Days, Exclusion, Times, end_of
-from reactorhub.triggers import Cron, Interval, Once, Trigger, dst_mark
+from reactorhub.cron_expressions import covered
+from reactorhub.triggers import Cron, Interval, Once, Trigger, dst_mark, wall_time
 from tests.counted import Counted
 
 BERLIN, NEW_YORK, BEIRUT = "Europe/Berlin", "America/New_York", "Asia/Beirut"
@@ -153,6 +154,77 @@ def test_what_is_left_is_what_a_filter_leaves(
     assert ticks(bounded, since, until) == [tick for tick in ticks(inner, since, until) if passes(tick)]
 
 
+DENSE = [
+    "*/2 * * * *",
+    "*/2 0-22 * * *",
+    "1-59/2 1-21 * * *",
+    "*/3 * * * *",
+    "0-58 * * * sat,sun",
+    "* 2 * * *",
+]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    rule=st.sampled_from(
+        [
+            Interval(MINUTE),
+            Interval(7 * MINUTE, datetime(2020, 1, 1, 0, 0, 30, tzinfo=UTC)),
+            Interval(timedelta(seconds=40.5)),
+            "* * * * *",
+            "*/2 * * * *",
+            "*/2 2,3 * * *",
+            "30 */5 * * * *",
+            "* 0-23 * * *",
+        ]
+    ),
+    crons=st.lists(st.sampled_from(DENSE), min_size=1, max_size=4, unique=True),
+    place=st.sampled_from(
+        [
+            (BERLIN, "2027-03-28T01:00Z"),
+            (BERLIN, "2027-10-31T01:00Z"),
+            (BERLIN, "2027-06-05T01:00Z"),
+            (BEIRUT, "2027-03-27T22:00Z"),
+            (BEIRUT, "2027-10-30T21:00Z"),
+            ("Australia/Lord_Howe", "2027-04-03T15:00Z"),
+            ("Pacific/Apia", "2011-12-30T10:00Z"),
+        ]
+    ),
+    before=st.integers(0, 60 * 24),
+)
+def test_many_short_stretches_leave_what_a_filter_leaves(
+    rule: Trigger | str, crons: list[str], place: tuple[str, str], before: int
+) -> None:
+    """The first tick is found behind any number of pieces, also on a day on which clocks change."""
+    zone, change = place
+    inner = Cron.parse((rule,), zone) if isinstance(rule, str) else rule
+    bounded = Bounded(inner, exclude=tuple(Times(each, zone) for each in crons))
+    since = utc(change) - before * MINUTE
+    left = (
+        tick
+        for tick in ticks(inner, since, since + 30 * HOUR)
+        if not any(covered(each, wall_time(tick, ZoneInfo(zone))) for each in crons)
+    )
+    first, found = next(left, None), bounded.next_after(since)
+    assert found == first if first is not None else found is None or found > since + 30 * HOUR
+
+
+@pytest.mark.parametrize(
+    ("rule", "exclude", "expected"),
+    [
+        (Cron.parse(("* * * * * *",), BERLIN), ["*/2 * * * * *", "1-59/2 * 0-22 * * *"], "23:00:01"),
+        (Cron.parse(("*/2 * * * * *",), BERLIN), ["*/2 * 0-22 * * *"], "23:00:00"),
+        (Interval(3 * SECOND), ["*/2 * * * * *", "1-59/2 * 0-22 * * *"], "23:00:03"),
+        (Cron.parse(("* * * * *",), BERLIN), ["*/2 * * * *", "1-59/2 * 13-31 5 *"], "00:01:00"),
+    ],
+)
+def test_no_tick_is_lost_behind_many_stretches(rule: Trigger, exclude: list[str], expected: str) -> None:
+    """Tens of thousands of short stretches are no end of the schedule, and take no time."""
+    bounded = Bounded(rule, exclude=tuple(Times(each, BERLIN) for each in exclude))
+    tick = bounded.next_after(NOON)
+    assert tick is not None and f"{wall_time(tick, ZoneInfo(BERLIN)):%H:%M:%S}" == expected
+
+
 @pytest.mark.parametrize("exclude", [("* * * * *",), ("0-29 * * * *", "30-59 * * * *"), ("* * * * * *",)])
 @pytest.mark.parametrize("rule", ["* * * * * *", "* * * * *", "0 3 * * *"])
 def test_who_leaves_out_everything_has_no_ticks(rule: str, exclude: tuple[str, ...]) -> None:
@@ -164,6 +236,29 @@ def test_who_leaves_out_everything_has_no_ticks(rule: str, exclude: tuple[str, .
     asked = len(counted.calls)
     assert bounded.next_after(NOON) is None
     assert len(counted.calls) == asked + 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "exclude", "most"),
+    [
+        ("0 3 * * sun", "* * * * sun", 250),
+        ("* * * * * *", "* * * * sun-sat", 20),
+        ("*/5 * * * *", "* * */1 * *", 20),
+        ("*/5 * * * *", "* * 1-31 * mon", 20),
+    ],
+)
+def test_that_nothing_is_left_is_seen_soon(rule: str, exclude: str, most: int) -> None:
+    """Neither a tick a week nor crons that leave out all days are looked at for decades."""
+    counted = Counted(Cron.parse((rule,), BERLIN))
+    assert Bounded(counted, exclude=(Times(exclude, BERLIN),)).next_after(NOON) is None
+    assert len(counted.calls) <= most
+
+
+def test_what_is_rare_is_looked_for_longer() -> None:
+    """A leap day that has to be a Sunday comes after 28 years, and is found."""
+    rule = Cron.parse(("0 3 29 2 *",), BERLIN)
+    bounded = Bounded(rule, exclude=(Times("* * * * mon-sat", BERLIN),))
+    assert bounded.next_after(utc("2032-03-01")) == utc("2060-02-29T03:00+01:00")
 
 
 def test_much_left_out_is_passed_in_few_steps() -> None:

@@ -95,6 +95,23 @@ def test_the_checks_of_the_start_are_made(hub: str, path: str) -> None:
     assert result.exit_code == 1 and f": {path}: " in result.stdout
 
 
+def test_the_checks_of_the_start_come_with_the_others() -> None:
+    """Mistakes of both kinds are told together, in file order; what a variable held is not among them."""
+    write(
+        "hub: {http: '${NAME:-secret}', redis: {url: 'a://b'}, projects: {p: {path: '${NAME:-secret}'}}}\n"
+        "schedules:\n  a: {spider: s, interval: 90}\n"
+    )
+    lines = run("check", "--no-spiders").stdout.splitlines()
+    assert [line.split(": ")[1] for line in lines] == [
+        "hub.http",
+        "hub.redis.url",
+        "hub.projects.p.path",
+        "schedules.a.interval",
+    ]
+    assert "there is no folder the value of ${NAME:-secret}" in lines[2]
+    assert not any("secret" in line.replace("${NAME:-secret}", "") for line in lines)
+
+
 @pytest.mark.parametrize(
     "hub",
     [

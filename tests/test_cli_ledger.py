@@ -145,6 +145,18 @@ def test_past_runs_decide_how_long_a_run_takes(folder: Path) -> None:
     assert "often" not in told("plan")["assumed"]
 
 
+def test_the_worst_skips_are_told_and_the_others_counted(folder: Path) -> None:
+    """Ten schedules have a line each, most skips first; the rest is one line, and JSON has all."""
+    lines = (f"  s{every}: {{spider: books, interval: {every}m, timeout: 1h}}\n" for every in range(1, 14))
+    (folder / "schedule.yaml").write_text(f"hub: {{max_concurrent_runs: 20}}\nschedules:\n{''.join(lines)}")
+    text = run("plan", "--next", "3h", "--assume", "30m").stdout
+    warnings = [line for line in text.splitlines() if line.startswith("warning: ")]
+    assert [line.split()[1] for line in warnings[:-1]] == [f"s{every}" for every in range(1, 11)]
+    skips = told("plan", "--next", "3h", "--assume", "30m")["skips"]
+    assert len(skips) == 13
+    assert warnings[-1].startswith("warning: and 3 more schedules would skip ")
+
+
 def test_who_is_paused_is_left_out_and_named(folder: Path) -> None:
     """A pause that the ledger keeps takes a schedule out of the forecast, with its reason."""
     with ledger(folder) as write:

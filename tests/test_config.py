@@ -333,6 +333,83 @@ def test_what_a_variable_holds_is_not_shown() -> None:
     assert all("hunter2" not in mistake for mistake in mistakes(text))
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("cron: '${SECRET}'", "the value of ${SECRET} is no cron expression that ever comes; "),
+        ("cron: ['@daily', '61 * * * ${SECRET}']", "the value of 61 * * * ${SECRET} is no cron"),
+        ("interval: 1h\n    exclude: '* * * ${SECRET} *'", "the value of * * * ${SECRET} * is no cron"),
+        ("queue: ${SECRET}", "there is no queue the value of ${SECRET} under hub.queues"),
+        ("project: ${SECRET}", "there is no project the value of ${SECRET} under hub.projects"),
+        ("after: ${SECRET}", "there is no schedule the value of ${SECRET}"),
+        ("after: ['${SECRET}']", "there is no schedule the value of ${SECRET}"),
+        ("notify: ${SECRET}", "there is no channel the value of ${SECRET} under hub.notify"),
+        ("notify: {to: ['${SECRET}']}", "there is no channel the value of ${SECRET} under hub.notify"),
+    ],
+)
+def test_what_a_variable_holds_is_not_shown_of_a_schedule(line: str, said: str) -> None:
+    """Nor does one in a cron, or where a name is due."""
+    (mistake,) = in_schedule(line)
+    assert mistake.split(": ", 1)[1].startswith(said) and "hunter2" not in mistake
+
+
+def test_one_mistake_hides_no_other() -> None:
+    """Whatever else is wrong with a schedule or a list, each mistake is told, at its own place."""
+    text = """\
+    schedules:
+      a: {spider: s, interval: 5x, exclude: "0 0 31 4 *"}
+      b: {spider: s, interval: 5x, start_time: 2027-01-01T00:00:00, end_time: 2026-01-01T00:00:00}
+      c: {spider: s, cron: ["", "* *", "@daily", "61 * * * *"]}
+      d: {spider: s, interval: 1h, exclude: [christmas, 2026-01-02..2026-01-01, "0 0 31 4 *"]}
+      e: {after: [a, a, x, y]}
+    defaults: {exclude: ["@daily", "* *"]}
+    """
+    assert [": ".join(mistake.split(": ")[:2]) for mistake in mistakes(text)] == [
+        "2:28: schedules.a.interval",
+        "2:41: schedules.a.exclude",
+        "3:28: schedules.b.interval",
+        "3:75: schedules.b.end_time",
+        "4:25: schedules.c.cron[0]",
+        "4:29: schedules.c.cron[1]",
+        "4:46: schedules.c.cron[3]",
+        "5:42: schedules.d.exclude[0]",
+        "5:53: schedules.d.exclude[1]",
+        "5:77: schedules.d.exclude[2]",
+        "6:3: schedules.e",
+        "6:21: schedules.e.after[2]",
+        "6:24: schedules.e.after[3]",
+        "7:32: defaults.exclude[1]",
+    ]
+
+
+def test_a_default_that_leaves_no_time_says_to_whom() -> None:
+    """A default may leave nothing of one schedule and much of others, so it names the one."""
+    text = """\
+    defaults: {spider: s, exclude: "* * * * sun", end_time: 2027-01-01T00:00:00}
+    schedules:
+      a: {cron: "0 3 * * sun"}
+      b: {cron: "0 4 * * sun"}
+      c: {cron: "0 5 * * mon"}
+      d: {at: 2028-01-01T00:00:00}
+    """
+    assert mistakes(text) == [
+        "1:32: defaults.exclude: leaves out every time at which schedule 'a' could run; leave out less",
+        "1:32: defaults.exclude: leaves out every time at which schedule 'b' could run; leave out less",
+        "1:57: defaults.end_time: schedule 'd' has no time up to then; choose a later end_time",
+    ]
+
+
+def test_a_cron_may_come_from_a_crontab() -> None:
+    """Between the fields may be tabs, and more than one space."""
+    cron = only('cron: "0\t3  * *\t*", exclude: "*\t*\t* * sun"').trigger
+    assert cron == Bounded(Cron.parse(("0 3 * * *",), "UTC"), exclude=(Times("* * * * sun", "UTC"),))
+
+
+def test_a_key_in_capitals_is_recognized() -> None:
+    """A suggestion looks at letters, not at their case."""
+    assert in_schedule("CRON: '@daily'") == ["schedules.a.CRON: unknown key 'CRON'; did you mean 'cron'?"]
+
+
 def test_the_format_of_a_mistake() -> None:
     """A mistake reads file:line:column: path: sentence, at the value it is about."""
     text = "#\n" * 7 + 'schedules:\n  prices:\n    spider: prices\n    cron:\n      "61 * * * *"\n'
@@ -720,7 +797,7 @@ AT = "at: 2026-06-01T00:00Z\n    "
         ),
         (
             "interval: 1h\n    exclude: [2026-01-01, 2026-02-02..2026-02-01]",
-            "exclude[1]: 2026-02-02..2026-02-01 ends before it begins; write the earlier date first",
+            "exclude[1]: '2026-02-02..2026-02-01' ends before it begins; write the earlier date first",
         ),
         ("interval: 1h\n    exclude: '* * *'", f"exclude: '* * *' has 3 fields; {FIELDS}"),
         ("interval: 1h\n    exclude: 5", "exclude: must be text; put '5' in quotes"),

@@ -189,3 +189,12 @@ def test_ten_thousand_hourly_schedules_take_seconds() -> None:
     assert found.until == NOW + 24 * HOUR
     assert sum(hour.starts for hour in found.hours) > 200_000
     assert time.process_time() - began < 15
+
+
+def test_a_queue_may_be_called_like_the_limit_of_all() -> None:
+    """The slots of a pile-up are those of the limit that makes runs wait."""
+    limits = Limits(5, {"default": 5, room.HUB: 1})
+    spec = {"queue": room.HUB}
+    (pile,) = asked(schedule("a", spec=spec), schedule("b", spec=spec), limits=limits).pile_ups
+    assert (pile.limit, pile.slots) == (f"queues.{room.HUB}", 1)
+    assert room.slots_of(room.HUB, limits) == 5

@@ -313,7 +313,7 @@ def test_forced_settings_are_named() -> None:
         ("schedule-reference.md", f"`max_queued_runs` | `{config.MAX_QUEUED_RUNS}`"),
         ("schedule-reference.md", f"`shutdown_grace` | `{config.SHUTDOWN_GRACE:g}s`"),
         ("policies/catch-up.md", f"The first {agenda.MOST:,} missed ticks of a schedule have a row each"),
-        ("policies/start-end-exclude.md", f"After {MOST_STRETCHES:,} stretches in a row"),
+        ("policies/start-end-exclude.md", f"After {MOST_STRETCHES:,} days in a row"),
         (
             "schedule-reference.md",
             f"`max_catchup` | `{Schedule.__dataclass_fields__['max_catchup'].default}`",

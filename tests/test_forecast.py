@@ -117,6 +117,20 @@ def test_never_firing_names_the_place() -> None:
     assert "2026-11-21T12:00:00Z" in doubt.message
 
 
+def test_an_end_that_has_passed_is_to_blame() -> None:
+    """Who has had its end_time is told of that, at its place, or at the schedule if it is a default."""
+    text = (
+        "defaults: {end_time: 2026-11-20T00:00:00}\n"
+        "schedules:\n"
+        "  own: {spider: s, cron: '@daily', end_time: 2026-11-21T12:00:00}\n"
+        "  common: {spider: s, interval: 1h}\n"
+    )
+    own, common = never_firing(parse(text, "f.yaml", {}, Path("/nowhere"), "test"), NOW)
+    assert (own.line, own.column, own.path) == (3, 46, "schedules.own.end_time")
+    assert own.message.startswith("never fires again, its end_time 2026-11-21T12:00:00.000000Z has passed; ")
+    assert (common.line, common.path) == (4, "schedules.common.end_time")
+
+
 def test_catching_up_in_vain_is_told_where_it_is_written() -> None:
     """Who catches up on all ticks under a policy that lets them meet is told; others are not."""
     read = config(

@@ -141,6 +141,8 @@ def test_refusals(text: str, expected: list[str]) -> None:
         ("a:\n\t- b", "2:1", "indent with spaces, not with tabs"),
         ("a: b: c", "1:5", "put a value that holds a colon and a space in quotes"),
         ("a:\n  - 1\n b: 2", "3:2", "mind the indentation, and close every quote and bracket"),
+        ("a: 1\nb: {c: 'd}\ne: 2\n", "2:8", "mind the indentation, and close every quote and bracket"),
+        ('a: "b\nc: "d"\n', "2:5", "mind the indentation, and close every quote and bracket"),
     ],
 )
 def test_syntax(text: str, place: str, advice: str) -> None:
@@ -148,6 +150,14 @@ def test_syntax(text: str, place: str, advice: str) -> None:
     (mistake,) = mistakes(text)
     assert mistake.startswith(f"{place}: this is not YAML (")
     assert mistake.endswith(advice)
+
+
+def test_what_is_not_closed_is_named() -> None:
+    """Where a bracket is missed only later, the line on which it was opened is told."""
+    (mistake,) = mistakes("a: 1\nb: {c: d\ne: 2\n")
+    assert mistake.startswith(
+        "3:2: this is not YAML (while parsing a flow mapping from line 2 on did not find"
+    )
 
 
 def test_mistakes_come_together() -> None:

@@ -36,6 +36,9 @@ HEADING = ("HOUR", "STARTS", "IN USE", "PEAK", "SLOTS", "")
 MOST_NAMES = 10
 """At most this many schedules are named in a line."""
 
+MOST_SKIPS = 10
+"""So many schedules with skipped ticks have a line each: those that would skip the most."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
@@ -148,8 +151,13 @@ def _print(plan: _Plan) -> None:
         click.echo(f"pile-up: {_pile_text(pile, plan)}")
     if demand.others:
         click.echo(f"pile-up: and {demand.others:,} more, of other schedules, with shorter waits")
-    for skips in demand.skips:
+    worst = sorted(demand.skips, key=lambda skips: -skips.skipped)
+    for skips in worst[:MOST_SKIPS]:
         click.echo(f"warning: {skips.schedule} would skip {skips.skipped:,} of {many(skips.ticks, 'tick')}")
+    if rest := worst[MOST_SKIPS:]:
+        skipped, ticks = sum(each.skipped for each in rest), sum(each.ticks for each in rest)
+        others = f"{many(len(rest), 'more schedule')} would skip {skipped:,} of {many(ticks, 'tick')}"
+        click.echo(f"warning: and {others}")
     for line in _notes(plan):
         click.echo(f"note: {line}")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os.path
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -100,18 +100,32 @@ class HubConfig:
         return self.positions.mistake(path, message)
 
 
-def load(path: Path, environ: Mapping[str, str], hostname: str) -> HubConfig:
+Checks = Callable[[HubConfig], Iterable[Mistake]]
+
+
+def load(path: Path, environ: Mapping[str, str], hostname: str, further: Checks = lambda _: ()) -> HubConfig:
     """Read the schedule file at ``path``. Relative paths in it start from its own folder.
 
+    :param further: finds mistakes that are told with the others, see :func:`parse`.
     :raises ConfigError: with all that is wrong with it, or with why it cannot be read.
     """
-    return parse(_text(path), str(path), environ, path.absolute().parent, hostname)
+    return parse(_text(path), str(path), environ, path.absolute().parent, hostname, further=further)
 
 
-def parse(text: str, file: str, environ: Mapping[str, str], folder: Path, hostname: str) -> HubConfig:
+def parse(
+    text: str,
+    file: str,
+    environ: Mapping[str, str],
+    folder: Path,
+    hostname: str,
+    *,
+    further: Checks = lambda _: (),
+) -> HubConfig:
     """Return what ``text`` says. ``file`` is its name in mistakes, ``folder`` (absolute) where relative paths
     start, ``hostname`` the hub's name unless the text gives another.
 
+    :param further: finds mistakes that are told with the others; what it is given has the defaults in place
+        of all that is wrong, and lacks the schedules that are.
     :raises ConfigError: with every mistake in it.
     """
     source = read_yaml(text, file, environ)
@@ -128,8 +142,7 @@ def parse(text: str, file: str, environ: Mapping[str, str], folder: Path, hostna
         channels=_names(top.keys.hub, "notify") if "notify" in hub.broken else hub.keys.notify or (),
     )
     schedules = read_schedules(top.keys.defaults, top.keys.schedules or {}, ground)
-    report.conclude()
-    return HubConfig(
+    config = HubConfig(
         file=file,
         timezone=ground.timezone,
         queues=queues,
@@ -139,6 +152,10 @@ def parse(text: str, file: str, environ: Mapping[str, str], folder: Path, hostna
         positions=report.positions,
         **_scalars(hub.keys, folder, hostname),
     )
+    for mistake in further(config):
+        report.add(mistake)
+    report.conclude()
+    return config
 
 
 def _names(hub: Tree, key: str, *always: str) -> Collection[str] | None:

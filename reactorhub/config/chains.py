@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from reactorhub.chains import FACTS, asked_for, cycles
+from reactorhub.config.checking import Checked
 from reactorhub.config.keys import AfterState, ScheduleKeys
 from reactorhub.config.places import Report, suggestion
 from reactorhub.model import FINAL, RunState, Schedule
@@ -20,20 +21,25 @@ def after(keys: ScheduleKeys) -> After:
     return After(tuple(dict.fromkeys(keys.after or ())), states)
 
 
-def check_chains(schedules: Mapping[str, Schedule], names: Collection[str], report: Report) -> None:
-    """Report upstreams that there are not, schedules that run after themselves, and facts nobody can tell.
+def check_upstreams(own: Checked[ScheduleKeys], names: Collection[str], report: Report) -> None:
+    """Report upstreams that there are not.
 
     :param names: all schedules that the file names, with or without mistakes of their own.
     """
+    path = (*own.path, "after")
+    for place, upstream in enumerate(own.keys.after or ()):
+        if upstream not in names:
+            message = f"there is no schedule {upstream!r}{suggestion(upstream, names)}"
+            report.note(report.positions.item(path, place), message)
+
+
+def check_chains(schedules: Mapping[str, Schedule], report: Report) -> None:
+    """Report schedules that run after themselves, and facts nobody can tell."""
     upstreams = {
         name: schedule.trigger.upstream if isinstance(schedule.trigger, After) else ()
         for name, schedule in schedules.items()
     }
-    for name, schedule in schedules.items():
-        for upstream in upstreams[name]:
-            if upstream not in names:
-                message = f"there is no schedule {upstream!r}{suggestion(upstream, names)}"
-                report.note(("schedules", name, "after"), message)
+    for schedule in schedules.values():
         _check_facts(schedule, report)
     known = {name: [each for each in found if each in schedules] for name, found in upstreams.items()}
     for circle in cycles(known):

@@ -17,6 +17,7 @@ from reactorhub.config.expect import expectations
 from reactorhub.config.values import (
     as_written,
     choice,
+    cron,
     duration,
     flag,
     left_out,
@@ -97,6 +98,7 @@ Flag = Annotated[bool, BeforeValidator(flag)]
 Limit = Annotated[int, BeforeValidator(whole(1, 10_000))]
 Span = Annotated[timedelta, BeforeValidator(duration)]
 Moment = Annotated[datetime, BeforeValidator(moment)]
+CronText = Annotated[str, BeforeValidator(cron)]
 LeftOut = Annotated[str | tuple[date, date], BeforeValidator(left_out)]
 Zone = Annotated[str, BeforeValidator(zone)]
 ArgName = Annotated[str, BeforeValidator(arg_name)]
@@ -233,7 +235,7 @@ class ScheduleKeys(Keys):
     project: Name | None = None
     interval: Span | None = None
     anchor: Moment | None = None
-    cron: Annotated[list[Line] | None, BeforeValidator(_one_or_list)] = None
+    cron: Annotated[list[CronText] | None, BeforeValidator(_one_or_list)] = None
     at: Moment | None = None
     after: Annotated[list[Name] | None, BeforeValidator(_one_or_list)] = None
     after_state: Annotated[list[UpstreamEnd] | None, BeforeValidator(_one_or_list)] = None

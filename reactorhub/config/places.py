@@ -24,12 +24,20 @@ class Positions:
     file: str
     keys: dict[KeyPath, Place] = field(default_factory=dict)
     values: dict[KeyPath, Place] = field(default_factory=dict)
+    filled: dict[KeyPath, tuple[str, str]] = field(default_factory=dict)
+    """Values that variables are part of: what they are, and how a mistake may name them."""
 
     def mistake(self, path: KeyPath, message: str, *, at_key: bool = False) -> Mistake:
         """Return a mistake at the value that ``path`` leads to, or at its key; at the nearest parent where
         the file has no such place."""
         line, column = self._nearest(path, at_key)
-        return Mistake(self.file, line, column, shown_path(path), message)
+        held, shown = self.filled.get(path, ("", ""))
+        hidden = message.replace(repr(held), shown) if held else message  # it may be a secret
+        return Mistake(self.file, line, column, shown_path(path), hidden)
+
+    def item(self, path: KeyPath, index: int) -> KeyPath:
+        """Return the way to one of several values, which may stand in a list, or alone in place of one."""
+        return (*path, index) if (*path, index) in self.values else path
 
     def _nearest(self, path: KeyPath, at_key: bool) -> Place:
         first, second = (self.keys, self.values) if at_key else (self.values, self.keys)
@@ -100,5 +108,6 @@ def shown_path(path: KeyPath) -> str:
 
 def suggestion(word: str, known: Iterable[str]) -> str:
     """Return the end of a sentence that names the known word next to ``word``, or nothing."""
-    near = get_close_matches(word, known, n=1) if len(word) <= 100 else []
-    return f"; did you mean {near[0]!r}?" if near else ""
+    by_small = {each.lower(): each for each in known}
+    near = get_close_matches(word.lower(), by_small, n=1) if len(word) <= 100 else []
+    return f"; did you mean {by_small[near[0]]!r}?" if near else ""

@@ -6,6 +6,7 @@ from configparser import ConfigParser
 from configparser import Error as ParserError
 
 from reactorhub.config import HubConfig, ProjectConfig
+from reactorhub.config.places import KeyPath
 from reactorhub.errors import Mistake
 
 
@@ -16,10 +17,16 @@ def project_mistakes(config: HubConfig) -> list[Mistake]:
 
 def _missing_folders(config: HubConfig) -> list[Mistake]:
     return [
-        config.mistake(("hub", "projects", name, "path"), f"there is no folder {project.path}")
+        config.mistake(path, f"there is no folder {_shown(config, path, project)}")
         for name, project in config.projects.items()
-        if not project.path.is_dir()
+        if not project.path.is_dir() and (path := ("hub", "projects", name, "path"))
     ]
+
+
+def _shown(config: HubConfig, path: KeyPath, project: ProjectConfig) -> str:
+    """The folder, but for what a variable held."""
+    filled = config.positions.filled.get(path)
+    return filled[1] if filled else str(project.path)
 
 
 def _shared_packages(config: HubConfig) -> list[Mistake]:

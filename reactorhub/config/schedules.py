@@ -9,12 +9,12 @@ from functools import partial
 from typing import Any
 
 from reactorhub.config import values
-from reactorhub.config.chains import after, check_chains
+from reactorhub.config.chains import after, check_chains, check_upstreams
 from reactorhub.config.checking import Checked, check
 from reactorhub.config.expect import merged
 from reactorhub.config.keys import RetryKeys, ScheduleKeys
 from reactorhub.config.notify import check_notify, check_whom, rule
-from reactorhub.config.places import KeyPath, Report, noted, suggestion
+from reactorhub.config.places import Report, noted, suggestion
 from reactorhub.config.when import check_company, instant, narrowed
 from reactorhub.config.yaml_source import Tree
 from reactorhub.model import Overlap, RetryRule, RunSpec, RunState, Schedule
@@ -39,9 +39,9 @@ class Ground:
 def read_schedules(defaults: Tree, schedules: Mapping[str, Tree], ground: Ground) -> dict[str, Schedule]:
     """Return the schedules by name. Those with mistakes, which go to the report, are left out."""
     common = _defaults(defaults, ground)
-    found = {name: _schedule(name, tree, common, ground) for name, tree in schedules.items()}
+    found = {name: _schedule(name, tree, common, ground, schedules) for name, tree in schedules.items()}
     read = {name: schedule for name, schedule in found.items() if schedule is not None}
-    check_chains(read, schedules, ground.report)
+    check_chains(read, ground.report)
     return read
 
 
@@ -59,11 +59,14 @@ def _defaults(tree: Tree, ground: Ground) -> Checked[ScheduleKeys]:
     return common
 
 
-def _schedule(name: str, tree: Tree, common: Checked[ScheduleKeys], ground: Ground) -> Schedule | None:
+def _schedule(
+    name: str, tree: Tree, common: Checked[ScheduleKeys], ground: Ground, names: Collection[str]
+) -> Schedule | None:
     report, path = ground.report, ("schedules", name)
     noted(partial(values.name, name), path, report, at_key=True)
     own = check(ScheduleKeys, tree, path, report)
     _check_references(own, ground)
+    check_upstreams(own, names, report)
     keys = _merged(own.keys, common.keys)
     _check_rules(own, keys, report)
     timezone = keys.timezone or ground.timezone
@@ -191,19 +194,9 @@ def _built(key: str, own: Checked[ScheduleKeys], timezone: str, report: Report) 
     if keys.after is not None and key == "after":
         return after(keys)
     if keys.cron is not None and key == "cron":
-        return _cron(tuple(keys.cron), timezone, path, report)
+        return Cron(tuple(keys.cron), timezone)
     if keys.at is not None and key == "at":
         return Once(instant(keys.at, timezone))
     every, anchor = keys.interval or timedelta(), keys.anchor
     start = instant(anchor, timezone) if anchor else EPOCH
     return noted(partial(Interval, every, start), path, report)
-
-
-def _cron(expressions: tuple[str, ...], timezone: str, path: KeyPath, report: Report) -> Cron | None:
-    """Check one expression after the other, so that each mistake has its own place."""
-    good: list[str] = []
-    for index, expression in enumerate(expressions):
-        place = path if len(expressions) == 1 else (*path, index)
-        cron = noted(partial(Cron.parse, (expression,), timezone), place, report)
-        good.extend(cron.expressions if cron else ())
-    return Cron(tuple(good), timezone)

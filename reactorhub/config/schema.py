@@ -72,6 +72,7 @@ _READERS: dict[Reader, JsonSchema] = {
     values.zone: {"type": "string", "pattern": r"\S"},
     values.duration: _text(DURATION),
     values.moment: _text(MOMENT),
+    values.cron: {"type": "string", "pattern": r"\S"},
     values.left_out: {"type": "string", "pattern": r"\S"},
     values.flag: {"anyOf": [{"type": "boolean"}, _VARIABLE]},
     values.as_written: {"type": ["string", "number", "boolean"]},

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from enum import Enum
 from typing import Any, TypeVar
 from zoneinfo import available_timezones
 
-from reactorhub import durations, triggers
+from reactorhub import cron_expressions, durations, triggers
 from reactorhub.config.places import KeyPath, suggestion
 from reactorhub.config.yaml_source import Kind, Scalar, Tree
 
@@ -139,21 +140,41 @@ def moment(raw: Tree) -> datetime:
     return read.replace(microsecond=0)
 
 
+def cron(raw: Tree) -> str:
+    """Read a cron expression that comes at some time, with one space between its fields. Tabs, as crontabs
+    have them, may stand there too."""
+    text = " ".join(line(_without_tabs(raw)).split())
+    try:
+        cron_expressions.check(text)
+    except ValueError:
+        if raw.text == raw.written:
+            raise
+        message = f"{raw.shown} is no cron expression that ever comes; write five fields, or six, or @daily"
+        raise ValueError(message) from None
+    return text
+
+
+def _without_tabs(raw: Tree) -> Tree:
+    return replace(raw, text=raw.text.replace("\t", " ")) if isinstance(raw, Scalar) else raw
+
+
 def left_out(raw: Tree) -> str | tuple[date, date]:
-    """Read a day, a range of days (first and last), or the text of a cron expression. Days may stand without
-    quotes."""
+    """Read a day, a range of days (first and last), or a cron expression. Days may stand without quotes."""
     scalar = single(raw)
     days = _DAYS.fullmatch(scalar.text)
     if days is None:
-        text = line(raw)
+        text = line(_without_tabs(raw))
         if " " not in text.strip() and not text.startswith("@"):
             forms = "a cron expression, or days like 2026-12-24 or 2026-12-24..2027-01-02"
             raise ValueError(f"{scalar.shown} is neither cron nor day; write {forms}")
-        return text
+        return cron(raw)
     try:
-        return date.fromisoformat(days[1]), date.fromisoformat(days[2] or days[1])
+        first, last = date.fromisoformat(days[1]), date.fromisoformat(days[2] or days[1])
     except ValueError:
         raise ValueError(f"{scalar.shown} is no day that exists; write it like 2026-12-24") from None
+    if last < first:
+        raise ValueError(f"{scalar.shown} ends before it begins; write the earlier date first")
+    return first, last
 
 
 def zone(raw: Tree) -> str:

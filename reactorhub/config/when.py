@@ -9,7 +9,7 @@ from reactorhub.bounds import Bounded, Days, Exclusion, Times
 from reactorhub.config.checking import Checked
 from reactorhub.config.keys import ScheduleKeys
 from reactorhub.config.places import KeyPath, Report, noted
-from reactorhub.triggers import EPOCH, INSTANT, Cron, Trigger
+from reactorhub.triggers import EPOCH, INSTANT, Cron, Once, Trigger
 
 TIMED = ("interval", "cron", "at")
 NEED_A_TIME = ("start_time", "end_time", "exclude", "jitter")
@@ -54,30 +54,33 @@ def narrowed(
     Times without offset, days and crons are read in ``timezone``. A trigger that is left without any tick is
     a mistake.
     """
-    if rule is None or not any(key in own.given for key in TIMED):
+    if not any(key in own.given for key in TIMED):
         return rule
     start, end = (_moment(key, (own, common), timezone) for key in ("start_time", "end_time"))
-    exclude = _exclusions((own, common), timezone, report)
+    exclude = _exclusions((own, common), timezone)
     if start is None and end is None and not exclude:
         return rule
-    bounded = noted(partial(Bounded, rule, start, end, exclude), _path("end_time", (own, common)), report)
+    narrow = partial(Bounded, rule or Once(EPOCH), start, end, exclude)  # without a rule, for its mistakes
+    bounded = noted(narrow, _path("end_time", (own, common)), report)
+    if rule is None:
+        return None
     if bounded is not None and _is_idle(bounded) and not _is_idle(rule):
         _complain(bounded, (own, common), report)
     return bounded
 
 
 def _complain(bounded: Bounded, sections: Sections, report: Report) -> None:
+    """Say which key leaves no time; of a default also to whom."""
     if not _is_idle(Bounded(bounded.rule, bounded.start, bounded.end)):
-        message = "leaves out every time at which the schedule could run; leave out less"
-        report.note(_path("exclude", sections), message)
-        return
-    if bounded.end is None:
-        message = "the schedule has no time from then on; choose an earlier start_time"
-        report.note(_path("start_time", sections), message)
+        key, message = "exclude", "leaves out every time at which {} could run; leave out less"
+    elif bounded.end is None:
+        key, message = "start_time", "{} has no time from then on; choose an earlier start_time"
     else:
         since = " after start_time" if bounded.start is not None else ""
-        message = f"the schedule has no time{since} up to then; choose a later end_time"
-        report.note(_path("end_time", sections), message)
+        key, message = "end_time", f"{{}} has no time{since} up to then; choose a later end_time"
+    own, said = sections[0], _said(key, sections)
+    whom = "the schedule" if said is own else f"schedule {own.path[-1]!r}"
+    report.note((*said.path, key), message.format(whom))
 
 
 def _is_idle(trigger: Trigger) -> bool:
@@ -99,19 +102,10 @@ def _moment(key: str, sections: Sections, timezone: str) -> datetime | None:
     return None if moment is None else instant(moment, timezone)
 
 
-def _exclusions(sections: Sections, timezone: str, report: Report) -> tuple[Exclusion, ...]:
-    """Read one exclusion after the other, so that each mistake has its own place."""
-    entries, path = _said("exclude", sections).keys.exclude or [], _path("exclude", sections)
-    good: list[Exclusion] = []
-    for index, entry in enumerate(entries):
-        place = path if len(entries) == 1 else (*path, index)
-        exclusion = noted(partial(_exclusion, entry, timezone), place, report)
-        good.extend([exclusion] if exclusion else [])
-    return tuple(good)
+def _exclusions(sections: Sections, timezone: str) -> tuple[Exclusion, ...]:
+    entries = _said("exclude", sections).keys.exclude or []
+    return tuple(_exclusion(entry, timezone) for entry in entries)
 
 
 def _exclusion(entry: str | tuple[date, date], timezone: str) -> Exclusion:
-    if isinstance(entry, tuple):
-        return Days(*entry, timezone)
-    (expression,) = Cron.parse((entry,), timezone).expressions
-    return Times(expression, timezone)
+    return Days(*entry, timezone) if isinstance(entry, tuple) else Times(entry, timezone)

@@ -224,7 +224,10 @@ class _Builder:
         kind = kind_of(text) if event.implicit[0] else Kind.TEXT
         if kind is Kind.NULL and text != written:
             kind = Kind.TEXT  # an empty variable is an empty text, not a value left out
-        return Scalar(text, kind, written)
+        scalar = Scalar(text, kind, written)
+        if text != written:
+            self._positions.filled[path] = (text, scalar.shown)
+        return scalar
 
     def _refuse(self, event: yaml.Event, path: KeyPath, message: str) -> None:
         self._report.add(Mistake(self._positions.file, *_place(event), shown_path(path), message))
@@ -242,12 +245,14 @@ def _syntax_mistake(error: yaml.YAMLError, text: str, file: str) -> Mistake:
     """Turn the parser's complaint into a sentence, with advice for the slips that schedule files invite."""
     context, problem = getattr(error, "context", None) or "", getattr(error, "problem", None) or str(error)
     mark = getattr(error, "problem_mark", None)
-    if "alias" in context:
-        mark = error.context_mark  # type: ignore[attr-defined]
+    begun = getattr(error, "context_mark", None)
+    if "alias" in context or "quoted scalar" in context:
+        mark = begun
     line, column = (mark.line, mark.column) if mark else (0, 0)
     lines = text.splitlines()
     rest = lines[line][max(column - 1, 0) :] if line < len(lines) else ""
-    complaint = shorten(" ".join(f"{context} {problem}".split()), 150)
+    since = f" from line {begun.line + 1} on" if begun and begun.line != line else ""
+    complaint = shorten(" ".join(f"{context}{since} {problem}".split()), 150)
     message = f"this is not YAML ({complaint}){_advice(rest, column, problem)}"
     return Mistake(file, line + 1, column + 1, "", message)
 
