@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from twisted.internet.defer import DeferredLock
 from twisted.internet.interfaces import IReactorTime
 
 from reactorhub.boundaries import Ledger
@@ -41,7 +42,11 @@ def compare(old: Mapping[str, Schedule], new: Mapping[str, Schedule]) -> Changes
 
 
 class ScheduleBook:
-    """Keeps schedules and marks together; every change of a mark is in the ledger before it holds."""
+    """Keeps schedules and marks together; every change of a mark is in the ledger before it holds.
+
+    Pauses and other schedules come one after the other, so that none writes down a mark as it was before
+    another one.
+    """
 
     def __init__(
         self, ledger: Ledger, now: Callable[[], datetime], clock: IReactorTime, facts: Facts | None = None
@@ -53,6 +58,7 @@ class ScheduleBook:
         self._now = now
         self._marks: dict[str, ScheduleMark] = {}
         self._followers: dict[str, list[Schedule]] = {}
+        self._one_at_a_time = DeferredLock()
         self.schedules: Mapping[str, Schedule] = {}
 
     async def open(self, schedules: Mapping[str, Schedule]) -> None:
@@ -66,6 +72,10 @@ class ScheduleBook:
         A schedule that is new, or whose "when" was edited, counts from now on: neither is retroactive. The
         former ones stay in force until all of the change is in the ledger.
         """
+        async with self._one_at_a_time:
+            return await self._replace(schedules)
+
+    async def _replace(self, schedules: Mapping[str, Schedule]) -> Changes:
         changes = compare(self.schedules, schedules)
         touched = [schedules[name] for name in (*changes.added, *changes.changed)]
         prints = [(each.name, fingerprint(each)) async for each in spread(self._clock, touched)]
@@ -144,15 +154,17 @@ class ScheduleBook:
         """Let this schedule's ticks run again, and forget its failures; False if they ran already."""
         return await self._change(name, paused=False, paused_reason=None, resumed_at=self._now())
 
-    async def _change(self, name: str, *, paused: bool, **changes: Any) -> bool:
+    async def _change(self, name: str, **changes: Any) -> bool:
+        async with self._one_at_a_time:
+            return await self._mark_as(name, **changes)
+
+    async def _mark_as(self, name: str, *, paused: bool, **changes: Any) -> bool:
         schedule, changed = self.get(name), replace(self._marks[name], paused=paused, **changes)
         why = changed.why_paused
         fact = self._facts.resumed(schedule) if why is None else self._facts.paused(schedule, why)
         await self._ledger.set_marks([changed], fact=fact)
         self._facts.told(fact)
-        mark = self._marks.get(name)
-        if mark is None:  # a reload has removed the schedule meanwhile
-            return False
+        mark = self._marks[name]  # which may know of more ticks by now
         self._marks[name] = replace(mark, paused=paused, **changes)
         return mark.paused != paused
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
 from reactorhub.adapters.memory_ledger import MemoryLedger
 from reactorhub.errors import LedgerError, UnknownSchedule
@@ -159,15 +161,16 @@ def test_a_pause_does_not_lose_a_tick() -> None:
 
 
 def test_a_schedule_removed_while_its_pause_is_written() -> None:
-    """A pause that comes too late for its schedule harms nobody."""
+    """The reload waits for the pause, and then forgets it."""
     shelf = Shelf().opened(schedule())
     written: Deferred[None] = Deferred()
     keep_marks, shelf.ledger.set_marks = shelf.ledger.set_marks, lambda keep, forget=(), fact=None: written  # type: ignore
     pausing = Deferred.fromCoroutine(shelf.book.pause("hourly", None))
     shelf.ledger.set_marks = keep_marks  # type: ignore[method-assign]
-    done(shelf.book.replace({}))
+    reloading = Deferred.fromCoroutine(shelf.book.replace({}))
     written.callback(None)
-    assert (pausing.result, shelf.book.paused("hourly")) == (False, None)
+    assert reloading.called
+    assert (pausing.result, shelf.book.paused("hourly")) == (True, None)
 
 
 def test_what_the_ledger_cannot_keep_does_not_hold() -> None:
@@ -202,3 +205,60 @@ def test_when_a_schedule_was_resumed_is_remembered() -> None:
     assert again.book.resumed_at("hourly") == START + HOUR
     done(again.book.pause("hourly", None))
     assert again.book.resumed_at("hourly") == START + HOUR
+
+
+class SlowMarks(MemoryLedger):
+    """A ledger that writes marks down when told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[Deferred[None]] = []
+        self.slow = False
+
+    def set_marks(self, *args: Any, **more: Any) -> Deferred[None]:
+        """Keep marks, in time."""
+        if not self.slow:
+            return super().set_marks(*args, **more)
+        written: Deferred[None] = Deferred()
+        written.addCallback(lambda _: super(SlowMarks, self).set_marks(*args, **more))
+        self.writes.append(written)
+        return written
+
+    def write(self) -> None:
+        """Write all down, also what is only asked for then."""
+        while self.writes:
+            self.writes.pop(0).callback(None)
+
+
+@pytest.mark.parametrize("first", ["pause", "replace"])
+def test_a_pause_during_a_reload(first: str) -> None:
+    """A pause and an edit of the same schedule that are written at the same time both hold, on disk too."""
+    ledger = SlowMarks()
+    shelf = Shelf(ledger).opened(schedule())
+    shelf.moment, ledger.slow = START + HOUR, True
+    edited = schedule(hours=2)
+    orders = {
+        "pause": lambda: shelf.book.pause("hourly", "why"),
+        "replace": lambda: shelf.book.replace({"hourly": edited}),
+    }
+    for name in sorted(orders, key=lambda name: name != first):
+        Deferred.fromCoroutine(orders[name]())
+    ledger.write()
+    for book in (shelf, Shelf(ledger, START + 2 * HOUR)):
+        ledger.slow = False
+        if book is not shelf:
+            book.opened(edited)
+        assert (book.book.paused("hourly"), book.since()) == ("why", {"hourly": START + HOUR})
+
+
+def test_a_pause_of_a_schedule_that_a_reload_removes() -> None:
+    """A pause that is asked for while a reload is written finds the schedules that it leaves."""
+    ledger = SlowMarks()
+    shelf = Shelf(ledger).opened(schedule())
+    ledger.slow = True
+    reloading = Deferred.fromCoroutine(shelf.book.replace({}))
+    pausing = Deferred.fromCoroutine(shelf.book.pause("hourly", None))
+    ledger.write()
+    assert reloading.called
+    assert isinstance(pausing.result, Failure) and pausing.result.check(UnknownSchedule)
+    pausing.addErrback(lambda _: None)
