@@ -10,7 +10,7 @@ from reactorhub.retries import FAILURES, failures_in_a_row, is_tried_again
 from reactorhub.schedule_book import ScheduleBook
 
 _LOOK_BACK = 100  # how many runs are looked at, at least
-_TELLING = FAILURES | {RunState.SUCCEEDED}
+_ENDED = FAILURES | {RunState.SUCCEEDED, RunState.INTERRUPTED}  # the last one links attempts to each other
 
 
 class FailureWatch:
@@ -24,9 +24,12 @@ class FailureWatch:
 
     def concerns(self, run: Run) -> bool:
         """Whether a run that has ended for good may be one failure too many."""
-        schedule = self._book.schedules.get(run.spec.schedule or "")
+        return run.state in FAILURES and self._watches(run.spec.schedule or "")
+
+    def _watches(self, name: str) -> bool:
+        schedule = self._book.schedules.get(name)
         watched = schedule is not None and schedule.pause_on_failure is not None
-        return watched and run.state in FAILURES and self._book.paused(run.spec.schedule or "") is None
+        return watched and self._book.paused(name) is None
 
     async def pauses(self, run: Run) -> bool:
         """Pause the run's schedule if it was one failure too many; whether it is paused for that.
@@ -41,17 +44,24 @@ class FailureWatch:
         return await self._book.pause(name, reason)
 
     async def overdue(self) -> list[Run]:
-        """Return the last runs of the schedules whose pause the hub may not have lived to write down."""
+        """Return the last failures of the schedules whose pause the hub may not have lived to write down."""
         if not any(each.pause_on_failure for each in self._book.schedules.values()):
             return []
-        newest = (await self._ledger.last_runs()).values()
-        return [run for run in newest if self.concerns(run) and not is_tried_again(run)]
+        newest = await self._ledger.last_runs()
+        unsure = [name for name, run in newest.items() if run.state is not RunState.SUCCEEDED]
+        found = [await self._last_failure(name) for name in unsure if self._watches(name)]
+        return [run for run in found if run is not None]
+
+    async def _last_failure(self, name: str) -> Run | None:
+        """The newest run that failed for good, though others may have been made since."""
+        page = await self._ledger.runs(RunFilter(schedule=name, states=FAILURES), _LOOK_BACK)
+        return next((run for run in page.rows if not is_tried_again(run)), None)
 
     async def _count(self, run: Run) -> int:
         """Count the failures in a row, as far as they matter: each may have taken several attempts."""
         name, rule = run.spec.schedule or "", run.spec.retry
-        rows = max(_LOOK_BACK, self._most(name) * (1 + (rule.max_retries if rule else 0)))
-        page = await self._ledger.runs(RunFilter(schedule=name, states=_TELLING), rows)
+        rows = 2 * max(_LOOK_BACK, self._most(name) * (1 + (rule.max_retries if rule else 0)))
+        page = await self._ledger.runs(RunFilter(schedule=name, states=_ENDED), rows)
         return failures_in_a_row(page.rows, self._book.resumed_at(name))
 
     def _most(self, name: str) -> int:

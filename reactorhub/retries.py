@@ -56,14 +56,25 @@ def failures_in_a_row(newest_first: Iterable[Run], since: datetime | None) -> in
     those say nothing about the spider.
 
     :param newest_first: runs of one schedule.
-    :param since: failures up to this moment do not count.
+    :param since: what ended up to this moment does not count.
     """
     count = 0
-    for run in newest_first:
-        if run.state is RunState.SUCCEEDED or _ended_by(run, since):
+    for run in _by_first_attempt(newest_first):
+        if _ended_by(run, since):
+            continue
+        if run.state is RunState.SUCCEEDED:
             break
         count += run.state in FAILURES and not is_tried_again(run)
     return count
+
+
+def _by_first_attempt(newest_first: Iterable[Run]) -> list[Run]:
+    """Put each attempt where its first one is: while it waited, runs of later ticks were made."""
+    runs = list(newest_first)
+    places = {run.id: place for place, run in enumerate(runs)}
+    for run in reversed(runs):
+        places[run.id] = places.get(run.spec.retry_of or "", places[run.id])
+    return sorted(runs, key=lambda run: places[run.id])
 
 
 def _ended_by(run: Run, moment: datetime | None) -> bool:

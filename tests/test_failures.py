@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from twisted.internet.defer import Deferred
 
 from reactorhub.errors import LedgerError
@@ -151,7 +152,7 @@ def test_a_pause_that_cannot_be_written() -> None:
     assert str(paused(shop)).startswith("2 runs in a row failed")
 
 
-def _fails(*marks: object) -> None:
+def _fails(*marks: object, **more: object) -> None:
     raise LedgerError("the disk is full")
 
 
@@ -185,3 +186,31 @@ def test_status_tells_what_differs_from_the_file() -> None:
     done(shop.bench.hub.set_limits({"max_concurrent_runs": 3}))
     drift = done(shop.bench.hub.status())["drift"]
     assert drift == {"limits": {"max_concurrent_runs": 3, "queues": {}}, "paused": ["a"]}
+
+
+def test_a_success_between_two_runs_that_were_tried_again() -> None:
+    """A run that waited for another one's attempts comes after it, although it was made before the last."""
+    shop = Shop("overlap: buffer_all, pause_on_failure: 2, retry: {max_retries: 1, delay: 1s}")
+    for _ in range(3):
+        shop.tick()
+    shop.finish(reason="shutdown")
+    shop.pass_time(1)
+    shop.finish(reason="shutdown")
+    shop.finish()
+    for _ in range(2):
+        shop.finish(reason="shutdown")
+        shop.pass_time(1)
+    assert shop.at_rest() and paused(shop) is None
+
+
+@pytest.mark.parametrize("waits", ["buffer_one", "allow_all"])
+def test_a_pause_that_the_hub_did_not_live_to_write_while_others_went_on(waits: str) -> None:
+    """The pause is made up for at the next start, also where a newer run waited, or died with the hub."""
+    shop = Shop(f"overlap: {waits}, pause_on_failure: 1")
+    shop.tick()
+    shop.tick()
+    shop.bench.ledger.set_marks = _fails  # type: ignore[method-assign, assignment]
+    shop.finish(reason="shutdown")
+    del shop.bench.ledger.set_marks  # type: ignore[method-assign]
+    assert paused(shop) is None
+    assert str(paused(shop.restarted())).startswith("1 run in a row failed")
