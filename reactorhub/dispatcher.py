@@ -287,6 +287,8 @@ class Dispatcher:
                 self._roster.announce(run)
         elif sequel.attempt is not None:
             self._new(sequel.attempt, None)
+            if life.recall is not None:
+                self.lives[sequel.attempt.id].stop(life.recall, Ladder.graceful(run.spec.stop_grace))
         if run.spec.schedule is not None and not self._stopping:
             self._turns.leave(run.spec.schedule, run.id)
         if not self._stopping:

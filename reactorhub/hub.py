@@ -164,17 +164,17 @@ class Hub:
     async def cancel(self, run_id: str, force: bool = False) -> Run:
         """Tell a run to end. One that waits is cancelled when this returns; one that is final stays as it is.
 
+        Of one that crawls it is on disk by then that it is to end.
+
         :param force: cut downloads off at once instead of after the run's ``stop_grace``.
         :raises UnknownRun: if there is none of this id.
         """
         life = self._parts.dispatcher.lives.get(run_id)
         if life is None:
             return await self.run(run_id)
-        waiting = life.run.state is RunState.QUEUED
         order = Stop(state=RunState.CANCELLED, reason="cancelled by an operator")
-        life.stop(order, FORCED if force else Ladder.graceful(life.run.spec.stop_grace))
-        if waiting:
-            await _at_most(life.finished(), _LONGEST_WRITE, self._parts.world)
+        ordered = life.stop(order, FORCED if force else Ladder.graceful(life.run.spec.stop_grace))
+        await _at_most(ordered, _LONGEST_WRITE, self._parts.world)
         return life.run
 
     async def pause(self, name: str, reason: str | None = None) -> View:

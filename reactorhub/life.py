@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
@@ -76,12 +76,14 @@ class Life:
         self.run = run
         self.crawl: Crawl | None = None
         self.sequel = NO_SEQUEL  # what the end has brought about, once both are on disk
+        self.recall: Stop | None = None  # an order to cancel that came too late for anything but a next attempt
         self._world = world
         self._turn = turn
         self._follow = follow
         self._stop: Stop | None = None
         self._wait: Deferred[Any] | None = None
         self._put_down = False
+        self._ending = False
         self._timers: list[IDelayedCall] = []
         self._watchers: list[Deferred[Run]] = []
         self.ended = False
@@ -107,22 +109,23 @@ class Life:
         """The run's errors so far."""
         return self.run.errors if self.crawl is None else self.crawl.errors()
 
-    def stop(self, stop: Stop, ladder: Ladder) -> None:
-        """Tell the run to end, whatever it is doing.
+    def stop(self, stop: Stop, ladder: Ladder) -> Deferred[Any]:
+        """Tell the run to end, whatever it is doing; fires when that is on disk, or the run is over.
 
-        A later order only makes haste; the first gives the reason.
+        A later order only makes haste; the first gives the reason. One to cancel holds for the next attempt
+        too, where there is one: it is not made, or is to be cancelled in its turn if ``recall`` says so.
         """
-        if self.run.state.final:
-            return
+        if self._ending:
+            self.recall = self.recall or (stop if stop.state is RunState.CANCELLED else None)
+            return self.finished()
         first, self._stop = self._stop is None, self._stop or stop
         if self.crawl is not None:
-            if stop.state is RunState.CANCELLED:  # not tried again, even if the hub dies before the end
-                self.run = replace(self.run, spec=replace(self.run.spec, retry=None))
-            if first:
-                self._act(self._say(RunState.STOPPING, reason=stop.reason))
+            said = self._say_stopping(stop, first)
             self._descend(self.crawl, ladder)
-        elif self._wait is not None:
+            return said
+        if self._wait is not None:
             self._wait.cancel()
+        return self.finished()
 
     def put_down(self) -> None:
         """Let a run that still waits for its slot stay queued in the ledger for the hub's next start."""
@@ -136,7 +139,7 @@ class Life:
                 final = await self._crawl()
             finally:
                 self._world.slots.release(self.run.spec.queue)
-            await self._finish(await held_to_expectations(final, self._world.ledger))
+            await self._finish(final)
         elif self._stop is not None and not self._put_down:
             await self._finish(self._stopped(self._stop))
         self._over()
@@ -216,7 +219,7 @@ class Life:
         if self._stop is not None:
             return self._stopped(self._stop)
         self.crawl = crawl = self._world.engine.launch(self.run.id, self.run.spec)
-        crawl.opened.addCallback(lambda _: self._act(self._say_running()))
+        crawl.opened.addCallback(self._opened)
         if self.run.spec.timeout is not None:
             self._after(self.run.spec.timeout, self._time_out)
         end = await crawl.done
@@ -241,6 +244,8 @@ class Life:
 
     async def _finish(self, final: Run) -> None:
         """Write down the end and what it brings about, however long it takes; both hold from now on."""
+        self._ending, self._stop = True, None
+        final = await held_to_expectations(final, self._world.ledger)
         sequel = self._follow(final)
         while True:
             try:
@@ -251,20 +256,31 @@ class Life:
                 )
             else:
                 break
-            self.run, self._stop = final, None
+            self.run = final
             if not await self._pause(_TRY_AGAIN):
                 return
         self.sequel = sequel
         self._become(final)
 
+    def _opened(self, _: None) -> None:
+        self._act(self._say_running())
+
     async def _say_running(self) -> None:
         if self.run.state is RunState.STARTING and self.crawl is not None:
-            await self._say(RunState.RUNNING)
+            await self._say(self.run.moved(RunState.RUNNING))
 
-    async def _say(self, state: RunState, **changes: Any) -> None:
+    def _say_stopping(self, stop: Stop, first: bool) -> Deferred[Any]:
+        said = self.run.moved(RunState.STOPPING, reason=stop.reason) if first else self.run
+        if stop.state is RunState.CANCELLED:  # not tried again, even if the hub dies before the end
+            said = replace(said, spec=replace(said.spec, retry=None))
+        return succeed(None) if said == self.run else self._act(self._say(said))
+
+    async def _say(self, said: Run) -> None:
         """Write down what has happened already; the crawl does not wait for it."""
-        said = self.run.moved(state, **changes)
-        self._become(said)
+        if said.state is self.run.state:
+            self.run = said
+        else:
+            self._become(said)
         try:
             await self._world.ledger.save_run(said)
         except LedgerError as error:
@@ -294,8 +310,12 @@ class Life:
                 timer.cancel()
         self._timers.clear()
 
-    def _act(self, act: Coroutine[Deferred[Any], Any, None]) -> None:
-        Deferred.fromCoroutine(act).addErrback(self._broken)
+    def _act(self, act: Coroutine[Deferred[Any], Any, None]) -> Deferred[None]:
+        """Begin with something; what is returned fires when it is done, and may be cancelled without harm."""
+        acted: Deferred[None] = Deferred()
+        acting = Deferred.fromCoroutine(act).addErrback(self._broken)
+        acting.addCallback(lambda _: acted.called or acted.callback(None))
+        return acted
 
     def _over(self) -> None:
         self.ended = True

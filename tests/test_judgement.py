@@ -135,7 +135,8 @@ def test_a_ledger_that_does_not_answer() -> None:
 
 
 def test_orders_that_come_during_the_judgement() -> None:
-    """While the ledger is asked the slot is free, and neither a cancel nor the timeout changes the end."""
+    """While the ledger is asked the slot is free, and neither a cancel nor the timeout changes the end; but
+    who was cancelled is not tried again."""
     shop = Shop(f"{PAST}, timeout: 5m, retry: {{max_retries: 1, delay: 1h}}")
     for _ in range(3):
         crawled(shop, 100)
@@ -147,13 +148,16 @@ def test_orders_that_come_during_the_judgement() -> None:
     run_id = shop.tick().run_id or ""
     shop.on[0].finish()
     assert (shop.run(run_id).state, shop.bench.slots.used) == (RunState.STARTING, 0)
-    done(shop.bench.hub.cancel(run_id))
-    shop.pass_time(600)
+    cancelling = Deferred.fromCoroutine(shop.bench.hub.cancel(run_id))
+    shop.pass_time(5)
+    assert not cancelling.called
+    shop.pass_time(595)
     answer.callback(None)
     run = shop.run(run_id)
     assert run.state is RunState.FAILED
     assert run.reason == "an expectation did not hold: items is 0, expected >= 70 (0.7 * median(4))"
-    assert shop.states()[-2:] == ["failed", "queued"]
+    assert shop.states()[-2:] == ["failed", "cancelled"]
+    assert cancelling.called and shop.at_rest()
 
 
 def test_retries() -> None:
