@@ -18,7 +18,7 @@ from reactorhub.facts import Facts
 from reactorhub.intake import Intake
 from reactorhub.life import SHUTDOWN, Ladder, Life, World
 from reactorhub.model import Batch, Run, RunSpec, RunState, Schedule, Sequel, Start, Stop, Tick, TickOutcome
-from reactorhub.overlap import replacement, replaces_others, turns
+from reactorhub.overlap import older, replacement, replaces_others, turns
 from reactorhub.retries import is_tried_again, next_attempt
 from reactorhub.roster import Roster
 from reactorhub.schedule_book import ScheduleBook
@@ -111,10 +111,9 @@ class Dispatcher:
             if run.spec.nominal_time is not None and replaces_others(self._schedule(run), run):
                 self._replace(run, older_only=True)
 
-    async def submit(self, spec: RunSpec, schedule: Schedule | None = None) -> Run:
-        """Take a run on. When this returns, the run is on disk.
+    async def submit(self, spec: RunSpec) -> Run:
+        """Take a run on that waits for no other one. When this returns, the run is on disk.
 
-        :param schedule: whose overlap policy may make the run wait; None for a run that waits for nobody.
         :raises QueueFull: if as many runs wait as the hub takes.
         :raises ShuttingDown: if the hub is stopping.
         :raises LedgerError: if the run could not be kept; nothing will run.
@@ -122,7 +121,7 @@ class Dispatcher:
         self._refuse_if_stopping()
         (run,) = self._intake.order(spec)
         await self._kept([run], self._world.ledger.add_run(run))
-        self._new(run, schedule)
+        self._new(run, None)
         return run
 
     async def submit_all(self, specs: Sequence[RunSpec], on_complete: Mapping[str, Any]) -> Batch:
@@ -243,6 +242,8 @@ class Dispatcher:
         life = Life(run, self._world, self._turn(run, schedule), self._follow)
         self._roster.join(life)
         life.finished().addCallback(lambda _: self._ended(life))
+        if self._stopping:  # it was on its way to the disk when the hub was told to stop
+            life.put_down()
         life.begin()
 
     def _turn(self, run: Run, schedule: Schedule | None) -> Deferred[None] | None:
@@ -261,6 +262,7 @@ class Dispatcher:
 
     def _follow(self, final: Run) -> Sequel:
         """Return what the end of a run brings about: one more attempt, or else all that waits for its end."""
+        self._roster.ending(final)
         again = next_attempt(final)
         if again is not None:
             return Sequel(attempt=self._intake.new(again))
@@ -330,17 +332,9 @@ class Dispatcher:
                 self.log.failure("the end of run {run_id} could not be told of", run_id=run.id)
 
     def _replace(self, run: Run, *, older_only: bool = False) -> None:
-        """Cancel the other runs of the same schedule, or those of earlier ticks only."""
-        stop = replacement(run.spec.nominal_time)
-        for other in self._roster.of(run.spec.schedule or ""):
+        """Cancel the other runs of the same schedule, or only those that came before."""
+        stop, mates = replacement(run.spec.nominal_time), self._roster.of(run.spec.schedule or "")
+        for other in older(run, mates) if older_only else mates:
             life = self.lives.get(other.id)
-            if life is None or other.id == run.id:
-                continue
-            if not older_only or _is_older(other, run):
+            if life is not None and other.id != run.id:
                 life.stop(stop, Ladder.graceful(other.spec.stop_grace))
-
-
-def _is_older(run: Run, than: Run) -> bool:
-    """Whether a run stands for an earlier tick than another one does."""
-    mine, its = run.spec.nominal_time, than.spec.nominal_time
-    return mine is not None and its is not None and mine < its

@@ -88,7 +88,7 @@ class Hub:
             )
             if wanted and free and not self._parts.dispatcher.unfinished(schedule.name):
                 try:
-                    await self._parts.dispatcher.submit(spec_after(schedule.spec, None), schedule)
+                    await self._parts.dispatcher.submit(spec_after(schedule.spec, None))
                 except QueueFull as error:
                     self.log.warn(
                         "{schedule} is not run on start: {error}", schedule=schedule.name, error=error

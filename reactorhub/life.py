@@ -76,7 +76,9 @@ class Life:
         self.run = run
         self.crawl: Crawl | None = None
         self.sequel = NO_SEQUEL  # what the end has brought about, once both are on disk
-        self.recall: Stop | None = None  # an order to cancel that came too late for anything but a next attempt
+        self.recall: Stop | None = (
+            None  # an order to cancel that came too late for anything but a next attempt
+        )
         self._world = world
         self._turn = turn
         self._follow = follow
@@ -313,8 +315,12 @@ class Life:
     def _act(self, act: Coroutine[Deferred[Any], Any, None]) -> Deferred[None]:
         """Begin with something; what is returned fires when it is done, and may be cancelled without harm."""
         acted: Deferred[None] = Deferred()
-        acting = Deferred.fromCoroutine(act).addErrback(self._broken)
-        acting.addCallback(lambda _: acted.called or acted.callback(None))
+
+        def done(_: None) -> None:
+            if not acted.called:
+                acted.callback(None)
+
+        Deferred.fromCoroutine(act).addErrback(self._broken).addCallback(done)
         return acted
 
     def _over(self) -> None:

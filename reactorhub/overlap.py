@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import takewhile
 
 from reactorhub.model import Overlap, Run, RunState, Schedule, Stop
 
@@ -55,11 +56,13 @@ def _stands(run: Run) -> str:
 def turns(schedule: Schedule | None, run: Run) -> int | None:
     """Return among how many a run waits for its turn; None where it waits for nobody.
 
-    A retry waits for nobody: its first attempt has had its turn, and the others wait for it.
+    A retry waits for nobody: its first attempt has had its turn, and the others wait for it. Nor does a run
+    that no tick has brought about.
 
     :param schedule: the run's schedule; None where it has none, or none any more.
     """
-    if schedule is None or schedule.overlap not in WAITING or run.spec.retry_of is not None:
+    first = run.spec.retry_of is None and run.spec.nominal_time is not None
+    if schedule is None or schedule.overlap not in WAITING or not first:
         return None
     return at_once(schedule)
 
@@ -68,6 +71,20 @@ def replaces_others(schedule: Schedule | None, run: Run) -> bool:
     """Whether the runs before this one are to be cancelled for its sake."""
     policy = None if schedule is None else schedule.overlap
     return policy is Overlap.CANCEL_OTHER and run.spec.retry_of is None
+
+
+def older(run: Run, unfinished: Sequence[Run]) -> list[Run]:
+    """Return the runs that stand for earlier ticks than ``run`` does, or were started by hand before it.
+
+    :param unfinished: the runs of the same schedule that are not final, oldest first.
+    """
+    before = {mate.id for mate in takewhile(lambda mate: mate.id != run.id, unfinished)}
+    return [mate for mate in unfinished if _is_earlier(mate, run, mate.id in before)]
+
+
+def _is_earlier(run: Run, than: Run, was_made_before: bool) -> bool:
+    mine, its = run.spec.nominal_time, than.spec.nominal_time
+    return was_made_before if mine is None or its is None else mine < its
 
 
 def replacement(nominal_time: datetime | None) -> Stop:

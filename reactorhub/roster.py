@@ -16,6 +16,7 @@ class Roster:
     def __init__(self) -> None:
         self._lives: dict[str, Life] = {}
         self._announced: dict[str, Run] = {}
+        self._ending: set[str] = set()
         self._by_schedule: dict[str, dict[str, None]] = {}
 
     @property
@@ -24,7 +25,8 @@ class Roster:
         return self._lives
 
     def __len__(self) -> int:
-        return len(self._lives) + len(self._announced)
+        """Leaves out the runs whose end is being written down."""
+        return len(self._lives) - len(self._ending) + len(self._announced)
 
     def announce(self, run: Run) -> None:
         """Count a run from now on."""
@@ -42,9 +44,15 @@ class Roster:
         self._lives[life.run.id] = life
         self._enlist(life.run)
 
+    def ending(self, run: Run) -> None:
+        """Take note that a run is over but for its row, if it has joined."""
+        if run.id in self._lives:
+            self._ending.add(run.id)
+
     def leave(self, run: Run) -> None:
         """Forget a run that is over."""
         del self._lives[run.id]
+        self._ending.discard(run.id)
         self._strike(run)
 
     def of(self, schedule: str) -> list[Run]:

@@ -8,6 +8,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from reactorhub.errors import LedgerError
+from reactorhub.model import Run
 from reactorhub.orders import Order
 from tests.hubs import config, done
 from tests.test_policies import Shop
@@ -229,3 +230,58 @@ def test_a_retry_whose_time_has_come_does_not_wait_again() -> None:
     shop.bench.ledger.fail_writes = None
     shop.pass_time(5)
     assert [crawl.spec.attempt for crawl in shop.on] == [2]
+
+
+@pytest.mark.parametrize("back", [timedelta(hours=1), timedelta(days=365)])
+def test_a_clock_that_is_put_back_moves_no_attempt(back: timedelta) -> None:
+    """An attempt waits as long as its rule says, by the monotonic clock, whatever the wall clock does."""
+    shop = Shop(RETRY)
+    shop.tick()
+    shop.finish(reason="shutdown")
+    _put_back(shop, back)
+    shop.pass_time(10)
+    assert [crawl.spec.attempt for crawl in shop.on] == [2]
+
+
+def test_an_attempt_after_a_restart_under_a_clock_that_was_put_back() -> None:
+    """It waits no longer than its rule says from the start on."""
+    shop = Shop(RETRY)
+    shop.pass_time(7200)
+    shop.tick()
+    shop.finish(reason="shutdown")
+    again = Shop(shop.rules, shop.bench.ledger)
+    again.pass_time(9)
+    assert again.on == []
+    again.pass_time(1)
+    assert [crawl.spec.attempt for crawl in again.on] == [2]
+
+
+def test_a_late_cancel_holds_although_the_hub_dies() -> None:
+    """Cancelled while it is being stopped for its timeout, a run is not tried again after kill -9 either."""
+    shop = Shop(f"timeout: 5s, {RETRY}")
+    shop.bench.engine.yields_to = "abandon"
+    run = shop.tick().run_id or ""
+    shop.pass_time(6)
+    done(shop.bench.hub.cancel(run))
+    assert shop.restarted().states() == ["interrupted"]
+
+
+def test_a_cancel_is_on_disk_before_the_reply() -> None:
+    """Whoever was told that a run is stopping need not fear that it is tried again, come what may."""
+    shop = Shop(RETRY)
+    shop.bench.engine.yields_to = "abandon"
+    run = shop.tick().run_id or ""
+    written: Deferred[None] = Deferred()
+    keep = shop.bench.ledger.save_run
+    shop.bench.ledger.save_run = lambda *args: written.addCallback(lambda _: keep(*args))  # type: ignore
+    replies: list[Run] = []
+    Deferred.fromCoroutine(shop.bench.hub.cancel(run)).addCallback(replies.append)
+    assert replies == []
+    written.callback(None)
+    assert [reply.state.value for reply in replies] == ["stopping"]
+    assert shop.restarted().states() == ["interrupted"]
+
+
+def _put_back(shop: Shop, back: timedelta) -> None:
+    now = shop.bench.now
+    object.__setattr__(shop.bench.world, "now", lambda: now() - back)

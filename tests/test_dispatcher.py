@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from twisted.internet.defer import Deferred
 
 from reactorhub.errors import LedgerError, QueueFull, ShuttingDown
 from reactorhub.model import RetryRule, Run, RunSpec, RunState, Sequel
-from tests.hubs import Bench, done, hub_log
+from tests.hubs import START, Bench, done, hub_log
 from tests.test_life import at_rest, turned
 
 SPEC = RunSpec(spider="prices", project="shop")
@@ -80,10 +81,9 @@ def test_runs_leave_when_they_are_final() -> None:
 def test_a_buffered_run_waits_for_the_earlier_one() -> None:
     """Under buffer_one a run starts only when its schedule's earlier run is final, free slots or not."""
     bench = Bench()
-    for _ in range(2):
-        buffered = bench.config.schedules["buffered"]
-        result(bench.dispatcher.submit(buffered.spec, buffered))
-    turned(bench)
+    for minutes in range(2):
+        result(bench.dispatcher.tick(bench.config.schedules["buffered"], START + timedelta(minutes=minutes)))
+        turned(bench)
     assert (len(bench.engine.crawls), bench.slots.used) == (1, 1)
     bench.engine.crawls[0].finish()
     turned(bench)
@@ -93,12 +93,13 @@ def test_a_buffered_run_waits_for_the_earlier_one() -> None:
 def test_a_buffered_run_that_is_cancelled() -> None:
     """A run that is held back can be cancelled, and the one it waits for is not disturbed."""
     bench = Bench()
-    buffered = bench.config.schedules["buffered"]
-    runs = [result(bench.dispatcher.submit(buffered.spec, buffered)) for _ in range(2)]
-    turned(bench)
-    cancelled = result(bench.hub.cancel(runs[1].id))
+    for minutes in range(2):
+        result(bench.dispatcher.tick(bench.config.schedules["buffered"], START + timedelta(minutes=minutes)))
+        turned(bench)
+    going, waiting = bench.dispatcher.lives
+    cancelled = result(bench.hub.cancel(waiting))
     assert cancelled.state is RunState.CANCELLED
-    assert bench.dispatcher.lives[runs[0].id].run.state is RunState.STARTING
+    assert bench.dispatcher.lives[going].run.state is RunState.STARTING
 
 
 def test_adopted_runs_keep_their_order_and_are_not_told_of_again() -> None:
@@ -211,3 +212,21 @@ def test_listeners_hear_of_every_end() -> None:
     done(bench.hub.cancel(retry))
     assert told[1:] == [(retry, None)]
     assert at_rest(bench)
+
+
+def test_an_order_that_is_written_while_the_hub_stops() -> None:
+    """A run that was on its way to the disk when the hub was told to stop is kept, and does not start."""
+    bench = Bench()
+    written: Deferred[None] = Deferred()
+    keep = bench.ledger.add_run
+    bench.ledger.add_run = lambda run: written.addCallback(lambda _: keep(run))  # type: ignore
+    order: Deferred[Run] = Deferred.fromCoroutine(
+        bench.dispatcher.submit(RunSpec(spider="prices", project="shop"))
+    )
+    stopped = Deferred.fromCoroutine(bench.dispatcher.stop(60, Deferred()))
+    written.callback(None)
+    turned(bench)
+    assert order.called and stopped.called
+    assert (bench.engine.crawls, bench.clock.getDelayedCalls()) == ([], [])
+    (run,) = result(_waited(bench.ledger.waiting_runs()))
+    assert run.state is RunState.QUEUED

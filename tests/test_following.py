@@ -367,3 +367,11 @@ def test_a_follower_that_is_to_be_tried_again_counts_while_the_hub_ends() -> Non
         assert [outcome for outcome, _ in shop.told("b")] == ["skipped"]
         states = [run.state.value for run in shop.restarted().runs("b")]
         assert states == ["failed" if failing else "interrupted", "queued"]
+
+
+def test_a_follower_of_a_hub_that_takes_one_waiting_run() -> None:
+    """A run that has ended waits no more: it keeps its follower from no place in the line."""
+    shop = Shop()
+    shop.bench.dispatcher.limit_waiting(1)
+    shop.end(shop.begin("a"))
+    assert shop.told("b") == [("run", None)]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from reactorhub.model import Overlap, Run, RunSpec, RunState, Schedule
-from reactorhub.overlap import at_once, refusal, replacement, replaces_others, turns
+from reactorhub.overlap import at_once, older, refusal, replacement, replaces_others, turns
 from tests.hubs import START
 
 QUEUED, STARTING, RUNNING, STOPPING = (
@@ -16,7 +17,8 @@ QUEUED, STARTING, RUNNING, STOPPING = (
     RunState.RUNNING,
     RunState.STOPPING,
 )
-SPEC = RunSpec(spider="prices", project="shop", schedule="hourly")
+HOUR = timedelta(hours=1)
+SPEC = RunSpec(spider="prices", project="shop", schedule="hourly", nominal_time=START)
 
 
 def runs(*states: RunState) -> list[Run]:
@@ -106,10 +108,12 @@ def test_a_retry_that_waits_is_in_the_way() -> None:
     ],
 )
 def test_turns(policy: Overlap, most: int | None, at_most: int | None, waits_among: int | None) -> None:
-    """How many go on at once, and whether a run waits for its turn among them; a retry never does."""
+    """How many go on at once, and whether a run waits for its turn among them; retries never do, nor do runs
+    by hand."""
     (run,) = runs(QUEUED)
     assert (at_once(under(policy, most)), turns(under(policy, most), run)) == (at_most, waits_among)
     assert turns(under(policy, most), waiting_retry()) is None
+    assert turns(under(policy, most), replace(run, spec=replace(SPEC, nominal_time=None))) is None
     assert turns(None, run) is None
 
 
@@ -119,6 +123,18 @@ def test_only_cancel_other_cancels() -> None:
     assert [each for each in Overlap if replaces_others(under(each), run)] == [Overlap.CANCEL_OTHER]
     assert not replaces_others(under(Overlap.CANCEL_OTHER), waiting_retry())
     assert not replaces_others(None, run)
+
+
+def test_which_runs_came_before() -> None:
+    """Those of earlier ticks, in whatever order they were made, and those by hand that were made before."""
+    times = {"hand": None, "early": -1, "newer": 0, "late": 1, "retry": -2, "by hand": None}
+    mates = [
+        replace(
+            run, id=name, spec=replace(SPEC, nominal_time=None if hours is None else START + hours * HOUR)
+        )
+        for run, (name, hours) in zip(runs(*[QUEUED] * 6), times.items(), strict=True)
+    ]
+    assert [run.id for run in older(mates[2], mates)] == ["hand", "early", "retry"]
 
 
 def test_a_replaced_run_is_told_by_what() -> None:

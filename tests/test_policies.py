@@ -6,11 +6,13 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from reactorhub.adapters.memory_engine import ScriptedCrawl
 from reactorhub.adapters.memory_ledger import MemoryLedger
 from reactorhub.boundaries import RunFilter
+from reactorhub.errors import LedgerError
 from reactorhub.model import Run, RunSpec, RunState, Tick
 from tests.hubs import START, Bench, config, done
 
@@ -257,3 +259,51 @@ def test_triggered_runs_count() -> None:
     assert shop.minutes_on() == []
     shop.finish()
     assert shop.minutes_on() == [2]
+
+
+def test_cancel_other_while_the_end_of_the_other_is_written() -> None:
+    """A newer tick whose run meets an end that is being written waits for no further attempt."""
+    shop = Shop("overlap: cancel_other, retry: {max_retries: 3, delay: 5m}")
+    shop.tick()
+    written: Deferred[None] = Deferred()
+    keep = shop.bench.ledger.finish_run
+    shop.bench.ledger.finish_run = lambda *args: written.addCallback(lambda _: keep(*args))  # type: ignore
+    shop.finish(reason="shutdown")
+    del shop.bench.ledger.finish_run  # type: ignore[method-assign]
+    shop.tick()
+    written.callback(None)
+    shop.bench.turn()
+    assert (shop.states(), shop.minutes_on()) == (["failed", "starting", "cancelled"], [2])
+
+
+def test_cancel_other_while_the_end_of_the_other_cannot_be_written() -> None:
+    """The same after a disk was full for a while."""
+    shop = Shop("overlap: cancel_other, retry: {max_retries: 3, delay: 5m}")
+    shop.tick()
+    shop.bench.ledger.fail_writes = LedgerError("the disk is full")
+    shop.finish(reason="shutdown")
+    shop.pass_time(2)
+    shop.bench.ledger.fail_writes = None
+    done(shop.bench.hub.tick(shop.bench.book.get("a"), START + 2 * MINUTE))
+    shop.pass_time(5)
+    assert (shop.states(), shop.minutes_on()) == (["failed", "starting", "cancelled"], [2])
+
+
+@pytest.mark.parametrize("overlap", ["buffer_one", "buffer_all", "cancel_other"])
+def test_a_triggered_run_waits_for_nobody_after_a_restart(overlap: str) -> None:
+    """A run by hand that had no slot yet when the hub was killed still asks no policy."""
+    before = Shop(f"overlap: {overlap}, retry: {{max_retries: 1, delay: 1h}}")
+    before.tick()
+    before.finish(reason="shutdown")
+    before.bench.ledger.fail_writes = None
+    by_hand = done(before.bench.hub.trigger("a"))
+    shop = before.restarted()
+    assert [crawl.run_id for crawl in shop.on] == [by_hand.id]
+
+
+def test_max_instances_with_a_waiting_attempt() -> None:
+    """Under skip a run that waits to be tried again is one of those that max_instances counts."""
+    shop = Shop("max_instances: 2, retry: {max_retries: 1, delay: 1h}")
+    shop.tick()
+    shop.finish(reason="shutdown")
+    assert [shop.tick().outcome.value for _ in range(2)] == ["run", "skipped"]

@@ -26,13 +26,15 @@ def test_an_announced_run_counts_at_once() -> None:
 
 
 def test_a_run_joins_and_leaves() -> None:
-    """One that was announced keeps its place when it joins, and counts once."""
+    """One that was announced keeps its place when it joins, and counts once; its end counts no more."""
     roster, world = Roster(), Bench().world
     lives = [Life(a_run(name), world) for name in "123"]
     roster.announce(lives[0].run)
     for life in reversed(lives):
         roster.join(life)
     assert (ids(roster), list(roster.lives), len(roster)) == (["1", "3", "2"], ["3", "2", "1"], 3)
+    roster.ending(lives[2].run)
+    assert (ids(roster), len(roster)) == (["1", "3", "2"], 2)
     roster.leave(lives[2].run)
     assert (ids(roster), len(roster)) == (["1", "2"], 2)
 
