@@ -149,11 +149,11 @@ class HubService(Service):
         await built.parts.sink.start()
         built.hub.warn_of_unknown_spiders()
         await built.hub.adopt()
+        await built.hub.run_on_start()
         built.parts.notifier.start()
         built.scheduler.start(built.hub.entries())
         built.parts.lag.start()
         built.parts.telemetry.start(lambda: tuple(built.parts.dispatcher.lives.values()), built.hub.heartbeat)
-        await built.hub.run_on_start()
         built.retention.start(built.hub.config.retention)
         await built.reloader.watch()
         self._ports[0].startReading()  # type: ignore[attr-defined]

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from tests.oracle_orders import OrdersOnPaper
 from tests.oracle_rules import SECOND, Rule
-from tests.oracle_runs import DAY, Mark, RunsOnPaper, Sim
+from tests.oracle_runs import DAY, Mark, Sim
 
 ROWS = 1000
 
@@ -26,14 +27,17 @@ class Account:
     clear: int = 0  # no second up to this one is a tick that is still to be accounted for
 
 
-class Oracle(RunsOnPaper):
+class Oracle(OrdersOnPaper):
     """Foretells the ledger's rows: of each schedule and nominal time the outcome, and the end of a range."""
 
     def __init__(self, rules: Iterable[Rule], wall: int) -> None:
         super().__init__(wall)
         self._accounts: dict[str, Account] = {}
         self._read(rules)
+        self._run_on_start()
+        self._settle()
         self._begin()
+        self._settle()
 
     # -- what happens to the hub
 
@@ -73,10 +77,6 @@ class Oracle(RunsOnPaper):
                 since = min(account.since, self.wall)
                 self._accounts[name] = Account(account.rule, since, self.wall)
 
-    def pause(self, name: str, paused: bool) -> None:
-        """An operator pauses or resumes a schedule."""
-        self.marks[name].paused = paused
-
     def reload(self, rules: Iterable[Rule]) -> None:
         """Another file comes into force."""
         former = self._accounts
@@ -98,8 +98,8 @@ class Oracle(RunsOnPaper):
 
     def killed(self, seconds: int, rules: Iterable[Rule]) -> None:
         """The hub dies, and comes back later, with another file perhaps."""
-        died = [run for run in self.runs if run.state in ("going", "ending")]
-        waiting = [run for run in self.runs if run.state == "queued"]
+        died = [run for run in self.runs if run.started]
+        waiting = [run for run in self.runs if not run.started and run.state != "announced"]
         for run in self.runs:
             if run.state == "announced":
                 self._count(run.name, -1)
@@ -109,7 +109,9 @@ class Oracle(RunsOnPaper):
         self._read(rules)
         # Those that are tried again come first, since they count before any others follow.
         self._interrupt(sorted(died, key=lambda run: run.attempt > run.rule.retries))
+        self._pause_those_that_fail()
         self._adopt()
+        self._run_on_start()
         self._settle()
         self._begin()
         self._settle()
@@ -137,7 +139,7 @@ class Oracle(RunsOnPaper):
             if mark is None:
                 mark = Mark(identity, self.wall)
             elif mark.identity != identity:
-                mark = Mark(identity, self.wall, 0, mark.paused)
+                mark = Mark(identity, self.wall, 0, mark.paused, mark.resumed)
             marks[name] = mark
         self.marks = marks
 

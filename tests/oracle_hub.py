@@ -32,9 +32,10 @@ class TimedEngine(MemoryEngine):
     def launch(self, run_id: str, spec: RunSpec) -> ScriptedCrawl:
         """Begin a crawl that will end."""
         crawl = super().launch(run_id, spec)
-        if self._endless or spec.nominal_time is None:
+        if self._endless:
             return crawl
-        length, fails = fate(spec.schedule or "", microseconds(spec.nominal_time), spec.attempt)
+        nominal = 0 if spec.nominal_time is None else microseconds(spec.nominal_time)
+        length, fails = fate(spec.schedule or "", nominal, spec.attempt)
         self._clock.callLater(length / SECOND, self._end, crawl, fails)
         return crawl
 
@@ -59,8 +60,10 @@ class Process:
         self._begin, self._step = START + timedelta(microseconds=begin), timedelta()
         bench = BenchAt(self.now, self.clock, ledger, self._file(rules), endless)
         self.hub, self.engine, self.dispatcher = bench.hub, bench.engine, bench.dispatcher
+        self.book = bench.book
         done(bench.hub.recover())
         done(bench.hub.adopt())
+        done(bench.hub.run_on_start())
         self.turn()
         self.scheduler = Scheduler(
             self.clock,

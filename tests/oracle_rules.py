@@ -18,8 +18,8 @@ RETRY_DELAY = 2_011_000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """One schedule. ``when`` is one of ("interval", seconds, anchor or None), ("seconds", n), ("minutes", n),
-    ("once", second) and ("after", names, states); ``without`` ("seconds", first, last) or ("minutes", n).
-    All seconds are whole ones since the epoch; ``timeout`` is in microseconds."""
+    ("once", second), ("after", names, states) and ("hand",); ``without`` ("seconds", first, last) or
+    ("minutes", n). All seconds are whole ones since the epoch; ``timeout`` is in microseconds."""
 
     name: str
     when: tuple[Any, ...]
@@ -36,11 +36,13 @@ class Rule:
     retries: int = 0
     timeout: int | None = None
     runs: int | None = None
+    failures: int | None = None
+    on_start: bool = False
 
     @property
     def timed(self) -> bool:
         """Whether it has ticks of its own."""
-        return self.enabled and self.when[0] != "after"
+        return self.enabled and self.when[0] not in ("after", "hand")
 
     @property
     def identity(self) -> tuple[Any, ...]:
@@ -98,6 +100,8 @@ class Rule:
         facts |= {} if self.instances is None else {"max_instances": str(self.instances)}
         facts |= {} if self.timeout is None else {"timeout": f"{self.timeout / SECOND}s"}
         facts |= {} if self.runs is None else {"max_runs": str(self.runs)}
+        facts |= {} if self.failures is None else {"pause_on_failure": str(self.failures)}
+        facts |= {"run_on_start": "true"} if self.on_start else {}
         facts |= {"catchup": self.catchup, "catchup_window": f"{self.window}s", "max_catchup": str(self.most)}
         if self.retries:
             facts["retry"] = f"{{max_retries: {self.retries}, delay: {RETRY_DELAY / SECOND}s, backoff: 2}}"
@@ -111,6 +115,8 @@ class Rule:
                 return {"interval": f"{every}s", "anchor": _text(anchor)}
             case ("once", second):
                 return {"at": _text(second)}
+            case ("hand",):
+                return {}
             case ("after", names, states):
                 return {"after": f"[{', '.join(names)}]", "after_state": f"[{', '.join(states)}]"}
             case (kind, n):
@@ -142,7 +148,10 @@ def _text(second: int) -> str:
 
 
 def fate(name: str, nominal: int, attempt: int) -> tuple[int, bool]:
-    """How long this attempt's crawl takes, and whether it fails: chance, but always the same."""
+    """How long this attempt's crawl takes, and whether it fails: chance, but always the same.
+
+    :param nominal: 0 for a run by hand.
+    """
     number = int.from_bytes(hashlib.sha256(f"{name} {nominal} {attempt}".encode()).digest()[:4])
     return LENGTHS[number % len(LENGTHS)], number // 8 % 3 == 0
 

@@ -16,11 +16,16 @@ TRIED_AGAIN = ("failed", "timed_out", "interrupted")
 
 Row = tuple[str, int | None]
 Key = tuple[str, int]
+RunKey = tuple[str, int, int]  # of which schedule, for which nominal time, and which attempt
 
 
 @dataclass(eq=False, slots=True)
 class Sim:
-    """A run. ``state`` is announced, queued, going or ending; ``then`` what happens to it at ``when``."""
+    """A run. ``state`` is announced, queued, going or ending; ``then`` what happens to it at ``when``.
+
+    ``nominal`` is -1, -2 and so on for runs by hand, in the order in which they were ordered. ``recalled`` is
+    one that was to be cancelled when it had ended already.
+    """
 
     name: str
     nominal: int
@@ -36,6 +41,14 @@ class Sim:
     longest: int = 0
     finished: int = 0
     written: str = ""
+    started: bool = False
+    recalled: bool = False
+    again: bool = False
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether no tick has brought it about."""
+        return self.nominal < 0
 
     @property
     def first(self) -> bool:
@@ -51,6 +64,7 @@ class Mark:
     since: int
     runs: int = 0
     paused: bool = False
+    resumed: int | None = None
 
 
 class RunsOnPaper:
@@ -60,7 +74,7 @@ class RunsOnPaper:
         self.mono, self._ahead, self.broken = 0, wall, False
         self.rows: dict[Key, Row] = {}
         self.runs: list[Sim] = []
-        self._kept: dict[tuple[str, int, int], Sim] = {}
+        self._kept: dict[RunKey, Sim] = {}
         self.rules: dict[str, Rule] = {}
         self.marks: dict[str, Mark] = {}
         self._going: dict[str, set[Sim]] = {}
@@ -77,13 +91,13 @@ class RunsOnPaper:
         return all(run.state in ("queued", "going") for run in self.runs)
 
     @property
-    def history(self) -> dict[tuple[str, int, int], tuple[int, str]]:
+    def history(self) -> dict[RunKey, tuple[int, str]]:
         """When each run on disk was made, by schedule, nominal time and attempt, and how it stands."""
         return {key: (run.made, self._stands(run)) for key, run in self._kept.items()}
 
     @staticmethod
     def _stands(run: Sim) -> str:
-        return run.written or ("queued" if run.state == "queued" else "going")
+        return run.written or ("going" if run.started else "queued")
 
     def _keep_run(self, run: Sim) -> None:
         self._kept[run.name, run.nominal, run.attempt] = run
@@ -136,13 +150,18 @@ class RunsOnPaper:
     def _take(self, run: Sim, rule: Rule | None) -> None:
         """Set a run on its way: it waits for its turn, or goes on."""
         run.state, run.longest = "queued", self.mono + run.not_before - run.made
-        if rule is None or rule.overlap not in WAITING or not run.first:
+        if not self._waits(run, rule):
             self._going.setdefault(run.name, set()).add(run)
             self._sleep(run)
         else:
             run.then, run.when = "turn", None
             self._line.setdefault(run.name, []).append((run, rule.at_once or 1))
             self._go_on(run.name)
+
+    @staticmethod
+    def _waits(run: Sim, rule: Rule | None) -> bool:
+        """Whether a run lets others of its schedule end first."""
+        return rule is not None and rule.overlap in WAITING and run.first and not run.by_hand
 
     def _go_on(self, name: str) -> None:
         line, going = self._line.get(name, []), self._going.setdefault(name, set())
@@ -158,11 +177,20 @@ class RunsOnPaper:
         run.then, run.when = ("sleep", self.mono + min(left, NAP)) if left > 0 else ("start", self.mono)
 
     def _replace(self, run: Sim, rule: Rule | None, older_only: bool = False) -> None:
-        if rule is None or rule.overlap != "cancel_other" or not run.first:
+        if rule is None or rule.overlap != "cancel_other" or not run.first or run.by_hand:
             return
-        for other in [each for each in self.runs if each.name == run.name and each is not run]:
-            if other.state in ("queued", "going") and (not older_only or other.nominal < run.nominal):
-                self._finish(other, "cancelled")
+        mates = [each for each in self.runs if each.name == run.name]
+        before = mates[: mates.index(run)]
+        for other in mates:
+            older = other in before if other.by_hand else other.nominal < run.nominal
+            if other is not run and (older or not older_only):
+                self._cancel(other)
+
+    def _cancel(self, run: Sim) -> None:
+        if run.state in ("queued", "going"):
+            self._finish(run, "cancelled")
+        elif run.state == "ending":
+            run.recalled = True
 
     def _happen(self, run: Sim) -> None:
         """What a run waits for has come."""
@@ -178,7 +206,8 @@ class RunsOnPaper:
             self._start(run)
 
     def _start(self, run: Sim) -> None:
-        length, fails = fate(run.name, run.nominal, run.attempt)
+        length, fails = fate(run.name, max(run.nominal, 0), run.attempt)
+        run.started = True
         run.state, run.then, run.final = "going", "end", "failed" if fails else "succeeded"
         if run.rule.timeout is not None and run.rule.timeout < length:
             length, run.final = run.rule.timeout, "timed_out"
@@ -195,6 +224,7 @@ class RunsOnPaper:
         if final in TRIED_AGAIN and run.attempt <= run.rule.retries:
             delay = min(RETRY_DELAY * 2 ** (run.attempt - 1), 600 * SECOND)
             again = Sim(run.name, run.nominal, run.rule, run.attempt + 1, run.finished + delay, "announced")
+            run.again = True
             run.sequel.append(("retry", again))
             return
         for rule in self.rules.values():
@@ -223,12 +253,18 @@ class RunsOnPaper:
         for each in again:
             assert isinstance(each, Sim)
             self._take(each, None)
+            if run.recalled:
+                self._cancel(each)
         self._going.get(run.name, set()).discard(run)
         self._line[run.name] = [pair for pair in self._line.get(run.name, []) if pair[0] is not run]
         self._go_on(run.name)
         for follower in begun:
             self._take(follower, self.rules.get(follower.name))
             self._replace(follower, self.rules.get(follower.name))
+        self._over_for_good(run)
+
+    def _over_for_good(self, run: Sim) -> None:
+        """A run's end is on disk."""
 
     def _keep(self, run: Sim) -> list[Sim]:
         """Write down what a run's end brings about; return the runs that follow."""
@@ -253,7 +289,7 @@ class RunsOnPaper:
     def _adopt(self) -> None:
         for run in self.runs:
             rule = self.rules.get(run.name)
-            if rule is None or rule.overlap not in WAITING or not run.first:
+            if not self._waits(run, rule):
                 self._going.setdefault(run.name, set()).add(run)
         for run in list(self.runs):
             self._take(run, self.rules.get(run.name))

@@ -19,6 +19,7 @@ WHEN = st.one_of(
     st.tuples(st.just("seconds"), st.sampled_from([2, 7, 20])),
     st.tuples(st.just("minutes"), st.sampled_from([1, 2, 15])),
     st.tuples(st.just("once"), st.integers(BEGIN, BEGIN + 100)),
+    st.tuples(st.just("hand")),
 )
 WITHOUT = st.one_of(
     st.none(),
@@ -38,14 +39,19 @@ OPTIONS: Any = {
     "retries": st.integers(1, 2),
     "timeout": st.just(4_321_000),
     "runs": st.sampled_from([1, 5, 30]),
+    "failures": st.integers(1, 3),
+    "on_start": st.just(True),
 }
-OF_CHAINS = ("overlap", "instances", "enabled", "retries", "timeout", "runs")
+OF_ALL = ("overlap", "instances", "enabled", "retries", "timeout", "failures", "on_start")
+OF_CHAINS = (*OF_ALL, "runs")
 
 
 @st.composite
 def timed(draw: st.DrawFn, name: str) -> Rule:
-    """A schedule with ticks of its own."""
+    """A schedule with ticks of its own, or one that only runs by hand."""
     when = draw(WHEN)
+    if when[0] == "hand":
+        return allowed(Rule(name=name, when=when, **_options(draw, OF_ALL)))
     each = Rule(name=name, when=when, **draw(st.fixed_dictionaries({}, optional=OPTIONS)))
     if when[0] == "once" or draw(st.booleans()):
         bounds: dict[str, Any] = {}
@@ -67,8 +73,12 @@ def allowed(each: Rule) -> Rule:
 def chained(draw: st.DrawFn, name: str) -> Rule:
     """A schedule that runs after others."""
     after = draw(st.sampled_from([["a"], ["a", "b"], ["b", "c"]])) if name == "f" else ["f"]
-    options = draw(st.fixed_dictionaries({}, optional={key: OPTIONS[key] for key in OF_CHAINS}))
-    return allowed(Rule(name=name, when=("after", after, draw(STATES)), **options))
+    return allowed(Rule(name=name, when=("after", after, draw(STATES)), **_options(draw, OF_CHAINS)))
+
+
+def _options(draw: st.DrawFn, keys: tuple[str, ...]) -> dict[str, Any]:
+    found: dict[str, Any] = draw(st.fixed_dictionaries({}, optional={key: OPTIONS[key] for key in keys}))
+    return found
 
 
 def one(name: str) -> st.SearchStrategy[Rule]:

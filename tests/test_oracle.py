@@ -1,8 +1,8 @@
 """Every scheduled time accounted for, at most one start each: a hub against an oracle that counts seconds.
 
 Whatever happens in whatever order (time passes, the clock is stepped, the ledger fails for a while, schedules
-are paused, edited, added and removed, the hub is killed and comes back later), the ledger must say of each
-nominal time exactly what the oracle says.
+are paused, edited, added, removed and triggered by hand, runs are cancelled, the hub is killed and comes back
+later), the ledger must say of each nominal time exactly what the oracle says.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from twisted.internet.defer import Deferred
 
 from reactorhub.adapters.memory_ledger import MemoryLedger
 from reactorhub.boundaries import RunFilter
 from reactorhub.errors import LedgerError
-from reactorhub.model import Tick
+from reactorhub.model import Run, Tick
 from tests.conftest import SOAKING
 from tests.hubs import START, done, waited
 from tests.oracle import Oracle
 from tests.oracle_hub import Process
 from tests.oracle_rules import SECOND, Rule, microseconds
-from tests.oracle_runs import Row
+from tests.oracle_runs import Row, RunKey
 from tests.oracle_strategies import BEGIN, CHAINED, TIMED, consistent, one
 
 STEPS = st.sampled_from([1, 5, 60, 3600, 90_000])
@@ -82,6 +83,38 @@ class HubAgainstOracle(RuleBasedStateMachine):
         done(self.process.hub.pause(name) if paused else self.process.hub.resume(name))
         self.oracle.pause(name, paused)
 
+    @precondition(lambda self: not self.oracle.broken and self.oracle.rules)
+    @rule(data=st.data())
+    def trigger(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.oracle.rules)))
+        done(self.process.hub.trigger(name))
+        self.process.turn()
+        self.oracle.trigger(name)
+
+    @precondition(lambda self: self.oracle.unfinished)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        """Cancel a run: one that waits, that crawls, or whose end cannot be written down yet."""
+        which = data.draw(st.sampled_from(self.oracle.unfinished))
+        Deferred.fromCoroutine(self.process.hub.cancel(self.on_disk()[which].id))
+        self.process.turn()
+        self.oracle.cancel(which)
+
+    def on_disk(self) -> dict[RunKey, Run]:
+        """The runs in the ledger, called as the oracle calls them."""
+        found: dict[RunKey, Run] = {}
+        places: dict[str, int] = {}
+        ordered = 0
+        for run in reversed(done(waited(self.ledger.runs(RunFilter(), 1_000_000))).rows):
+            spec = run.spec
+            ordered += spec.nominal_time is None and spec.attempt == 1
+            own = -ordered if spec.nominal_time is None else microseconds(spec.nominal_time)
+            places[run.id] = own if spec.retry_of is None else places[spec.retry_of]
+            key = (spec.schedule or "", places[run.id], spec.attempt)
+            assert key not in found
+            found[key] = run
+        return found
+
     @precondition(lambda self: not self.oracle.broken)
     @rule(data=st.data(), name=st.sampled_from([*TIMED, *CHAINED]))
     def reload(self, data: st.DataObject, name: str) -> None:
@@ -137,13 +170,15 @@ class HubAgainstOracle(RuleBasedStateMachine):
 
     @invariant()
     def the_runs_are_those_that_the_oracle_foretold(self) -> None:
-        found: dict[tuple[str, int, int], tuple[int, str]] = {}
-        for run in done(waited(self.ledger.runs(RunFilter(), 1_000_000))).rows:
-            key = (run.spec.schedule or "", microseconds(run.spec.nominal_time or START), run.spec.attempt)
-            state = "going" if run.state.active else run.state.value
-            assert key not in found
-            found[key] = (microseconds(run.created_at), state)
+        found = {
+            key: (microseconds(run.created_at), "going" if run.state.active else run.state.value)
+            for key, run in self.on_disk().items()
+        }
         assert found == self.oracle.history, difference(found, self.oracle.history)
+
+    @invariant()
+    def those_are_paused_that_fail_or_that_somebody_paused(self) -> None:
+        assert {*self.process.book.all_paused()} == self.oracle.paused
 
     @invariant()
     def nothing_starts_twice(self) -> None:
