@@ -38,6 +38,8 @@ class Rule:
     runs: int | None = None
     failures: int | None = None
     on_start: bool = False
+    queue: str = "default"
+    priority: int = 0
 
     @property
     def timed(self) -> bool:
@@ -96,6 +98,7 @@ class Rule:
         """The schedule as the file says it."""
         spider = "report" if self.when[0] == "after" else "prices"
         facts = {"spider": spider, **self._when(), **self._bounds()}
+        facts |= {"queue": self.queue, "priority": str(self.priority)}
         facts |= {"overlap": self.overlap, "enabled": str(self.enabled).lower()}
         facts |= {} if self.instances is None else {"max_instances": str(self.instances)}
         facts |= {} if self.timeout is None else {"timeout": f"{self.timeout / SECOND}s"}
