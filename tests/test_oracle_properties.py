@@ -35,9 +35,9 @@ def fires(ledger: MemoryLedger) -> list[int]:
 
 
 def created(ledger: MemoryLedger) -> list[tuple[int, int]]:
-    """The nominal time of each first attempt, and when it was made, in the order of making."""
+    """The nominal time of each tick's first attempt, and when it was made, in the order of making."""
     rows = done(waited(ledger.runs(RunFilter(), 100_000))).rows
-    runs = [run for run in reversed(rows) if run.spec.attempt == 1]
+    runs = [run for run in reversed(rows) if run.spec.attempt == 1 and run.spec.nominal_time is not None]
     return [(microseconds(run.spec.nominal_time or START), microseconds(run.created_at)) for run in runs]
 
 
