@@ -14,16 +14,18 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from reactorhub.boundaries import Crawl, Engine, Ledger
-from reactorhub.errors import LedgerError
+from reactorhub.errors import LedgerError, last_line
 from reactorhub.judgement import held_to_expectations
-from reactorhub.model import NO_SEQUEL, CrawlEnd, Run, RunState, Sequel, Stop
+from reactorhub.model import ACTIVE, NO_SEQUEL, CrawlEnd, Run, RunState, Sequel, Stop
 from reactorhub.outcome import judge
 from reactorhub.slots import Slots
 
 _TRY_AGAIN = 5.0  # seconds until a ledger that could not write is asked again
 _LONGEST_NAP = 60.0  # seconds; a later time is waited for in steps, so that clock steps and suspends are seen
+_OWN_ERROR = "the hub has an error in the life of run {run_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,9 @@ class Life:
 
     def begin(self) -> None:
         """Set the run, which is queued in the ledger, on its way."""
-        Deferred.fromCoroutine(self._live()).addErrback(self._broken)
+        living = Deferred.fromCoroutine(self._live())
+        living.addErrback(lambda failure: Deferred.fromCoroutine(self._fail(failure)))
+        living.addErrback(self._broken)
 
     def stats(self) -> Mapping[str, Any]:
         """The stats as they stand: live ones while there is a crawl."""
@@ -247,7 +251,9 @@ class Life:
     async def _finish(self, final: Run) -> None:
         """Write down the end and what it brings about, however long it takes; both hold from now on."""
         self._ending, self._stop = True, None
-        final = await held_to_expectations(final, self._world.ledger)
+        await self._keep(await held_to_expectations(final, self._world.ledger))
+
+    async def _keep(self, final: Run) -> None:
         sequel = self._follow(final)
         while True:
             try:
@@ -329,7 +335,20 @@ class Life:
         for watcher in watchers:
             watcher.callback(self.run)
 
-    def _broken(self, failure: Any) -> None:
-        self.log.failure("the hub has an error in the life of run {run_id}", failure, run_id=self.run.id)
+    async def _fail(self, failure: Failure) -> None:
+        """End the run after an error of the hub's own, so that its schedule does not wait for it for ever."""
+        self.log.failure(_OWN_ERROR, failure, run_id=self.run.id)
+        self.crawl, self._ending = None, True
+        self._disarm()
+        if self.run.state in ACTIVE:
+            reason = "the hub has an error of its own, see its log"
+            error = last_line(failure.value or Exception(failure.getErrorMessage()))
+            await self._keep(
+                self.run.moved(RunState.FAILED, finished_at=self._world.now(), reason=reason, error=error)
+            )
+        self._over()
+
+    def _broken(self, failure: Failure) -> None:
+        self.log.failure(_OWN_ERROR, failure, run_id=self.run.id)
         if not self.ended:
             self._over()

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from itertools import count
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.logger import LogLevel
 
 from reactorhub.errors import LedgerError
 from reactorhub.life import FORCED, SHUTDOWN, Ladder, Life
-from reactorhub.model import Run, RunSpec, RunState, Stop
-from tests.hubs import START, Bench
+from reactorhub.model import NO_SEQUEL, Run, RunSpec, RunState, Sequel, Stop
+from tests.hubs import START, Bench, hub_log
 
 NUMBERS = count()
 CANCEL = Stop(state=RunState.CANCELLED, reason="cancelled by an operator")
 
 
-def begun(bench: Bench, **spec: Any) -> Life:
+def begun(bench: Bench, follow: Callable[[Run], Sequel] = lambda _: NO_SEQUEL, **spec: Any) -> Life:
     """Return the life of a new run that has begun."""
     run = Run(
         id=f"run{next(NUMBERS)}",
@@ -26,7 +28,7 @@ def begun(bench: Bench, **spec: Any) -> Life:
         created_at=bench.now(),
     )
     bench.ledger.add_run(run)
-    life = Life(run, bench.world)
+    life = Life(run, bench.world, follow=follow)
     life.begin()
     return life
 
@@ -128,6 +130,52 @@ def test_not_before_its_time() -> None:
     never.stop(CANCEL, FORCED)
     bench.engine.crawls[0].finish()
     assert never.run.state is RunState.CANCELLED
+    assert at_rest(bench)
+
+
+class BrokenRules:
+    """A rule with a mistake in it: it raises, for good or the first time only."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    def __call__(self, *_: Any) -> Any:
+        """Raise as often as was said."""
+        self.times -= 1
+        if self.times >= 0:
+            raise ZeroDivisionError("what the end brings about")
+        return NO_SEQUEL
+
+
+def test_an_error_of_the_hub_ends_the_run() -> None:
+    """Where the hub's own code raises at a crawl's start or end, the run has failed and says so."""
+    bench = Bench()
+    with hub_log() as events:
+        bench.engine.launch = BrokenRules(1)  # type: ignore[method-assign]
+        unlucky = begun(bench)
+        turned(bench)
+        del bench.engine.launch
+        late = begun(bench, follow=BrokenRules(1))
+        turned(bench)
+        bench.engine.crawls[0].finish()
+    for life in (unlucky, late):
+        assert kept(bench, life) == life.run
+        assert (life.run.state, life.ended) == (RunState.FAILED, True)
+        assert life.run.error == "ZeroDivisionError: what the end brings about"
+        assert str(life.run.reason).startswith("the hub has an error of its own")
+    assert [event["log_level"] for event in events if "log_failure" in event] == [LogLevel.critical] * 2
+    assert at_rest(bench)
+
+
+def test_an_error_of_the_hub_that_stays() -> None:
+    """Where even that raises, the life is over: nobody waits for it, and the next start says what it was."""
+    bench = Bench()
+    with hub_log() as events:
+        life = begun(bench, follow=BrokenRules(2))
+        turned(bench)
+        bench.engine.crawls[0].finish()
+    assert (life.ended, kept(bench, life).state) == (True, RunState.STARTING)
+    assert len([event for event in events if "log_failure" in event]) == 2
     assert at_rest(bench)
 
 
