@@ -32,7 +32,6 @@ from reactorhub.dispatcher import Dispatcher
 from reactorhub.facts import Facts
 from reactorhub.hub import Hub
 from reactorhub.ids import IdMaker
-from reactorhub.life import World
 from reactorhub.notifier import Notifier
 from reactorhub.paths import LEDGER, RunPaths
 from reactorhub.reload import Reloader
@@ -45,6 +44,7 @@ from reactorhub.telemetry import Telemetry
 from reactorhub.watchdog import LagMeter
 from reactorhub.web.api import Api
 from reactorhub.web.files import RunFiles
+from reactorhub.world import World
 
 HUB_THREADS = 4  # threads of the hub's own, for files
 

@@ -16,7 +16,8 @@ from reactorhub.boundaries import View
 from reactorhub.errors import ShuttingDown
 from reactorhub.facts import Facts
 from reactorhub.intake import Intake
-from reactorhub.life import SHUTDOWN, Ladder, Life, World
+from reactorhub.ladder import SHUTDOWN, Ladder
+from reactorhub.life import Life
 from reactorhub.model import Batch, Run, RunSpec, RunState, Schedule, Sequel, Start, Stop, Tick, TickOutcome
 from reactorhub.overlap import older, replacement, replaces_others, turns
 from reactorhub.retries import is_tried_again, next_attempt
@@ -24,6 +25,7 @@ from reactorhub.roster import Roster
 from reactorhub.schedule_book import ScheduleBook
 from reactorhub.turns import Turns
 from reactorhub.views import tick_view
+from reactorhub.world import World
 
 Emit = Callable[[str, Mapping[str, View]], None]
 Ended = Callable[[Run, Sequel], None]

@@ -18,7 +18,7 @@ from reactorhub.chains import spec_after
 from reactorhub.config import HubConfig
 from reactorhub.errors import QueueFull, UnknownSpider
 from reactorhub.failures import FailureWatch
-from reactorhub.life import FORCED, Ladder, World
+from reactorhub.ladder import FORCED, Ladder
 from reactorhub.limits import Limits
 from reactorhub.live_limits import LiveLimits
 from reactorhub.model import Run, RunState, Schedule, Sequel, Stop, Tick
@@ -26,6 +26,7 @@ from reactorhub.orders import Order, rerun_of
 from reactorhub.schedule_views import ScheduleViews
 from reactorhub.standing import Parts, Standing
 from reactorhub.views import batch_view, run_view
+from reactorhub.world import World
 
 _LONGEST_WRITE = 10.0  # seconds for which a cancel waits until a ledger in trouble has written it down
 

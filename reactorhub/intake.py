@@ -7,11 +7,11 @@ from datetime import datetime
 
 from reactorhub.chains import spec_after
 from reactorhub.errors import QueueFull
-from reactorhub.life import World
 from reactorhub.model import Run, RunSpec, Schedule, Start, Tick, TickOutcome
 from reactorhub.overlap import PAUSED, refusal
 from reactorhub.roster import Roster
 from reactorhub.schedule_book import ScheduleBook
+from reactorhub.world import World
 
 
 class Intake:

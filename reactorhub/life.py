@@ -7,56 +7,24 @@ ever harsher rungs, so that the slot comes back whatever the spider does.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from reactorhub.boundaries import Crawl, Engine, Ledger
+from reactorhub.boundaries import Crawl
 from reactorhub.errors import LedgerError, last_line
 from reactorhub.judgement import held_to_expectations
+from reactorhub.ladder import Ladder, Timers
 from reactorhub.model import ACTIVE, NO_SEQUEL, CrawlEnd, Run, RunState, Sequel, Stop
 from reactorhub.outcome import judge
-from reactorhub.slots import Slots
+from reactorhub.world import World
 
 _TRY_AGAIN = 5.0  # seconds until a ledger that could not write is asked again
 _LONGEST_NAP = 60.0  # seconds; a later time is waited for in steps, so that clock steps and suspends are seen
 _OWN_ERROR = "the hub has an error in the life of run {run_id}"
-
-
-@dataclass(frozen=True, slots=True)
-class Ladder:
-    """How long after the order to stop each harsher rung is taken, in seconds."""
-
-    abort: float
-    cancel_tasks: float
-    abandon: float
-
-    @classmethod
-    def graceful(cls, stop_grace: float) -> Ladder:
-        """Give what is in flight ``stop_grace`` seconds before downloads are cut off."""
-        return cls(stop_grace, stop_grace + 5, stop_grace + 10)
-
-
-FORCED = Ladder(0, 5, 10)
-SHUTDOWN = Ladder(1.0, 2.0, 2.5)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class World:
-    """What every life works with."""
-
-    clock: IReactorTime
-    now: Callable[[], datetime]
-    ledger: Ledger
-    engine: Engine
-    slots: Slots
-    changed: Callable[[Run], None]
-    """Told of each state a run has reached, once it is on disk."""
 
 
 class Life:
@@ -78,9 +46,7 @@ class Life:
         self.run = run
         self.crawl: Crawl | None = None
         self.sequel = NO_SEQUEL  # what the end has brought about, once both are on disk
-        self.recall: Stop | None = (
-            None  # an order to cancel that came too late for anything but a next attempt
-        )
+        self.recall: Stop | None = None  # an order that came too late for all but the next attempt
         self._world = world
         self._turn = turn
         self._follow = follow
@@ -88,7 +54,7 @@ class Life:
         self._wait: Deferred[Any] | None = None
         self._put_down = False
         self._ending = False
-        self._timers: list[IDelayedCall] = []
+        self._timers = Timers(world.clock)
         self._watchers: list[Deferred[Run]] = []
         self.ended = False
 
@@ -127,7 +93,7 @@ class Life:
         first, self._stop = self._stop is None, self._stop or stop
         if self.crawl is not None:
             said = self._say_stopping(stop, first)
-            self._descend(self.crawl, ladder)
+            self._timers.descend(self.crawl, ladder)
             return said
         if self._wait is not None:
             self._wait.cancel()
@@ -227,10 +193,10 @@ class Life:
         self.crawl = crawl = self._world.engine.launch(self.run.id, self.run.spec)
         crawl.opened.addCallback(self._opened)
         if self.run.spec.timeout is not None:
-            self._after(self.run.spec.timeout, self._time_out)
+            self._timers.after(self.run.spec.timeout, self._time_out)
         end = await crawl.done
         self.crawl = None
-        self._disarm()
+        self._timers.disarm()
         return self._judged(end)
 
     def _judged(self, end: CrawlEnd) -> Run:
@@ -303,21 +269,6 @@ class Life:
         reason = f"the run took longer than its timeout of {seconds:g} seconds"
         self.stop(Stop(state=RunState.TIMED_OUT, reason=reason), Ladder.graceful(self.run.spec.stop_grace))
 
-    def _descend(self, crawl: Crawl, ladder: Ladder) -> None:
-        self._after(ladder.abort, crawl.abort)
-        self._after(ladder.cancel_tasks, crawl.cancel_tasks)
-        self._after(ladder.abandon, crawl.abandon)
-        crawl.stop()
-
-    def _after(self, seconds: float, call: Callable[[], object]) -> None:
-        self._timers.append(self._world.clock.callLater(seconds, call))
-
-    def _disarm(self) -> None:
-        for timer in self._timers:
-            if timer.active():
-                timer.cancel()
-        self._timers.clear()
-
     def _act(self, act: Coroutine[Deferred[Any], Any, None]) -> Deferred[None]:
         """Begin with something; what is returned fires when it is done, and may be cancelled without harm."""
         acted: Deferred[None] = Deferred()
@@ -339,7 +290,7 @@ class Life:
         """End the run after an error of the hub's own, so that its schedule does not wait for it for ever."""
         self.log.failure(_OWN_ERROR, failure, run_id=self.run.id)
         self.crawl, self._ending = None, True
-        self._disarm()
+        self._timers.disarm()
         if self.run.state in ACTIVE:
             reason = "the hub has an error of its own, see its log"
             error = last_line(failure.value or Exception(failure.getErrorMessage()))

@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass
 from reactorhub.boundaries import LedgerCounts, NoticeCounts, Sink, View
 from reactorhub.config import HubConfig
 from reactorhub.dispatcher import Dispatcher
-from reactorhub.life import World
 from reactorhub.model import RunState
 from reactorhub.notifier import Notifier
 from reactorhub.schedule_book import ScheduleBook
 from reactorhub.telemetry import Telemetry
 from reactorhub.views import time_text
 from reactorhub.watchdog import LagMeter
+from reactorhub.world import World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,13 +22,13 @@ from reactorhub.dispatcher import Dispatcher
 from reactorhub.facts import Facts
 from reactorhub.hub import Hub
 from reactorhub.ids import IdMaker
-from reactorhub.life import World
 from reactorhub.notifier import Notifier
 from reactorhub.schedule_book import ScheduleBook
 from reactorhub.slots import Slots
 from reactorhub.standing import Parts
 from reactorhub.telemetry import Telemetry
 from reactorhub.watchdog import LagMeter
+from reactorhub.world import World
 
 START = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 

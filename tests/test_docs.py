@@ -36,7 +36,7 @@ from reactorhub.config.keys import (
 )
 from reactorhub.errors import ConfigError
 from reactorhub.expectations import METRICS, MOST
-from reactorhub.life import FORCED, SHUTDOWN
+from reactorhub.ladder import FORCED, SHUTDOWN
 from reactorhub.model import (
     Batch,
     BrokenModule,

@@ -18,8 +18,8 @@ LAYERS = (
     (
         "machinery",
         "admission hub standing reload live_limits telemetry watchdog scheduler schedule_book failures"
-        " schedule_views dispatcher judgement life intake roster batches turns slots spread facts"
-        " notice_log notifier retention unreached",
+        " schedule_views dispatcher judgement life ladder world intake roster batches turns slots spread"
+        " facts notice_log notifier retention unreached",
     ),
     ("seams", "boundaries contexts ledger_rows memory_shelf memory_tables notice_rows outbox"),
     (

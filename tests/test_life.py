@@ -12,7 +12,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import LogLevel
 
 from reactorhub.errors import LedgerError
-from reactorhub.life import FORCED, SHUTDOWN, Ladder, Life
+from reactorhub.ladder import FORCED, SHUTDOWN, Ladder
+from reactorhub.life import Life
 from reactorhub.model import NO_SEQUEL, Run, RunSpec, RunState, Sequel, Stop
 from tests.hubs import START, Bench, hub_log
 
