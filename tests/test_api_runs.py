@@ -169,6 +169,16 @@ def test_runs_are_listed(query: str, found: list[int]) -> None:
     assert [runs.index(run["id"]) for run in listed] == found
 
 
+def test_filters_may_be_in_any_script() -> None:
+    """A filter that is percent-encoded as UTF-8 finds what is so called."""
+    web = Web()
+    for tag in ("café", "本", "plain"):
+        web.submitted(tags=[tag])
+    listed = web.get("/api/runs?tag=caf%C3%A9").json["runs"]
+    assert [run["tags"] for run in listed] == [["café"]]
+    assert web.get("/api/runs?spider=%FF").json["runs"] == []
+
+
 def test_pages_of_runs() -> None:
     """A cursor leads from page to page, each run once, also when new ones come meanwhile."""
     web, runs = populated()
@@ -191,6 +201,10 @@ def test_pages_of_runs() -> None:
         ("until=2026-11-21T12:00:00", {"until"}),
         ("cursor=xyz", {"cursor"}),
         ("cursor=", {"cursor"}),
+        ("limit=%FF", {"limit"}),
+        ("limit=%D9%A3", {"limit"}),
+        ("limit=" + "9" * 5000, {"limit"}),
+        ("caf%C3%A9=1", {"café"}),
     ],
 )
 def test_wrong_filters_are_named(query: str, fields: set[str]) -> None:

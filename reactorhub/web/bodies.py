@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
@@ -14,6 +15,7 @@ from reactorhub.orders import Order, read_form, read_order
 
 T = TypeVar("T")
 MOST_ROWS = 1000
+_DIGITS = re.compile(r"[0-9]{1,20}")
 
 
 def body_of(request: IRequest) -> bytes:
@@ -87,10 +89,8 @@ class Query:
     """The query parameters of a request; collects what is wrong with them."""
 
     def __init__(self, request: IRequest, known: Collection[str]) -> None:
-        self._values = {
-            name.decode("utf-8", "replace"): [value.decode("utf-8", "replace") for value in values]
-            for name, values in parse_qs(request.uri.partition(b"?")[2], keep_blank_values=True).items()
-        }
+        query = request.uri.partition(b"?")[2].decode("utf-8", "replace")
+        self._values = parse_qs(query, keep_blank_values=True)
         names = ", ".join(known) or "none"
         self._mistakes = {
             name: f"there is no such parameter; there are: {names}"
@@ -142,7 +142,7 @@ class Query:
         """Return a whole number within bounds."""
 
         def reader(text: str) -> int:
-            if not text.isdecimal() or not low <= int(text) <= high:
+            if not _DIGITS.fullmatch(text) or not low <= int(text) <= high:
                 raise ValueError(f"must be a whole number from {low} to {high}")
             return int(text)
 
