@@ -40,6 +40,7 @@ from reactorhub.schedule_book import ScheduleBook
 from reactorhub.scheduler import Scheduler
 from reactorhub.slots import Slots
 from reactorhub.standing import Parts
+from reactorhub.startup import file_signature
 from reactorhub.telemetry import Telemetry
 from reactorhub.watchdog import LagMeter
 from reactorhub.web.api import Api
@@ -103,7 +104,7 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
         return changes
 
     parts.notifier.use(_channels(config, reactor))
-    reloader = Reloader(reactor, hub, lambda: in_thread(_signature, file), read_file, put_in_force)
+    reloader = Reloader(reactor, hub, lambda: in_thread(file_signature, file), read_file, put_in_force)
     return Built(
         pool=pool,
         collector=collector,
@@ -189,11 +190,3 @@ def _channel(config: AnyChannel, reactor: Any) -> Channel:
             return Webhook(config, reactor, utc_now)
         case AppriseChannel():
             return AppriseSender(config, reactor)
-
-
-def _signature(file: Path) -> tuple[int, int, int] | None:
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino

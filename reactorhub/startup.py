@@ -29,6 +29,19 @@ def read_config(path: Path, overrides: Mapping[str, Any], environ: Mapping[str, 
     return replace(config, **overrides)
 
 
+def file_signature(path: Path) -> tuple[int, ...] | None:
+    """Return a value that differs once the schedule file, or what it links to, has changed; None: it is gone.
+
+    The time of the last change of the inode tells of what the others do not: a file of the same length with
+    its old times put back, as ``rsync`` and ``tar`` do, and a file that may be read again.
+    """
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, found.st_dev
+
+
 def _mistakes(config: HubConfig) -> list[Mistake]:
     return [*project_mistakes(config), *_address_mistakes(config), *_apprise_mistakes(config)]
 

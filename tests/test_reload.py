@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +15,9 @@ from reactorhub.boundaries import View
 from reactorhub.config import HubConfig
 from reactorhub.errors import ConfigError, LedgerError, Mistake
 from reactorhub.reload import Reloader
+from reactorhub.startup import file_signature
 from tests.hubs import SCHEDULES, Bench, config, done, hub_log, waited
+from tests.integration.hubs import until
 
 GONE = ConfigError([Mistake("schedule.yaml", 1, 1, "", "there is no such file")])
 NEW = SCHEDULES + "  fresh: {spider: prices, interval: 5m}\n"
@@ -106,6 +110,37 @@ def test_a_change_is_read_once_it_has_settled() -> None:
     assert "fresh" in desk.bench.book.schedules
     assert desk.beat(60) == 0
     assert desk.bench.events() == ["config.reloaded"]
+
+
+def test_every_kind_of_change_shows_in_the_signature(tmp_path: Path) -> None:
+    """In place, by rename, behind a link, with the same length and the old times put back: each is seen."""
+    file, seen = tmp_path / "schedule.yaml", [file_signature(tmp_path / "schedule.yaml")]
+
+    def changed() -> bool:
+        seen.append(file_signature(file))
+        return seen[-1] != seen[-2] and seen[-1] == file_signature(file)
+
+    def rewritten(content: str) -> bool:
+        file.write_text(content)
+        os.utime(file, (1, 1))
+        return changed()
+
+    assert seen == [None] and rewritten("schedules: {}")
+    until(lambda: rewritten("schedules: []"), 5, "a tick of the file system's clock")
+    draft = tmp_path / "draft"
+    draft.write_text("schedules: ()")
+    os.utime(draft, (1, 1))
+    draft.replace(file)
+    assert changed()
+    for number in (1, 2):
+        (tmp_path / f"..{number}").mkdir()
+        (tmp_path / f"..{number}" / "schedule.yaml").write_text("schedules: {}")
+        (tmp_path / "..data_tmp").symlink_to(f"..{number}")
+        (tmp_path / "..data_tmp").replace(tmp_path / "..data")
+        if number == 1:
+            file.unlink()
+            file.symlink_to("..data/schedule.yaml")
+        assert changed()
 
 
 def test_a_change_taken_back_is_not_read() -> None:
