@@ -96,8 +96,11 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
 
     async def put_in_force(new: HubConfig) -> View:
         engine.check(new)
-        engine.load(new.projects)
-        changes = await hub.put_in_force(new)
+        engine.load({**hub.config.projects, **new.projects})
+        try:
+            changes = await hub.put_in_force(new)
+        finally:
+            engine.load(hub.config.projects)  # of the new file, or of the old one where that stays in force
         scheduler.set_entries(hub.entries())
         parts.notifier.use(_channels(new, reactor))
         retention.rule = new.retention

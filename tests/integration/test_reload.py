@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from textwrap import dedent
 from typing import Any
 
 import pytest
 
+from tests.integration.conftest import MakeHub
 from tests.integration.hubs import Hub, until, write_project
 from tests.redis_server import RedisServer
 
@@ -142,3 +145,43 @@ def test_running_crawls_are_untouched(hub: Hub, redis_server: RedisServer) -> No
     assert hub.post("/api/reload")[1]["removed"] == ["gone"]
     assert hub.run(run_id)["state"] == "running"
     assert hub.wait_final(run_id)["state"] == "succeeded"
+
+
+PROJECTS = """
+    hub:
+      projects: {{{name}: {{path: {name}, spider_modules: [{module}]}}}}
+    schedules: {{steady: {{spider: {spider}, interval: 7h}}}}
+"""
+
+
+def test_a_reload_that_is_not_kept_leaves_the_projects(make_hub: MakeHub) -> None:
+    """While another program holds the ledger a reload is refused, and spiders are those of the old file; once
+    it is put in force, a run that still waits for a project that is gone fails and says so."""
+    old, new = (
+        PROJECTS.format(name=name, module=f"{name}_spiders", spider=spider)
+        for name, spider in (("one", "first"), ("two", "second"))
+    )
+    hub = make_hub(old)
+    for name, spider in (("one", "first"), ("two", "second")):
+        (hub.folder / name).mkdir()
+        source = f"import scrapy\n\nclass Idle(scrapy.Spider):\n    name = {spider!r}\n"
+        (hub.folder / name / f"{name}_spiders.py").write_text(source)
+    hub.start()
+    write(hub, dedent(new))
+    with closing(sqlite3.connect(hub.data / "hub.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert hub.post("/api/reload")[0] == 503
+        other.execute("ROLLBACK")
+    assert spiders(hub) == ["first"]
+    run_id = hub.post("/api/schedules/steady/trigger")[1]["id"]
+    assert hub.wait_final(run_id)["finish_reason"] == "finished"
+
+    assert hub.post("/api/reload")[0] == 200
+    assert spiders(hub) == ["second"]
+    again = hub.post(f"/api/runs/{run_id}/rerun")[1]["id"]
+    assert "there is no project 'one'; there are: two" in hub.wait_final(again)["error"]
+
+
+def spiders(hub: Hub) -> list[str]:
+    """Return the names of the spiders that can run."""
+    return [spider["name"] for spider in hub.get("/api/spiders")[1]["spiders"]]

@@ -66,7 +66,7 @@ class ScrapyEngine:
     def resolve(self, spider: str, project: str | None) -> str:
         """See :class:`reactorhub.boundaries.Engine`."""
         if project is not None and project not in self._projects:
-            raise UnknownSpider(f"there is no project {project!r}; there are: {', '.join(self._projects)}")
+            raise UnknownSpider(self._no_spider(spider, project))
         having = [
             name
             for name, each in self._projects.items()
@@ -99,6 +99,8 @@ class ScrapyEngine:
         return crawler, partial(project.runner.crawl, crawler, **spec.args)
 
     def _no_spider(self, spider: str, project: str | None) -> str:
+        if project is not None and project not in self._projects:
+            return f"there is no project {project!r}; there are: {', '.join(self._projects)}"
         where = f"project {project!r} has" if project is not None else "there is"
         broken = [module.module for each in self._projects.values() for module in each.broken]
         hint = f"; modules that failed to import: {', '.join(broken)}" if broken else ""
