@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.logger import Logger
 
 from reactorhub.boundaries import Ledger, RunFilter
+from reactorhub.errors import UnknownSchedule
 from reactorhub.model import Run, RunState
 from reactorhub.retries import FAILURES, failures_in_a_row, is_tried_again
 from reactorhub.schedule_book import ScheduleBook
@@ -41,7 +42,10 @@ class FailureWatch:
             return False
         reason = f"{count} {'run' if count == 1 else 'runs'} in a row failed, the last: {run.reason}"
         self.log.warn("schedule {name} is paused: {reason}", name=name, reason=reason)
-        return await self._book.pause(name, reason)
+        try:
+            return await self._book.pause(name, reason)
+        except UnknownSchedule:  # a reload has removed it meanwhile
+            return False
 
     async def overdue(self) -> list[Run]:
         """Return the last failures of the schedules whose pause the hub may not have lived to write down."""

@@ -6,7 +6,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from reactorhub.errors import LedgerError
-from tests.hubs import config, done, hub_log
+from tests.hubs import config, done, hub_log, waited
 from tests.test_policies import Shop
 
 THREE = "pause_on_failure: 3"
@@ -135,6 +135,22 @@ def test_without_the_key_nothing_is_paused() -> None:
     done(gone.bench.hub.put_in_force(config("schedules: {}\n")))
     gone.finish(reason="shutdown")
     assert "schedule.paused" not in gone.bench.events()
+
+
+def test_a_schedule_that_is_removed_as_it_fails() -> None:
+    """A schedule that a reload removes just before it would be paused is not, and nothing goes wrong."""
+    shop = Shop("pause_on_failure: 1")
+    shop.tick()
+    written: Deferred[None] = Deferred()
+    keep = shop.bench.ledger.set_marks
+    shop.bench.ledger.set_marks = lambda *args: written.addCallback(lambda _: keep(*args))  # type: ignore
+    removing = Deferred.fromCoroutine(shop.bench.hub.put_in_force(config("schedules: {}\n")))
+    with hub_log() as events:
+        shop.finish(reason="shutdown")
+        written.callback(None)
+    assert done(waited(removing))["removed"] == ["a"]
+    assert not [event for event in events if event.get("log_failure")]
+    assert "schedule.paused" not in shop.bench.events()
 
 
 def test_a_pause_that_cannot_be_written() -> None:
