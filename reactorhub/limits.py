@@ -9,7 +9,8 @@ from typing import Any
 from reactorhub.errors import InvalidRequest
 
 OVERRIDE = "limits"  # the name under which the ledger keeps an operator's limits
-_NO_LIMIT = "must be a whole number of at least 1, or null for the schedule file's"
+HIGHEST = 10_000
+_NO_LIMIT = f"must be a whole number from 1 to {HIGHEST}, or null for the schedule file's"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,4 +73,6 @@ def _given(limits: Mapping[str, Any]) -> dict[str, Any]:
 
 def _is_limit(value: object) -> bool:
     """Whether a limit can be set to this, or taken back by it."""
-    return value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 1)
+    if isinstance(value, bool) or not isinstance(value, int):
+        return value is None
+    return 1 <= value <= HIGHEST

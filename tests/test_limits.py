@@ -36,6 +36,8 @@ def test_an_override_wins_over_the_file(override: Any, most: int, queues: dict[s
     [
         ({"max_concurrent_runs": 0}, {"max_concurrent_runs"}),
         ({"max_concurrent_runs": -1}, {"max_concurrent_runs"}),
+        ({"max_concurrent_runs": 10_001}, {"max_concurrent_runs"}),
+        ({"queues": {"heavy": 10_001}}, {"queues.heavy"}),
         ({"max_concurrent_runs": "4"}, {"max_concurrent_runs"}),
         ({"max_concurrent_runs": 1.0}, {"max_concurrent_runs"}),
         ({"max_concurrent_runs": True}, {"max_concurrent_runs"}),

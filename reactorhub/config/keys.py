@@ -31,6 +31,7 @@ from reactorhub.config.values import (
     zone,
 )
 from reactorhub.config.yaml_source import Kind, Scalar, Tree
+from reactorhub.limits import HIGHEST
 from reactorhub.model import Catchup, Overlap, RunState
 from reactorhub.orders import arg_name
 
@@ -95,7 +96,7 @@ Line = Annotated[str, BeforeValidator(line)]
 SecretLine = Annotated[str, BeforeValidator(secret_line)]
 Name = Annotated[str, BeforeValidator(name)]
 Flag = Annotated[bool, BeforeValidator(flag)]
-Limit = Annotated[int, BeforeValidator(whole(1, 10_000))]
+Limit = Annotated[int, BeforeValidator(whole(1, HIGHEST))]
 Span = Annotated[timedelta, BeforeValidator(duration)]
 Moment = Annotated[datetime, BeforeValidator(moment)]
 CronText = Annotated[str, BeforeValidator(cron)]
