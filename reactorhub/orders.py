@@ -14,6 +14,7 @@ from reactorhub.errors import InvalidRequest
 from reactorhub.model import DEFAULT_QUEUE, RunSpec
 
 LONGEST_ARG = 8192  # characters
+LONGEST_REASON = 200  # characters
 MOST_ARGS = 100
 HIGHEST_PRIORITY = 1_000_000
 RESERVED_ARGS = frozenset({"crawler", "name", "settings"})
@@ -114,6 +115,21 @@ def read_form(form: Mapping[str, list[str]]) -> Order:
     if mistakes:
         raise InvalidRequest(mistakes)
     return order
+
+
+def read_pause(data: Mapping[str, Any]) -> str | None:
+    """Return why somebody pauses a schedule, in one line, as each skipped tick shows it; None for nothing.
+
+    :raises InvalidRequest: naming every field that is wrong or unknown.
+    """
+    mistakes = {name: "there is no such field; there are: reason" for name in data if name != "reason"}
+    reason = data.get("reason")
+    if not isinstance(reason, str | None) or len(reason or "") > LONGEST_REASON:
+        mistakes["reason"] = f"must be a text of up to {LONGEST_REASON} characters"
+    if mistakes:
+        raise InvalidRequest(mistakes)
+    shown = (each if each.isprintable() else " " for each in reason or "")
+    return " ".join("".join(shown).split()) or None
 
 
 def rerun_of(spec: RunSpec) -> RunSpec:

@@ -202,12 +202,39 @@ def test_pausing_twice_is_one_event() -> None:
     assert web.bench.events() == ["schedule.paused", "schedule.resumed"]
 
 
-@pytest.mark.parametrize("body", [{"reason": 7}, {"reason": ["x"]}, {"until": "noon"}])
-def test_a_pause_that_says_more(body: dict[str, Any]) -> None:
-    """A pause takes a reason, which is a text, and nothing else."""
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({"reason": 7}, {"reason"}),
+        ({"reason": ["x"], "until": "noon"}, {"reason", "until"}),
+        ({"reason": "x" * 201}, {"reason"}),
+        ({"until": "noon"}, {"until"}),
+    ],
+)
+def test_a_pause_that_says_more(body: dict[str, Any], fields: set[str]) -> None:
+    """A pause takes a reason, which is a text that each skipped tick can hold, and nothing else."""
     web = Web()
-    assert web.post("/api/schedules/hourly/pause", body).status == 422
+    reply = web.post("/api/schedules/hourly/pause", body)
+    assert (reply.status, reply.fields) == (422, fields)
     assert web.get("/api/schedules/hourly").json["paused"] is False
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("x" * 200, "x" * 200),
+        ("two\r\nlines, \t a tab", "two lines, a tab"),
+        ("\x1b[31mred\x00\ud800", "[31mred"),
+        ("café 本", "café 本"),
+        (" \n ", "by an operator"),
+        ("", "by an operator"),
+        (None, "by an operator"),
+    ],
+)
+def test_a_reason_is_one_line_that_can_be_shown(given: str | None, kept: str) -> None:
+    """Whatever the reason holds, what is kept of it harms no terminal and no table."""
+    reply = Web().post("/api/schedules/hourly/pause", {"reason": given})
+    assert (reply.status, reply.json["paused_reason"]) == (200, kept)
 
 
 def test_limits_are_in_force_at_once_and_outlive_a_restart() -> None:

@@ -20,7 +20,7 @@ from reactorhub.errors import InvalidRequest, ReactorHubError
 from reactorhub.forecast import next_view
 from reactorhub.hub import Hub
 from reactorhub.model import Run, RunState
-from reactorhub.orders import encoded_moment
+from reactorhub.orders import encoded_moment, read_pause
 from reactorhub.views import broken_view, spider_view, stats_view, tick_view
 from reactorhub.web.answers import to_its_end
 from reactorhub.web.bodies import MOST_ROWS, Query, body_of, fields_in, json_object, order_of
@@ -140,11 +140,7 @@ class Api:
     @app.route("/api/schedules/<name>/pause", methods=["POST"])
     async def pause(self, request: IRequest, name: str) -> bytes:
         """Skip a schedule's ticks until it is resumed."""
-        fields = fields_in(request)
-        reason = fields.pop("reason", None)
-        if fields or not isinstance(reason, str | None):
-            raise InvalidRequest({"body": "may hold nothing but a reason, which is a text"})
-        return _json(request, await to_its_end(self._hub.pause(name, reason)))
+        return _json(request, await to_its_end(self._hub.pause(name, read_pause(fields_in(request)))))
 
     @app.route("/api/schedules/<name>/resume", methods=["POST"])
     async def resume(self, request: IRequest, name: str) -> bytes:
