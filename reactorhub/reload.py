@@ -101,6 +101,9 @@ class Reloader:
             "unchanged {unchanged}",
             **changes,
         )
+        if changes["needs_restart"]:
+            keys = ", ".join(f"hub.{key}" for key in changes["needs_restart"])
+            self.log.warn("{keys}: read at the start only; restart the hub to put that in force", keys=keys)
         return changes
 
     async def reload_quietly(self) -> None:

@@ -59,11 +59,12 @@ class Standing:
         self.config, self._loaded_at, self.errors = config, self._now(), ()
 
     def config_view(self) -> View:
-        """Return which file is in force since when, and what is wrong with a newer one."""
+        """Return which file is in force since when, what of it waits, and what is wrong with a newer one."""
         return {
             "file": self.config.file,
             "loaded_at": time_text(self._loaded_at),
             "errors": list(self.errors),
+            "needs_restart": self.needs_restart(),
         }
 
     def status(self, counts: LedgerCounts, notices: NoticeCounts) -> View:

@@ -62,6 +62,7 @@ def test_status_has_the_shape_of_the_contract() -> None:
         "file": "schedule.yaml",
         "loaded_at": "2026-11-21T12:00:00.000000Z",
         "errors": [],
+        "needs_restart": [],
     }
     assert status["ledger"] == {"runs": 3, "ticks": 1}
 

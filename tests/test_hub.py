@@ -256,7 +256,8 @@ def test_what_needs_a_restart_is_told_until_it_has_none() -> None:
     other = config(SCHEDULES.replace("name: test", "name: other"))
     for again in (other, other):
         assert done(bench.hub.put_in_force(again))["needs_restart"] == ["name"]
-        assert done(bench.hub.status())["name"] == "test"
+        status = done(bench.hub.status())
+        assert (status["name"], status["config"]["needs_restart"]) == ("test", ["name"])
     assert done(bench.hub.put_in_force(config()))["needs_restart"] == []
 
 

@@ -200,6 +200,15 @@ def test_a_reload_by_order() -> None:
     assert desk.beat(60) == 0
 
 
+def test_what_needs_a_restart_is_in_the_log(logged: list[LogEvent]) -> None:
+    """Who only saves the file finds in the log what of it waits for the next start."""
+    desk = Desk().watching()
+    desk.edit(NEW.replace("name: test", "name: other"), 2)
+    desk.beat(2)
+    (told,) = (event["keys"] for event in logged if "keys" in event)
+    assert told == "hub.name"
+
+
 def test_a_bad_reload_by_order() -> None:
     """An order to read a bad file fails with its mistakes; asked quietly, it does not."""
     desk = Desk()
