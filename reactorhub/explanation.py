@@ -5,16 +5,18 @@ Each answer has a ``kind`` for programs and a sentence for people, which says wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from reactorhub.agenda import ON_TIME
 from reactorhub.bounds import Bounded, end_of
 from reactorhub.jitter import start_at
+from reactorhub.limits import Limits
 from reactorhub.model import Run, RunState, Schedule, ScheduleMark, Tick, TickOutcome
 from reactorhub.overlap import PAUSED
 from reactorhub.triggers import After, Trigger, local_text
+from reactorhub.waits import waits_for
 
 NOT_TAKEN_UP = "no hub has taken it up yet; start the hub, or let it reload the file"
 
@@ -37,7 +39,8 @@ class Evidence:
     """What is known of a schedule.
 
     ``fingerprint`` is that of the file's schedule; ``ticks`` are the newest, newest first; ``first`` is the
-    oldest that is kept; ``zone`` is the one in which times are told.
+    oldest that is kept; ``zone`` is the one in which times are told; ``upstream`` has the newest runs of the
+    schedules that it runs after, by their names; ``unfinished`` are all runs that are queued or hold a slot.
     """
 
     schedule: Schedule
@@ -49,6 +52,9 @@ class Evidence:
     ticks: Sequence[Tick] = ()
     first: Tick | None = None
     last_run: Run | None = None
+    upstream: Mapping[str, Run | None] = field(default_factory=dict)
+    unfinished: Sequence[Run] = ()
+    limits: Limits | None = None
 
     @property
     def runs_left(self) -> int | None:
@@ -95,7 +101,8 @@ def _of_the_file(evidence: Evidence) -> Iterator[Finding]:
         yield Finding("no_trigger", f"it has no trigger; {_HANDS}")
         return
     if isinstance(trigger, After):
-        yield Finding("follows", follows(trigger))
+        newest = "".join(f"; {_newest(name, run)}" for name, run in evidence.upstream.items())
+        yield Finding("follows", f"{follows(trigger)}{newest}")
     elif trigger.next_after(evidence.now) is None:
         yield Finding("ended", f"{_text(trigger)} has no time to come; change it, or remove the schedule")
     elif isinstance(trigger, Bounded) and trigger.start is not None and trigger.start > evidence.now:
@@ -116,14 +123,19 @@ def follows(trigger: After) -> str:
     return f"it has no times of its own: it runs when a run of {upstream} ends as {states}"
 
 
+def _newest(name: str, run: Run | None) -> str:
+    """Say how the newest run of a schedule stands."""
+    if run is None:
+        return f"there is no run of {name}"
+    stands = f"{_ended(run)}{_reason(run)}" if run.state.final else f"is {run.state.value}"
+    return f"the newest of {name}, {run.id}, {stands}"
+
+
 def _of_the_ledger(evidence: Evidence) -> Iterator[Finding]:
     mark, newest = evidence.mark, next(iter(evidence.ticks), None)
     if mark is not None and mark.paused:
         yield Finding("paused", f"it is paused: {mark.why_paused}{_since(evidence)}")
-    owed = _owed(evidence)
-    if owed is not None:
-        text = f"its time {evidence.show(owed)} is past, and the hub has not accounted for it"
-        yield Finding("owed", f"{text}; read the hub's log")
+    yield from _of_the_tick_due(evidence)
     if newest is not None and newest.outcome is not TickOutcome.RUN and not _is_of_pause(newest, mark):
         when = evidence.show(newest.until or newest.nominal_time)
         yield Finding(f"last_{newest.outcome.value}", f"its newest tick, {when}, was {became(newest)}")
@@ -137,12 +149,14 @@ def over(mark: ScheduleMark) -> str:
 
 
 def _since(evidence: Evidence) -> str:
-    """Since when ticks have been skipped for a pause, as far back as they are known."""
+    """Since when ticks have been skipped for a pause, as far back as they are known. It lasts through the
+    time in which no hub ran."""
     first = None
     for tick in evidence.ticks:
-        if not (tick.reason or "").startswith(PAUSED):
+        if (tick.reason or "").startswith(PAUSED):
+            first = tick
+        elif tick.outcome is not TickOutcome.MISSED:
             break
-        first = tick
     since = f"; its ticks are skipped since {evidence.show(first.nominal_time)}" if first else ""
     return f"{since}; resume it with POST /api/schedules/{evidence.schedule.name}/resume"
 
@@ -157,37 +171,52 @@ def became(tick: Tick) -> str:
     return f"{tick.outcome.value}: {tick.reason}" if tick.reason else tick.outcome.value
 
 
-def _owed(evidence: Evidence) -> datetime | None:
-    """The first tick that the running hub should have accounted for by now, but has not."""
+def _of_the_tick_due(evidence: Evidence) -> Iterator[Finding]:
+    """What is to be said of the first tick that the running hub has not accounted for."""
     schedule, mark = evidence.schedule, evidence.mark
     if not evidence.premises.running or mark is None or mark.fingerprint != evidence.fingerprint:
-        return None
-    trigger = schedule.trigger if schedule.enabled else None
+        return
+    trigger = schedule.trigger if schedule.enabled and evidence.runs_left != 0 else None
     tick = trigger.next_after(mark.since) if trigger else None
-    late = tick is not None and start_at(schedule, tick) + ON_TIME < evidence.now
-    return tick if late and evidence.runs_left != 0 else None
+    if tick is None or tick > evidence.now:
+        return
+    start, when = start_at(schedule, tick), evidence.show(tick)
+    if start + ON_TIME < evidence.now:
+        text = f"its time {when} is past, and the hub has not accounted for it"
+        yield Finding("owed", f"{text}; read the hub's log")
+    elif start > evidence.now and not mark.paused:
+        yield Finding("jitter", f"its tick of {when} waits for its jitter, until {evidence.show(start)}")
 
 
 def _of_the_run(run: Run, evidence: Evidence) -> Iterator[Finding]:
     """What is to be said of the newest run. A run that holds a slot on paper does not without a hub."""
-    reason = f": {run.reason}" if run.reason else ""
     if run.state is RunState.QUEUED:
-        until = run.spec.not_before
-        if until is not None and until > evidence.now:
-            waits = f"waits until {evidence.show(until)} to be tried again"
-        else:
-            since = evidence.show(run.created_at)
-            waits = f"waits since {since} for its turn or for a slot of queue {run.spec.queue}"
-        yield Finding("waiting", f"its run {run.id} {waits}")
+        yield Finding("waiting", f"its run {run.id} waits {_waits(run, evidence)}")
     elif run.state.active and evidence.premises.running:
         since = f" since {evidence.show(run.started_at)}" if run.started_at else ""
         yield Finding("running", f"its run {run.id} is {run.state.value}{since}")
     elif run.state.final and run.state is not RunState.SUCCEEDED:
-        yield Finding(f"last_{run.state.value}", f"its newest run, {run.id}, {_ended(run)}{reason}")
+        yield Finding(f"last_{run.state.value}", f"its newest run, {run.id}, {_ended(run)}{_reason(run)}")
+
+
+def _waits(run: Run, evidence: Evidence) -> str:
+    until, since = run.spec.not_before, f"since {evidence.show(run.created_at)}"
+    if until is not None and until > evidence.now:
+        return f"until {evidence.show(until)} to be tried again"
+    if not evidence.premises.running:
+        return f"{since}, and goes on once a hub runs"
+    if evidence.limits is None:
+        return f"{since} for its turn or for a slot of queue {run.spec.queue}"
+    what = waits_for(run, evidence.schedule, evidence.unfinished, evidence.limits, evidence.show)
+    return f"{since} {what}"
+
+
+def _reason(run: Run) -> str:
+    return f": {run.reason}" if run.reason else ""
 
 
 def _ended(run: Run) -> str:
-    words = {RunState.FAILED: "failed", RunState.TIMED_OUT: "timed out"}
+    words = {RunState.SUCCEEDED: "succeeded", RunState.FAILED: "failed", RunState.TIMED_OUT: "timed out"}
     return words.get(run.state, f"was {run.state.value}")
 
 

@@ -11,6 +11,7 @@ import pytest
 from reactorhub.bounds import Bounded
 from reactorhub.config import fingerprint
 from reactorhub.explanation import Evidence, Premises, findings
+from reactorhub.limits import Limits
 from reactorhub.model import Run, RunSpec, RunState, Schedule, ScheduleMark, Tick, TickOutcome
 from reactorhub.overlap import PAUSED
 from reactorhub.triggers import After, Interval, Once
@@ -52,6 +53,13 @@ def tick(
 def run(state: RunState, reason: str | None = None, **facts: Any) -> Run:
     """A run of an hour ago."""
     return Run(**{"id": "r1", "spec": SPEC, "created_at": NOW - HOUR} | facts, state=state, reason=reason)
+
+
+def due(schedule: Schedule, **facts: Any) -> Evidence:
+    """A schedule whose tick of this hour is not accounted for yet."""
+    known = evidence(schedule, **facts)
+    assert known.mark is not None
+    return replace(known, mark=replace(known.mark, since=NOW - HOUR))
 
 
 @pytest.mark.parametrize(
@@ -133,6 +141,21 @@ def run(state: RunState, reason: str | None = None, **facts: Any) -> Run:
             "its run r1 waits since Sun 2026-11-22 12:20:00 CET for its turn or for a slot of queue default",
         ),
         (
+            evidence(premises=GONE, last_run=run(RunState.QUEUED)),
+            "waiting",
+            "its run r1 waits since Sun 2026-11-22 12:20:00 CET, and goes on once a hub runs",
+        ),
+        (
+            evidence(last_run=run(RunState.QUEUED), limits=Limits(1), unfinished=(run(RunState.RUNNING),)),
+            "waiting",
+            "its run r1 waits since Sun 2026-11-22 12:20:00 CET for a slot of queue default (1 of 1 taken",
+        ),
+        (
+            due(replace(HOURLY, jitter=30 * MINUTE)),
+            "jitter",
+            "its tick of Sun 2026-11-22 13:00:00 CET waits for its jitter, until Sun 2026-11-22 13:28:20 CET",
+        ),
+        (
             evidence(last_run=run(RunState.QUEUED, spec=replace(SPEC, not_before=NOW + MINUTE))),
             "waiting",
             "its run r1 waits until Sun 2026-11-22 13:21:00 CET to be tried again",
@@ -146,7 +169,7 @@ def run(state: RunState, reason: str | None = None, **facts: Any) -> Run:
 )
 def test_each_finding_alone(known: Evidence, kind: str, words: str) -> None:
     """What is in the way is one finding, with its kind and a sentence; nothing else is said of it."""
-    (finding,) = findings(known)
+    (finding,) = (each for each in findings(known) if each.kind != "no_hub" or kind == "no_hub")
     assert finding.kind == kind and finding.text.startswith(words)
 
 
@@ -170,6 +193,46 @@ def test_a_pause_tells_since_when_ticks_are_skipped_for_it() -> None:
     )
 
 
+def test_a_pause_lasts_while_no_hub_runs() -> None:
+    """Ticks that were missed meanwhile do not end a pause; one that ran does."""
+    ticks = (
+        tick(HOUR, reason=f"{PAUSED}too many"),
+        tick(2 * HOUR, TickOutcome.MISSED, "the hub was not running"),
+        tick(3 * HOUR, reason=f"{PAUSED}too many"),
+        tick(4 * HOUR, TickOutcome.RUN),
+        tick(5 * HOUR, reason=f"{PAUSED}too many"),
+    )
+    (finding,) = findings(evidence(ticks=ticks, mark={"paused": True, "paused_reason": "too many"}))
+    assert "its ticks are skipped since Sun 2026-11-22 10:20:00 CET;" in finding.text
+
+
+@pytest.mark.parametrize(
+    ("newest", "words"),
+    [
+        (None, "there is no run of x"),
+        (run(RunState.FAILED, "no items"), "the newest of x, r1, failed: no items"),
+        (run(RunState.CANCELLED, "by hand"), "the newest of x, r1, was cancelled: by hand"),
+        (run(RunState.SUCCEEDED), "the newest of x, r1, succeeded"),
+        (run(RunState.RUNNING), "the newest of x, r1, is running"),
+    ],
+)
+def test_a_follower_tells_how_the_newest_run_before_it_stands(newest: Run | None, words: str) -> None:
+    """Whether the other schedule has run, and how that ended, is in the same sentence."""
+    (finding,) = findings(
+        evidence(replace(HOURLY, trigger=After(("x",), ("succeeded",))), upstream={"x": newest})
+    )
+    assert finding.text == f"it has no times of its own: it runs when a run of x ends as succeeded; {words}"
+
+
+def test_a_paused_tick_does_not_wait_for_its_jitter() -> None:
+    """What will be skipped for a pause is told as paused only; later than its jitter it is owed."""
+    jittery = replace(HOURLY, jitter=30 * MINUTE)
+    (finding,) = findings(due(jittery, mark={"paused": True}))
+    assert finding.kind == "paused"
+    (finding,) = findings(replace(due(jittery), now=NOW + 30 * MINUTE))
+    assert finding.kind == "owed"
+
+
 def test_a_pause_that_is_over_is_still_a_reason() -> None:
     """A tick that was skipped for a pause is told of where the schedule has been resumed since."""
     (finding,) = findings(evidence(ticks=(tick(HOUR, reason=f"{PAUSED}by an operator"),)))
@@ -187,9 +250,8 @@ def test_an_edited_schedule_has_all_its_runs_left() -> None:
     [
         evidence(premises=GONE, last_run=run(RunState.RUNNING)),
         evidence(last_run=run(RunState.SUCCEEDED)),
-        evidence(replace(HOURLY, jitter=30 * MINUTE), last_run=run(RunState.SUCCEEDED)),
     ],
 )
 def test_what_is_no_obstacle_is_not_told(known: Evidence) -> None:
-    """A run that died with its hub, one that succeeded, and a tick that waits for its jitter say nothing."""
+    """A run that died with its hub, and one that succeeded, say nothing."""
     assert {each.kind for each in findings(known)} <= {"in_order", "no_hub"}

@@ -27,7 +27,7 @@ LAYERS = (
         "agenda alerts batch_orders bounds chains channels comparisons config cron_expressions durations"
         " endpoints errors expectations forecast ids jitter limits model notice_texts orders outcome"
         " overlap paths redis_address retries triggers views"
-        " demand explanation moments pressure rehearsal",
+        " demand explanation moments pressure rehearsal waits",
     ),
 )
 """From top to bottom. A room is a module or a package; it may import its own layer and those below it."""

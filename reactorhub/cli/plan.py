@@ -22,7 +22,7 @@ from reactorhub.cli.common import (
     read_or_end,
     read_span,
 )
-from reactorhub.cli.premises import ledger, premises
+from reactorhub.cli.premises import ledger, limits_of, premises
 from reactorhub.errors import LedgerError, StartError
 from reactorhub.triggers import duration_text, local_text
 
@@ -102,9 +102,8 @@ def _basis(
     Runs that hold a slot in the ledger of a hub that is gone are over.
     """
     from reactorhub.demand import Basis
-    from reactorhub.limits import OVERRIDE, Limits
 
-    limits = Limits(config.max_concurrent_runs, config.queues)
+    limits = limits_of(config, found)
     facts: dict[str, Any] = {"durations": {}}
     paused: dict[str, str] = {}
     if found is not None:
@@ -114,7 +113,6 @@ def _basis(
             for name, mark in marks.items()
             if name in schedules and (why := mark.why_paused) is not None
         }
-        limits = limits.overridden(found.overrides().get(OVERRIDE))
         facts = {
             "durations": found.durations(schedules),
             "runs": _runs(schedules.values(), marks),

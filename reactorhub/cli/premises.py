@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from reactorhub.adapters.sqlite_ledger.reading import Look
+    from reactorhub.config import HubConfig
     from reactorhub.explanation import Premises
+    from reactorhub.limits import Limits
 
 
 def premises(data_dir: Path) -> Premises:
@@ -62,3 +64,11 @@ def ledger(data_dir: Path) -> Iterator[Look | None]:
         return
     with look(data_dir / LEDGER) as found:
         yield found
+
+
+def limits_of(config: HubConfig, found: Look | None) -> Limits:
+    """Return the limits of the file, with what an operator has set at run time above them."""
+    from reactorhub.limits import OVERRIDE, Limits
+
+    override = None if found is None else found.overrides().get(OVERRIDE)
+    return Limits(config.max_concurrent_runs, config.queues).overridden(override)

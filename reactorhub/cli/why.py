@@ -23,7 +23,7 @@ from reactorhub.cli.common import (
     read,
     read_time,
 )
-from reactorhub.cli.premises import ledger, premises
+from reactorhub.cli.premises import ledger, limits_of, premises
 from reactorhub.errors import ConfigError, LedgerError, StartError
 
 if TYPE_CHECKING:
@@ -124,6 +124,7 @@ def _report(evidence: Evidence, found: Look | None, given: datetime | None, coun
 def _evidence(config: HubConfig, schedule: Schedule, folder: Path, found: Look | None) -> Evidence:
     from reactorhub.config import fingerprint
     from reactorhub.explanation import Evidence
+    from reactorhub.triggers import After
 
     name, trigger = schedule.name, schedule.trigger
     evidence = Evidence(
@@ -141,6 +142,11 @@ def _evidence(config: HubConfig, schedule: Schedule, folder: Path, found: Look |
         ticks=found.ticks(name, MOST_TICKS),
         first=found.first_tick(name),
         last_run=found.newest_run(name),
+        upstream={each: found.newest_run(each) for each in trigger.upstream}
+        if isinstance(trigger, After)
+        else {},
+        unfinished=found.unfinished(),
+        limits=limits_of(config, found),
     )
 
 
