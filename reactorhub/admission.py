@@ -24,12 +24,19 @@ class Admission:
         """Return what an order's run is meant to be.
 
         :raises UnknownSpider: if no project has the spider, or several do and none was named.
-        :raises InvalidRequest: if there is no such queue.
+        :raises InvalidRequest: if there is no such queue; or neither that nor the spider.
         """
-        project, queues = self._engine.resolve(order.spider, order.project), self._limits().queues
+        mistakes, queues = {}, self._limits().queues
         if order.queue not in queues:
-            known = ", ".join(queues)
-            raise InvalidRequest({"queue": f"there is no queue {order.queue!r}; there are: {known}"})
+            mistakes["queue"] = f"there is no queue {order.queue!r}; there are: {', '.join(queues)}"
+        try:
+            project = self._engine.resolve(order.spider, order.project)
+        except UnknownSpider as error:
+            if not mistakes:
+                raise
+            raise InvalidRequest({"spider": str(error), **mistakes}) from None
+        if mistakes:
+            raise InvalidRequest(mistakes)
         return order.spec(project)
 
     def specs(self, order: BatchOrder) -> tuple[list[RunSpec], RunSpec | None]:

@@ -132,6 +132,7 @@ class Dispatcher:
         :param on_complete: what is wanted once they are final, see :mod:`reactorhub.batch_orders`.
 
         :raises QueueFull: if then more runs would wait than the hub takes.
+        :raises InvalidRequest: if they are more than that by themselves.
         :raises ShuttingDown: if the hub is stopping.
         :raises LedgerError: if they could not be kept; nothing will run.
         """

@@ -135,7 +135,8 @@ class Hub:
     async def submit_batch(self, order: BatchOrder) -> View:
         """Take many runs on together, and another one once they are final.
 
-        :raises InvalidRequest: naming the orders with an unknown spider or queue; none of them is taken.
+        :raises InvalidRequest: naming the orders with an unknown spider or queue, or if they are more than
+            may ever wait; none of them is taken.
         :raises QueueFull: if then too many runs would wait.
         """
         specs, completion = self._admission.specs(order)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from reactorhub.chains import spec_after
-from reactorhub.errors import QueueFull
+from reactorhub.errors import InvalidRequest, QueueFull
 from reactorhub.model import Run, RunSpec, Schedule, Start, Tick, TickOutcome
 from reactorhub.overlap import PAUSED, refusal
 from reactorhub.roster import Roster
@@ -39,7 +39,11 @@ class Intake:
         """Return a run for each of the specs.
 
         :raises QueueFull: if so many would then wait that the hub takes none of them.
+        :raises InvalidRequest: if they are more than the hub ever takes.
         """
+        if len(specs) > self.most_waiting:
+            why = f"are {len(specs)}, and hub.max_queued_runs lets no more than {self.most_waiting} wait"
+            raise InvalidRequest({"runs": why})
         if self._waiting() + len(specs) > self.most_waiting:
             raise QueueFull(f"the limit of {self.most_waiting} waiting runs is reached; try again later")
         runs = [self.new(spec) for spec in specs]

@@ -36,17 +36,35 @@ def test_a_queue_that_there_is_not() -> None:
         ADMISSION.spec(Order(spider="prices", queue="wide"))
 
 
+def test_both_mistakes_come_together() -> None:
+    """An order with neither a spider nor a queue that there is hears of both."""
+    with pytest.raises(InvalidRequest) as caught:
+        ADMISSION.spec(Order(spider="none", queue="wide"))
+    assert list(caught.value.fields) == ["spider", "queue"]
+
+
 def test_a_batch_is_refused_with_all_its_mistakes() -> None:
     """Each order that cannot run is named, the one for the end as well."""
     order = read_batch_order(
         {
-            "runs": [{"spider": "prices"}, {"spider": "none"}, {"spider": "prices", "queue": "wide"}],
+            "runs": [
+                {"spider": "prices"},
+                {"spider": "none"},
+                {"spider": "prices", "queue": "wide"},
+                {"spider": "none", "queue": "wide"},
+            ],
             "on_complete": {"run": {"spider": "both"}},
         }
     )
     with pytest.raises(InvalidRequest) as caught:
         ADMISSION.specs(order)
-    assert list(caught.value.fields) == ["runs[1].spider", "runs[2].queue", "on_complete.run.spider"]
+    assert list(caught.value.fields) == [
+        "runs[1].spider",
+        "runs[2].queue",
+        "runs[3].spider",
+        "runs[3].queue",
+        "on_complete.run.spider",
+    ]
 
 
 def test_a_batch_in_order() -> None:

@@ -68,6 +68,21 @@ def test_the_runs_of_a_batch_can_be_listed() -> None:
     assert {run["batch"] for run in listed} == {batch["id"]}
 
 
+def test_a_batch_that_never_fits() -> None:
+    """One larger than all that may wait is a mistake, since it would not be taken later either; one that does
+    not fit now is."""
+    web = Web()
+    web.bench.dispatcher.limit_waiting(2)
+    reply = web.post("/api/batches", ORDER)
+    assert (reply.status, reply.fields) == (422, {"runs"})
+    web.bench.dispatcher.limit_waiting(3)
+    web.submitted()
+    reply = web.post("/api/batches", ORDER)
+    assert (reply.status, reply.headers["retry-after"], len(runs(web))) == (429, "5", 1)
+    web.bench.turn()
+    posted(web)
+
+
 def test_a_cancelled_run_counts_as_an_end() -> None:
     """A batch whose runs are all cancelled while they wait is done too."""
     web = Web()
@@ -91,7 +106,7 @@ def test_a_batch_is_taken_whole_or_not_at_all() -> None:
     fields = [each["field"] for each in reply.json["errors"]]
     assert (reply.status, fields) == (422, ["runs[1].spider", "runs[2].queue", "on_complete.run.spider"])
     web.bench.dispatcher.limit_waiting(2)
-    assert web.post("/api/batches", ORDER).status == 429
+    assert web.post("/api/batches", ORDER).status == 422
     assert (runs(web), web.bench.events()) == ([], [])
 
 
