@@ -13,14 +13,16 @@ from twisted.python.failure import Failure
 
 from reactorhub.boundaries import View
 from reactorhub.config import HubConfig
-from reactorhub.errors import ConfigError, ReactorHubError
+from reactorhub.errors import ConfigError, LedgerError, ReactorHubError
 from reactorhub.hub import Hub
 
 _EVERY = 1.0  # seconds between two looks at the file
+_AGAIN = 60.0  # seconds until a file that the ledger could not keep is read again
 
 
 class Reloader:
-    """Reads the file again when told to, and when it has changed and been left alone for a second.
+    """Reads the file again when told to, and when it has changed and been left alone for a second; where the
+    ledger could not keep the change, once a minute until it can.
 
     However often it is told to, one reload at most is under way and one waits. Whoever asks meanwhile shares
     the one that waits: it begins after they asked, and so reads the file as they left it.
@@ -49,6 +51,8 @@ class Reloader:
         self._under_way = False
         self._known: Any = None
         self._seen: Any = None
+        self._clock = clock
+        self._again_at: float | None = None
         self._loop = LoopingCall(lambda: Deferred.fromCoroutine(self._look()).addErrback(self._broken))
         self._loop.clock = clock
 
@@ -88,11 +92,14 @@ class Reloader:
             share.callback(result)
 
     async def _reload(self) -> View:
+        self._again_at = None
         try:
             self._known = self._seen = await self._signature()
             changes = await self._put_in_force(_not_empty(await self._read()))
         except ReactorHubError as error:
             mistakes = error.mistakes if isinstance(error, ConfigError) else (error,)
+            if isinstance(error, LedgerError):  # no mistake of the file: nobody will edit it for that
+                self._again_at = self._clock.seconds() + _AGAIN
             self._hub.reject(tuple(str(mistake) for mistake in mistakes))
             self.log.error("the schedule file is not put in force:\n{error}", error=error)
             raise
@@ -119,7 +126,8 @@ class Reloader:
     async def _look(self) -> None:
         now = await self._signature()
         settled, self._seen = now == self._seen, now
-        if settled and now != self._known:
+        due_again = self._again_at is not None and self._clock.seconds() >= self._again_at
+        if settled and (now != self._known or due_again):
             await self.reload_quietly()
 
 

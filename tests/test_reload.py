@@ -312,6 +312,24 @@ def test_a_ledger_that_cannot_keep_the_change() -> None:
     assert done(desk.reloader.reload())["added"] == ["fresh"]
 
 
+def test_a_change_that_could_not_be_kept_is_tried_again() -> None:
+    """Once a minute, until the ledger takes it; mistakes in a file are no better for waiting."""
+    desk = Desk().watching()
+    desk.bench.ledger.fail_writes = LedgerError("the disk is full; make room")
+    desk.edit(NEW, 2)
+    assert (desk.beat(5), desk.beat(60), desk.beat(60)) == (1, 1, 1)
+    desk.bench.ledger.fail_writes = None
+    assert desk.beat(60) == 1
+    assert desk.errors() == [] and "fresh" in desk.bench.book.schedules
+    desk.edit("schedules: [", 3)
+    assert desk.beat(300) == 1
+    desk.bench.ledger.fail_writes = LedgerError("the disk is full; make room")
+    desk.edit(SCHEDULES, 4)
+    assert desk.beat(5) == 1
+    desk.edit("schedules: [", 5)
+    assert desk.beat(300) == 1
+
+
 def test_the_watch_goes_on_after_an_error_of_the_hub(logged: list[LogEvent]) -> None:
     """An error nobody foresaw is logged with its traceback, and the next change is read all the same."""
     desk = Desk().watching()
