@@ -56,9 +56,12 @@ class Reloader:
         self._loop = LoopingCall(lambda: Deferred.fromCoroutine(self._look()).addErrback(self._broken))
         self._loop.clock = clock
 
-    async def watch(self) -> None:
-        """Begin to look at the file."""
-        self._known = self._seen = await self._signature()
+    def watch(self, known: object) -> None:
+        """Begin to look at the file.
+
+        :param known: its signature from before the config in force was read.
+        """
+        self._known = self._seen = known
         self._loop.start(_EVERY, now=False)
 
     def stop(self) -> None:

@@ -49,17 +49,20 @@ class HubService(Service):
         file: Path,
         reactor: Any,
         *,
+        signature: object,
         stop_reactor: Callable[[], None],
         console: TextIO | None,
         complaints: TextIO,
     ) -> None:
         """
+        :param signature: what the file was like before ``config`` was read from it.
         :param console: where a person reads what to do next; None for a daemon.
         :param complaints: where a person reads why the hub cannot start; closed once it has.
         """
         self._config = config
         self._read = read
         self._file = file
+        self._signature = signature
         self._reactor = reactor
         self._stop_reactor = stop_reactor
         self._console = console
@@ -68,7 +71,7 @@ class HubService(Service):
         self._ports: list[IListeningPort] = []
         self._hurry: Deferred[None] = Deferred()
         self._built: Built | None = None
-        self._started: Deferred[None] = Deferred()
+        self._started: Deferred[bool | None] = Deferred()
 
     def startService(self) -> None:
         """Take what only one hub can have, at once or not at all; the rest follows on the reactor.
@@ -114,7 +117,7 @@ class HubService(Service):
             reactor,
             grace=lambda: built.hub.config.shutdown_grace,
             hurry=self._make_haste,
-            reload=lambda: _go(built.reloader.reload_quietly()),
+            reload=lambda: self._told_to_reload(built),
         )
         reactor.callWhenRunning(reactor.callLater, 0, signals.install)
 
@@ -139,7 +142,7 @@ class HubService(Service):
             port.stopReading()  # those who come early wait in the kernel's line until the hub is ready
         self._ports.append(port)
 
-    async def _start(self, built: Built) -> None:
+    async def _start(self, built: Built) -> bool:
         built.pool.start()
         await built.ledger.open()
         await built.hub.recover()
@@ -155,10 +158,11 @@ class HubService(Service):
         built.parts.lag.start()
         built.parts.telemetry.start(lambda: tuple(built.parts.dispatcher.lives.values()), built.hub.heartbeat)
         built.retention.start(built.hub.config.retention)
-        await built.reloader.watch()
+        built.reloader.watch(self._signature)
         self._ports[0].startReading()  # type: ignore[attr-defined]
         self._say_ready(built)
         built.collector.settle()
+        return True
 
     async def _stop(self) -> None:
         built = self._built
@@ -182,6 +186,10 @@ class HubService(Service):
         self._ready.unlink(missing_ok=True)
         self._lock.release()
         self.log.info("the hub has stopped")
+
+    def _told_to_reload(self, built: Built) -> None:
+        """Reload; in the middle of the start, once that is over."""
+        self._started.addCallback(_reload_if, built)
 
     def _make_haste(self) -> None:
         if not self._hurry.called:
@@ -223,9 +231,11 @@ def _leave(status: int) -> None:
     os._exit(status)
 
 
-def _go(coroutine: Any) -> None:
-    going = Deferred.fromCoroutine(coroutine)
-    going.addErrback(lambda failure: HubService.log.failure("the hub has an error", failure))
+def _reload_if(started: bool | None, built: Built) -> bool | None:
+    if started:
+        going = Deferred.fromCoroutine(built.reloader.reload_quietly())
+        going.addErrback(lambda failure: HubService.log.failure("the hub has an error", failure))
+    return started
 
 
 def _no_access_log(request: Any) -> None:

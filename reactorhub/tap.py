@@ -40,10 +40,15 @@ class Options(usage.Options):
         ("data-dir", None, None, "Folder for everything the hub writes (default: hub.data_dir, else var)"),
     )
     settings: HubConfig
+    signature: object
+    """What the file was like before it was read."""
 
     def postOptions(self) -> None:
         """Read the schedule file while twistd can still end with a clear message and status 1."""
+        from reactorhub.startup import file_signature
+
         self._settle_paths()
+        self.signature = file_signature(self.file)
         try:
             self.settings = self.read()
         except ReactorHubError as error:
@@ -102,6 +107,7 @@ def make_service(options: Options) -> IService:
         options.read,
         options.file,
         reactor,
+        signature=options.signature,
         stop_reactor=stop,
         console=console,
         complaints=complaints,

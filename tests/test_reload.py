@@ -66,7 +66,7 @@ class Desk:
 
     def watching(self) -> Desk:
         """Begin to watch."""
-        done(self.reloader.watch())
+        self.reloader.watch(self.signature)
         return self
 
     def edit(self, text: str | Exception, signature: Any) -> None:
@@ -98,6 +98,15 @@ def test_an_untouched_file_is_not_read() -> None:
     desk.reloader.stop()
     desk.reloader.stop()
     assert desk.bench.clock.getDelayedCalls() == []
+
+
+def test_a_change_from_before_the_watch_is_read() -> None:
+    """What was edited after the config in force was read, and before the watch began, is not overlooked."""
+    desk = Desk()
+    desk.edit(NEW, 2)
+    desk.reloader.watch(1)
+    assert desk.beat(2) == 1
+    assert "fresh" in desk.bench.book.schedules
 
 
 def test_a_change_is_read_once_it_has_settled() -> None:

@@ -185,3 +185,35 @@ def test_a_reload_that_is_not_kept_leaves_the_projects(make_hub: MakeHub) -> Non
 def spiders(hub: Hub) -> list[str]:
     """Return the names of the spiders that can run."""
     return [spider["name"] for spider in hub.get("/api/spiders")[1]["spiders"]]
+
+
+EAGER = """
+    import os
+    import signal
+    from pathlib import Path
+
+    import scrapy
+
+    file = Path({file!r})
+    text = file.read_text()
+    if "late" not in text:
+        file.write_text(text.replace("steady", "late"))
+        if {told}:
+            os.kill(os.getpid(), signal.SIGHUP)
+
+    class Brief(scrapy.Spider):
+        name = "brief"
+"""
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_an_edit_during_the_start_is_seen(make_hub: MakeHub, told: bool) -> None:
+    """What is saved after the hub has read its file, and before it is ready, comes into force once it is;
+    a SIGHUP in that time ends nothing and is obeyed then."""
+    hub = make_hub(
+        "hub: {projects: {lab: {path: lab}}}\nschedules: {steady: {spider: brief, interval: 7h}}\n"
+    )
+    write_project(hub.folder / "lab", lab=EAGER.format(file=str(hub.file), told=told))
+    hub.start()
+    until(lambda: names(hub) == ["late"], 6, "the edit")
+    assert hub.output.index("the hub listens on") < hub.output.index("the schedule file is in force")
