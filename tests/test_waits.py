@@ -21,8 +21,8 @@ LIMITS = Limits(3, {"default": 3, "heavy": 1})
 def run(name: str, state: RunState = RunState.QUEUED, ago: int = 0, **facts: Any) -> Run:
     """A run of the schedule, made and started so many minutes ago."""
     moment = NOW - timedelta(minutes=ago)
-    started = moment if state.active else None
-    return Run(id=name, spec=replace(SPEC, **facts), created_at=moment, state=state, started_at=started)
+    started, spec = moment if state.active else None, replace(SPEC, **{"nominal_time": moment} | facts)
+    return Run(id=name, spec=spec, created_at=moment, state=state, started_at=started)
 
 
 def told(waiting: Run, *others: Run, schedule: Schedule = ONE_BY_ONE) -> str:
@@ -76,7 +76,8 @@ def test_who_came_later_is_not_in_the_way() -> None:
 
 
 def test_a_run_that_waits_for_nobody() -> None:
-    """Under skip, and as a further attempt, a run waits for a slot only."""
+    """Under skip, as a further attempt, and if ordered by hand, a run waits for a slot only."""
     going = run("r1", GOING)
     assert told(run("w"), going, schedule=Schedule(name="a", spec=SPEC)).startswith("for a slot")
     assert told(run("w", retry_of="r0"), going).startswith("for a slot")
+    assert told(run("w", nominal_time=None), going).startswith("for a slot")
