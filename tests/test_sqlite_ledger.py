@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredList, gatherResults
+from twisted.internet.task import LoopingCall
 from twisted.trial.unittest import TestCase
 
 from reactorhub import ledger_rows as rows
@@ -107,6 +109,24 @@ class GroupCommitTests(OnDisk):
         seen = sorted(set(turns))
         self.assertGreater(len(seen), 4)
         self.assertLessEqual(max(b - a for a, b in pairwise(seen)), 40)
+
+    async def test_answers_that_take_long_come_in_turns(self) -> None:
+        """Where each answer makes its asker busy, the next one waits for the reactor's next turn."""
+        await self.ledger.open()
+        turns: list[int] = []
+        turn = LoopingCall(lambda: turns.append(0))
+        turn.start(0)
+        answered: list[int] = []
+
+        def begin(_: None) -> None:
+            answered.append(len(turns))
+            end = time.monotonic() + 0.015
+            while time.monotonic() < end:
+                pass
+
+        await gatherResults([self.ledger.add_run(a_run(n)).addCallback(begin) for n in range(5)])
+        turn.stop()
+        self.assertEqual(len(set(answered[1:])), 4)
 
     async def test_closing_answers_everybody(self) -> None:
         """When the ledger is closed, each write that was asked for has its answer."""

@@ -37,7 +37,8 @@ R = TypeVar("R")
 log = Logger()
 
 _READERS = 2
-_ANSWERS = 10  # writes that are answered in one turn of the reactor
+_ANSWERS = 10  # writes that are answered in one turn of the reactor, at most
+_TURN = 0.01  # seconds after which the rest of the answers waits for the next turn
 _NOT_OPEN = "the ledger is not open: it takes orders after open() has fired and until close() is called"
 
 
@@ -271,8 +272,11 @@ class SqliteLedger:
 
     def _answer_some(self) -> None:
         """Fire some of the Deferreds whose writes are done, in order; more in the reactor's next turn."""
+        until = self._clock.seconds() + _TURN
         for _ in range(min(len(self._done), _ANSWERS)):
             self._answer()
+            if self._clock.seconds() >= until:
+                break
         if self._done:
             self._clock.callLater(0, self._answer_some)
 
