@@ -12,7 +12,7 @@ run: .venv/run  ## start the hub on schedule.yaml
 test: .venv/dev  ## all tests: units, docs, layers, real processes
 	@$(BIN)/python -m pytest
 
-soak: .venv/dev  ## the tests of when runs start, for half an hour
+soak: .venv/dev  ## the tests of when runs start, for ten minutes
 	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest tests/test_oracle*.py tests/test_kill_points.py \
 		tests/test_agenda.py tests/test_triggers.py tests/test_bounds.py tests/test_jitter.py \
 		tests/test_scheduler.py tests/integration/test_reload_stress.py tests/integration/test_clock_steps.py

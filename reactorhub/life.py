@@ -24,6 +24,7 @@ from reactorhub.world import World
 
 _TRY_AGAIN = 5.0  # seconds until a ledger that could not write is asked again
 _LONGEST_NAP = 60.0  # seconds; a later time is waited for in steps, so that clock steps and suspends are seen
+_INSTANT = 1e-6  # seconds; no time is told finer, and what is left below that is the rounding of floats
 _OWN_ERROR = "the hub has an error in the life of run {run_id}"
 
 
@@ -134,7 +135,7 @@ class Life:
     async def _time(self) -> bool:
         """Wait for the run's time; False if it was told not to. A time that has come has come for good."""
         began = self._world.clock.seconds()
-        while (left := self._time_left(self._world.clock.seconds() - began)) > 0:
+        while (left := self._time_left(self._world.clock.seconds() - began)) >= _INSTANT:
             if not await self._pause(min(left, _LONGEST_NAP)):
                 return False
         return True

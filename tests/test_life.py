@@ -192,6 +192,19 @@ def test_a_time_that_comes_in_a_suspend() -> None:
     assert at_rest(bench)
 
 
+@pytest.mark.parametrize("began", [0.1, 70_000.7, 123_456.789, 1e7 + 0.3])
+def test_a_time_that_no_float_hits(began: float) -> None:
+    """A delay that the clock's numbers only come close to is over all the same, without a timer after it."""
+    bench = Bench()
+    bench.clock.advance(began)
+    begun(bench, not_before=bench.now() + timedelta(microseconds=300_001), retry_of="run")
+    bench.step = timedelta(hours=-1)
+    (timer,) = bench.clock.getDelayedCalls()
+    bench.clock.rightNow = timer.getTime()
+    turned(bench)
+    assert len(bench.engine.crawls) == 1
+
+
 @pytest.mark.parametrize(("retry_of", "starts"), [("run", True), (None, False)])
 def test_a_time_that_goes_back(retry_of: str | None, starts: bool) -> None:
     """An attempt waits for its delay, though the clock is put back; what was ordered for a time, for that."""
