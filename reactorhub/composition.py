@@ -29,6 +29,7 @@ from reactorhub.channels import AnyChannel, AppriseChannel, EmailChannel, Webhoo
 from reactorhub.collector import Collector
 from reactorhub.config import HubConfig
 from reactorhub.dispatcher import Dispatcher
+from reactorhub.errors import ConfigError
 from reactorhub.facts import Facts
 from reactorhub.hub import Hub
 from reactorhub.ids import IdMaker
@@ -95,7 +96,9 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
     retention = Retention(reactor, utc_now, ledger.prune, sweeps, lambda: parts.dispatcher.lives)
 
     async def put_in_force(new: HubConfig) -> View:
-        engine.check(new)
+        message = "a loaded project cannot change while the hub runs; restart it"
+        if moved := engine.moved(new.projects):
+            raise ConfigError([new.mistake(("hub", "projects", name), message) for name in moved])
         engine.load({**hub.config.projects, **new.projects})
         try:
             changes = await hub.put_in_force(new)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -11,9 +12,26 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from reactorhub.boundaries import Sink, View
-from reactorhub.life import Life
 from reactorhub.model import Run
 from reactorhub.views import event_view, run_view
+
+
+class LiveRun(Protocol):
+    """A run under way, as far as it is published."""
+
+    @property
+    def run(self) -> Run:
+        """The run as it stands."""
+
+    @property
+    def crawl(self) -> object | None:
+        """Its crawl, while there is one."""
+
+    def stats(self) -> Mapping[str, Any]:
+        """The stats as they stand."""
+
+    def errors(self) -> int | None:
+        """The run's errors so far."""
 
 
 class Telemetry:
@@ -27,13 +45,13 @@ class Telemetry:
         self._now = now
         self._sink = sink
         self._new_id = new_id
-        self._lives: Callable[[], Iterable[Life]] = tuple
+        self._lives: Callable[[], Iterable[LiveRun]] = tuple
         self._hub_view: Callable[[], View] = dict
         self._loop = LoopingCall(self._sample)
         self._loop.clock = clock
 
     def start(
-        self, lives: Callable[[], Iterable[Life]], hub_view: Callable[[], View], every: float = 2.0
+        self, lives: Callable[[], Iterable[LiveRun]], hub_view: Callable[[], View], every: float = 2.0
     ) -> None:
         """Send snapshots of all live crawls and of the hub, now and then every ``every`` seconds."""
         self._lives, self._hub_view = lives, hub_view

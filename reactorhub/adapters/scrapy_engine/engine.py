@@ -14,8 +14,8 @@ from reactorhub.adapters.scrapy_engine.crawl import HubCrawler, ScrapyCrawl
 from reactorhub.adapters.scrapy_engine.process import import_components
 from reactorhub.adapters.scrapy_engine.project import Project
 from reactorhub.boundaries import Catalog, Crawl, RunLog
-from reactorhub.config import HubConfig, ProjectConfig
-from reactorhub.errors import ConfigError, Mistake, UnknownSpider
+from reactorhub.config import ProjectConfig
+from reactorhub.errors import UnknownSpider
 from reactorhub.expectations import counted_fields
 from reactorhub.model import CrawlEnd, RunSpec
 
@@ -38,14 +38,13 @@ class ScrapyEngine:
         self._items_path = items_path
         self._projects: dict[str, Project] = {}
 
-    def check(self, config: HubConfig) -> None:
-        """Refuse a config under which a loaded project would have to be loaded anew.
-
-        :raises ConfigError: naming each such project.
-        """
-        moved = self._moved_projects(config)
-        if moved:
-            raise ConfigError(moved)
+    def moved(self, projects: Mapping[str, ProjectConfig]) -> list[str]:
+        """Return the projects that would have to be loaded anew, which a running process cannot do."""
+        return [
+            name
+            for name, project in projects.items()
+            if name in self._projects and self._projects[name].config != project
+        ]
 
     def load(self, projects: Mapping[str, ProjectConfig]) -> None:
         """Load the projects that are new and drop those that are gone. Blocks while modules are imported."""
@@ -105,15 +104,6 @@ class ScrapyEngine:
         broken = [module.module for each in self._projects.values() for module in each.broken]
         hint = f"; modules that failed to import: {', '.join(broken)}" if broken else ""
         return f"{where} no spider {spider!r}{hint}"
-
-    def _moved_projects(self, config: HubConfig) -> list[Mistake]:
-        return [
-            config.mistake(
-                ("hub", "projects", name), "a loaded project cannot change while the hub runs; restart it"
-            )
-            for name, project in config.projects.items()
-            if name in self._projects and self._projects[name].config != project
-        ]
 
 
 class _Stillborn:
