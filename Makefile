@@ -13,9 +13,9 @@ test: .venv/dev  ## all tests: units, docs, layers, real processes
 	@$(BIN)/python -m pytest
 
 soak: .venv/dev  ## the tests of when runs start, for ten minutes
-	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest tests/test_oracle*.py tests/test_kill_points.py \
-		tests/test_agenda.py tests/test_triggers.py tests/test_bounds.py tests/test_jitter.py \
-		tests/test_scheduler.py tests/integration/test_reload_stress.py tests/integration/test_clock_steps.py
+	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest tests/oracle/test_oracle*.py tests/oracle/test_kill_points.py \
+		tests/policies/test_agenda.py tests/triggers/test_rules.py tests/triggers/test_window.py tests/policies/test_jitter.py \
+		tests/schedules/test_scheduler.py tests/integration/test_reload_stress.py tests/integration/test_clock_steps.py
 
 lint: .venv/dev
 	$(BIN)/ruff check .

@@ -26,7 +26,7 @@ from bench.procfs import PROC, machine
 from bench.punctuality import Punctuality, Scale
 from bench.table import as_json, history_markdown, markdown, timetable_markdown
 from bench.timetable import Timetable
-from reactorhub.adapters.embedded_redis import server_binary
+from reactorhub.redis.embedded import server_binary
 
 HERE = Path(__file__).parent
 AT_ONCE = 16

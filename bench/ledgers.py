@@ -21,10 +21,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
 from bench.past import SPAN
-from reactorhub.adapters.sqlite_ledger import SqliteLedger
-from reactorhub.boundaries import RunFilter
-from reactorhub.model import Run, RunSpec, RunState, Tick, TickOutcome
-from reactorhub.retention import AT_ONCE
+from reactorhub.model.run import Run, RunSpec, RunState
+from reactorhub.model.schedule import Tick, TickOutcome
+from reactorhub.storage.ledger import RunFilter
+from reactorhub.storage.retention import AT_ONCE
+from reactorhub.storage.sqlite.ledger import SqliteLedger
 
 NOW = datetime.now(UTC)
 PAGE = 5  # rows; each ledger has at least as many of everything that is asked for

@@ -8,8 +8,8 @@ from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from reactorhub.adapters.sqlite_ledger.file import schema_scripts, upgrade
-from reactorhub.ledger_rows import to_number
+from reactorhub.storage.rows import to_number
+from reactorhub.storage.sqlite.file import schema_scripts, upgrade
 
 SCHEDULES = 100
 SPIDERS = 20

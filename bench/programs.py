@@ -15,7 +15,7 @@ from typing import Self, TypeVar
 
 from bench.errors import BenchError
 from bench.procfs import Stat, family, processes
-from reactorhub.adapters.embedded_redis import tied_to_parent
+from reactorhub.redis.embedded import tied_to_parent
 
 START_WITHIN = 30.0  # seconds
 STOP_WITHIN = 15.0

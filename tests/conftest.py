@@ -4,7 +4,7 @@ import os
 
 from hypothesis import settings
 
-from reactorhub import reactors
+from reactorhub.daemon import reactor as reactors
 
 reactors.install()
 

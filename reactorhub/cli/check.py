@@ -19,7 +19,7 @@ from reactorhub.errors import ConfigError, Mistake
 
 if TYPE_CHECKING:
     from reactorhub.config import HubConfig
-    from reactorhub.model import Schedule
+    from reactorhub.model.schedule import Schedule
 
 
 @click.command()
@@ -57,7 +57,7 @@ def _print_findings(mistakes: Iterable[Mistake], warnings: list[Mistake], count:
 
 
 def _warnings(config: HubConfig, now: datetime, spiders: bool) -> Iterator[Mistake]:
-    from reactorhub.forecast import crowded, in_vain, never_firing
+    from reactorhub.config.warnings import crowded, in_vain, never_firing
 
     yield from never_firing(config, now)
     yield from in_vain(config)
@@ -68,7 +68,7 @@ def _warnings(config: HubConfig, now: datetime, spiders: bool) -> Iterator[Mista
 
 def _spider_warnings(config: HubConfig) -> Iterator[Mistake]:
     """Import the projects as the hub does; what they print does not get between our own lines."""
-    from reactorhub.adapters.scrapy_engine.project import Project
+    from reactorhub.engine.scrapy.project import Project
 
     with redirect_stdout(sys.stderr):
         projects = {name: Project(project) for name, project in config.projects.items()}

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from reactorhub.durations import duration
 from reactorhub.errors import ConfigError, ReactorHubError
+from reactorhub.triggers.durations import duration
 
 if TYPE_CHECKING:
     from reactorhub.config import HubConfig
-    from reactorhub.model import Schedule
+    from reactorhub.model.schedule import Schedule
 
 Row = tuple[str, ...]
 
@@ -48,7 +48,7 @@ def read(file: Path) -> HubConfig:
 
     :raises ConfigError: with all that is wrong with it.
     """
-    from reactorhub.startup import read_config
+    from reactorhub.config.reading import read_config
 
     return read_config(file, {}, os.environ)
 

@@ -20,10 +20,10 @@ from reactorhub.cli.common import (
     read_or_end,
     read_time,
 )
-from reactorhub.triggers import local_text
+from reactorhub.triggers.wall_clock import local_text
 
 if TYPE_CHECKING:
-    from reactorhub.model import Schedule
+    from reactorhub.model.schedule import Schedule
 
 MOST_TICKS = 1000
 HEADING = ("SCHEDULE", "LOCAL TIME", "UTC", "DST")
@@ -39,7 +39,7 @@ HEADING = ("SCHEDULE", "LOCAL TIME", "UTC", "DST")
 @json_option
 def next_(name: str | None, count: int, after: str | None, file: Path, as_json: bool) -> None:
     """Print when the schedule NAME fires next, or all of them together."""
-    from reactorhub.forecast import next_ticks, next_view
+    from reactorhub.forecast.upcoming import next_ticks, next_view
 
     config = read_or_end(file)
     chosen = config.schedules if name is None else {name: named(config, name)}
@@ -73,7 +73,7 @@ def _row(schedule: Schedule, moment: datetime, view: dict[str, Any], timezone: s
 
 
 def _why_never(schedules: Iterable[Schedule]) -> str:
-    from reactorhub.triggers import After
+    from reactorhub.triggers.rules import After
 
     match list(schedules):
         case [one] if not one.enabled:

@@ -1,4 +1,4 @@
-"""How many slots the schedules will want: the forecast of :mod:`reactorhub.demand`, printed."""
+"""How many slots the schedules will want: the forecast of :mod:`reactorhub.forecast.demand`, printed."""
 
 # ruff: noqa: PLC0415
 from __future__ import annotations
@@ -22,15 +22,16 @@ from reactorhub.cli.common import (
     read_or_end,
     read_span,
 )
-from reactorhub.cli.premises import ledger, limits_of, premises
+from reactorhub.cli.data_folder import ledger, limits_of, premises
 from reactorhub.errors import LedgerError, StartError
-from reactorhub.triggers import duration_text, local_text
+from reactorhub.triggers.durations import duration_text
+from reactorhub.triggers.wall_clock import local_text
 
 if TYPE_CHECKING:
-    from reactorhub.adapters.sqlite_ledger.reading import Look
     from reactorhub.config import HubConfig
-    from reactorhub.demand import Basis, Demand, Hour, PileUp
-    from reactorhub.model import Schedule, ScheduleMark
+    from reactorhub.forecast.demand import Basis, Demand, Hour, PileUp
+    from reactorhub.model.schedule import Schedule, ScheduleMark
+    from reactorhub.storage.sqlite.reading import Look
 
 HEADING = ("HOUR", "STARTS", "IN USE", "PEAK", "SLOTS", "")
 MOST_NAMES = 10
@@ -69,7 +70,7 @@ class _Plan:
 def plan(span: str, assume: str, data_dir: Path | None, file: Path, as_json: bool) -> None:
     """Forecast hour by hour how many slots the schedules want, and where they pile up."""
     ahead, assumed = read_span(span, "--next"), read_span(assume, "--assume")
-    from reactorhub.demand import LONGEST_SPAN
+    from reactorhub.forecast.demand import LONGEST_SPAN
 
     if ahead > LONGEST_SPAN:
         raise click.BadParameter(f"looks at most {LONGEST_SPAN.days}d ahead", param_hint="--next")
@@ -81,7 +82,7 @@ def plan(span: str, assume: str, data_dir: Path | None, file: Path, as_json: boo
 
 
 def _planned(config: HubConfig, data_dir: Path | None, ahead: timedelta, assume: timedelta) -> _Plan:
-    from reactorhub.demand import demand
+    from reactorhub.forecast.demand import demand
 
     folder, now = data_dir or config.data_dir, datetime.now(UTC)
     try:
@@ -101,7 +102,7 @@ def _basis(
 
     Runs that hold a slot in the ledger of a hub that is gone are over.
     """
-    from reactorhub.demand import Basis
+    from reactorhub.forecast.demand import Basis
 
     limits = limits_of(config, found)
     facts: dict[str, Any] = {"durations": {}}
@@ -131,7 +132,7 @@ def _basis(
 
 def _runs(schedules: Iterable[Schedule], marks: Mapping[str, ScheduleMark]) -> dict[str, int]:
     """How often those have run that may only run so often; an edited "when" counts anew."""
-    from reactorhub.config import fingerprint
+    from reactorhub.policies.fingerprint import fingerprint
 
     bounded = [each for each in schedules if each.max_runs is not None and each.name in marks]
     return {
@@ -203,7 +204,7 @@ def _span(span: timedelta) -> str:
 
 
 def _view(plan: _Plan) -> dict[str, Any]:
-    from reactorhub.views import time_text
+    from reactorhub.model.values import time_text
 
     demand = plan.demand
     return {

@@ -23,15 +23,16 @@ from reactorhub.cli.common import (
     read,
     read_time,
 )
-from reactorhub.cli.premises import ledger, limits_of, premises
+from reactorhub.cli.data_folder import ledger, limits_of, premises
 from reactorhub.errors import ConfigError, LedgerError, StartError
 
 if TYPE_CHECKING:
-    from reactorhub.adapters.sqlite_ledger.reading import Look
     from reactorhub.config import HubConfig
-    from reactorhub.explanation import Evidence, Finding
-    from reactorhub.model import Run, Schedule, Tick
-    from reactorhub.moments import Answer
+    from reactorhub.diagnosis.findings import Evidence, Finding
+    from reactorhub.diagnosis.moment import Answer
+    from reactorhub.model.run import Run
+    from reactorhub.model.schedule import Schedule, Tick
+    from reactorhub.storage.sqlite.reading import Look
 
 MOST_TICKS = 1000
 """So many of the newest ticks are counted, and may be shown."""
@@ -58,7 +59,7 @@ class _Report:
 
     @property
     def next(self) -> tuple[datetime, ...]:
-        from reactorhub.agenda import upcoming
+        from reactorhub.policies.agenda import upcoming
 
         if self.evidence.runs_left == 0:
             return ()
@@ -106,8 +107,8 @@ def _config(file: Path) -> HubConfig:
 
 
 def _report(evidence: Evidence, found: Look | None, given: datetime | None, count: int) -> _Report:
-    from reactorhub.explanation import findings
-    from reactorhub.moments import explain, reading_of
+    from reactorhub.diagnosis.findings import findings
+    from reactorhub.diagnosis.moment import explain, reading_of
 
     schedule, answer, note = evidence.schedule, None, ""
     if given is not None:
@@ -122,9 +123,9 @@ def _report(evidence: Evidence, found: Look | None, given: datetime | None, coun
 
 
 def _evidence(config: HubConfig, schedule: Schedule, folder: Path, found: Look | None) -> Evidence:
-    from reactorhub.config import fingerprint
-    from reactorhub.explanation import Evidence
-    from reactorhub.triggers import After
+    from reactorhub.diagnosis.findings import Evidence
+    from reactorhub.policies.fingerprint import fingerprint
+    from reactorhub.triggers.rules import After
 
     name, trigger = schedule.name, schedule.trigger
     evidence = Evidence(
@@ -196,7 +197,8 @@ def _print_answer(answer: Answer, report: _Report) -> None:
 
 
 def _view(report: _Report) -> dict[str, Any]:
-    from reactorhub.views import run_view, schedule_view, tick_view, time_text
+    from reactorhub.model.values import time_text
+    from reactorhub.wire.views import run_view, schedule_view, tick_view
 
     evidence, hub = report.evidence, report.evidence.premises
     mark = evidence.mark

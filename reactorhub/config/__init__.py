@@ -5,26 +5,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os.path
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from reactorhub.bounds import Bounded
-from reactorhub.channels import AnyChannel
 from reactorhub.config.checking import check
 from reactorhub.config.keys import FileKeys, HubKeys, ProjectKeys, RedisKeys, RetentionKeys
 from reactorhub.config.notify import read_channels
 from reactorhub.config.places import KeyPath, Place, Positions
 from reactorhub.config.schedules import Ground, read_schedules
 from reactorhub.config.yaml_source import Tree, read_yaml
+from reactorhub.engine.projects import ProjectConfig
 from reactorhub.errors import ConfigError, Mistake
-from reactorhub.model import DEFAULT_QUEUE, Schedule
-from reactorhub.triggers import After, Cron, Interval, Once, Trigger
+from reactorhub.model.run import DEFAULT_QUEUE
+from reactorhub.model.schedule import Schedule
+from reactorhub.notifications.channels.addresses import AnyChannel
+from reactorhub.storage.retention import RetentionConfig
 
 MAX_BYTES = 1 << 20
 HTTP = "tcp:6800:interface=127.0.0.1"
@@ -32,16 +30,6 @@ MAX_CONCURRENT_RUNS = 16
 MAX_QUEUED_RUNS = 10_000
 REDIS_PREFIX = "reactorhub:"
 SHUTDOWN_GRACE = 60.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProjectConfig:
-    """A Scrapy project. ``path`` is absolute. Without ``spider_modules``, the ``scrapy.cfg`` in ``path`` says
-    where the spiders are, or else they are in a package ``spiders`` there."""
-
-    name: str
-    path: Path
-    spider_modules: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,15 +42,6 @@ class RedisConfig:
     url: str | None = field(default=None, repr=False)
     embedded: bool = False
     prefix: str = REDIS_PREFIX
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetentionConfig:
-    """How long what is over is kept: final runs with their ticks, log files, items files. None: for ever."""
-
-    runs: timedelta | None = None
-    logs: timedelta | None = None
-    items: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,36 +210,3 @@ def _text(path: Path) -> str:
 
 def _unreadable(path: Path, message: str, place: Place = (1, 1)) -> ConfigError:
     return ConfigError([Mistake(str(path), *place, "", message)])
-
-
-def fingerprint(schedule: Schedule) -> str:
-    """Return a text that changes when, and only when, the rule of when ``schedule`` runs is edited.
-
-    It is kept in the ledger, so it depends on nothing but the values of the rule.
-    """
-    facts = [*_facts(schedule.trigger), schedule.enabled]
-    if schedule.max_runs is not None:
-        facts.append(schedule.max_runs)
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-
-
-def _facts(trigger: Trigger | None) -> list[Any]:
-    facts: list[Any] = []
-    match trigger:
-        case None:
-            facts = ["manual"]
-        case Interval():
-            facts = ["interval", trigger.every // timedelta(microseconds=1), trigger.anchor.isoformat()]
-        case Cron():
-            facts = ["cron", trigger.expressions, trigger.timezone]
-        case Once():
-            facts = ["once", trigger.moment.isoformat()]
-        case After():
-            facts = ["after", trigger.upstream, trigger.states]
-        case Bounded():
-            edges = [edge and edge.isoformat() for edge in (trigger.start, trigger.end)]
-            left_out = [[rule.text, rule.timezone] for rule in trigger.exclude]
-            facts = [*_facts(trigger.rule), "within", *edges, left_out]
-        case other:
-            facts = [other.kind, other.text, other.timezone]
-    return facts

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from reactorhub.chains import FACTS, asked_for, cycles
 from reactorhub.config.checking import Checked
 from reactorhub.config.keys import AfterState, ScheduleKeys
 from reactorhub.config.places import Report, suggestion
-from reactorhub.model import FINAL, RunState, Schedule
-from reactorhub.triggers import After
+from reactorhub.model.run import FINAL, RunState
+from reactorhub.model.schedule import Schedule
+from reactorhub.policies.chains import FACTS, asked_for, cycles
+from reactorhub.triggers.rules import After
 
 _STATES = tuple(state.value for state in RunState if state in FINAL)
 

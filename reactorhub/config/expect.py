@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from reactorhub.comparisons import EXAMPLES
 from reactorhub.config.places import KeyPath
 from reactorhub.config.values import NestedError, line, single
 from reactorhub.config.yaml_source import Kind, Scalar, Tree
-from reactorhub.expectations import FIELDS, FINISH_REASON, MOST, parse, parse_field
+from reactorhub.policies.comparisons import EXAMPLES
+from reactorhub.policies.expectations import FIELDS, FINISH_REASON, MOST, parse, parse_field
 
 Found = list[tuple[KeyPath, str]]
 Parse = Callable[[str, object], object]

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, create_model, model_validator
 
-from reactorhub.alerts import NoticeKind
 from reactorhub.config.expect import expectations
 from reactorhub.config.values import (
     as_written,
@@ -31,9 +30,10 @@ from reactorhub.config.values import (
     zone,
 )
 from reactorhub.config.yaml_source import Kind, Scalar, Tree
-from reactorhub.limits import HIGHEST
-from reactorhub.model import Catchup, Overlap, RunState
-from reactorhub.orders import arg_name
+from reactorhub.model.notification import NoticeKind
+from reactorhub.model.run import RunState, arg_name
+from reactorhub.model.schedule import Catchup, Overlap
+from reactorhub.policies.limits import HIGHEST
 
 
 class Retriable(str, Enum):

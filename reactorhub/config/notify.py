@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from functools import partial
 
-from reactorhub.alerts import TOLD, NoticeKind, NotifyRule
-from reactorhub.channels import (
+from reactorhub.config.checking import Checked
+from reactorhub.config.keys import ChannelKeys, MailKeys, NotifyKeys, ScheduleKeys
+from reactorhub.config.places import KeyPath, Report, noted, suggestion
+from reactorhub.model.notification import TOLD, NoticeKind, NotifyRule
+from reactorhub.notifications.channels.addresses import (
     AnyChannel,
     AppriseChannel,
     EmailChannel,
@@ -16,9 +19,6 @@ from reactorhub.channels import (
     webhook_key,
     webhook_url,
 )
-from reactorhub.config.checking import Checked
-from reactorhub.config.keys import ChannelKeys, MailKeys, NotifyKeys, ScheduleKeys
-from reactorhub.config.places import KeyPath, Report, noted, suggestion
 
 _PATH: KeyPath = ("hub", "notify")
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from configparser import ConfigParser
-from configparser import Error as ParserError
-
-from reactorhub.config import HubConfig, ProjectConfig
+from reactorhub.config import HubConfig
 from reactorhub.config.places import KeyPath
+from reactorhub.engine.projects import ProjectConfig, top_packages
 from reactorhub.errors import Mistake
 
 
@@ -44,20 +42,3 @@ def _shared_packages(config: HubConfig) -> list[Mistake]:
                     )
                 )
     return mistakes
-
-
-def top_packages(config: ProjectConfig) -> set[str]:
-    """Return the top-level module names that this project brings into the process."""
-    module = settings_module(config)
-    names = [*config.spider_modules, *([module] if module else [])] or ["spiders"]
-    return {name.partition(".")[0] for name in names}
-
-
-def settings_module(config: ProjectConfig) -> str | None:
-    """Return the settings module that the project's ``scrapy.cfg`` names, or None where none does."""
-    parser = ConfigParser()
-    try:
-        parser.read(config.path / "scrapy.cfg", encoding="utf-8")
-    except (ParserError, UnicodeDecodeError):
-        return None
-    return parser.get("settings", "default", fallback=None)

@@ -15,10 +15,13 @@ from reactorhub.config.expect import merged
 from reactorhub.config.keys import RetryKeys, ScheduleKeys
 from reactorhub.config.notify import check_notify, check_whom, rule
 from reactorhub.config.places import Report, noted, suggestion
-from reactorhub.config.when import check_company, instant, narrowed
+from reactorhub.config.when import check_company, narrowed
 from reactorhub.config.yaml_source import Tree
-from reactorhub.model import Overlap, RetryRule, RunSpec, RunState, Schedule
-from reactorhub.triggers import EPOCH, Cron, Interval, Once, Trigger
+from reactorhub.model.run import RetryRule, RunSpec, RunState
+from reactorhub.model.schedule import Overlap, Schedule
+from reactorhub.triggers.cron import Cron, instant
+from reactorhub.triggers.durations import EPOCH
+from reactorhub.triggers.rules import Interval, Once, Trigger
 
 TRIGGERS = ("interval", "cron", "at", "after")
 NO_DEFAULTS = (*TRIGGERS, "anchor", "after_state", "run_on_start")

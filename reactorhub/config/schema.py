@@ -19,8 +19,8 @@ from reactorhub.config import values
 from reactorhub.config.expect import expectations
 from reactorhub.config.keys import HubKeys, Keys, ScheduleKeys
 from reactorhub.config.schedules import NO_DEFAULTS, TRIGGERS
-from reactorhub.expectations import FIELDS, FINISH_REASON
-from reactorhub.orders import arg_name
+from reactorhub.model.run import arg_name
+from reactorhub.policies.expectations import FIELDS, FINISH_REASON
 
 JsonSchema = dict[str, Any]
 Reader = Callable[..., Any]

@@ -14,9 +14,10 @@ from enum import Enum
 from typing import Any, TypeVar
 from zoneinfo import available_timezones
 
-from reactorhub import cron_expressions, durations, triggers
 from reactorhub.config.places import KeyPath, suggestion
 from reactorhub.config.yaml_source import Kind, Scalar, Tree
+from reactorhub.triggers import cron_fields as cron_expressions
+from reactorhub.triggers import durations, wall_clock
 
 E = TypeVar("E", bound=Enum)
 
@@ -181,7 +182,7 @@ def zone(raw: Tree) -> str:
     """Read the name of a time zone that this machine knows."""
     text = line(raw)
     try:
-        triggers.zone(text)
+        wall_clock.zone(text)
     except ValueError:
         near = suggestion(text, available_timezones()) or "; names look like Europe/Berlin"
         raise ValueError(f"there is no time zone {raw.shown}{near}") from None

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from functools import partial
 
-from reactorhub.bounds import Bounded, Days, Exclusion, Times
 from reactorhub.config.checking import Checked
 from reactorhub.config.keys import ScheduleKeys
 from reactorhub.config.places import KeyPath, Report, noted
-from reactorhub.triggers import EPOCH, INSTANT, Cron, Once, Trigger
+from reactorhub.triggers.cron import instant
+from reactorhub.triggers.durations import EPOCH, INSTANT
+from reactorhub.triggers.rules import Once, Trigger
+from reactorhub.triggers.window import Bounded, Days, Exclusion, Times
 
 TIMED = ("interval", "cron", "at")
 NEED_A_TIME = ("start_time", "end_time", "exclude", "jitter")
 
 Sections = tuple[Checked[ScheduleKeys], Checked[ScheduleKeys]]
-
-
-def instant(moment: datetime, timezone: str) -> datetime:
-    """Read a time without offset as a cron with that one time would be: once, at the end of a gap, the first
-    time in an overlap."""
-    if moment.tzinfo is not None:
-        return moment.astimezone(UTC)
-    once = Cron.parse((f"{moment:%S %M %H %d %m} *",), timezone)
-    tick = once.next_after(moment.replace(tzinfo=UTC) - timedelta(days=2))
-    assert tick is not None
-    return tick
 
 
 def check_company(own: Checked[ScheduleKeys], report: Report) -> None:

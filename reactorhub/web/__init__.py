@@ -1,0 +1,1 @@
+"""The HTTP faces, and the guard that stands before them."""

@@ -14,18 +14,19 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from reactorhub.batch_orders import read_batch_order
-from reactorhub.boundaries import RunFilter, View
 from reactorhub.errors import InvalidRequest, ReactorHubError
-from reactorhub.forecast import next_view
-from reactorhub.hub import Hub
-from reactorhub.model import Run, RunState
-from reactorhub.orders import encoded_moment, read_pause
-from reactorhub.views import broken_view, spider_view, stats_view, tick_view
-from reactorhub.web.answers import to_its_end
-from reactorhub.web.bodies import MOST_ROWS, Query, body_of, fields_in, json_object, order_of
+from reactorhub.forecast.upcoming import next_view
+from reactorhub.hub.hub import Hub
+from reactorhub.model.run import Run, RunState
+from reactorhub.model.values import View, stats_view
+from reactorhub.storage.ledger import RunFilter
 from reactorhub.web.files import MOST_LINES, RunFiles, whole
 from reactorhub.web.problems import fields_of, problem, status_of
+from reactorhub.web.requests import MOST_ROWS, Query, body_of, fields_in, json_object, order_of
+from reactorhub.web.uncancelled import to_its_end
+from reactorhub.wire.batch_orders import read_batch_order
+from reactorhub.wire.orders import encoded_moment, read_pause
+from reactorhub.wire.views import broken_view, spider_view, tick_view
 
 LONGEST_WAIT = 120.0  # seconds
 _LIST = ("limit", "cursor")

@@ -14,8 +14,8 @@ from twisted.web.iweb import IRequest
 from twisted.web.static import File
 
 from reactorhub.errors import NotFound
-from reactorhub.model import Run
-from reactorhub.paths import RunPaths
+from reactorhub.model.run import Run
+from reactorhub.storage.layout import RunPaths
 
 T = TypeVar("T")
 _BLOCK = 64 * 1024

@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
-from reactorhub.endpoints import is_loopback
+from reactorhub.config.endpoints import is_loopback
 from reactorhub.web.problems import problem
 
 MOST_BODY = 64 * 1024  # bytes

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.integration.hubs import Hub
-from tests.redis_server import RedisServer
+from tests.support.redis_server import RedisServer
 
 MakeHub = Callable[..., Hub]
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.integration.hubs import Hub, until, write_project
 from tests.integration.wall_clock import WallClock
-from tests.redis_server import free_port
+from tests.support.redis_server import free_port
 
 CONFIG = """
     hub:

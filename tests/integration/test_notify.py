@@ -6,8 +6,8 @@ import time
 
 from tests.integration.conftest import MakeHub
 from tests.integration.hubs import Hub, until, write_project
-from tests.receiver import SECRET, Receiver
-from tests.redis_server import free_port
+from tests.support.receiver import SECRET, Receiver
+from tests.support.redis_server import free_port
 
 CONFIG = """
     hub:

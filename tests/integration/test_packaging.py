@@ -17,7 +17,7 @@ PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "-q")
 NEEDED = (
     "reactorhub/py.typed",
     "reactorhub/config/schema.json",
-    "reactorhub/adapters/sqlite_ledger/schema/001.sql",
+    "reactorhub/storage/sqlite/schema/001.sql",
     "twisted/plugins/reactorhub_plugin.py",
 )
 
@@ -50,7 +50,7 @@ def test_the_wheel_runs_a_hub(wheel: Path, tmp_path: Path, monkeypatch: pytest.M
         assert set(NEEDED) <= set(packed.namelist())
         packed.extractall(tmp_path / "site")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
-    where = "import reactorhub.tap, sys; sys.stdout.write(reactorhub.tap.__file__)"
+    where = "import reactorhub.daemon.tap, sys; sys.stdout.write(reactorhub.daemon.tap.__file__)"
     found = subprocess.run([sys.executable, "-c", where], cwd=tmp_path, capture_output=True, check=True)
     assert found.stdout.decode() == str(tmp_path / "site" / "reactorhub" / "tap.py")
     with Hub(tmp_path, "schedules: {}") as hub:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.integration.hubs import FINAL, Hub, until, write_project
-from tests.redis_server import RedisServer
+from tests.support.redis_server import RedisServer
 
 CONFIG = """
     hub:

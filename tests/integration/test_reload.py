@@ -13,7 +13,7 @@ import pytest
 
 from tests.integration.conftest import MakeHub
 from tests.integration.hubs import Hub, until, write_project
-from tests.redis_server import RedisServer
+from tests.support.redis_server import RedisServer
 
 CONFIG = """
     hub:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bench.past import make_past
-from reactorhub.retention import AT_ONCE
+from reactorhub.storage.retention import AT_ONCE
 from tests.integration.hubs import Hub, until, write_project
 
 DAY = 86_400

@@ -15,7 +15,7 @@ from urllib.request import urlopen
 import pytest
 
 from tests.integration.hubs import CHECKOUT, Hub, alive, until
-from tests.redis_server import ask
+from tests.support.redis_server import ask
 
 CONFIG = f"""
     hub:

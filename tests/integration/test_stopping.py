@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.hubs import Hub, until, write_project
 from tests.integration.stubborn import STUBBORN
-from tests.redis_server import free_port
+from tests.support.redis_server import free_port
 
 CONFIG = """
     hub:

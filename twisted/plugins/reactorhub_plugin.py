@@ -11,20 +11,20 @@ from zope.interface import implementer
 
 @implementer(IPlugin, IServiceMaker)
 class ReactorHubMaker:
-    """Points at :mod:`reactorhub.tap`; ``options`` is read for the chosen command only."""
+    """Points at :mod:`reactorhub.daemon.tap`; ``options`` is read for the chosen command only."""
 
     tapname = "reactorhub"
     description = "Runs Scrapy spiders on a schedule and remembers what happened"
 
     def options(self) -> Any:
         """Return the command's options, with the hub's reactor installed."""
-        from reactorhub.tap import make_options
+        from reactorhub.daemon.tap import make_options
 
         return make_options()
 
     def makeService(self, options: Any) -> Any:
         """Return the hub's service."""
-        from reactorhub.tap import make_service
+        from reactorhub.daemon.tap import make_service
 
         return make_service(options)
 

@@ -1,0 +1,74 @@
+"""Reads the schedule file as the hub starts from it, with the checks that only the edges can make."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from reactorhub.config import HubConfig, load
+from reactorhub.config.endpoints import loopback_endpoint
+from reactorhub.config.projects import project_mistakes
+from reactorhub.errors import Mistake, StartError
+from reactorhub.notifications.channels.addresses import AppriseChannel
+from reactorhub.notifications.channels.apprise import check_apprise
+from reactorhub.redis.address import redis_url_parts
+
+
+def read_config(path: Path, overrides: Mapping[str, Any], environ: Mapping[str, str]) -> HubConfig:
+    """Read the schedule file, with what the command line says put above it.
+
+    :raises ConfigError: with all that is wrong with it.
+    :raises StartError: if what the command line says is wrong.
+    """
+    config = load(path, environ, socket.gethostname(), _mistakes)
+    if "http" in overrides:
+        loopback_endpoint(overrides["http"])
+    return replace(config, **overrides)
+
+
+def file_signature(path: Path) -> tuple[int, ...] | None:
+    """Return a value that differs once the schedule file, or what it links to, has changed; None: it is gone.
+
+    The time of the last change of the inode tells of what the others do not: a file of the same length with
+    its old times put back, as ``rsync`` and ``tar`` do, and a file that may be read again.
+    """
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, found.st_dev
+
+
+def _mistakes(config: HubConfig) -> list[Mistake]:
+    return [*project_mistakes(config), *_address_mistakes(config), *_apprise_mistakes(config)]
+
+
+def _address_mistakes(config: HubConfig) -> list[Mistake]:
+    redis_url = None if config.redis is None else config.redis.url
+    checks: list[tuple[tuple[str, ...], Callable[[str], object], str | None]] = [
+        (("hub", "http"), loopback_endpoint, config.http),
+        (("hub", "demo_site"), loopback_endpoint, config.demo_site),
+        (("hub", "redis", "url"), redis_url_parts, redis_url),
+    ]
+    mistakes = []
+    for path, check, value in checks:
+        try:
+            if value is not None:
+                check(value)
+        except StartError as error:
+            mistakes.append(config.mistake(path, str(error)))
+    return mistakes
+
+
+def _apprise_mistakes(config: HubConfig) -> list[Mistake]:
+    mistakes = []
+    for name, channel in config.channels.items():
+        try:
+            if isinstance(channel, AppriseChannel):
+                check_apprise(channel)
+        except StartError as error:
+            mistakes.append(config.mistake(("hub", "notify", name, "apprise"), str(error)))
+    return mistakes

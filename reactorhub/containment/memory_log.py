@@ -1,0 +1,30 @@
+"""A run's log that keeps its records in a list."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+
+class MemoryRunLog:
+    """See :class:`reactorhub.containment.contexts.RunLog`. ``records`` holds what was taken, oldest first."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self.exceptions = 0
+        self.error: str | None = None
+        self.records: list[logging.LogRecord] = []
+        self.closed = False
+
+    def configure(self, settings: Mapping[str, Any]) -> None:
+        """A list has no settings."""
+
+    def take(self, record: logging.LogRecord) -> None:
+        """Keep a record."""
+        self.records.append(record)
+        self.counts[record.levelname] = self.counts.get(record.levelname, 0) + 1
+
+    def close(self) -> None:
+        """Note that the run is over."""
+        self.closed = True

@@ -1,0 +1,155 @@
+"""Makes context variables follow a run through Twisted's own hops: timers, threads, unhandled errors.
+
+asyncio gives every task and handle a context of its own. Twisted on asyncio does not: all delayed calls run
+from one timer handle, in the context of whoever happened to arm it, and thread hops carry none. Applied to
+one reactor instance, before anything is scheduled on it.
+"""
+
+# mypy: allow-untyped-calls
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import Context, copy_context
+from typing import Any, NoReturn
+
+from twisted.internet import defer
+from twisted.internet.asyncioreactor import AsyncioSelectorReactor
+from twisted.logger import Logger
+from twisted.python.threadpool import ThreadPool
+
+from reactorhub.containment.contexts import ESCAPES, RUN, contain
+from reactorhub.errors import EscapedError
+
+Call = Callable[..., Any]
+
+
+def carry_contexts(reactor: AsyncioSelectorReactor) -> None:
+    """Make this reactor's timers, cross-thread calls and unhandled errors keep the context they came from."""
+    reactor.callLater = _scheduling(reactor.callLater)  # type: ignore[method-assign]
+    reactor.callFromThread = _sending(reactor.callFromThread)  # type: ignore[method-assign]
+    defer.DebugInfo = _ContextDebugInfo  # type: ignore[misc]
+
+
+def carry_contexts_into_threads(pool: ThreadPool, loop: asyncio.AbstractEventLoop, size: int) -> None:
+    """Make work handed to this pool, and to the loop's default executor, run in its caller's context."""
+    pool.callInThreadWithCallback = _handing_over(pool.callInThreadWithCallback)  # type: ignore[method-assign]
+    loop.set_default_executor(_ContextExecutor(max_workers=size, thread_name_prefix="asyncio"))
+
+
+def record_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    """Make each asyncio task known to the run it works for, so that all of a run's tasks can be cancelled.
+
+    Such a task cannot end the loop either, which it does by letting ``SystemExit`` out.
+    """
+
+    def factory(
+        loop: asyncio.AbstractEventLoop, coro: Any, context: Context | None = None
+    ) -> asyncio.Task[Any]:
+        run = RUN.get() if context is None else context.get(RUN)
+        if run is None:
+            return asyncio.Task(coro, loop=loop, context=context)
+        task = asyncio.Task(_Contained(coro), loop=loop, context=context)
+        run.tasks.add(task)
+        return task
+
+    loop.set_task_factory(factory)
+
+
+class _Contained(Coroutine[Any, Any, Any]):
+    """A coroutine that lets nothing out of its steps that would end the loop, or vanish unheard."""
+
+    __slots__ = ("_coro",)
+
+    def __init__(self, coro: Coroutine[Any, Any, Any]) -> None:
+        self._coro = coro
+
+    def send(self, value: Any) -> Any:
+        try:
+            return self._coro.send(value)
+        except ESCAPES as error:
+            _contain_aloud(error)
+
+    def throw(self, *error: Any) -> Any:
+        try:
+            return self._coro.throw(*error)
+        except ESCAPES as escaped:
+            _contain_aloud(escaped)
+
+    def close(self) -> None:
+        self._coro.close()
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self._coro.__await__()
+
+
+def _contain_aloud(error: BaseException) -> NoReturn:
+    try:
+        contain(error)
+    except EscapedError:
+        logging.getLogger(__name__).exception("Spider code raised what would have ended the process")
+        raise
+
+
+def refuse_stop_from_runs(reactor: AsyncioSelectorReactor) -> Call:
+    """Let no spider stop the process through ``reactor.stop()``; return the stop that does work."""
+    stop, log = reactor.stop, Logger()
+
+    def guarded() -> None:
+        run = RUN.get()
+        if run is None:
+            stop()
+        else:
+            log.error("run {run_id} called reactor.stop(); the hub goes on", run_id=run.run_id)
+
+    reactor.stop = guarded  # type: ignore[method-assign]
+    return stop
+
+
+def _scheduling(call_later: Call) -> Call:
+    def scheduled(delay: float, call: Call, *args: object, **kwargs: object) -> Any:
+        return call_later(delay, copy_context().run, call, *args, **kwargs)
+
+    return scheduled
+
+
+def _sending(call_from_thread: Call) -> Call:
+    def sent(call: Call, *args: object, **kwargs: object) -> None:
+        call_from_thread(copy_context().run, call, *args, **kwargs)
+
+    return sent
+
+
+def _handing_over(call_in_thread: Call) -> Call:
+    def handed_over(on_result: Call | None, call: Call, *args: object, **kwargs: object) -> None:
+        told = None if on_result is None else _within(copy_context(), on_result)
+        call_in_thread(told, copy_context().run, call, *args, **kwargs)
+
+    return handed_over
+
+
+def _within(context: Context, call: Call) -> Call:
+    def inside(*args: object) -> Any:
+        return context.run(call, *args)
+
+    return inside
+
+
+class _ContextExecutor(ThreadPoolExecutor):
+    def submit(self, call: Call, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        return super().submit(copy_context().run, call, *args, **kwargs)
+
+
+_DebugInfo = defer.DebugInfo
+
+
+class _ContextDebugInfo(_DebugInfo):
+    """Remembers whose Deferred it is, since the garbage collector reports a lost error at any time."""
+
+    def __init__(self) -> None:
+        self._context = copy_context()
+
+    def __del__(self) -> None:
+        self._context.run(_DebugInfo.__del__, self)

@@ -1,0 +1,136 @@
+"""One log file for each run: all of its records, and none of another's.
+
+A single handler on the root logger asks each record which run it belongs to. Scrapy's own root handler is
+never installed: each new crawl would replace it for the whole process.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from reactorhub.containment.contexts import RUN, RunContext
+from reactorhub.errors import last_line
+
+_FORMAT = "%(asctime)s [%(name)s] %(levelname)s: %(message)s"  # Scrapy's default LOG_FORMAT
+_DATE_FORMAT = "%Y-%m-%d %H:%M:%S"  # Scrapy's default LOG_DATEFORMAT
+
+
+class FileRunLog:
+    """A run's log file. Each record is handed to the operating system at once, so that ``tail -f`` works.
+
+    A disk that takes no more records silences the file, not the run: ``lost`` counts what is missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """:raises OSError: if the file cannot be opened."""
+        self.counts: dict[str, int] = {}
+        self.exceptions = 0
+        self.error: str | None = None
+        self.lost = 0
+        self._level = logging.DEBUG
+        self._formatter = logging.Formatter(_FORMAT, _DATE_FORMAT)
+        self._short_names = False
+        self._file: IO[bytes] | None = _opened(path)
+
+    def configure(self, settings: Mapping[str, Any]) -> None:
+        """Apply LOG_ENABLED, LOG_LEVEL, LOG_FORMAT, LOG_DATEFORMAT and LOG_SHORT_NAMES from here on.
+
+        A level that logging does not know leaves the level as it was.
+        """
+        level = settings.get("LOG_LEVEL")
+        known = logging.getLevelNamesMapping()
+        self._level = level if isinstance(level, int) else known.get(str(level), self._level)
+        self._formatter = logging.Formatter(settings.get("LOG_FORMAT"), settings.get("LOG_DATEFORMAT"))
+        self._short_names = bool(settings.get("LOG_SHORT_NAMES"))
+        if not settings.get("LOG_ENABLED", True):
+            self._level = logging.CRITICAL + 1
+
+    def take(self, record: logging.LogRecord) -> None:
+        """Count a record that its level lets through, and write it; errors are counted in any case."""
+        if self._file is None or (record.levelno < self._level and record.levelno < logging.ERROR):
+            return
+        self.counts[record.levelname] = self.counts.get(record.levelname, 0) + 1
+        if record.levelno >= logging.ERROR:
+            self._note_exception(record)
+        if record.levelno >= self._level:
+            self._write(record)
+
+    def close(self) -> None:
+        """Close the file; later records are counted nowhere."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _note_exception(self, record: logging.LogRecord) -> None:
+        if record.exc_info and record.exc_info[1] is not None:
+            self.exceptions += 1
+            self.error = last_line(record.exc_info[1])
+
+    def _write(self, record: logging.LogRecord) -> None:
+        assert self._file is not None
+        if self._short_names and record.name.startswith("scrapy."):
+            record.name = "scrapy"
+        try:
+            self._file.write(self._formatter.format(record).encode("utf-8", "backslashreplace") + b"\n")
+        except OSError:
+            self.lost += 1
+
+
+class RunLogHandler(logging.Handler):
+    """Hands each record to the run it belongs to, and every other one to ``hub_log``.
+
+    What a record itself says (Scrapy puts ``spider`` or ``crawler`` on many) goes before the context.
+    """
+
+    def __init__(self, hub_log: Callable[[logging.LogRecord], None]) -> None:
+        super().__init__()
+        self._hub_log = hub_log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Never raises: a record that cannot be formatted is reported the way logging reports it."""
+        run = _explicit_run(record) or RUN.get()
+        try:
+            if run is None:
+                self._hub_log(record)
+            else:
+                run.log.take(record)
+        except Exception:  # noqa: BLE001 - the contract of logging.Handler
+            self.handleError(record)
+
+
+class RunLogs:
+    """Opens the log files of runs where :class:`reactorhub.storage.layout.RunPaths` says."""
+
+    def __init__(self, path_of: Callable[[str, str, str], Path]) -> None:
+        self._path_of = path_of
+
+    def open(self, project: str, spider: str, run_id: str) -> FileRunLog:
+        """Open the log of one run.
+
+        :raises OSError: if the disk does not let us.
+        """
+        return FileRunLog(self._path_of(project, spider, run_id))
+
+
+def install_routing(hub_log: Callable[[logging.LogRecord], None]) -> RunLogHandler:
+    """Route every record of the process through a :class:`RunLogHandler` on the root logger."""
+    handler = RunLogHandler(hub_log)
+    logging.root.addHandler(handler)
+    logging.root.setLevel(logging.NOTSET)
+    return handler
+
+
+def _explicit_run(record: logging.LogRecord) -> RunContext | None:
+    crawler = getattr(record, "crawler", None) or getattr(getattr(record, "spider", None), "crawler", None)
+    return getattr(crawler, "run_context", None)
+
+
+def _opened(path: Path) -> IO[bytes]:
+    try:
+        return path.open("ab", buffering=0)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return path.open("ab", buffering=0)

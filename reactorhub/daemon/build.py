@@ -1,0 +1,207 @@
+"""The composition root: one function that builds the hub from its config and reads like its architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import threads
+from twisted.internet.defer import Deferred
+from twisted.python.threadpool import ThreadPool
+
+from reactorhub import __version__
+from reactorhub.config import HubConfig
+from reactorhub.config.reading import file_signature
+from reactorhub.containment.lag import LagMeter
+from reactorhub.containment.run_logs import RunLogs
+from reactorhub.daemon.gc import Collector
+from reactorhub.engine.protocols import Engine
+from reactorhub.engine.scrapy.engine import ScrapyEngine
+from reactorhub.errors import ConfigError
+from reactorhub.events.memory import NullSink
+from reactorhub.events.publisher import Telemetry
+from reactorhub.events.sink import Sink
+from reactorhub.hub.hub import Hub
+from reactorhub.hub.reload import Reloader
+from reactorhub.hub.status import Parts
+from reactorhub.model.ids import IdMaker
+from reactorhub.model.values import View
+from reactorhub.notifications.channels.addresses import (
+    AnyChannel,
+    AppriseChannel,
+    EmailChannel,
+    WebhookChannel,
+)
+from reactorhub.notifications.channels.apprise import AppriseSender
+from reactorhub.notifications.channels.channel import Channel
+from reactorhub.notifications.channels.email import Email
+from reactorhub.notifications.channels.webhook import Webhook
+from reactorhub.notifications.notifier import Notifier
+from reactorhub.notifications.reporter import Facts
+from reactorhub.redis.embedded import EmbeddedRedis
+from reactorhub.redis.sink import RedisSink
+from reactorhub.runs.dispatcher import Dispatcher
+from reactorhub.runs.lifecycle import World
+from reactorhub.runs.slots import Slots
+from reactorhub.schedules.book import ScheduleBook
+from reactorhub.schedules.scheduler import Scheduler
+from reactorhub.storage.layout import LEDGER, RunPaths
+from reactorhub.storage.ledger import Ledger
+from reactorhub.storage.old_files import OldFiles
+from reactorhub.storage.retention import Retention
+from reactorhub.storage.sqlite.ledger import SqliteLedger
+from reactorhub.web.api import Api
+from reactorhub.web.files import RunFiles
+
+HUB_THREADS = 4  # threads of the hub's own, for files
+
+
+def utc_now() -> datetime:
+    """The wall clock."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """What of a hub is started and stopped."""
+
+    pool: ThreadPool
+    collector: Collector
+    ledger: SqliteLedger
+    engine: ScrapyEngine
+    redis: EmbeddedRedis | None
+    parts: Parts
+    hub: Hub
+    scheduler: Scheduler
+    retention: Retention
+    reloader: Reloader
+    api: Api
+
+
+def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor: Any) -> Built:
+    """Put a hub together. Nothing is opened and nothing runs yet.
+
+    :param read: reads the schedule file; raises ConfigError.
+    """
+    paths, pool = RunPaths(config.data_dir), ThreadPool(0, HUB_THREADS, "reactorhub")
+    redis = EmbeddedRedis(config.data_dir, reactor) if config.redis and config.redis.embedded else None
+    ledger = SqliteLedger(config.data_dir / LEDGER, reactor)
+    engine = ScrapyEngine(reactor, RunLogs(paths.log), paths.items)
+    parts = _parts(config, ledger, engine, _sink(config, redis, reactor), reactor)
+    hub = Hub(config, parts, __version__)
+    collector = Collector(reactor)
+    scheduler = _scheduler(hub, _first_ticks(collector, parts.world.slots), reactor)
+    in_thread: Callable[..., Deferred[Any]] = partial(threads.deferToThreadPool, reactor, pool)
+
+    def read_file() -> Deferred[HubConfig]:
+        collector.hold()
+        return in_thread(read).addBoth(_released, collector)
+
+    sweeps = {name: partial(in_thread, OldFiles(config.data_dir / name).sweep) for name in ("logs", "items")}
+    retention = Retention(reactor, utc_now, ledger.prune, sweeps, lambda: parts.dispatcher.lives)
+
+    async def put_in_force(new: HubConfig) -> View:
+        message = "a loaded project cannot change while the hub runs; restart it"
+        if moved := engine.moved(new.projects):
+            raise ConfigError([new.mistake(("hub", "projects", name), message) for name in moved])
+        engine.load({**hub.config.projects, **new.projects})
+        try:
+            changes = await hub.put_in_force(new)
+        finally:
+            engine.load(hub.config.projects)  # of the new file, or of the old one where that stays in force
+        scheduler.set_entries(hub.entries())
+        parts.notifier.use(_channels(new, reactor))
+        retention.rule = new.retention
+        return changes
+
+    parts.notifier.use(_channels(config, reactor))
+    reloader = Reloader(reactor, hub, lambda: in_thread(file_signature, file), read_file, put_in_force)
+    return Built(
+        pool=pool,
+        collector=collector,
+        ledger=ledger,
+        engine=engine,
+        redis=redis,
+        parts=parts,
+        hub=hub,
+        scheduler=scheduler,
+        retention=retention,
+        reloader=reloader,
+        api=Api(hub, RunFiles(paths, in_thread), reloader.reload),
+    )
+
+
+def _parts(config: HubConfig, ledger: Ledger, engine: Engine, sink: Sink, reactor: Any) -> Parts:
+    new_id = IdMaker(utc_now)
+    telemetry = Telemetry(reactor, utc_now, sink, new_id)
+    notifier = Notifier(reactor, utc_now, ledger)
+    facts = Facts(new_id, utc_now, config.name, notifier.wake)
+    world = World(
+        clock=reactor,
+        now=utc_now,
+        ledger=ledger,
+        engine=engine,
+        slots=Slots(reactor, config.max_concurrent_runs, config.queues),
+        changed=telemetry.run_changed,
+    )
+    book = ScheduleBook(ledger, utc_now, reactor, facts)
+    return Parts(
+        world=world,
+        dispatcher=Dispatcher(world, book, new_id, telemetry.event, config.max_queued_runs, facts=facts),
+        book=book,
+        telemetry=telemetry,
+        sink=sink,
+        lag=LagMeter(reactor, stalled=telemetry.stalled),
+        notifier=notifier,
+        new_id=new_id,
+    )
+
+
+def _scheduler(hub: Hub, busy: Callable[[bool], None], reactor: Any) -> Scheduler:
+    return Scheduler(
+        reactor,
+        utc_now,
+        lambda due, after: Deferred.fromCoroutine(hub.tick(due.schedule, due.nominal_time, after)),
+        lambda missed, after: Deferred.fromCoroutine(hub.missed(missed, after)),
+        busy,
+    )
+
+
+def _first_ticks(collector: Collector, slots: Slots) -> Callable[[bool], None]:
+    """Return what lets crawls and full collections wait until all ticks that are due have been taken up."""
+
+    def busy(is_busy: bool) -> None:
+        slots.hold(is_busy)
+        (collector.hold if is_busy else collector.release)()
+
+    return busy
+
+
+def _released(result: Any, collector: Collector) -> Any:
+    collector.release()
+    return result
+
+
+def _sink(config: HubConfig, redis: EmbeddedRedis | None, reactor: Any) -> Sink:
+    if config.redis is None:
+        return NullSink()
+    url = redis.url if redis is not None else config.redis.url
+    return RedisSink(url or "", config.redis.prefix, reactor, utc_now)
+
+
+def _channels(config: HubConfig, reactor: Any) -> dict[str, Channel]:
+    return {name: _channel(each, reactor) for name, each in config.channels.items()}
+
+
+def _channel(config: AnyChannel, reactor: Any) -> Channel:
+    match config:
+        case EmailChannel():
+            return Email(config, reactor)
+        case WebhookChannel():
+            return Webhook(config, reactor, utc_now)
+        case AppriseChannel():
+            return AppriseSender(config, reactor)

@@ -1,0 +1,242 @@
+"""Starts the hub in order and stops it in order."""
+
+# mypy: allow-untyped-calls
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.server import Site
+
+from reactorhub.config import HubConfig
+from reactorhub.config.endpoints import loopback_endpoint
+from reactorhub.containment.reactor import carry_contexts_into_threads, record_tasks
+from reactorhub.containment.run_logs import install_routing
+from reactorhub.daemon.build import Built, build
+from reactorhub.daemon.console import address, say, to_hub_log, welcome
+from reactorhub.daemon.dns import CachingResolver
+from reactorhub.daemon.signals import Signals
+from reactorhub.demo_site import bookshop
+from reactorhub.engine.scrapy.process import prepare_logging
+from reactorhub.errors import ReactorHubError, StartError
+from reactorhub.storage.layout import READY
+from reactorhub.storage.lock import DataLock
+from reactorhub.web.guard import GuardedSite
+
+SPIDER_THREADS = 32  # threads that all spiders share, for name look-ups, feed storage and deferToThread
+
+
+class HubService(Service):
+    """Starts the hub in order and stops it in order; :func:`build` says what of."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        config: HubConfig,
+        read: Callable[[], HubConfig],
+        file: Path,
+        reactor: Any,
+        *,
+        signature: object,
+        stop_reactor: Callable[[], None],
+        console: TextIO | None,
+        complaints: TextIO,
+    ) -> None:
+        """
+        :param signature: what the file was like before ``config`` was read from it.
+        :param console: where a person reads what to do next; None for a daemon.
+        :param complaints: where a person reads why the hub cannot start; closed once it has.
+        """
+        self._config = config
+        self._read = read
+        self._file = file
+        self._signature = signature
+        self._reactor = reactor
+        self._stop_reactor = stop_reactor
+        self._console = console
+        self._complaints = complaints
+        self._lock = DataLock(config.data_dir)
+        self._ports: list[IListeningPort] = []
+        self._hurry: Deferred[None] = Deferred()
+        self._built: Built | None = None
+        self._started: Deferred[bool | None] = Deferred()
+
+    def startService(self) -> None:
+        """Take what only one hub can have, at once or not at all; the rest follows on the reactor.
+
+        :raises StartError: if the data folder or a port is taken.
+        """
+        super().startService()
+        try:
+            self._take_hold()
+        except ReactorHubError as error:
+            self._complain(error)
+            raise
+        assert self._built is not None
+        self._started = Deferred.fromCoroutine(self._start(self._built))
+        self._started.addErrback(self._failed)
+
+    def stopService(self) -> Deferred[None]:
+        """Stop in order; fires once everything that can be written is written."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    def _take_hold(self) -> None:
+        self._lock.acquire()
+        self._ready.unlink(missing_ok=True)
+        try:
+            self._built = build(self._config, self._read, self._file, self._reactor)
+            self._prepare_process(self._built)
+            self._listen(self._built)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _prepare_process(self, built: Built) -> None:
+        reactor = self._reactor
+        reactor.suggestThreadPoolSize(SPIDER_THREADS)
+        loop = reactor._asyncioEventloop
+        carry_contexts_into_threads(reactor.getThreadPool(), loop, SPIDER_THREADS)
+        record_tasks(loop)
+        reactor.installNameResolver(CachingResolver(reactor.nameResolver, reactor))
+        prepare_logging()
+        install_routing(to_hub_log)
+        signals = Signals(
+            reactor,
+            grace=lambda: built.hub.config.shutdown_grace,
+            hurry=self._make_haste,
+            reload=lambda: self._told_to_reload(built),
+        )
+        reactor.callWhenRunning(reactor.callLater, 0, signals.install)
+
+    def _listen(self, built: Built) -> None:
+        self._open_port(self._config.http, GuardedSite(built.api.app.resource()), paused=True)
+        if self._config.demo_site is not None:
+            shop = Site(bookshop(self._reactor), reactor=self._reactor)
+            shop.log = _no_access_log  # type: ignore[method-assign]
+            self._open_port(self._config.demo_site, shop)
+
+    def _open_port(self, description: str, site: Site, paused: bool = False) -> None:
+        try:
+            endpoint = serverFromString(self._reactor, loopback_endpoint(description))
+        except (ValueError, TypeError) as error:
+            raise StartError(f"{description!r} is no endpoint: {error}") from None
+        results: list[Any] = []
+        endpoint.listen(site).addBoth(results.append)
+        port = results[0]
+        if isinstance(port, Failure):
+            raise StartError(f"cannot listen on {description}: {port.getErrorMessage()}")
+        if paused:
+            port.stopReading()  # those who come early wait in the kernel's line until the hub is ready
+        self._ports.append(port)
+
+    async def _start(self, built: Built) -> bool:
+        built.pool.start()
+        await built.ledger.open()
+        await built.hub.recover()
+        built.engine.load(self._config.projects)
+        if built.redis is not None:
+            await built.redis.start()
+        await built.parts.sink.start()
+        built.hub.warn_of_unknown_spiders()
+        await built.hub.adopt()
+        await built.hub.run_on_start()
+        built.parts.notifier.start()
+        built.scheduler.start(built.hub.entries())
+        built.parts.lag.start()
+        built.parts.telemetry.start(lambda: tuple(built.parts.dispatcher.lives.values()), built.hub.heartbeat)
+        built.retention.start(built.hub.config.retention)
+        built.reloader.watch(self._signature)
+        self._ports[0].startReading()  # type: ignore[attr-defined]
+        self._say_ready(built)
+        built.collector.settle()
+        return True
+
+    async def _stop(self) -> None:
+        built = self._built
+        if built is None:
+            return
+        self._started.cancel()
+        built.reloader.stop()
+        await built.scheduler.stop()
+        await built.retention.stop()
+        await built.parts.dispatcher.stop(built.hub.config.shutdown_grace, self._hurry)
+        await built.parts.notifier.stop()
+        built.parts.telemetry.stop()
+        built.parts.lag.stop()
+        for port in self._ports:
+            await maybeDeferred(port.stopListening)
+        await built.parts.sink.stop(1.0)
+        if built.redis is not None:
+            await built.redis.stop()
+        await built.ledger.close()
+        built.pool.stop()
+        self._ready.unlink(missing_ok=True)
+        self._lock.release()
+        self.log.info("the hub has stopped")
+
+    def _told_to_reload(self, built: Built) -> None:
+        """Reload; in the middle of the start, once that is over."""
+        self._started.addCallback(_reload_if, built)
+
+    def _make_haste(self) -> None:
+        if not self._hurry.called:
+            self._hurry.callback(None)
+
+    def _failed(self, failure: Failure) -> None:
+        if self._built is None or not self.running:
+            return
+        if not failure.check(ReactorHubError):
+            self.log.failure("the hub has an error", failure)
+        self._complain(failure.value)
+        atexit.register(_leave, 1)
+        self._make_haste()
+        self._stop_reactor()
+
+    def _complain(self, error: object) -> None:
+        self.log.error("the hub cannot start: {error}", error=error)
+        say(self._complaints, f"reactorhub: {error}")
+
+    def _say_ready(self, built: Built) -> None:
+        http, demo = [*map(address, self._ports), None][:2]
+        facts = {"pid": os.getpid(), "http": http, "demo_site": demo}
+        draft = self._ready.with_suffix(".new")
+        draft.write_text(json.dumps(facts))
+        draft.replace(self._ready)
+        self.log.info("the hub listens on {http}", http=http)
+        self._complaints.close()
+        say(self._console, welcome(http or "", self._config.file, built.engine.catalog()))
+
+    @property
+    def _ready(self) -> Path:
+        return self._config.data_dir / READY
+
+
+def _leave(status: int) -> None:
+    """End with this status: twistd itself knows only success, signals and exceptions before the start."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _reload_if(started: bool | None, built: Built) -> bool | None:
+    if started:
+        going = Deferred.fromCoroutine(built.reloader.reload_quietly())
+        going.addErrback(lambda failure: HubService.log.failure("the hub has an error", failure))
+    return started
+
+
+def _no_access_log(request: Any) -> None:
+    """The practice shop's visitors are of no interest."""

@@ -1,0 +1,164 @@
+"""What became of one moment of a schedule: the tick's row, or why there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from reactorhub.diagnosis.findings import NOT_TAKEN_UP, Evidence, became, follows, over
+from reactorhub.model.schedule import Schedule, ScheduleMark, Tick
+from reactorhub.policies.agenda import Missed, last_tick, plan
+from reactorhub.policies.jitter import start_at
+from reactorhub.triggers.cron import dst_mark, instant
+from reactorhub.triggers.durations import INSTANT
+from reactorhub.triggers.rules import After, Trigger
+from reactorhub.triggers.window import Bounded
+
+_BACK = tuple(timedelta(hours=hours) for hours in (1, 24, 24 * 32, 24 * 367, 24 * 3660))
+"""How far back the time before a moment is looked for, nearest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a moment; ``before`` and ``after`` are the nearest times of the trigger around it."""
+
+    moment: datetime
+    kind: str
+    text: str
+    tick: Tick | None = None
+    before: datetime | None = None
+    after: datetime | None = None
+
+
+def explain(evidence: Evidence, moment: datetime, row: Tick | None) -> Answer:
+    """Return what became of a moment.
+
+    :param row: the ledger's row that accounts for it, its own or one that stands for several ticks.
+    """
+    schedule, trigger = evidence.schedule, evidence.schedule.trigger
+    if row is not None and (row.nominal_time == moment or _ticks_at(trigger, moment)):
+        return Answer(moment, row.outcome.value, _of_row(row, evidence), tick=row)
+    if trigger is None:
+        return Answer(moment, "no_trigger", "it has no trigger, so it has no times")
+    if isinstance(trigger, After):
+        return Answer(moment, "follows", follows(trigger))
+    if not _ticks_at(trigger, moment):
+        kind, text = _no_time(trigger, moment, evidence)
+        before, after = time_before(trigger, moment), trigger.next_after(moment)
+        near = [f"the one before is {evidence.show(before)}"] if before else []
+        near += [f"the next one is {evidence.show(after)}"] if after else []
+        return Answer(moment, kind, "; ".join([text, *near]), before=before, after=after)
+    kind, text = _unrecorded(schedule, moment, evidence)
+    return Answer(moment, kind, text)
+
+
+def reading_of(given: datetime, zone: str) -> tuple[datetime, str]:
+    """Return the moment that a time names, and a remark if it names none or two. Without an offset it is on
+    the wall clock of the zone, where a time in a gap stands for the gap's end, and one that comes twice for
+    the first time."""
+    if given.tzinfo is not None:
+        return given.astimezone(UTC), ""
+    whole = given.replace(microsecond=0)
+    moment = instant(whole, zone)
+    local = moment.astimezone(ZoneInfo(zone))
+    if local.replace(tzinfo=None) != whole:
+        return moment, f"{whole:%H:%M:%S} does not exist that day in {zone}; it stands for the end of the gap"
+    moment += given - whole
+    if local.utcoffset() != local.replace(fold=1).utcoffset():
+        return moment, f"{whole:%H:%M:%S} comes twice that day in {zone}; this is the first time"
+    return moment, ""
+
+
+def time_before(trigger: Trigger, moment: datetime) -> datetime | None:
+    """Return the last time of a trigger before a moment, as far as ten years back."""
+    for span in _BACK:
+        found = last_tick(trigger, moment - span, moment - INSTANT)
+        if found is not None:
+            return found
+    return None
+
+
+def _ticks_at(trigger: Trigger | None, moment: datetime) -> bool:
+    return trigger is not None and trigger.next_after(moment - INSTANT) == moment
+
+
+def _of_row(row: Tick, evidence: Evidence) -> str:
+    moved = evidence.schedule.trigger and dst_mark(evidence.schedule.trigger, row.nominal_time)
+    note = {
+        "gap": "; its local time does not exist that day, so it was moved to the end of the gap",
+        "overlap": "; its local time comes twice that day",
+    }
+    run = f", as run {row.run_id}" if row.run_id else ""
+    accounted = f"; written down at {evidence.show(row.recorded_at)}"
+    return f"it was {became(row)}{run}{note.get(moved or '', '')}{accounted}"
+
+
+def _no_time(trigger: Trigger, moment: datetime, evidence: Evidence) -> tuple[str, str]:
+    """Why a trigger has no tick at a moment."""
+    if isinstance(trigger, Bounded) and _ticks_at(trigger.rule, moment):
+        return _left_out(trigger, moment, evidence)
+    if trigger.timezone is not None:
+        local = moment.astimezone(ZoneInfo(trigger.timezone))
+        first = local.replace(fold=0).astimezone(UTC)
+        if local.fold and _ticks_at(getattr(trigger, "rule", trigger), first):
+            text = "this local time comes twice that day, and a fixed time runs the first time"
+            return "overlap", f"{text}, {evidence.show(first)}"
+    return "not_a_time", f"this is no time of {trigger.text}"
+
+
+def _left_out(trigger: Bounded, moment: datetime, evidence: Evidence) -> tuple[str, str]:
+    if trigger.start is not None and moment < trigger.start:
+        return "before_start", f"this lies before its start_time, {evidence.show(trigger.start)}"
+    if trigger.end is not None and moment > trigger.end:
+        return "after_end", f"this lies after its end_time, {evidence.show(trigger.end)}"
+    rules = [rule.text for rule in trigger.exclude if rule.until(moment) is not None]
+    return "excluded", f"exclude leaves it out: {', '.join(rules)}"
+
+
+def _unrecorded(schedule: Schedule, moment: datetime, evidence: Evidence) -> tuple[str, str]:
+    """Why a time of the trigger has no row."""
+    mark, first = evidence.mark, evidence.first
+    if moment > evidence.now:
+        return "future", "this is still to come"
+    if mark is None:
+        return "not_taken_up", NOT_TAKEN_UP
+    held = _held_back(evidence, mark)
+    if held is not None:
+        return held
+    if moment > mark.since:
+        return _to_come(schedule, moment, mark.since, evidence)
+    if first is None or moment < first.nominal_time:
+        oldest = f"; its oldest row is that of {evidence.show(first.nominal_time)}" if first else ""
+        text = "it is newer than that, or its times were edited later, or the row was removed with age"
+        return "newer", f"{text}{oldest}"
+    return "not_in_force", "it was not in force then: disabled, out of the file, or with another time"
+
+
+def _held_back(evidence: Evidence, mark: ScheduleMark) -> tuple[str, str] | None:
+    """Why none of a schedule's times is accounted for at present; None if they are."""
+    if not evidence.schedule.enabled:
+        return "disabled", "it is disabled, and while it is, its times are not accounted for"
+    if mark.fingerprint != evidence.fingerprint:
+        return "edited", "the file says another time than the hub had in force; an edit is not retroactive"
+    if evidence.runs_left == 0:
+        return "max_runs", over(mark)
+    return None
+
+
+def _to_come(schedule: Schedule, moment: datetime, since: datetime, evidence: Evidence) -> tuple[str, str]:
+    """What is to become of a time that is not accounted for yet."""
+    start = start_at(schedule, moment)
+    if start > evidence.now:
+        return "jitter", f"it waits for its jitter, until {evidence.show(start)}"
+    if evidence.premises.running:
+        return "owed", "the hub has not accounted for it yet; read the hub's log if that lasts"
+    fate = "would run"
+    for tick in plan([(schedule, since)], evidence.now).missed:
+        if _covers(tick, moment):
+            fate = f"would be missed: {tick.reason}"
+    return "no_hub", f"no hub is running to account for it; if one were started now, it {fate}"
+
+
+def _covers(missed: Missed, moment: datetime) -> bool:
+    return missed.nominal_time <= moment <= (missed.until or missed.nominal_time)

@@ -1,0 +1,228 @@
+"""One crawl under way, from the making of its crawler to the facts of its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from scrapy import Spider, signals
+from scrapy.core.engine import ExecutionEngine
+from scrapy.crawler import Crawler
+from scrapy.utils.defer import deferred_from_coro
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from reactorhub.containment.contexts import ESCAPES, RunContext, RunLog
+from reactorhub.engine.scrapy.fields import FieldCounter
+from reactorhub.engine.scrapy.guards import InFlight, guard
+from reactorhub.errors import last_line
+from reactorhub.model.run import CrawlEnd
+from reactorhub.policies.comparisons import fraction
+
+_LONGEST_REASON = 200  # characters of a finish reason
+_MOST = 10**15  # what a count is cut to
+_LOOK_AGAIN = 0.05  # seconds between looks at whether an opening crawl can be stopped yet
+
+
+class HubCrawler(Crawler):
+    """A Crawler that knows its run and guards its own engine."""
+
+    run_context: RunContext
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.in_flight = InFlight()
+
+    def _create_engine(self) -> ExecutionEngine:
+        engine = super()._create_engine()
+        guard(engine, self.in_flight)
+        return engine
+
+    def _update_root_log_handler(self) -> None:
+        """Leave the root logger alone: Scrapy would replace its handler for the whole process."""
+
+
+class ScrapyCrawl:
+    """See :class:`reactorhub.engine.protocols.Crawl`."""
+
+    log = Logger()
+
+    def __init__(
+        self, clock: IReactorTime, run_id: str, run_log: RunLog, items: Path, fields: Iterable[str] = ()
+    ) -> None:
+        """:param fields: what to count in the items."""
+        self.opened: Deferred[None] = Deferred()
+        self.done: Deferred[CrawlEnd] = Deferred()
+        self._clock = clock
+        self._items = items
+        self._fields = fields
+        self._field_counter: FieldCounter | None = None  # signals alone would not keep it alive
+        self._run_log = run_log
+        self._context = RunContext(run_id, run_log)
+        self._crawler: HubCrawler | None = None
+        self._finish_reason: str | None = None
+        self._stopping = False
+        self._look: IDelayedCall | None = None
+
+    def begin(self, make: Callable[[], tuple[HubCrawler, Callable[[], Deferred[None]]]]) -> None:
+        """Make the crawler and set it in motion, within the run's own context."""
+        self._context.enter(self._begin, make)
+
+    def _begin(self, make: Callable[[], tuple[HubCrawler, Callable[[], Deferred[None]]]]) -> None:
+        try:
+            crawler, start = make()
+            self._adopt(crawler)
+            crawling = start()
+        except BaseException:  # noqa: BLE001 - sys.exit() in a spider's __init__ is its own affair
+            self._ended(Failure())
+        else:
+            crawling.addBoth(self._ended)
+
+    def _adopt(self, crawler: HubCrawler) -> None:
+        self._crawler = crawler
+        crawler.run_context = self._context
+        self._run_log.configure(crawler.settings)
+        if not crawler.settings.getdict("FEEDS"):
+            crawler.settings.set("FEEDS", _feeds(self._items), priority="cmdline")
+        self._field_counter = FieldCounter(crawler, self._fields)
+        crawler.signals.connect(self._spider_opened, signals.spider_opened)
+        crawler.signals.connect(self._spider_closed, signals.spider_closed)
+
+    def _spider_opened(self) -> None:
+        if not self.opened.called:
+            self.opened.callback(None)
+
+    def _spider_closed(self, spider: Spider, reason: object) -> None:
+        self._finish_reason = _text(reason)[:_LONGEST_REASON]
+        if self._crawler is not None:
+            for level, count in self._run_log.counts.items():
+                self._crawler.stats.set_value(f"log_count/{level}", count)
+
+    def stats(self) -> Mapping[str, Any]:
+        """See :class:`reactorhub.engine.protocols.Crawl`."""
+        if self._crawler is None or self._crawler._stats is None:
+            return {}
+        counts = {f"log_count/{level}": count for level, count in self._run_log.counts.items()}
+        return {**_collected(self._crawler), **counts}
+
+    def errors(self) -> int:
+        """See :class:`reactorhub.engine.protocols.Crawl`."""
+        return self._run_log.counts.get("ERROR", 0) + self._run_log.counts.get("CRITICAL", 0)
+
+    def stop(self) -> None:
+        """See :class:`reactorhub.engine.protocols.Crawl`.
+
+        Scrapy forgets a stop that comes while the spider opens, and then never says that it ended: so the
+        wish is kept until its engine runs.
+        """
+        if not self._stopping:
+            self._stopping = True
+            self._context.enter(self._stop_when_running)
+
+    def _stop_when_running(self) -> None:
+        self._look = None
+        if self.done.called:
+            return
+        if self._crawler is None or self._crawler._engine is None or not self._crawler.engine.running:
+            self._look = self._clock.callLater(_LOOK_AGAIN, self._stop_when_running)
+            return
+        self._go(self._crawler.stop_async())
+
+    def abort(self) -> None:
+        """See :class:`reactorhub.engine.protocols.Crawl`."""
+        self.stop()
+        if self._crawler is not None and self._crawler._engine is not None:
+            self._crawler.in_flight.cut(self._crawler.engine)
+
+    def cancel_tasks(self) -> None:
+        """See :class:`reactorhub.engine.protocols.Crawl`."""
+        self.abort()
+        for task in tuple(self._context.tasks):
+            task.cancel()
+
+    def abandon(self) -> None:
+        """See :class:`reactorhub.engine.protocols.Crawl`."""
+        self._end(CrawlEnd(failure="the crawl did not end when told to and was abandoned"))
+
+    def _go(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        going = deferred_from_coro(coroutine)
+        going.addErrback(lambda failure: failure.trap(asyncio.CancelledError))
+        going.addErrback(lambda failure: self.log.failure("a crawl could not be stopped", failure))
+
+    def _ended(self, result: Failure | None) -> None:
+        failure = None
+        if isinstance(result, Failure):
+            failure = last_line(result.value or Exception(result.getErrorMessage()))
+            self._context.enter(_log_failure, result)
+        self._end(CrawlEnd(failure=failure, finish_reason=self._finish_reason))
+
+    def _end(self, end: CrawlEnd) -> None:
+        if self.done.called:
+            return
+        facts = self._facts(end)
+        self._run_log.close()
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
+        if self._crawler is not None and self._crawler._engine is not None and self._finish_reason is None:
+            self._context.enter(self._sweep, self._crawler, self._crawler._engine)
+        self._crawler = self._field_counter = None
+        self.done.callback(facts)
+
+    def _sweep(self, crawler: HubCrawler, engine: ExecutionEngine) -> None:
+        """Let go of what an engine that did not close by itself still holds: timers and connections."""
+        engine.downloader.close()
+        if engine._slot is not None:
+            engine._slot.nextcall.cancel()
+            if engine._slot.heartbeat.running:
+                engine._slot.heartbeat.stop()
+        self._go(crawler.signals.send_catch_log_async(signals.engine_stopped))
+
+    def _facts(self, end: CrawlEnd) -> CrawlEnd:
+        stats = dict(self.stats())
+        return CrawlEnd(
+            failure=end.failure,
+            finish_reason=end.finish_reason,
+            items=_count(stats.get("item_scraped_count")),
+            errors=self.errors(),
+            exceptions=max(self._run_log.exceptions, _count(stats.get("spider_exceptions/count"))),
+            error=self._run_log.error,
+            stats=stats,
+        )
+
+
+def _text(value: object) -> str:
+    """Return the text of what should be one already, but was made by a spider."""
+    try:
+        return str(value)
+    except (Exception, *ESCAPES):  # noqa: BLE001 - see above
+        return type(value).__name__
+
+
+def _collected(crawler: Crawler) -> dict[str, Any]:
+    """Return the stats of a crawl: none where its collector, which may be the project's own, gives none."""
+    try:
+        return dict(crawler.stats.get_stats())
+    except (Exception, *ESCAPES):  # noqa: BLE001 - see above
+        return {}
+
+
+def _count(stat: object) -> int:
+    """Return a stat that counts something; 0 where a spider has made something else of it."""
+    return min(max(int(fraction(stat) or 0), 0), _MOST)
+
+
+def _feeds(path: Path) -> dict[str, dict[str, Any]]:
+    # A feed's URI is a format string; a percent sign in it is written twice.
+    uri = path.absolute().as_uri().replace("%", "%%")
+    return {uri: {"format": "jsonlines", "encoding": "utf-8", "overwrite": True}}
+
+
+def _log_failure(failure: Failure) -> None:
+    exc_info = (failure.type, failure.value, failure.getTracebackObject())
+    logging.getLogger("scrapy.crawler").error("The crawl raised an exception", exc_info=exc_info)  # type: ignore[arg-type]

@@ -1,0 +1,127 @@
+"""The engine: all projects of the hub, and the crawls it launches for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+
+from reactorhub.containment.contexts import RunLog
+from reactorhub.engine.projects import ProjectConfig
+from reactorhub.engine.protocols import Crawl
+from reactorhub.engine.scrapy.crawl import HubCrawler, ScrapyCrawl
+from reactorhub.engine.scrapy.process import import_components
+from reactorhub.engine.scrapy.project import Project
+from reactorhub.errors import UnknownSpider
+from reactorhub.model.run import CrawlEnd, RunSpec
+from reactorhub.model.spider import Catalog
+from reactorhub.policies.expectations import counted_fields
+
+
+class LogOpener(Protocol):
+    """Opens the log of a run."""
+
+    def open(self, project: str, spider: str, run_id: str) -> RunLog:
+        """:raises OSError: if the disk does not let us."""
+
+
+class ScrapyEngine:
+    """See :class:`reactorhub.engine.protocols.Engine`. One CrawlerRunner for each project."""
+
+    def __init__(
+        self, clock: IReactorTime, logs: LogOpener, items_path: Callable[[str, str, str], Path]
+    ) -> None:
+        self._clock = clock
+        self._logs = logs
+        self._items_path = items_path
+        self._projects: dict[str, Project] = {}
+
+    def moved(self, projects: Mapping[str, ProjectConfig]) -> list[str]:
+        """Return the projects that would have to be loaded anew, which a running process cannot do."""
+        return [
+            name
+            for name, project in projects.items()
+            if name in self._projects and self._projects[name].config != project
+        ]
+
+    def load(self, projects: Mapping[str, ProjectConfig]) -> None:
+        """Load the projects that are new and drop those that are gone. Blocks while modules are imported."""
+        import_components()
+        self._projects = {
+            name: self._projects.get(name) or Project(config) for name, config in projects.items()
+        }
+
+    def catalog(self) -> Catalog:
+        """See :class:`reactorhub.engine.protocols.Engine`."""
+        projects = self._projects.values()
+        return Catalog(
+            spiders=tuple(spider for project in projects for spider in project.spiders()),
+            broken=tuple(module for project in projects for module in project.broken),
+            warnings=tuple(warning for project in projects for warning in project.warnings),
+        )
+
+    def resolve(self, spider: str, project: str | None) -> str:
+        """See :class:`reactorhub.engine.protocols.Engine`."""
+        if project is not None and project not in self._projects:
+            raise UnknownSpider(self._no_spider(spider, project))
+        having = [
+            name
+            for name, each in self._projects.items()
+            if project in (None, name) and each.spider_class(spider) is not None
+        ]
+        if len(having) > 1:
+            raise UnknownSpider(f"several projects have a spider {spider!r}, say which: {', '.join(having)}")
+        if not having:
+            raise UnknownSpider(self._no_spider(spider, project))
+        return having[0]
+
+    def launch(self, run_id: str, spec: RunSpec) -> Crawl:
+        """See :class:`reactorhub.engine.protocols.Engine`."""
+        try:
+            run_log = self._logs.open(spec.project, spec.spider, run_id)
+        except OSError as error:
+            return _Stillborn(f"the run's log file cannot be opened: {error}")
+        items = self._items_path(spec.project, spec.spider, run_id)
+        crawl = ScrapyCrawl(self._clock, run_id, run_log, items, counted_fields(spec.expect))
+        crawl.begin(partial(self._make, spec))
+        return crawl
+
+    def _make(self, spec: RunSpec) -> tuple[HubCrawler, Callable[[], Deferred[None]]]:
+        project = self._projects.get(spec.project)
+        spidercls = None if project is None else project.spider_class(spec.spider)
+        if project is None or project.runner is None or spidercls is None:
+            raise UnknownSpider(self._no_spider(spec.spider, spec.project))
+        crawler = project.runner.crawler_for(HubCrawler, spidercls, dict(spec.settings))
+        assert isinstance(crawler, HubCrawler)
+        return crawler, partial(project.runner.crawl, crawler, **spec.args)
+
+    def _no_spider(self, spider: str, project: str | None) -> str:
+        if project is not None and project not in self._projects:
+            return f"there is no project {project!r}; there are: {', '.join(self._projects)}"
+        where = f"project {project!r} has" if project is not None else "there is"
+        broken = [module.module for each in self._projects.values() for module in each.broken]
+        hint = f"; modules that failed to import: {', '.join(broken)}" if broken else ""
+        return f"{where} no spider {spider!r}{hint}"
+
+
+class _Stillborn:
+    """A crawl that ended before it began."""
+
+    def __init__(self, failure: str) -> None:
+        self.opened: Deferred[None] = Deferred()
+        self.done: Deferred[CrawlEnd] = succeed(CrawlEnd(failure=failure))
+
+    def stats(self) -> Mapping[str, object]:
+        return {}
+
+    def errors(self) -> int:
+        return 0
+
+    def stop(self) -> None:
+        """There is nothing left to stop; likewise for the other rungs."""
+
+    abort = cancel_tasks = abandon = stop

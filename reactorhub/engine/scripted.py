@@ -1,0 +1,111 @@
+"""An engine without Scrapy: its crawls do what a test or an example tells them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from reactorhub.errors import UnknownSpider
+from reactorhub.model.run import CrawlEnd, RunSpec
+from reactorhub.model.spider import BrokenModule, Catalog, SpiderInfo
+
+
+class ScriptedCrawl:
+    """A crawl that opens and ends when told. ``rungs`` lists how it was told to stop, in order.
+
+    ``yields_to`` names the rung that ends it: ``stop``, ``abort``, ``cancel_tasks`` or ``abandon``.
+    """
+
+    def __init__(self, run_id: str, spec: RunSpec, yields_to: str = "stop") -> None:
+        self.run_id = run_id
+        self.spec = spec
+        self.opened: Deferred[None] = Deferred()
+        self.done: Deferred[CrawlEnd] = Deferred()
+        self.rungs: list[str] = []
+        self.yields_to = yields_to
+        self._stats: dict[str, Any] = {}
+        self._errors = 0
+
+    def open(self) -> None:
+        """Let the spider open."""
+        self.opened.callback(None)
+
+    def scrape(self, items: int, errors: int = 0) -> None:
+        """Let the crawl have scraped so many items and logged so many errors."""
+        self._stats["item_scraped_count"], self._errors = items, errors
+
+    def finish(self, finish_reason: str | None = "finished", **facts: Any) -> None:
+        """Let the crawl end."""
+        items = self._stats.get("item_scraped_count", 0)
+        end = {"items": items, "errors": self._errors, "stats": dict(self._stats), **facts}
+        self.done.callback(CrawlEnd(finish_reason=finish_reason, **end))
+
+    def stats(self) -> Mapping[str, Any]:
+        """See :class:`reactorhub.engine.protocols.Crawl`."""
+        return dict(self._stats)
+
+    def errors(self) -> int:
+        """See :class:`reactorhub.engine.protocols.Crawl`."""
+        return self._errors
+
+    def stop(self) -> None:
+        """See :class:`reactorhub.engine.protocols.Crawl`."""
+        self._rung("stop")
+
+    def abort(self) -> None:
+        """See :class:`reactorhub.engine.protocols.Crawl`."""
+        self._rung("abort")
+
+    def cancel_tasks(self) -> None:
+        """See :class:`reactorhub.engine.protocols.Crawl`."""
+        self._rung("cancel_tasks")
+
+    def abandon(self) -> None:
+        """See :class:`reactorhub.engine.protocols.Crawl`."""
+        self._rung("abandon")
+
+    def _rung(self, rung: str) -> None:
+        self.rungs.append(rung)
+        if rung == self.yields_to and not self.done.called:
+            self.finish("shutdown")
+
+
+class MemoryEngine:
+    """See :class:`reactorhub.engine.protocols.Engine`. ``crawls`` lists what was launched, oldest first."""
+
+    def __init__(self, spiders: Mapping[str, Sequence[str]], broken: Sequence[BrokenModule] = ()) -> None:
+        """:param spiders: the names of the spiders of each project."""
+        self._spiders = spiders
+        self._broken = tuple(broken)
+        self.crawls: list[ScriptedCrawl] = []
+        self.yields_to = "stop"
+        self.failure: str | None = None
+        """Set it, and every crawl launched from then on has failed with it before launch returns."""
+
+    def catalog(self) -> Catalog:
+        """See :class:`reactorhub.engine.protocols.Engine`."""
+        spiders = tuple(
+            SpiderInfo(name=name, project=project, docstring=None, arguments=())
+            for project, names in self._spiders.items()
+            for name in names
+        )
+        return Catalog(spiders=spiders, broken=self._broken)
+
+    def resolve(self, spider: str, project: str | None) -> str:
+        """See :class:`reactorhub.engine.protocols.Engine`."""
+        having = [
+            name for name, names in self._spiders.items() if spider in names and project in (None, name)
+        ]
+        if len(having) != 1:
+            raise UnknownSpider(f"{len(having)} projects have a spider {spider!r}")
+        return having[0]
+
+    def launch(self, run_id: str, spec: RunSpec) -> ScriptedCrawl:
+        """See :class:`reactorhub.engine.protocols.Engine`."""
+        crawl = ScriptedCrawl(run_id, spec, self.yields_to)
+        self.crawls.append(crawl)
+        if self.failure is not None:
+            crawl.finish(None, failure=self.failure)
+        return crawl

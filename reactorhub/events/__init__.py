@@ -1,0 +1,1 @@
+"""Tells programs: events and snapshots, and the seam to where they go."""

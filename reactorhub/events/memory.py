@@ -1,0 +1,89 @@
+"""Sinks without a server: one that remembers, for tests and examples, and one for a hub without Redis."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from twisted.internet.defer import Deferred, succeed
+
+from reactorhub.events.sink import Sink, SinkState
+from reactorhub.model.values import View
+
+
+class MemorySink:
+    """Keeps what it is given. Its attributes are public: read them.
+
+    ``runs`` is each run's newest view by id, ``latest`` the view of the run that started last by
+    (project, spider), ``events`` all events in order, ``hubs`` each hub's newest heartbeat by name.
+    """
+
+    def __init__(self) -> None:
+        self.runs: dict[str, View] = {}
+        self.latest: dict[tuple[str, str], View] = {}
+        self.events: list[View] = []
+        self.hubs: dict[str, View] = {}
+        self._state = "off"
+
+    def start(self) -> Deferred[None]:
+        """Nothing to wait for."""
+        self._state = "connected"
+        return succeed(None)
+
+    def stop(self, within: float) -> Deferred[None]:
+        """Nothing is left to send."""
+        self._state = "off"
+        return succeed(None)
+
+    def publish_run(self, run: View, at: datetime) -> None:
+        """Keep a run's newest view."""
+        self.runs[run["id"]] = run
+        if run["started_at"] is None:
+            return
+        key = run["project"], run["spider"]
+        if key not in self.latest or _start_order(run) >= _start_order(self.latest[key]):
+            self.latest[key] = run
+
+    def publish_event(self, event: View) -> None:
+        """Keep one event."""
+        self.events.append(event)
+
+    def publish_hub(self, hub: View) -> None:
+        """Keep the hub's own heartbeat."""
+        self.hubs[hub["name"]] = hub
+
+    def state(self) -> SinkState:
+        """``connected`` between start and stop."""
+        return SinkState(state=self._state)
+
+
+def _start_order(run: View) -> tuple[str, str]:
+    return run["started_at"], run["id"]
+
+
+class NullSink:
+    """The sink of a hub without Redis: takes everything, keeps nothing."""
+
+    def start(self) -> Deferred[None]:
+        """Nothing to wait for."""
+        return succeed(None)
+
+    def stop(self, within: float) -> Deferred[None]:
+        """Nothing is left to send."""
+        return succeed(None)
+
+    def publish_run(self, run: View, at: datetime) -> None:
+        """Let it go."""
+
+    def publish_event(self, event: View) -> None:
+        """Let it go."""
+
+    def publish_hub(self, hub: View) -> None:
+        """Let it go."""
+
+    def state(self) -> SinkState:
+        """Always ``off``."""
+        return SinkState(state="off")
+
+
+_memory: type[Sink] = MemorySink
+_null: type[Sink] = NullSink

@@ -1,0 +1,87 @@
+"""Tells the sink what happens and how things stand: events at once, snapshots on a LoopingCall."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from reactorhub.events.sink import Sink
+from reactorhub.model.run import Run
+from reactorhub.model.values import View
+from reactorhub.wire.views import event_view, run_view
+
+
+class LiveRun(Protocol):
+    """A run under way, as far as it is published."""
+
+    @property
+    def run(self) -> Run:
+        """The run as it stands."""
+
+    @property
+    def crawl(self) -> object | None:
+        """Its crawl, while there is one."""
+
+    def stats(self) -> Mapping[str, Any]:
+        """The stats as they stand."""
+
+    def errors(self) -> int | None:
+        """The run's errors so far."""
+
+
+class Telemetry:
+    """Everything the sink hears goes through here."""
+
+    log = Logger()
+
+    def __init__(
+        self, clock: IReactorTime, now: Callable[[], datetime], sink: Sink, new_id: Callable[[], str]
+    ) -> None:
+        self._now = now
+        self._sink = sink
+        self._new_id = new_id
+        self._lives: Callable[[], Iterable[LiveRun]] = tuple
+        self._hub_view: Callable[[], View] = dict
+        self._loop = LoopingCall(self._sample)
+        self._loop.clock = clock
+
+    def start(
+        self, lives: Callable[[], Iterable[LiveRun]], hub_view: Callable[[], View], every: float = 2.0
+    ) -> None:
+        """Send snapshots of all live crawls and of the hub, now and then every ``every`` seconds."""
+        self._lives, self._hub_view = lives, hub_view
+        running: Deferred[LoopingCall] = self._loop.start(every)
+        running.addErrback(lambda failure: self.log.failure("the snapshots have stopped", failure))
+
+    def stop(self) -> None:
+        """Send no more snapshots; events still go out."""
+        if self._loop.running:
+            self._loop.stop()
+
+    def run_changed(self, run: Run) -> None:
+        """Tell of a run's new state."""
+        view = run_view(run)
+        kind = "finished" if run.state.final else run.state.value
+        self._sink.publish_run(view, self._now())
+        self.event(f"run.{kind}", {"run": view})
+
+    def event(self, kind: str, about: Mapping[str, View]) -> None:
+        """Tell of an event; ``about`` holds the view it is about under that view's noun."""
+        self._sink.publish_event(event_view(self._new_id(), kind, self._now(), about))
+
+    def stalled(self, seconds: float) -> None:
+        """Tell that something kept the reactor busy for so long."""
+        self.event("reactor.stalled", {"stall": {"seconds": round(seconds, 3)}})
+
+    def _sample(self) -> None:
+        moment = self._now()
+        for life in self._lives():
+            if life.crawl is not None:
+                self._sink.publish_run(run_view(life.run, life.stats(), life.errors()), moment)
+        self._sink.publish_hub(self._hub_view())

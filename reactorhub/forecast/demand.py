@@ -1,0 +1,275 @@
+"""How many slots the schedules will want, hour by hour, and where they will pile up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from statistics import median
+from zoneinfo import ZoneInfo
+
+from reactorhub.forecast.contention import Jam, Stretch
+from reactorhub.forecast.simulation import HUB, Actor, Rehearsal
+from reactorhub.forecast.upcoming import coming
+from reactorhub.model.run import DEFAULT_QUEUE, Run, RunState
+from reactorhub.model.schedule import Overlap, Schedule, at_once
+from reactorhub.policies.jitter import start_at
+from reactorhub.policies.limits import Limits
+from reactorhub.triggers.durations import SECOND
+from reactorhub.triggers.rules import After
+
+MOST_TICKS = 250_000
+"""The forecast ends before the tick that would be one more than these."""
+
+MOST_PILES = 5
+"""At most this many different pile-ups are told of: those in which a run waits longest."""
+
+LONGEST_SPAN = timedelta(days=31)
+"""How far a forecast may reach."""
+
+_MOST_LATE = 60  # so many ticks before now are looked at, whether they wait for their jitter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Basis:
+    """What a forecast is made from.
+
+    ``durations`` are those of past runs by schedule; a schedule without any is taken to run for ``assume``.
+    ``runs`` says how many of each one's ticks have become runs so far, for ``max_runs``. ``going`` are the
+    runs that are not over, as far as they will go on. Schedules in ``paused`` stay out. ``most_waiting`` is
+    ``hub.max_queued_runs``.
+    """
+
+    schedules: Mapping[str, Schedule]
+    durations: Mapping[str, Sequence[timedelta]]
+    assume: timedelta
+    limits: Limits
+    most_waiting: int
+    runs: Mapping[str, int] = field(default_factory=dict)
+    going: tuple[Run, ...] = ()
+    paused: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """An hour of the wall clock; the first and the last may be parts of one.
+
+    ``starts`` counts the runs that get a slot in it, ``average`` is how many slots are in use on average and
+    ``peak`` how many runs want one at once at most. ``short`` names the limits that make runs wait.
+    """
+
+    begin: datetime
+    end: datetime
+    starts: int
+    average: float
+    peak: int
+    short: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PileUp:
+    """Runs that have to wait for a limit: since when, how many want a slot at most and how many there are,
+    of which schedules, and how long the one waits that waits longest. It comes so many ``times``; the rest
+    is said of the first time, but for the numbers, which are those of the worst."""
+
+    begin: datetime
+    limit: str
+    wanted: int
+    slots: int
+    schedules: tuple[str, ...]
+    longest: timedelta
+    times: int
+
+
+@dataclass(frozen=True, slots=True)
+class Skips:
+    """How many of a schedule's ticks would be skipped: an earlier run is not over, or the hub is full."""
+
+    schedule: str
+    skipped: int
+    ticks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """A forecast up to ``until``: the hours, the worst pile-ups in order of time and how many there are
+    beside, the schedules with skipped ticks, and those whose durations were assumed."""
+
+    hours: tuple[Hour, ...]
+    pile_ups: tuple[PileUp, ...]
+    others: int
+    skips: tuple[Skips, ...]
+    assumed: tuple[str, ...]
+    until: datetime
+
+
+def demand(basis: Basis, now: datetime, until: datetime, timezone: str) -> Demand:
+    """Forecast the time between two moments, by the hours of a zone's wall clock.
+
+    A run lasts as long as the median of the schedule's past runs, but no longer than its timeout. A tick
+    counts when its jitter is over. A schedule that runs after others starts where their runs are to succeed.
+    """
+    ahead = {
+        name: schedule
+        for name, schedule in basis.schedules.items()
+        if schedule.enabled and schedule.trigger is not None and name not in basis.paused
+    }
+    actors = {name: _actor(schedule, basis) for name, schedule in basis.schedules.items()}
+    _chain(ahead.values(), actors)
+    edges = list(_edges(now, until, ZoneInfo(timezone)))
+    stage = Rehearsal(basis.limits, basis.most_waiting, [_seconds(edge - now) for edge in edges])
+    _resume(stage, basis, actors, now)
+    until = _play(stage, ahead.values(), actors, now, until)
+    stage.finish(_seconds(until - now))
+    piles = _piles(stage.pressure.jams, basis.limits, now)
+    chosen = sorted(piles[:MOST_PILES], key=lambda pile: pile.begin)
+    return Demand(
+        hours=tuple(_hours(stage.pressure.stretches, now, until)),
+        pile_ups=tuple(chosen),
+        others=len(piles) - len(chosen),
+        skips=tuple(
+            Skips(actor.name, actor.skipped, actor.ticks) for actor in actors.values() if actor.skipped
+        ),
+        assumed=tuple(name for name in ahead if actors[name].ticks and not basis.durations.get(name)),
+        until=until,
+    )
+
+
+def _seconds(span: timedelta) -> float:
+    return span / SECOND
+
+
+def _edges(now: datetime, until: datetime, zone: ZoneInfo) -> Iterator[datetime]:
+    """Now, each full hour of the zone's wall clock, and the end."""
+    while now < until:
+        yield now
+        wall = now.astimezone(zone)
+        into = timedelta(minutes=wall.minute, seconds=wall.second, microseconds=wall.microsecond)
+        now += timedelta(hours=1) - into
+    yield until
+
+
+def _actor(schedule: Schedule, basis: Basis) -> Actor:
+    spec = schedule.spec
+    return Actor(
+        name=schedule.name,
+        queue=spec.queue,
+        priority=spec.priority,
+        seconds=_lasting(basis.durations.get(schedule.name), spec.timeout, basis.assume),
+        overlap=schedule.overlap,
+        most=at_once(schedule),
+        left=schedule.runs_left(basis.runs.get(schedule.name, 0)),
+    )
+
+
+def _chain(schedules: Iterable[Schedule], actors: Mapping[str, Actor]) -> None:
+    """Let those follow that run after others have succeeded."""
+    for schedule in schedules:
+        trigger = schedule.trigger
+        if isinstance(trigger, After) and RunState.SUCCEEDED.value in trigger.states:
+            for name in trigger.upstream:
+                actors[name].followers.append(actors[schedule.name])
+
+
+def _lasting(past: Sequence[timedelta] | None, timeout: float | None, assume: timedelta) -> float:
+    seconds = median(map(_seconds, past)) if past else _seconds(assume)
+    return seconds if timeout is None else min(seconds, timeout)
+
+
+def _resume(stage: Rehearsal, basis: Basis, actors: Mapping[str, Actor], now: datetime) -> None:
+    """Put the runs that are not over on the stage: first those with slots."""
+    for run in sorted(basis.going, key=lambda run: not run.state.active):
+        actor = actors.get(run.spec.schedule or "") or _stranger(run, basis)
+        if run.state.active:
+            gone = now - (run.started_at or now)
+            stage.holds(actor, max(0.0, actor.seconds - _seconds(gone)))
+        else:
+            stage.waits(actor)
+
+
+def _stranger(run: Run, basis: Basis) -> Actor:
+    """The part of a run that belongs to no schedule, or to none any more."""
+    spec = run.spec
+    return Actor(
+        name=f"{spec.spider} by hand",
+        queue=spec.queue if spec.queue in basis.limits.queues else DEFAULT_QUEUE,
+        priority=spec.priority,
+        seconds=_lasting(None, spec.timeout, basis.assume),
+        overlap=Overlap.ALLOW_ALL,
+        most=None,
+    )
+
+
+def _play(
+    stage: Rehearsal,
+    schedules: Iterable[Schedule],
+    actors: Mapping[str, Actor],
+    now: datetime,
+    until: datetime,
+) -> datetime:
+    """Play all ticks, or as many as the forecast may have; return up to when."""
+    schedules = tuple(schedules)
+    for schedule in schedules:
+        if schedule.jitter:
+            _late(stage, schedule, actors[schedule.name], now)
+    looked = 0
+    for moment, group in coming(schedules, now):
+        looked += len(group)
+        if moment >= until or looked > MOST_TICKS:
+            return min(moment, until)
+        stage.play(_seconds(moment - now))
+        for schedule in group:
+            start = start_at(schedule, moment) if schedule.jitter else moment
+            stage.tick(_seconds(start - now), actors[schedule.name])
+    return until
+
+
+def _late(stage: Rehearsal, schedule: Schedule, actor: Actor, now: datetime) -> None:
+    """Announce the tick before now that still waits for its jitter, if there is one."""
+    assert schedule.trigger is not None
+    tick = schedule.trigger.next_after(now - schedule.jitter)
+    for _ in range(_MOST_LATE):
+        if tick is None or tick > now:
+            return
+        if (start := start_at(schedule, tick)) > now:
+            stage.tick(_seconds(start - now), actor)
+        tick = schedule.trigger.next_after(tick)
+
+
+def _hours(stretches: Iterable[Stretch], now: datetime, until: datetime) -> Iterator[Hour]:
+    for each in stretches:
+        begin, end = (now + second * SECOND for second in (each.begin, each.end))
+        if begin < until:
+            end = min(end, until)
+            yield Hour(
+                begin, end, each.starts, each.busy / _seconds(end - begin), each.peak, _sorted(each.short)
+            )
+
+
+def _sorted(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(names))
+
+
+def _piles(jams: Iterable[Jam], limits: Limits, now: datetime) -> list[PileUp]:
+    """The pile-ups, the longest wait first; those of the same schedules at the same limit are one."""
+    groups: dict[tuple[str, tuple[str, ...]], list[Jam]] = {}
+    for jam in jams:
+        groups.setdefault((jam.limit, _sorted(jam.names)), []).append(jam)
+    piles = [
+        PileUp(
+            begin=now + min(jam.begin for jam in group) * SECOND,
+            limit=limit,
+            wanted=max(jam.wanted for jam in group),
+            slots=slots_of(limit, limits),
+            schedules=names,
+            longest=max(jam.longest for jam in group) * SECOND,
+            times=len(group),
+        )
+        for (limit, names), group in groups.items()
+    ]
+    return sorted(piles, key=lambda pile: (-pile.longest, pile.begin))
+
+
+def slots_of(limit: str, limits: Limits) -> int:
+    """Return how many runs a limit lets go on at once, by its name."""
+    return limits.max_concurrent_runs if limit == HUB else limits.queues[limit.removeprefix("queues.")]

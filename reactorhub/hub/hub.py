@@ -1,0 +1,366 @@
+"""The facade: everything that a face of the hub may ask or order."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+
+from reactorhub.config import HubConfig
+from reactorhub.engine.protocols import Engine
+from reactorhub.errors import QueueFull, UnknownSpider
+from reactorhub.hub.resolver import Admission
+from reactorhub.hub.schedules import ScheduleViews
+from reactorhub.hub.status import Parts, Standing
+from reactorhub.model.follow_up import Sequel
+from reactorhub.model.run import Run, RunState, Stop
+from reactorhub.model.schedule import Schedule, Tick
+from reactorhub.model.spider import Catalog
+from reactorhub.model.values import View
+from reactorhub.policies.agenda import Missed
+from reactorhub.policies.chains import spec_after
+from reactorhub.policies.limits import Limits
+from reactorhub.runs.escalation import FORCED, Ladder
+from reactorhub.runs.lifecycle import World
+from reactorhub.runs.limits import LiveLimits
+from reactorhub.schedules.auto_pause import FailureWatch
+from reactorhub.storage.ledger import Ledger, Page, RunFilter
+from reactorhub.wire.batch_orders import BatchOrder
+from reactorhub.wire.orders import Order, rerun_of
+from reactorhub.wire.views import batch_view, run_view
+
+_LONGEST_WRITE = 10.0  # seconds for which a cancel waits until a ledger in trouble has written it down
+
+
+class Hub:
+    """Orders return once what they accepted is on disk; questions change nothing."""
+
+    log = Logger()
+
+    def __init__(self, config: HubConfig, parts: Parts, version: str) -> None:
+        self._standing = Standing(config, parts, version)
+        self._parts = parts
+        self._now = parts.world.now
+        self._ledger: Ledger = parts.world.ledger
+        self._engine: Engine = parts.world.engine
+        self._limits = LiveLimits(self._ledger, parts.world.slots, _limits_of(config))
+        self._admission = Admission(self._engine, lambda: self._limits.in_force)
+        self._views = ScheduleViews(parts)
+        self._failures = FailureWatch(self._ledger, parts.book)
+        parts.dispatcher.listen(self._ended)
+
+    @property
+    def config(self) -> HubConfig:
+        """The config in force."""
+        return self._standing.config
+
+    # -- starting
+
+    async def recover(self) -> None:
+        """Take up what the ledger holds: runs that died with the process, limits, marks."""
+        await self._parts.book.open(self.config.schedules)
+        await self._tidy_alerts(self.config)
+        await self._limits.recover()
+        await self._parts.dispatcher.recover()
+        for run in await self._failures.overdue():
+            await self._pause_if_failing(run)
+
+    def warn_of_unknown_spiders(self) -> None:
+        """Say in the log which schedules name a spider that no project has; their runs will fail."""
+        named: dict[tuple[str, str], list[str]] = {}
+        for schedule in self._parts.book.schedules.values():
+            named.setdefault((schedule.spec.spider, schedule.spec.project), []).append(schedule.name)
+        for (spider, project), names in named.items():
+            try:
+                self._engine.resolve(spider, project)
+            except UnknownSpider as error:
+                more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+                self.log.warn("schedule {name}{more}: {error}", name=names[0], more=more, error=error)
+
+    async def adopt(self) -> None:
+        """Take up the runs that waited when the hub last ended, in their old order."""
+        self._parts.dispatcher.adopt(await self._ledger.waiting_runs())
+
+    async def run_on_start(self) -> None:
+        """Start the schedules that ask for it, unless a run of theirs is left over from before."""
+        for schedule in self._parts.book.schedules.values():
+            wanted = schedule.enabled and schedule.run_on_start
+            free = self._parts.book.paused(schedule.name) is None and not self._parts.book.is_over(
+                schedule.name
+            )
+            if wanted and free and not self._parts.dispatcher.unfinished(schedule.name):
+                try:
+                    await self._parts.dispatcher.submit(spec_after(schedule.spec, None))
+                except QueueFull as error:
+                    self.log.warn(
+                        "{schedule} is not run on start: {error}", schedule=schedule.name, error=error
+                    )
+
+    def entries(self) -> Iterable[tuple[Schedule, datetime]]:
+        """What the scheduler is to look after."""
+        return self._parts.book.entries()
+
+    # -- what the scheduler hands on
+
+    async def tick(self, schedule: Schedule, nominal_time: datetime, after: datetime | None = None) -> None:
+        """Account for a due tick.
+
+        :param after: up to when the tick before it accounts, if that is still under way.
+        :raises LedgerError: if it could not be written down; it is still to be accounted for.
+        """
+        if not self._parts.book.is_over(schedule.name):
+            await self._parts.dispatcher.tick(schedule, nominal_time, after)
+        self._parts.book.advance(schedule.name, nominal_time, after)
+
+    async def missed(self, missed: Missed, after: datetime | None = None) -> None:
+        """Account for ticks that came due when nobody looked.
+
+        :param after: up to when the tick before them accounts, if that is still under way.
+        :raises LedgerError: if they could not be written down.
+        """
+        if not self._parts.book.is_over(missed.schedule.name):
+            await self._parts.dispatcher.missed(missed, after)
+        self._parts.book.advance(missed.schedule.name, missed.last, after)
+
+    # -- orders
+
+    async def submit(self, order: Order) -> Run:
+        """Take a run on.
+
+        :raises UnknownSpider: if no project has the spider, or several do and none was named.
+        :raises InvalidRequest: if there is no such queue.
+        :raises QueueFull: if too many runs wait already.
+        """
+        return await self._parts.dispatcher.submit(self._admission.spec(order))
+
+    async def submit_batch(self, order: BatchOrder) -> View:
+        """Take many runs on together, and another one once they are final.
+
+        :raises InvalidRequest: naming the orders with an unknown spider or queue, or if they are more than
+            may ever wait; none of them is taken.
+        :raises QueueFull: if then too many runs would wait.
+        """
+        specs, completion = self._admission.specs(order)
+        on_complete = order.on_complete(None if completion is None else completion.project)
+        batch = await self._parts.dispatcher.submit_all(specs, on_complete)
+        return await self.batch(batch.id)
+
+    async def trigger(self, name: str) -> Run:
+        """Run a schedule's spider now, whatever its trigger, pause or overlap rule say.
+
+        :raises UnknownSchedule: if there is none of this name.
+        """
+        return await self._parts.dispatcher.submit(spec_after(self._parts.book.get(name).spec, None))
+
+    async def rerun(self, run_id: str) -> Run:
+        """Take on a new run with the same inputs as an earlier one, and its schedule's retries as of now.
+
+        :raises UnknownRun: if there was none of this id.
+        """
+        spec = rerun_of((await self.run(run_id)).spec)
+        schedule = self._parts.book.schedules.get(spec.schedule or "")
+        spec = replace(spec, retry=None if schedule is None else schedule.spec.retry)
+        if spec.queue not in self.limits.queues:
+            spec = replace(spec, queue="default")
+        return await self._parts.dispatcher.submit(spec)
+
+    async def cancel(self, run_id: str, force: bool = False) -> Run:
+        """Tell a run to end. One that waits is cancelled when this returns; one that is final stays as it is.
+
+        Of one that crawls it is on disk by then that it is to end.
+
+        :param force: cut downloads off at once instead of after the run's ``stop_grace``.
+        :raises UnknownRun: if there is none of this id.
+        """
+        life = self._parts.dispatcher.lives.get(run_id)
+        if life is None:
+            return await self.run(run_id)
+        order = Stop(state=RunState.CANCELLED, reason="cancelled by an operator")
+        ordered = life.stop(order, FORCED if force else Ladder.graceful(life.run.spec.stop_grace))
+        await _at_most(ordered, _LONGEST_WRITE, self._parts.world)
+        return life.run
+
+    async def pause(self, name: str, reason: str | None = None) -> View:
+        """Skip a schedule's ticks until it is resumed; a restart does not resume it.
+
+        :raises UnknownSchedule: if there is none of this name.
+        """
+        changed = await self._parts.book.pause(name, reason)
+        return await self._views.told("schedule.paused", name, changed)
+
+    async def resume(self, name: str) -> View:
+        """Let a schedule's ticks run again.
+
+        :raises UnknownSchedule: if there is none of this name.
+        """
+        changed = await self._parts.book.resume(name)
+        return await self._views.told("schedule.resumed", name, changed)
+
+    async def try_channel(self, name: str) -> View:
+        """Send a test message by a channel, outside its outbox; return what came of it.
+
+        :raises UnknownChannel: if there is none of this name.
+        """
+        error = await self._parts.notifier.test(name, self._parts.new_id(), self._standing.name)
+        return {"channel": name, "delivered": error is None, "error": error}
+
+    async def set_limits(self, wanted: Mapping[str, Any]) -> View:
+        """Change limits, in force at once; they outlive a restart and win over the schedule file.
+
+        :raises InvalidRequest: naming each limit that makes no sense.
+        """
+        await self._limits.set(wanted)
+        self._parts.telemetry.event("limits.changed", {"limits": self.limits_view()})
+        return self.limits_view()
+
+    async def put_in_force(self, config: HubConfig) -> View:
+        """Go on with another config; return what it changes, by schedule name."""
+        changes = await self._parts.book.replace(config.schedules)
+        self._standing.use(config)
+        self._limits.use_file(_limits_of(config))
+        self._parts.dispatcher.limit_waiting(config.max_queued_runs)
+        view = {
+            "added": list(changes.added),
+            "changed": list(changes.changed),
+            "removed": list(changes.removed),
+            "unchanged": len(changes.unchanged),
+            "needs_restart": self._standing.needs_restart(),
+        }
+        self.warn_of_unknown_spiders()
+        self._act(self._tidy_alerts(config), "the incidents of schedules that are gone are kept")
+        self._parts.telemetry.event("config.reloaded", {"config": view})
+        return view
+
+    def reject(self, errors: tuple[str, ...]) -> None:
+        """Keep the config in force, and say why the new one is not."""
+        self._standing.errors = errors
+        self._parts.telemetry.event("config.rejected", {"config": self._standing.config_view()})
+
+    # -- questions
+
+    async def run(self, run_id: str, wait: float = 0.0) -> Run:
+        """Return a run; with ``wait``, once it is final or so many seconds are over.
+
+        :raises UnknownRun: if there is none of this id.
+        """
+        life = self._parts.dispatcher.lives.get(run_id)
+        if life is None:
+            return await self._ledger.run(run_id)
+        if wait > 0:
+            await _at_most(life.finished(), wait, self._parts.world)
+        return life.run
+
+    def live_view(self, run: Run) -> View:
+        """Return a run's view, with the live stats of its crawl while there is one."""
+        life = self._parts.dispatcher.lives.get(run.id)
+        return run_view(run) if life is None else run_view(life.run, life.stats(), life.errors())
+
+    async def runs(self, which: RunFilter, limit: int, cursor: str | None) -> Page[Run]:
+        """List runs, newest first."""
+        return await self._ledger.runs(which, limit, cursor)
+
+    async def batch(self, batch_id: str) -> View:
+        """Return a batch's view.
+
+        :raises UnknownBatch: if there is none of this id.
+        """
+        return batch_view(*await self._ledger.batch(batch_id))
+
+    async def ticks(self, name: str, limit: int, cursor: str | None) -> Page[Tick]:
+        """List a schedule's ticks, newest first.
+
+        :raises UnknownSchedule: if there is none of this name.
+        """
+        return await self._ledger.ticks(self._parts.book.get(name).name, limit, cursor)
+
+    def schedules(self) -> AsyncIterator[View]:
+        """Yield the views of all schedules, in the file's order, over several turns of the reactor.
+
+        They are those of one file, also where another comes into force meanwhile.
+        """
+        return self._views.all()
+
+    async def schedule(self, name: str) -> View:
+        """Return a schedule's view.
+
+        :raises UnknownSchedule: if there is none of this name.
+        """
+        return await self._views.one(name)
+
+    def upcoming(
+        self, name: str, after: datetime | None, count: int
+    ) -> tuple[Schedule, tuple[datetime, ...]]:
+        """Return a schedule and its next nominal times.
+
+        :raises UnknownSchedule: if there is none of this name.
+        """
+        schedule = self._parts.book.get(name)
+        return schedule, self._views.upcoming(schedule, after, count)
+
+    def catalog(self) -> Catalog:
+        """Return all spiders, and the modules that failed to import."""
+        return self._engine.catalog()
+
+    @property
+    def limits(self) -> Limits:
+        """The limits in force."""
+        return self._limits.in_force
+
+    def limits_view(self) -> View:
+        """Return the limits in force, and what of them an operator has set."""
+        return self._limits.view()
+
+    async def status(self) -> View:
+        """Return how the hub stands."""
+        drift = {"limits": self._limits.view()["drift"], "paused": self._parts.book.all_paused()}
+        counts, notices = await self._ledger.counts(), await self._ledger.notice_counts()
+        return {**self._standing.status(counts, notices), "drift": drift}
+
+    def heartbeat(self) -> View:
+        """Return what the hub says of itself every few seconds; costs no look into the ledger."""
+        return self._standing.heartbeat()
+
+    # -- within
+
+    async def _tidy_alerts(self, config: HubConfig) -> None:
+        heard = [schedule.name for schedule in config.schedules.values() if schedule.notify is not None]
+        await self._ledger.tidy_alerts(heard, config.channels)
+
+    def _ended(self, run: Run, sequel: Sequel) -> None:
+        """A run is final: its batch may be done, its schedule may have failed too often."""
+        if run.spec.batch is not None and sequel.completes:
+            self._act(self._batch_is_done(run.spec.batch), f"batch {run.spec.batch} is done, but not told of")
+        if sequel.attempt is None and self._failures.concerns(run):
+            self._act(
+                self._pause_if_failing(run), f"schedule {run.spec.schedule} is not paused for its failures"
+            )
+
+    def _act(self, act: Coroutine[Deferred[Any], Any, None], otherwise: str) -> None:
+        acting = Deferred.fromCoroutine(act)
+        acting.addErrback(lambda failure: self.log.failure("{otherwise}", failure, otherwise=otherwise))
+
+    async def _batch_is_done(self, batch_id: str) -> None:
+        self._parts.telemetry.event("batch.finished", {"batch": await self.batch(batch_id)})
+
+    async def _pause_if_failing(self, run: Run) -> None:
+        if await self._failures.pauses(run):
+            await self._views.told("schedule.paused", run.spec.schedule or "", True)
+
+
+def _limits_of(config: HubConfig) -> Limits:
+    return Limits(config.max_concurrent_runs, config.queues)
+
+
+async def _at_most(wait: Deferred[Any], seconds: float, world: World) -> None:
+    timer = world.clock.callLater(seconds, wait.cancel)
+    try:
+        await wait
+    except CancelledError:
+        return
+    finally:
+        if timer.active():
+            timer.cancel()

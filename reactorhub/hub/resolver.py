@@ -1,0 +1,62 @@
+"""Checks orders against what there is, before anything is written down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from reactorhub.engine.protocols import Engine
+from reactorhub.errors import InvalidRequest, UnknownSpider
+from reactorhub.model.run import RunSpec
+from reactorhub.policies.limits import Limits
+from reactorhub.wire.batch_orders import BatchOrder
+from reactorhub.wire.orders import Order
+
+
+class Admission:
+    """Knows the spiders and the queues."""
+
+    def __init__(self, engine: Engine, limits: Callable[[], Limits]) -> None:
+        """:param limits: returns the limits in force."""
+        self._engine = engine
+        self._limits = limits
+
+    def spec(self, order: Order) -> RunSpec:
+        """Return what an order's run is meant to be.
+
+        :raises UnknownSpider: if no project has the spider, or several do and none was named.
+        :raises InvalidRequest: if there is no such queue; or neither that nor the spider.
+        """
+        mistakes, queues = {}, self._limits().queues
+        if order.queue not in queues:
+            mistakes["queue"] = f"there is no queue {order.queue!r}; there are: {', '.join(queues)}"
+        try:
+            project = self._engine.resolve(order.spider, order.project)
+        except UnknownSpider as error:
+            if not mistakes:
+                raise
+            raise InvalidRequest({"spider": str(error), **mistakes}) from None
+        if mistakes:
+            raise InvalidRequest(mistakes)
+        return order.spec(project)
+
+    def specs(self, order: BatchOrder) -> tuple[list[RunSpec], RunSpec | None]:
+        """Return what a batch's runs are meant to be, and the run that is wanted in the end.
+
+        :raises InvalidRequest: naming every order with an unknown spider or queue.
+        """
+        fields = {f"runs[{number}]": each for number, each in enumerate(order.runs)}
+        if order.completion is not None:
+            fields["on_complete.run"] = order.completion
+        specs: dict[str, RunSpec] = {}
+        mistakes: dict[str, str] = {}
+        for field, each in fields.items():
+            try:
+                specs[field] = self.spec(each)
+            except UnknownSpider as error:
+                mistakes[f"{field}.spider"] = str(error)
+            except InvalidRequest as error:
+                mistakes.update({f"{field}.{name}": message for name, message in error.fields.items()})
+        if mistakes:
+            raise InvalidRequest(mistakes)
+        completion = specs.pop("on_complete.run", None)
+        return list(specs.values()), completion

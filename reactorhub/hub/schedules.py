@@ -1,0 +1,63 @@
+"""How the schedules stand: each with its definition, what comes next, its pause and its last run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+
+from reactorhub.hub.status import Parts
+from reactorhub.model.run import Run
+from reactorhub.model.schedule import Schedule
+from reactorhub.model.values import View
+from reactorhub.policies.agenda import upcoming
+from reactorhub.schedules.cooperative import spread
+from reactorhub.storage.ledger import RunFilter
+from reactorhub.wire.views import schedule_view
+
+
+class ScheduleViews:
+    """Puts together what book and ledger know."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._book = parts.book
+        self._world = parts.world
+        self._telemetry = parts.telemetry
+
+    async def all(self) -> AsyncIterator[View]:
+        """Yield the views of all schedules, in the file's order, over several turns of the reactor.
+
+        They are those of one file, also where another comes into force meanwhile.
+        """
+        schedules, last = self._book.schedules, await self._world.ledger.last_runs()
+        async for each in spread(self._world.clock, schedules.values()):
+            yield self._view(each, last.get(each.name))
+
+    async def one(self, name: str) -> View:
+        """Return a schedule's view.
+
+        :raises UnknownSchedule: if there is none of this name.
+        """
+        schedule = self._book.get(name)
+        newest = await self._world.ledger.runs(RunFilter(schedule=name), 1)
+        return self._view(schedule, next(iter(newest.rows), None))
+
+    async def told(self, kind: str, name: str, changed: bool) -> View:
+        """Return a schedule's view, and tell of it if it has changed.
+
+        :param kind: the type of the event.
+        """
+        view = await self.one(name)
+        if changed:
+            self._telemetry.event(kind, {"schedule": view})
+        return view
+
+    def upcoming(self, schedule: Schedule, after: datetime | None, count: int) -> tuple[datetime, ...]:
+        """Return a schedule's next nominal times: none once it has run as often as it may."""
+        over = self._book.is_over(schedule.name)
+        return () if over else upcoming(schedule, after or self._world.now(), count)
+
+    def _view(self, schedule: Schedule, last: Run | None) -> View:
+        paused = self._book.paused(schedule.name)
+        after = self.upcoming(schedule, None, 3) if schedule.enabled else ()
+        left = self._book.runs_left(schedule.name)
+        return schedule_view(schedule, after, paused is not None, paused, last_run=last, runs_left=left)

@@ -1,0 +1,97 @@
+"""How the hub stands: the config in force, and what status and heartbeat say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from reactorhub.config import HubConfig
+from reactorhub.containment.lag import LagMeter
+from reactorhub.events.publisher import Telemetry
+from reactorhub.events.sink import Sink
+from reactorhub.model.run import RunState
+from reactorhub.model.values import View, time_text
+from reactorhub.notifications.notifier import Notifier
+from reactorhub.runs.dispatcher import Dispatcher
+from reactorhub.runs.lifecycle import World
+from reactorhub.schedules.book import ScheduleBook
+from reactorhub.storage.ledger import LedgerCounts
+from reactorhub.storage.outbox import NoticeCounts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a hub is put together from."""
+
+    world: World
+    dispatcher: Dispatcher
+    book: ScheduleBook
+    telemetry: Telemetry
+    sink: Sink
+    lag: LagMeter
+    notifier: Notifier
+    new_id: Callable[[], str]
+
+
+_AT_START = ("http", "data_dir", "redis", "demo_site", "name")  # keys that a reload leaves as they are
+
+
+class Standing:
+    """Looks at the parts of a hub and says how they are.
+
+    ``errors`` are those of a file that was refused; ``name`` is the hub's, which no reload changes.
+    """
+
+    def __init__(self, config: HubConfig, parts: Parts, version: str) -> None:
+        self.config = config
+        self.name = config.name
+        self._at_start = {key: getattr(config, key) for key in _AT_START}
+        self.errors: tuple[str, ...] = ()
+        self._parts = parts
+        self._version = version
+        self._now = parts.world.now
+        self._started_at = self._loaded_at = self._now()
+
+    def needs_restart(self) -> list[str]:
+        """Return the keys of ``hub`` that the config in force has otherwise than the hub was started with."""
+        return [key for key, value in self._at_start.items() if value != getattr(self.config, key)]
+
+    def use(self, config: HubConfig) -> None:
+        """Note that another config is in force from now on."""
+        self.config, self._loaded_at, self.errors = config, self._now(), ()
+
+    def config_view(self) -> View:
+        """Return which file is in force since when, what of it waits, and what is wrong with a newer one."""
+        return {
+            "file": self.config.file,
+            "loaded_at": time_text(self._loaded_at),
+            "errors": list(self.errors),
+            "needs_restart": self.needs_restart(),
+        }
+
+    def status(self, counts: LedgerCounts, notices: NoticeCounts) -> View:
+        """Return all there is to say; ``counts`` tells how much the ledger holds, ``notices`` of those."""
+        return {
+            **self.heartbeat(),
+            "started_at": time_text(self._started_at),
+            "uptime_seconds": round((self._now() - self._started_at).total_seconds(), 3),
+            "runs": {state.value: counts.runs.get(state, 0) for state in RunState},
+            "config": self.config_view(),
+            "notify": asdict(notices),
+            "ledger": {"runs": sum(counts.runs.values()), "ticks": counts.ticks},
+        }
+
+    def heartbeat(self) -> View:
+        """Return what the hub says of itself every few seconds; costs no look into the ledger."""
+        slots, sink = self._parts.world.slots, self._parts.sink.state()
+        states = [life.run.state for life in self._parts.dispatcher.lives.values()]
+        queues = {name: {"limit": limit, "used": slots.used_by(name)} for name, limit in slots.queues.items()}
+        return {
+            "version": self._version,
+            "name": self.name,
+            "time": time_text(self._now()),
+            "runs": {state.value: states.count(state) for state in RunState if not state.final},
+            "slots": {"limit": slots.limit, "used": slots.used, "queues": queues},
+            "reactor": self._parts.lag.view(),
+            "redis": {"state": sink.state, "since": time_text(sink.since), "dropped": sink.dropped},
+        }

@@ -1,0 +1,175 @@
+"""A run: its states and their transitions, what it is meant to be, how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from reactorhub.errors import IllegalTransition
+
+DEFAULT_QUEUE = "default"
+
+
+class RunState(str, Enum):
+    """Where a run is in its life. Beside each state: who moves a run into it."""
+
+    QUEUED = "queued"  # hub.submit, once the run is on disk
+    STARTING = "starting"  # the dispatcher, once the run has its slot
+    RUNNING = "running"  # the dispatcher, when the engine says that the spider has opened
+    STOPPING = "stopping"  # the dispatcher, on cancel, timeout or shutdown
+    SUCCEEDED = "succeeded"  # the outcome rule
+    FAILED = "failed"  # the outcome rule
+    CANCELLED = "cancelled"  # an operator's cancel
+    TIMED_OUT = "timed_out"  # the run's own timeout
+    INTERRUPTED = "interrupted"  # shutdown, or recovery after the process died
+
+    @property
+    def final(self) -> bool:
+        """Whether a run in this state never changes again."""
+        return not TRANSITIONS[self]
+
+    @property
+    def active(self) -> bool:
+        """Whether a run in this state holds a slot."""
+        return self in ACTIVE
+
+
+FINAL = frozenset(
+    {
+        RunState.SUCCEEDED,
+        RunState.FAILED,
+        RunState.CANCELLED,
+        RunState.TIMED_OUT,
+        RunState.INTERRUPTED,
+    }
+)
+RETRIABLE = frozenset({RunState.FAILED, RunState.TIMED_OUT, RunState.INTERRUPTED})
+UNFINISHED = frozenset(RunState) - FINAL
+ACTIVE = frozenset({RunState.STARTING, RunState.RUNNING, RunState.STOPPING})
+TRANSITIONS: Mapping[RunState, frozenset[RunState]] = {
+    RunState.QUEUED: frozenset({RunState.STARTING, RunState.CANCELLED}),
+    RunState.STARTING: frozenset({RunState.RUNNING, RunState.STOPPING}) | FINAL,
+    RunState.RUNNING: frozenset({RunState.STOPPING}) | FINAL,
+    RunState.STOPPING: FINAL,
+    **{state: frozenset() for state in FINAL},
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryRule:
+    """When a run that ended badly is tried again. Durations are seconds.
+
+    The first retry comes ``delay`` after the end, each further one ``backoff`` times as long after its own,
+    at most ``max_delay``; up to ``jitter`` is added to that.
+    """
+
+    max_retries: int = 2
+    delay: float = 30.0
+    backoff: float = 2.0
+    max_delay: float = 600.0
+    jitter: float = 0.0
+    on: frozenset[RunState] = RETRIABLE  # the final states after which there is another attempt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSpec:
+    """What a run is meant to be: everything its requester chose. Durations are seconds.
+
+    A run carries its own ``retry`` rule and what is ``expect``-ed of it, as texts, so that no reload and no
+    restart changes what is still owed. ``upstream`` is the id of the run whose end started it.
+    """
+
+    spider: str
+    project: str
+    args: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    queue: str = DEFAULT_QUEUE
+    priority: int = 0
+    timeout: float | None = None
+    stop_grace: float = 30.0
+    not_before: datetime | None = None
+    tags: tuple[str, ...] = ()
+    schedule: str | None = None
+    nominal_time: datetime | None = None
+    attempt: int = 1
+    retry_of: str | None = None
+    batch: str | None = None
+    retry: RetryRule | None = None
+    expect: Mapping[str, Any] = field(default_factory=dict)
+    upstream: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One attempt to crawl, as it stands now. Times are aware UTC."""
+
+    id: str
+    spec: RunSpec
+    created_at: datetime
+    state: RunState = RunState.QUEUED
+    reason: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    finish_reason: str | None = None
+    errors: int | None = None
+    error: str | None = None
+    stats: Mapping[str, Any] = field(default_factory=dict)
+
+    def moved(self, to: RunState, **changes: Any) -> Run:
+        """Return this run in state ``to`` with ``changes`` applied.
+
+        :raises IllegalTransition: if the table does not lead from the present state to ``to``.
+        """
+        if to not in TRANSITIONS[self.state]:
+            raise IllegalTransition(f"run {self.id} is {self.state.value} and cannot become {to.value}")
+        return replace(self, state=to, **changes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrawlEnd:
+    """The facts about a crawl that has ended, before any rule has judged them.
+
+    ``failure`` is set when the crawl itself raised. ``errors`` counts the run's own records of level ERROR
+    and above, ``exceptions`` those of them that carried an exception; ``error`` is the last one's last line.
+    """
+
+    failure: str | None = None
+    finish_reason: str | None = None
+    items: int = 0
+    errors: int = 0
+    exceptions: int = 0
+    error: str | None = None
+    stats: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """Why a crawl was told to stop, and the final state this leads to."""
+
+    state: RunState
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a run ended, and the sentence that says which rule decided."""
+
+    state: RunState
+    reason: str
+    error: str | None = None
+
+
+RESERVED_ARGS = frozenset({"crawler", "name", "settings"})
+
+
+def arg_name(name: str) -> str:
+    """Check the name of a spider argument. Scrapy and the hub keep some for themselves.
+
+    :raises ValueError: if it is one of those.
+    """
+    if not name or name in RESERVED_ARGS or name.startswith("_"):
+        raise ValueError(f"{name!r} is reserved; give this argument another name")
+    return name

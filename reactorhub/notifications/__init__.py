@@ -1,0 +1,1 @@
+"""Tells people: who is notified, of what, and by which channel."""

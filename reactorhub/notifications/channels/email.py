@@ -1,0 +1,196 @@
+"""Mails notices through a server that takes mail for others: the only room that imports twisted.mail."""
+
+# mypy: allow-untyped-calls
+from __future__ import annotations
+
+from collections.abc import Callable
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+from io import BytesIO
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.internet.ssl import optionsForClientTLS
+from twisted.logger import Logger
+from twisted.mail.smtp import (
+    AUTHDeclinedError,
+    AuthenticationError,
+    ESMTPSender,
+    ESMTPSenderFactory,
+    SMTPClientError,
+    SMTPConnectError,
+    SMTPDeliveryError,
+)
+from twisted.python.failure import Failure
+
+from reactorhub.errors import DeliveryError
+from reactorhub.model.notification import Notice
+from reactorhub.notifications.channels.addresses import EmailChannel
+from reactorhub.notifications.channels.channel import Channel
+from reactorhub.notifications.channels.unreachable import MOST_HEARD, why_unreached
+from reactorhub.notifications.messages import plain, text, title
+
+LONGEST = 60.0  # seconds for a try
+_SILENCE = 30.0  # seconds a server may take for one answer
+_LONGEST_SAID = 300  # characters of what a server says that are repeated
+_POLICY = SMTP.clone(linesep="\n", cte_type="7bit")  # Twisted makes the line ends of the wire itself
+
+
+def mail(notice: Notice, config: EmailChannel) -> bytes:
+    """Return a notice as a mail. The same notice is the same mail, with the same ``Message-ID``."""
+    message = EmailMessage(policy=_POLICY)
+    message["From"] = config.sender
+    message["To"] = ", ".join(config.to)
+    message["Subject"] = title(notice)
+    message["Date"] = format_datetime(notice.created_at)
+    message["Message-ID"] = f"<{notice.id}@{config.sender.rpartition('@')[2]}>"
+    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office replies, please
+    message.set_content(text(notice) + "\n")
+    return message.as_bytes()
+
+
+class Email:
+    """A :class:`reactorhub.notifications.channels.channel.Channel` that mails.
+
+    The way to the server is encrypted: from the start, or by STARTTLS. Without that no password is sent, and
+    no mail where one is needed; but on this machine itself nothing is encrypted.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        config: EmailChannel,
+        reactor: Any,
+        tls: Callable[[str], IOpenSSLClientConnectionCreator] = optionsForClientTLS,
+    ) -> None:
+        """:param tls: returns how to speak TLS with a host."""
+        self._config = config
+        self._reactor = reactor
+        self._tls = tls
+
+    def send(self, notice: Notice) -> Deferred[None]:
+        """Mail a notice; fires once the server has taken it for one person at least.
+
+        Of the others there is a line in the log.
+        """
+        sending = Deferred.fromCoroutine(self._send(mail(notice, self._config)))
+        sending.addTimeout(LONGEST, self._reactor)
+        return sending.addErrback(self._explain)
+
+    async def _send(self, message: bytes) -> None:
+        result: Deferred[Any] = Deferred()
+        factory = self._factory(message, result)
+        protocol = await self._endpoint().connect(factory)
+        try:
+            _, answers = await result
+        except BaseException:
+            factory.sendFinished = True
+            protocol.transport.abortConnection()
+            raise
+        for who, _, said in _refused(answers):
+            host = self._config.server.host
+            self.log.warn("{host} took no mail for {who}: {said}", host=host, who=who, said=said)
+
+    def _endpoint(self) -> Any:
+        server = self._config.server
+        endpoint = HostnameEndpoint(self._reactor, server.host, server.port, timeout=_SILENCE)
+        return wrapClientTLS(self._tls(server.host), endpoint) if server.tls else endpoint
+
+    def _factory(self, message: bytes, result: Deferred[Any]) -> ESMTPSenderFactory:
+        config, server = self._config, self._config.server
+        factory = ESMTPSenderFactory(
+            (server.user or "").encode(),
+            (server.password or "").encode(),
+            config.sender,
+            config.to,
+            BytesIO(message),
+            result,
+            retries=0,
+            timeout=_SILENCE,
+            contextFactory=None if server.near else self._tls(server.host),
+            heloFallback=True,
+            requireAuthentication=server.password is not None,
+            requireTransportSecurity=server.password is not None and not server.near,
+        )
+        factory.noisy = False
+        factory.protocol = _Sender
+        return factory
+
+    def _explain(self, failure: Failure) -> None:
+        raise DeliveryError(
+            f"{self._config.server.host} took no mail: {_reason(failure)}", again=_again(failure)
+        ) from None
+
+
+class _Sender(ESMTPSender):
+    """A sender on any endpoint. It keeps no record of what was said, in which the password would stand."""
+
+    debug = False
+    _heard = 0
+
+    def dataReceived(self, data: bytes) -> None:
+        """Hang up on a server that talks without end."""
+        self._heard += len(data)
+        if self._heard > MOST_HEARD:
+            transport: Any = self.transport
+            transport.abortConnection()
+        else:
+            super().dataReceived(data)
+
+    def connectionLost(self, reason: Any = None) -> None:
+        """Tell the factory, as a connector would."""
+        super().connectionLost(reason)
+        if not self.factory.sendFinished:
+            self.factory.clientConnectionLost(None, reason)
+
+    def sendError(self, exc: Any) -> None:
+        """Tell of an error, unless the mail has been sent and only the farewell failed."""
+        if self.factory.sendFinished:
+            self.smtpState_disconnect(-1, None)
+        else:
+            super().sendError(exc)
+
+
+def _again(failure: Failure) -> bool:
+    """Whether another try could help: not where the server has refused this mail for good, to everybody."""
+    error = failure.value
+    if not isinstance(error, SMTPDeliveryError):
+        return True
+    codes = {code for _, code, _ in _refused(error.addresses)} or {error.code}
+    return not all(500 <= code < 600 for code in codes)
+
+
+def _refused(answers: Any) -> list[tuple[str, int, str]]:
+    """Return the people for whom a mail was not taken, and what the server answered."""
+    return [
+        (bytes(who).decode("ascii", "replace"), code, _said(code, answer))
+        for who, code, answer in answers or ()
+        if not 200 <= code < 300
+    ]
+
+
+def _said(code: int, answer: bytes | str) -> str:
+    """Return what a server answered, in one line."""
+    text = answer.decode("utf-8", "replace") if isinstance(answer, bytes) else str(answer)
+    text = plain(" ".join(text.split()), _LONGEST_SAID)
+    return f"{code} {text}" if code > 0 else text
+
+
+def _reason(failure: Failure) -> str:
+    """Say what went wrong. An error's own text may quote what was sent, so it is not repeated."""
+    error = failure.value
+    if isinstance(error, SMTPConnectError) and error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, AUTHDeclinedError | AuthenticationError):
+        return f"it refuses the user or the password ({error.code})"
+    if isinstance(error, SMTPClientError):
+        refused = _refused(error.addresses)
+        return refused[-1][2] if refused else _said(error.code, error.resp)
+    return why_unreached(error, LONGEST)
+
+
+_: type[Channel] = Email

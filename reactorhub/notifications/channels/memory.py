@@ -1,0 +1,36 @@
+"""A channel in memory: the double that ships with the hub."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred, fail, succeed
+
+from reactorhub.errors import DeliveryError
+from reactorhub.model.notification import Notice
+from reactorhub.notifications.channels.channel import Channel
+
+
+class MemoryChannel:
+    """A :class:`reactorhub.notifications.channels.channel.Channel` that keeps what it is given in ``sent``.
+
+    Set ``trouble`` to an error and each notice fails with it. While ``held`` is a list, each notice puts a
+    Deferred there and waits for it.
+    """
+
+    def __init__(self) -> None:
+        self.sent: list[Notice] = []
+        self.trouble: DeliveryError | None = None
+        self.held: list[Deferred[None]] | None = None
+
+    def send(self, notice: Notice) -> Deferred[None]:
+        """Keep a notice, or fail as told."""
+        if self.trouble is not None:
+            return fail(self.trouble)
+        self.sent.append(notice)
+        if self.held is None:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred()
+        self.held.append(waiting)
+        return waiting
+
+
+_: type[Channel] = MemoryChannel

@@ -1,0 +1,206 @@
+"""Posts notices to an address, signed as the Standard Webhooks specification defines.
+
+https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+"""
+
+# mypy: allow-untyped-calls
+from __future__ import annotations
+
+import hmac
+import json
+from base64 import b64encode
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from hashlib import sha256
+from http import HTTPStatus
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.protocol import Protocol
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.python.failure import Failure
+from twisted.web.client import URI, Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, ResponseFailed
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer, IPolicyForHTTPS, IResponse
+from zope.interface import implementer
+
+from reactorhub import __version__
+from reactorhub.errors import DeliveryError
+from reactorhub.model.notification import Notice
+from reactorhub.notifications.channels.addresses import WebhookChannel
+from reactorhub.notifications.channels.channel import Channel
+from reactorhub.notifications.channels.unreachable import MOST_HEARD, why_unreached
+from reactorhub.notifications.messages import notice_view
+
+LONGEST = 15.0  # seconds for a try, as the specification advises
+_TRY_AGAIN = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
+
+
+def signature(key: bytes, notice_id: str, seconds: int, body: bytes) -> str:
+    """Return the value of the header ``webhook-signature``."""
+    signed = f"{notice_id}.{seconds}.".encode() + body
+    return f"v1,{b64encode(hmac.new(key, signed, sha256).digest()).decode()}"
+
+
+class Webhook:
+    """A :class:`reactorhub.notifications.channels.channel.Channel` that posts. It follows no redirect."""
+
+    def __init__(
+        self,
+        config: WebhookChannel,
+        reactor: Any,
+        now: Callable[[], datetime],
+        policy: IPolicyForHTTPS | None = None,
+    ) -> None:
+        """:param policy: whose certificates to trust; None for those that the machine trusts."""
+        self._config = config
+        self._reactor = reactor
+        self._now = now
+        pool = HTTPConnectionPool(reactor, persistent=False)
+        ways = _Ways(reactor, policy or BrowserLikePolicyForHTTPS())
+        self._agent = Agent.usingEndpointFactory(reactor, ways, pool)
+
+    def send(self, notice: Notice) -> Deferred[None]:
+        """Post a notice; fires once the receiver has answered with a 2xx."""
+        body = json.dumps(notice_view(notice), ensure_ascii=False).encode("utf-8", "backslashreplace")
+        asking: Deferred[IResponse] = self._agent.request(
+            b"POST", self._config.url.encode("ascii"), self._headers(notice, body), _Body(body)
+        )
+        asking.addTimeout(LONGEST, self._reactor)
+        return asking.addCallbacks(self._judge, self._explain)
+
+    def _headers(self, notice: Notice, body: bytes) -> Headers:
+        seconds = int(self._now().timestamp())
+        return Headers(
+            {
+                "Content-Type": ["application/json"],
+                "User-Agent": [f"reactorhub/{__version__}"],
+                "webhook-id": [notice.id],
+                "webhook-timestamp": [str(seconds)],
+                "webhook-signature": [signature(self._config.key, notice.id, seconds, body)],
+            }
+        )
+
+    def _judge(self, response: IResponse) -> None:
+        response.deliverBody(_NotRead())
+        code = response.code
+        if 200 <= code < 300:
+            return
+        waits = response.headers.getRawHeaders(b"Retry-After", [])
+        raise DeliveryError(
+            f"{self._config.host} answered {code} {_phrase(code)}".strip(),
+            again=not 400 <= code < 500 or code in _TRY_AGAIN,
+            after=_seconds(waits[0].decode("latin-1"), self._now()) if waits else None,
+        )
+
+    def _explain(self, failure: Failure) -> None:
+        reason = _reason(failure)
+        raise DeliveryError(f"{self._config.host} could not be reached: {reason}", again=True) from None
+
+
+def _reason(failure: Failure) -> str:
+    """Say what went wrong, be it that an answer began."""
+    error = failure.value
+    if isinstance(error, ResponseFailed) and error.reasons:
+        error = error.reasons[0].value
+    return why_unreached(error, LONGEST)
+
+
+def _phrase(code: int) -> str:
+    """The name of a status; what a receiver calls it itself is not repeated."""
+    return HTTPStatus(code).phrase if code in HTTPStatus._value2member_map_ else ""
+
+
+def _seconds(text: str, now: datetime) -> float | None:
+    """Read a header ``Retry-After``: seconds, or a date (RFC 9110, section 10.2.3)."""
+    if text.strip().isascii() and text.strip().isdigit():
+        return float(text[:9])
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds())
+
+
+@implementer(IAgentEndpointFactory)
+class _Ways:
+    """The ways to receivers, on which nobody is listened to without end."""
+
+    def __init__(self, reactor: Any, policy: IPolicyForHTTPS) -> None:
+        self._reactor = reactor
+        self._policy = policy
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        """Return the way to the host of an address."""
+        way: Any = HostnameEndpoint(self._reactor, uri.host, uri.port, LONGEST)
+        if uri.scheme == b"https":
+            way = wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), way)
+        return _Way(way)
+
+
+@implementer(IStreamClientEndpoint)
+class _Way:
+    """An endpoint whose connections end when the other side says more than ``MOST_HEARD``."""
+
+    def __init__(self, endpoint: IStreamClientEndpoint) -> None:
+        self._endpoint = endpoint
+
+    def connect(self, factory: Any) -> Deferred[Any]:
+        """Connect, and return the protocol of this factory."""
+        counting = WrappingFactory(factory)
+        counting.protocol = _Counted
+        counting.noisy = factory.noisy = False
+        connecting: Deferred[Any] = self._endpoint.connect(counting)
+        return connecting.addCallback(lambda counted: counted.wrappedProtocol)
+
+
+class _Counted(ProtocolWrapper):
+    """Counts what is heard."""
+
+    _heard = 0
+
+    def dataReceived(self, data: bytes) -> None:
+        """Hand it on, or hang up."""
+        self._heard += len(data)
+        if self._heard > MOST_HEARD:
+            self.abortConnection()
+        else:
+            super().dataReceived(data)
+
+
+@implementer(IBodyProducer)
+class _Body:
+    """A body that is written at once."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self.length = len(body)
+
+    def startProducing(self, consumer: Any) -> Deferred[None]:
+        """Write it."""
+        consumer.write(self._body)
+        return succeed(None)
+
+    def pauseProducing(self) -> None:
+        """It has been written."""
+
+    def resumeProducing(self) -> None:
+        """It has been written."""
+
+    def stopProducing(self) -> None:
+        """It has been written."""
+
+
+class _NotRead(Protocol):
+    """Hangs up: what a receiver says beside its status is not read."""
+
+    def connectionMade(self) -> None:
+        """Let go of the connection before the body comes."""
+        if self.transport is not None:
+            self.transport.loseConnection()
+
+
+_: type[Channel] = Webhook

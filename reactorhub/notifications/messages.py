@@ -1,0 +1,147 @@
+"""What a notice says: a line, a text for people, and one JSON shape for programs."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from reactorhub.model.notification import Notice, NoticeKind
+from reactorhub.model.values import View, time_text
+
+EVENT = "schedule."
+"""What the type of a notice about a schedule begins with."""
+
+
+LONGEST = 2000
+"""How many characters of a reason, or of any other text that is not the hub's own, people are told."""
+
+_ODD = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
+"""Kinds of characters that are not seen, or that change how others are: those are written as escapes."""
+
+
+def plain(text: str, limit: int = LONGEST) -> str:
+    """Return a text that a spider, a site or a server may have made, as it can be shown to people.
+
+    Its further lines are moved in, so that none of them looks like one of the hub's own.
+    """
+    text = text if len(text) <= limit else f"{text[: limit - 1]}…"
+    return "\n  ".join(_without_tricks(line) for line in text.splitlines())
+
+
+def _without_tricks(line: str) -> str:
+    return "".join(
+        ascii(each)[1:-1] if each != "\t" and unicodedata.category(each) in _ODD else each for each in line
+    )
+
+
+def notice_view(notice: Notice) -> View:
+    """Return a notice as it is posted: ``type``, ``timestamp`` and ``data``, as the Standard Webhooks
+    specification advises, and its ``id``."""
+    test = notice.kind is NoticeKind.TEST
+    return {
+        "id": notice.id,
+        "type": "test" if test else f"{EVENT}{notice.kind.value}",
+        "timestamp": time_text(notice.created_at),
+        "data": {
+            "name": notice.schedule or None,
+            "title": title(notice),
+            "text": text(notice),
+            "since": None if test else time_text(notice.since),
+            "count": None if test else notice.count,
+            **notice.about,
+        },
+    }
+
+
+def title(notice: Notice) -> str:
+    """Return a notice in one line."""
+    hub = notice.about.get("hub")
+    return f"[{hub}] {_title(notice)}" if hub else _title(notice)
+
+
+def _title(notice: Notice) -> str:
+    match notice.kind:
+        case NoticeKind.FAILED:
+            how = "timed out" if _run(notice).get("state") == "timed_out" else "failed"
+            return f"{notice.schedule} {how}"
+        case NoticeKind.RECOVERED:
+            return f"{notice.schedule} succeeded again after {_runs(notice.count)} that failed"
+        case NoticeKind.PAUSED:
+            return f"{notice.schedule} is paused"
+        case NoticeKind.MISSED:
+            missing = len(_missed(notice)) + notice.about.get("others", 0)
+            who = f"{missing} schedules" if missing > 1 else notice.schedule
+            return f"{who} missed ticks"
+    return "a test message"
+
+
+def text(notice: Notice) -> str:
+    """Return what a person is told, in some lines."""
+    match notice.kind:
+        case NoticeKind.FAILED:
+            lines = [
+                *_about_run(notice),
+                "",
+                "Nothing more is said of its failures until a run of it succeeds.",
+            ]
+        case NoticeKind.RECOVERED:
+            failed = f"{_runs(notice.count)} had failed since {_clock(notice.since)}."
+            lines = [failed, "", *_about_run(notice)]
+        case NoticeKind.MISSED:
+            lines = [
+                *(_missing(entry) for entry in _missed(notice)),
+                *([f"and {others} more schedules"] if (others := notice.about.get("others")) else []),
+                "",
+                "What was missed does not run. More is said of a schedule only after its next tick has run.",
+            ]
+        case NoticeKind.PAUSED:
+            reason = notice.about.get("schedule", {}).get("paused_reason")
+            lines = [
+                f"{notice.schedule} is paused: {plain(str(reason))}",
+                "",
+                f"Its ticks are skipped until it is resumed: POST /api/schedules/{notice.schedule}/resume",
+            ]
+        case NoticeKind.TEST:
+            lines = ["If you read this, notices arrive."]
+    return "\n".join(lines)
+
+
+def _about_run(notice: Notice) -> list[str]:
+    run = _run(notice)
+    facts = {
+        "schedule": notice.schedule,
+        "time": run.get("nominal_time"),
+        "state": run.get("state"),
+        "reason": run.get("reason"),
+        "error": run.get("error"),
+        "attempt": run.get("attempt"),
+        "finished": run.get("finished_at"),
+        "run": run.get("id"),
+        "log": (run.get("links") or {}).get("log"),
+    }
+    return [f"{name}: {plain(str(value))}" for name, value in facts.items() if value is not None]
+
+
+def _missing(entry: Mapping[str, Any]) -> str:
+    span = entry["from"] if entry["from"] == entry["until"] else f"{entry['from']} to {entry['until']}"
+    ticks = "1 tick" if entry["ticks"] == 1 else f"{entry['ticks']} ticks"
+    ticks = f"more than {ticks}" if entry["more"] else ticks
+    return f"{entry['schedule']}: {ticks}, {span}: {entry['reason']}"
+
+
+def _missed(notice: Notice) -> list[Mapping[str, Any]]:
+    return list(notice.about.get("missed", ()))
+
+
+def _run(notice: Notice) -> Mapping[str, Any]:
+    return notice.about.get("run") or {}
+
+
+def _runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count} runs"
+
+
+def _clock(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

@@ -1,0 +1,90 @@
+"""Says of what happens to a schedule what its people may have to be told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from reactorhub.model.notification import Fact, Happening
+from reactorhub.model.run import Run, RunState
+from reactorhub.model.schedule import Schedule, Tick, TickOutcome
+from reactorhub.model.values import time_text
+from reactorhub.policies.retries import FAILURES
+from reactorhub.wire.views import run_view, schedule_view
+
+
+class Facts:
+    """Makes facts of schedules that have a channel; of others there is nothing to tell.
+
+    A fact is handed to the ledger with the write that it is about; once that is on disk, say so by
+    :meth:`told`.
+    """
+
+    def __init__(
+        self, new_id: Callable[[], str], now: Callable[[], datetime], hub: str, wake: Callable[[], None]
+    ) -> None:
+        """
+        :param hub: the hub's name.
+        :param wake: called when there may be something new in the outbox.
+        """
+        self._new_id = new_id
+        self._now = now
+        self._hub = hub
+        self._wake = wake
+
+    @classmethod
+    def nobody(cls) -> Self:
+        """Return one for a hub without channels."""
+        return cls(str, lambda: datetime.min.replace(tzinfo=UTC), "", lambda: None)
+
+    def ended(self, schedule: Schedule | None, run: Run) -> Fact | None:
+        """Return what follows from a run that has ended for good: nothing where somebody stopped it."""
+        if schedule is None or run.state not in FAILURES | {RunState.SUCCEEDED}:
+            return None
+        happening = Happening.FAILED if run.state in FAILURES else Happening.SUCCEEDED
+        return self._fact(schedule, happening, lambda: {"run": run_view(run)})
+
+    def ticked(self, schedule: Schedule, tick: Tick) -> Fact | None:
+        """Return what follows from a tick that runs, or was missed."""
+        if tick.outcome is TickOutcome.RUN:
+            return self._fact(schedule, Happening.RAN, dict)
+        if tick.outcome is TickOutcome.SKIPPED:
+            return None
+        missed = {
+            "from": time_text(tick.nominal_time),
+            "until": time_text(tick.until or tick.nominal_time),
+            "more": tick.until is not None,
+            "reason": tick.reason,
+        }
+        return self._fact(schedule, Happening.MISSED, lambda: {"missed": missed})
+
+    def paused(self, schedule: Schedule, reason: str) -> Fact | None:
+        """Return what follows from a pause."""
+        return self._fact(
+            schedule, Happening.PAUSED, lambda: {"schedule": schedule_view(schedule, (), True, reason)}
+        )
+
+    def resumed(self, schedule: Schedule) -> Fact | None:
+        """Return what follows from the end of a pause."""
+        return self._fact(schedule, Happening.RESUMED, dict)
+
+    def told(self, fact: Fact | None) -> None:
+        """Take note that a fact is on disk."""
+        if fact is not None:
+            self._wake()
+
+    def _fact(
+        self, schedule: Schedule, happening: Happening, about: Callable[[], Mapping[str, Any]]
+    ) -> Fact | None:
+        rule = schedule.notify
+        if rule is None:
+            return None
+        return Fact(
+            happening=happening,
+            schedule=schedule.name,
+            at=self._now(),
+            rule=rule,
+            ids=tuple(self._new_id() for _ in rule.to),
+            about={"hub": self._hub, **about()},
+        )

@@ -1,0 +1,1 @@
+"""What becomes of ticks and runs: catch-up, jitter, overlap, retries, outcome. Pure rules."""

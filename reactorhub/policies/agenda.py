@@ -1,0 +1,304 @@
+"""The pure rule of which ticks are due: after a second as after ten years of downtime, at a bounded cost."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from reactorhub.model.schedule import Catchup, Schedule
+from reactorhub.policies.jitter import start_at
+from reactorhub.triggers.durations import INSTANT, SECOND, duration_text
+from reactorhub.triggers.rules import Interval, Trigger
+from reactorhub.triggers.window import Bounded
+
+MOST = 1000
+"""At most this many missed ticks of a schedule get a row of their own."""
+
+ON_TIME = timedelta(seconds=10)
+"""A tick no later than this is on time: no catch-up window is shorter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A tick that is to run now."""
+
+    schedule: Schedule
+    nominal_time: datetime
+
+    @property
+    def last(self) -> datetime:
+        """The last moment that it accounts for."""
+        return self.nominal_time
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """A tick that will not run, and why. With ``until`` it stands for all ticks from its own to that one."""
+
+    schedule: Schedule
+    nominal_time: datetime
+    until: datetime | None
+    reason: str
+
+    @property
+    def last(self) -> datetime:
+        """The last moment that it accounts for."""
+        return self.until or self.nominal_time
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done now, both parts ordered by nominal time then schedule name, and when to look again.
+
+    ``wake_at`` is when the earliest tick still to come is to start; None if there is none.
+    """
+
+    due: tuple[Due, ...]
+    missed: tuple[Missed, ...]
+    wake_at: datetime | None
+
+    @property
+    def ticks(self) -> tuple[Due | Missed, ...]:
+        """All that is to be accounted for, in one order."""
+        return tuple(sorted((*self.missed, *self.due), key=_order))
+
+
+def plan(entries: Iterable[tuple[Schedule, datetime]], now: datetime) -> Plan:
+    """Judge the ticks in (``since``, ``now``] of each schedule that is enabled and has a trigger.
+
+    A tick is due when its jitter is over. One that was due longer ago than the catch-up window is missed. Of
+    those inside, ``catchup: all`` runs the newest ``max_catchup``, ``latest`` runs the newest; ``skip`` has
+    no window and runs what is on time. What does not run is missed.
+    """
+    due: list[Due] = []
+    missed: list[Missed] = []
+    wakes: list[datetime] = []
+    for schedule, since in entries:
+        if schedule.trigger is None or not schedule.enabled:
+            continue
+        owed, coming = _owed(schedule, schedule.trigger, since, now)
+        if owed.ticks:
+            kept = _kept(owed)
+            due.extend(Due(schedule, tick) for tick in kept)
+            missed.extend(_missed(owed, kept))
+        wakes.extend([start_at(schedule, coming)] if coming else [])
+    return Plan(tuple(sorted(due, key=_order)), tuple(sorted(missed, key=_order)), min(wakes, default=None))
+
+
+def upcoming(schedule: Schedule, after: datetime, n: int) -> tuple[datetime, ...]:
+    """The next ``n`` ticks after a moment; fewer where the trigger ends, none while it is disabled."""
+    found: list[datetime] = []
+    trigger, tick = schedule.trigger, after
+    while trigger and schedule.enabled and len(found) < n and (coming := trigger.next_after(tick)):
+        found.append(tick := coming)
+    return tuple(found)
+
+
+def last_tick(trigger: Trigger, since: datetime, until: datetime) -> datetime | None:
+    """Return the last tick in (since, until], or None if there is none there.
+
+    A trigger only knows what comes next, so this is found by halving: the moments with a tick between them
+    and ``until`` come first.
+    """
+
+    def over(microseconds: int) -> bool:
+        tick = trigger.next_after(since + microseconds * INSTANT)
+        return tick is None or tick > until
+
+    moments = bisect_left(range((until - since) // INSTANT), True, key=over)
+    return trigger.next_after(since + (moments - 1) * INSTANT) if moments else None
+
+
+@dataclass(eq=False, slots=True)
+class Account:
+    """How far a schedule's ticks are dealt with: all up to ``since``, and those in ``settled`` after it.
+
+    ``next`` is when its first tick still to come is to start, known once it was ``looked`` at; so nothing
+    needs to be asked of its trigger before then. ``reach`` is the latest moment that its ticks were judged
+    by, or dealt with up to. ``work`` is what it owes, oldest first. ``queued`` and ``failing`` are notes of
+    whoever pays.
+    """
+
+    schedule: Schedule
+    since: datetime
+    next: datetime | None = None
+    looked: bool = False
+    queued: bool = False
+    failing: bool = False
+    settled: frozenset[datetime] = frozenset()
+    work: tuple[Due | Missed, ...] = ()
+    reach: datetime = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reach = self.since
+
+    @property
+    def rule(self) -> tuple[Trigger | None, bool]:
+        """What its ticks depend on, beside ``since``."""
+        return self.schedule.trigger, self.schedule.enabled
+
+    @property
+    def ticking(self) -> bool:
+        """Whether it can have ticks at all."""
+        return self.schedule.enabled and self.schedule.trigger is not None
+
+    def look(self, now: datetime) -> None:
+        """Find out what is owed now and when the next tick comes."""
+        planned = plan([(self.schedule, self.since)], now)
+        self.work = tuple(tick for tick in planned.ticks if tick.nominal_time not in self.settled)
+        self.next, self.looked, self.reach = planned.wake_at, True, max(self.since, now)
+
+    def take(self, most: int) -> list[Due | Missed]:
+        """The next ticks to deal with. A row that stands for many ticks goes by itself."""
+        count = 1
+        while count < min(most, len(self.work)) and all(map(_single, self.work[count - 1 : count + 1])):
+            count += 1
+        taken, self.work = list(self.work[:count]), self.work[count:]
+        return taken
+
+    def settle(self, ticks: list[Due | Missed], done: list[bool]) -> bool:
+        """Note which of the ticks taken were dealt with, and say whether all were."""
+        reached = done.index(False) if False in done else len(done)
+        self.since = max([self.since, *(tick.last for tick in ticks[:reached])])
+        dealt_with = {tick.nominal_time for tick, well in zip(ticks, done, strict=True) if well}
+        self.settled = frozenset(moment for moment in self.settled | dealt_with if moment > self.since)
+        return reached == len(done)
+
+
+def _single(tick: Due | Missed) -> bool:
+    return isinstance(tick, Due) or tick.until is None
+
+
+def _order(tick: Due | Missed) -> tuple[datetime, str]:
+    return tick.nominal_time, tick.schedule.name
+
+
+@dataclass(frozen=True, slots=True)
+class _Owed:
+    """The ticks of a schedule that are due ``now``: all in ``ticks`` and, if these are more than ``MOST``,
+    all after them up to ``until``."""
+
+    schedule: Schedule
+    trigger: Trigger
+    ticks: list[datetime]
+    until: datetime
+    now: datetime
+
+
+def _owed(
+    schedule: Schedule, trigger: Trigger, since: datetime, now: datetime
+) -> tuple[_Owed, datetime | None]:
+    """What is due since then, and the first tick that is not. Jitter keeps back the newest tick at most,
+    since every tick starts before the next one."""
+    ticks, coming = _ticks(trigger, since, now)
+    many = len(ticks) > MOST
+    newest = (last_tick(trigger, since, now) if many else ticks[-1]) if ticks and schedule.jitter else None
+    if newest is None or start_at(schedule, newest) <= now:
+        return _Owed(schedule, trigger, ticks, now, now), trigger.next_after(now) if many else coming
+    due = [tick for tick in ticks if tick < newest]
+    return _Owed(schedule, trigger, due, newest - INSTANT, now), newest
+
+
+def _ticks(trigger: Trigger, since: datetime, now: datetime) -> tuple[list[datetime], datetime | None]:
+    """The ticks in (since, now], but no more than ``MOST`` + 1 of them, and the tick after the last one."""
+    found: list[datetime] = []
+    tick = trigger.next_after(since)
+    while tick is not None and tick <= now and len(found) <= MOST:
+        found.append(tick)
+        tick = trigger.next_after(tick)
+    return found, tick
+
+
+def _window(schedule: Schedule) -> timedelta:
+    return ON_TIME if schedule.catchup is Catchup.SKIP else max(schedule.catchup_window, ON_TIME)
+
+
+def _in_time(owed: _Owed, tick: datetime) -> bool:
+    """Whether a tick was due no longer ago than the catch-up window; jitter is no lateness."""
+    opening = owed.now - _window(owed.schedule)
+    if tick >= opening or tick + owed.schedule.jitter < opening:
+        return tick >= opening
+    return start_at(owed.schedule, tick) >= opening
+
+
+def _kept(owed: _Owed) -> tuple[datetime, ...]:
+    """Those of the ticks up to now that run, oldest first."""
+    most = 1 if owed.schedule.catchup is Catchup.LATEST else owed.schedule.max_catchup
+    if len(owed.ticks) > MOST:
+        return _newest(owed.trigger, _opening(owed) - INSTANT, owed.until, most)
+    return tuple(tick for tick in owed.ticks if _in_time(owed, tick))[-most:]
+
+
+def _opening(owed: _Owed) -> datetime:
+    """The moment from which on ticks are in time."""
+    first = owed.ticks[0]
+    opening = max(first, owed.now - _window(owed.schedule))
+    earliest = max(first, opening - owed.schedule.jitter)
+    last_before = (
+        last_tick(owed.trigger, earliest - INSTANT, opening - INSTANT) if owed.schedule.jitter else None
+    )
+    return last_before if last_before is not None and _in_time(owed, last_before) else opening
+
+
+def _missed(owed: _Owed, kept: tuple[datetime, ...]) -> Iterable[Missed]:
+    schedule, ticks = owed.schedule, owed.ticks
+    end = kept[0] if kept else owed.until + INSTANT
+    for tick in ticks[:MOST]:
+        if tick < end:
+            yield Missed(schedule, tick, None, _reason(schedule, not _in_time(owed, tick)))
+    if len(ticks) > MOST and (start := ticks[MOST]) < end:
+        until = last_tick(owed.trigger, start - INSTANT, end - INSTANT) or start
+        yield Missed(schedule, start, until, _rest(owed.trigger, start, until))
+
+
+def _rest(trigger: Trigger, first: datetime, last: datetime) -> str:
+    """What the row says that stands for all ticks from one to another."""
+    count = _counted(trigger, first, last)
+    number = "" if count is None else f"{count:,} "
+    return f"{number}more tick{'s' * (count != 1)} missed from {_stamp(first)} to {_stamp(last)}"
+
+
+def _counted(trigger: Trigger, first: datetime, last: datetime) -> int | None:
+    """How many ticks lie between two of them, both counted; None where that would take too long to say."""
+    rule = trigger.rule if isinstance(trigger, Bounded) and not trigger.exclude else trigger
+    if isinstance(rule, Interval):
+        return (last - first) // rule.every + 1
+    ticks, _ = _ticks(trigger, first, last)
+    return None if len(ticks) > MOST else len(ticks) + 1
+
+
+def _reason(schedule: Schedule, too_old: bool) -> str:
+    if schedule.catchup is Catchup.SKIP:
+        why = "catchup is skip"
+    elif too_old:
+        why = f"older than the catch-up window of {duration_text(_window(schedule))}"
+    elif schedule.catchup is Catchup.LATEST:
+        why = "catchup is latest, and a later tick runs in its place"
+    else:
+        why = f"of the ticks missed only the newest {schedule.max_catchup} run (max_catchup)"
+    return f"the hub was not running or not able to run it then; {why}"
+
+
+def _newest(trigger: Trigger, since: datetime, until: datetime, most: int) -> tuple[datetime, ...]:
+    """The newest ticks in (since, until], oldest first, at a cost that does not grow with that span.
+
+    It goes back in strides from a tick that exists, each short enough to hold no more than ``MOST`` ticks.
+    """
+    found: deque[datetime] = deque()
+    stride = MOST * SECOND
+    while len(found) < most and (last := last_tick(trigger, since, until)) is not None:
+        opening = max(since, last - stride)
+        ticks, _ = _ticks(trigger, opening, last)
+        if len(ticks) > MOST:
+            stride /= 2
+            continue
+        found.extendleft(reversed(ticks))
+        stride, until = stride * 2, opening
+    return tuple(found)[-most:]
+
+
+def _stamp(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"

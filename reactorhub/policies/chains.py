@@ -1,0 +1,78 @@
+"""The rules for schedules that run when others have run: who follows whom, and what the follower is told."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+from graphlib import CycleError, TopologicalSorter
+
+from reactorhub.model.run import Run, RunSpec
+from reactorhub.model.schedule import Schedule
+from reactorhub.triggers.rules import After
+
+PLACEHOLDER = re.compile(r"\{upstream\.(\w*)\}")
+"""What stands in an argument for a fact about the run that has ended."""
+
+FACTS = ("run_id", "schedule", "state")
+"""The facts there are."""
+
+
+def follows(schedule: Schedule, run: Run) -> bool:
+    """Whether a schedule is to run now that a run, final and with no further attempt to come, has ended."""
+    trigger = schedule.trigger
+    if not isinstance(trigger, After):
+        return False
+    return run.spec.schedule in trigger.upstream and run.state.value in trigger.states
+
+
+def spec_after(spec: RunSpec, upstream: Run | None, nominal_time: datetime | None = None) -> RunSpec:
+    """Return the spec with the facts about ``upstream`` in its arguments; None leaves them empty, as for a
+    run that is started by hand."""
+    if upstream is None:
+        facts = dict.fromkeys(FACTS, "")
+    else:
+        schedule = upstream.spec.schedule or ""
+        facts = {"run_id": upstream.id, "schedule": schedule, "state": upstream.state.value}
+    args = {name: _filled(text, facts) for name, text in spec.args.items()}
+    upstream_id = None if upstream is None else upstream.id
+    return replace(spec, args=args, upstream=upstream_id, nominal_time=nominal_time)
+
+
+def _filled(text: str, facts: Mapping[str, str]) -> str:
+    return PLACEHOLDER.sub(lambda found: facts.get(found[1], found[0]), text)
+
+
+def asked_for(args: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Return (argument, fact) for each fact that arguments ask for, known or not."""
+    for name, text in args.items():
+        yield from ((name, fact) for fact in PLACEHOLDER.findall(text))
+
+
+def cycles(upstreams: Mapping[str, Collection[str]]) -> Iterator[list[str]]:
+    """Return cycles among schedules, each from a name round to the same name again.
+
+    Not every cycle, but at least one of each knot: what is left without the names returned has none.
+
+    :param upstreams: by name of a schedule, the names of those it runs after.
+    """
+    left = {name: set(names) for name, names in upstreams.items()}
+    while True:
+        try:
+            TopologicalSorter(left).prepare()
+        except CycleError as error:
+            circle: list[str] = error.args[1]
+        else:
+            return
+        yield _in_order(circle, list(upstreams))
+        for name in circle:
+            left[name] = set()
+
+
+def _in_order(circle: list[str], names: list[str]) -> list[str]:
+    """Turn a cycle so that it begins with the schedule that comes first in the file."""
+    ring = circle[:-1]
+    start = ring.index(min(ring, key=names.index))
+    ring = ring[start:] + ring[:start]
+    return [*ring, ring[0]]

@@ -1,0 +1,46 @@
+"""Whether the rule of when a schedule runs was edited."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import timedelta
+from typing import Any
+
+from reactorhub.model.schedule import Schedule
+from reactorhub.triggers.cron import Cron
+from reactorhub.triggers.rules import After, Interval, Once, Trigger
+from reactorhub.triggers.window import Bounded
+
+
+def fingerprint(schedule: Schedule) -> str:
+    """Return a text that changes when, and only when, the rule of when ``schedule`` runs is edited.
+
+    It is kept in the ledger, so it depends on nothing but the values of the rule.
+    """
+    facts = [*_facts(schedule.trigger), schedule.enabled]
+    if schedule.max_runs is not None:
+        facts.append(schedule.max_runs)
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _facts(trigger: Trigger | None) -> list[Any]:
+    facts: list[Any] = []
+    match trigger:
+        case None:
+            facts = ["manual"]
+        case Interval():
+            facts = ["interval", trigger.every // timedelta(microseconds=1), trigger.anchor.isoformat()]
+        case Cron():
+            facts = ["cron", trigger.expressions, trigger.timezone]
+        case Once():
+            facts = ["once", trigger.moment.isoformat()]
+        case After():
+            facts = ["after", trigger.upstream, trigger.states]
+        case Bounded():
+            edges = [edge and edge.isoformat() for edge in (trigger.start, trigger.end)]
+            left_out = [[rule.text, rule.timezone] for rule in trigger.exclude]
+            facts = [*_facts(trigger.rule), "within", *edges, left_out]
+        case other:
+            facts = [other.kind, other.text, other.timezone]
+    return facts

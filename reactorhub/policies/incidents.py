@@ -1,0 +1,144 @@
+"""The pure rules of telling people: one notice for each incident of a schedule, not one for each run.
+
+What happens to a schedule is a :class:`Fact`. Some facts open an incident, others close it; a notice follows
+from an incident that opens, and from a failure that is over. :func:`announce` is called by a ledger within
+the transaction that the fact stands in, so that neither is ever there without the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Protocol
+
+from reactorhub.model.notification import Fact, Happening, Incident, Notice, NoticeKind, NoticeState
+
+MOST_WAITING = 1000
+"""How many notices of one channel may wait; what comes then is given up at once."""
+
+MOST_SETTLED = 1000
+"""How many notices of one channel that are delivered or given up are kept, the newest."""
+
+MOST_NAMED = 20
+"""How many schedules a notice of missed ticks names; of the others it says how many they are."""
+
+GATHERING = timedelta(seconds=5)
+"""How long a notice of missed ticks waits, so that the other schedules of the same downtime join it."""
+
+NO_CHANNEL = "the schedule file has no such channel any more"
+"""Why a notice is given up whose channel is gone."""
+
+
+def judge(incident: Incident | None, fact: Fact) -> tuple[Incident | None, NoticeKind | None]:
+    """Return what becomes of the open incident of this fact's kind, and what is to be told, if anything.
+
+    :param incident: the one that is open now.
+    """
+    if fact.opens:
+        if incident is not None:
+            return replace(incident, count=incident.count + 1), None
+        return Incident(schedule=fact.schedule, kind=fact.incident, since=fact.at), fact.incident
+    over = incident is not None and fact.happening is Happening.SUCCEEDED
+    return None, NoticeKind.RECOVERED if over else None
+
+
+OWN_MISTAKES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What these rules raise where they are wrong themselves; a ledger lets that cost the notice, not the run."""
+
+
+class Shelf(Protocol):
+    """The part of a ledger that rules work on, within one transaction."""
+
+    def incident(self, schedule: str, kind: NoticeKind) -> Incident | None:
+        """The open incident of this kind."""
+
+    def open_incident(self, incident: Incident) -> None:
+        """Keep an incident, or replace what is kept of it."""
+
+    def close_incident(self, schedule: str, kind: NoticeKind) -> None:
+        """Forget an incident, if there is one."""
+
+    def untried(self, channel: str, kind: NoticeKind) -> Notice | None:
+        """The newest notice of this kind that waits in a channel and was never tried."""
+
+    def waiting(self, channel: str) -> int:
+        """How many notices wait in a channel."""
+
+    def put(self, notice: Notice) -> None:
+        """Keep a notice, or replace what is kept of it."""
+
+
+def announce(fact: Fact, shelf: Shelf) -> list[Notice]:
+    """Note what a fact does to its incident, and keep the notices that follow.
+
+    :return: those of them that are given up at once, since too many wait.
+    """
+    before = shelf.incident(fact.schedule, fact.incident)
+    after, told = judge(before, fact)
+    if after is not None:
+        shelf.open_incident(after)
+    elif before is not None:
+        shelf.close_incident(fact.schedule, fact.incident)
+    lost = []
+    for channel, notice_id in zip(fact.rule.to, fact.ids, strict=True):
+        if fact.happening is Happening.MISSED:
+            lost += _gather(fact, channel, notice_id, told, shelf)
+        elif told is not None and told in fact.rule.on and (incident := before or after):
+            lost += _put(_notice(fact, channel, notice_id, told, incident), shelf)
+    return lost
+
+
+def _gather(fact: Fact, channel: str, notice_id: str, told: NoticeKind | None, shelf: Shelf) -> list[Notice]:
+    """Put missed ticks into the notice that waits already, be it of this schedule or of others."""
+    if NoticeKind.MISSED not in fact.rule.on:
+        return []
+    waiting = shelf.untried(channel, NoticeKind.MISSED)
+    if waiting is not None and (told is not None or fact.schedule in _named(waiting)):
+        shelf.put(joined(waiting, fact))
+    elif told is not None:
+        opened = Incident(schedule=fact.schedule, kind=told, since=fact.at)
+        first = joined(replace(_notice(fact, channel, notice_id, told, opened), about={}), fact)
+        return _put(replace(first, not_before=fact.at + GATHERING), shelf)
+    return []
+
+
+def _named(notice: Notice) -> list[str]:
+    return [entry["schedule"] for entry in notice.about.get("missed", ())]
+
+
+def joined(notice: Notice, fact: Fact) -> Notice:
+    """Return a notice of missed ticks with those of this fact in it."""
+    entries, others = list(notice.about.get("missed", ())), notice.about.get("others", 0)
+    names, entry = _named(notice), {"schedule": fact.schedule, "ticks": 1, **fact.about["missed"]}
+    if fact.schedule in names:
+        known = entries[place := names.index(fact.schedule)]
+        more = known["more"] or entry["more"]
+        entries[place] = {**known, "ticks": known["ticks"] + 1, "until": entry["until"], "more": more}
+    elif len(entries) < MOST_NAMED:
+        entries.append(entry)
+    else:
+        others += 1
+    return replace(notice, about={"hub": fact.about.get("hub"), "missed": entries, "others": others})
+
+
+def _notice(fact: Fact, channel: str, notice_id: str, kind: NoticeKind, incident: Incident) -> Notice:
+    return Notice(
+        id=notice_id,
+        channel=channel,
+        kind=kind,
+        schedule=fact.schedule,
+        created_at=fact.at,
+        not_before=fact.at,
+        since=incident.since,
+        count=incident.count,
+        about=fact.about,
+    )
+
+
+def _put(notice: Notice, shelf: Shelf) -> list[Notice]:
+    full = shelf.waiting(notice.channel) >= MOST_WAITING
+    if full:
+        reason = f"{MOST_WAITING} notices wait in this channel already"
+        notice = replace(notice, state=NoticeState.GIVEN_UP, error=reason)
+    shelf.put(notice)
+    return [notice] if full else []

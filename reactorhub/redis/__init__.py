@@ -1,0 +1,1 @@
+"""Everything that is said to Redis and heard from it. No other package imports txredisapi."""

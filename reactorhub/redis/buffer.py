@@ -1,0 +1,109 @@
+"""What waits to be written to Redis: bounded, the newest view of each run only, ended runs first."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from datetime import datetime
+
+from reactorhub.model.run import FINAL
+from reactorhub.model.values import View
+from reactorhub.redis.scripts import EventText
+
+_FINAL = frozenset(state.value for state in FINAL)
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingRun:
+    """A run's view, and the moment it was published."""
+
+    view: View
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What goes out in one write. ``again``: an earlier write may have brought these events already."""
+
+    runs: dict[str, WaitingRun]
+    events: list[EventText]
+    hub: View | None
+    again: bool
+
+
+class Outbox:
+    """Keeps what is published until it is written.
+
+    Beyond ``max_runs`` the run that waits longest is dropped, those under way before those that have
+    ended; beyond ``max_events`` the oldest event. ``dropped`` counts both.
+    """
+
+    def __init__(self, max_runs: int = 10_000, max_events: int = 10_000) -> None:
+        self.dropped = 0
+        self._max_runs = max_runs
+        self._max_events = max_events
+        self._ended: dict[str, WaitingRun] = {}
+        self._live: dict[str, WaitingRun] = {}
+        self._events: deque[EventText] = deque()
+        self._hub: View | None = None
+        self._again = False
+
+    def __len__(self) -> int:
+        return len(self._ended) + len(self._live) + len(self._events) + (self._hub is not None)
+
+    def add_run(self, view: View, at: datetime) -> None:
+        """Keep a run's newest view. A view from before its end never replaces the one of its end."""
+        run_id = view["id"]
+        if view["state"] in _FINAL:
+            self._live.pop(run_id, None)
+            self._ended[run_id] = WaitingRun(view, at)
+        elif run_id not in self._ended:
+            self._live[run_id] = WaitingRun(view, at)
+        self._drop_runs()
+
+    def add_event(self, event: EventText) -> None:
+        """Keep an event behind all earlier ones."""
+        self._events.append(event)
+        self._drop_events()
+
+    def set_hub(self, view: View) -> None:
+        """Keep the hub's newest heartbeat."""
+        self._hub = view
+
+    def take(self, max_runs: int, max_events: int) -> Batch:
+        """Hand out the next batch; what could not be written comes back through :meth:`give_back`."""
+        runs = _pop_first(self._ended, max_runs)
+        runs |= _pop_first(self._live, max_runs - len(runs))
+        events = [self._events.popleft() for _ in range(min(max_events, len(self._events)))]
+        batch = Batch(runs=runs, events=events, hub=self._hub, again=self._again)
+        self._hub, self._again = None, False
+        return batch
+
+    def give_back(self, batch: Batch) -> None:
+        """Keep a batch again whose write failed: before all that came since, but a newer view wins."""
+        newer = self._ended.keys() | self._live.keys()
+        runs = {run_id: run for run_id, run in batch.runs.items() if run_id not in newer}
+        ended = {run_id: run for run_id, run in runs.items() if run.view["state"] in _FINAL}
+        live = {run_id: run for run_id, run in runs.items() if run_id not in ended}
+        self._ended = ended | self._ended
+        self._live = live | self._live
+        self._events.extendleft(reversed(batch.events))
+        self._hub = self._hub or batch.hub
+        self._again = True
+        self._drop_runs()
+        self._drop_events()
+
+    def _drop_runs(self) -> None:
+        while len(self._ended) + len(self._live) > self._max_runs:
+            _pop_first(self._live or self._ended, 1)
+            self.dropped += 1
+
+    def _drop_events(self) -> None:
+        while len(self._events) > self._max_events:
+            self._events.popleft()
+            self.dropped += 1
+
+
+def _pop_first(runs: dict[str, WaitingRun], count: int) -> dict[str, WaitingRun]:
+    names = [run_id for run_id, _ in zip(runs, range(count), strict=False)]
+    return {run_id: runs.pop(run_id) for run_id in names}

@@ -1,0 +1,126 @@
+"""The commands that keep the contract's Redis keys, as Lua scripts and their arguments. Pure, no I/O.
+
+Each script replaces or appends in one step, so that no reader ever sees half a run, and may run again
+after a write whose reply was lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha1
+from itertools import chain
+from typing import Any, NamedTuple
+
+from reactorhub.model.values import View, time_text
+from reactorhub.redis.fields import flattened, json_bytes
+
+Command = tuple[str | bytes | int, ...]
+LOOK_BACK = 1000
+
+# KEYS: the hash to replace[, the spider's latest stats]. ARGV: seconds to live, fields, stats, and for the
+# latest stats: when the run started, its id, and the hub's own fields. The run that started last keeps them.
+REPLACE = """
+local function replace(key, fields)
+  redis.call('DEL', key)
+  if #fields > 0 then redis.call('HSET', key, unpack(fields)) end
+end
+local fields, stats = cjson.decode(ARGV[2]), cjson.decode(ARGV[3])
+for i = 1, #stats, 2 do
+  fields[#fields + 1] = 'stats/' .. stats[i]
+  fields[#fields + 1] = stats[i + 1]
+end
+replace(KEYS[1], fields)
+redis.call('EXPIRE', KEYS[1], ARGV[1])
+if not KEYS[2] then return 1 end
+local known = redis.call('HMGET', KEYS[2], 'started_at', 'run_id')
+if ARGV[4] .. ARGV[5] < (known[1] or '') .. (known[2] or '') then return 0 end
+for _, entry in ipairs(cjson.decode(ARGV[6])) do stats[#stats + 1] = entry end
+replace(KEYS[2], stats)
+return 1
+"""
+
+# KEYS: the stream. ARGV: its length, how many entries to look back for events that are there already,
+# then id, type and JSON of each event.
+APPEND = """
+local seen = {}
+if tonumber(ARGV[2]) > 0 then
+  for _, entry in ipairs(redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', ARGV[2])) do
+    seen[entry[2][2]] = true
+  end
+end
+for i = 3, #ARGV, 3 do
+  if not seen[ARGV[i]] then
+    redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*',
+      'id', ARGV[i], 'type', ARGV[i + 1], 'event', ARGV[i + 2])
+  end
+end
+return 1
+"""
+
+
+class EventText(NamedTuple):
+    """An event as it goes into the stream."""
+
+    id: str
+    type: str
+    json: bytes
+
+
+def event_text(event: View) -> EventText:
+    """Return the stream entry of an event: its id and type beside its whole JSON."""
+    return EventText(str(event["id"]), str(event["type"]), json_bytes(event))
+
+
+def _digest(script: str) -> str:
+    return sha1(script.encode(), usedforsecurity=False).hexdigest()
+
+
+_REPLACE_SHA, _APPEND_SHA = _digest(REPLACE), _digest(APPEND)
+LOAD: tuple[Command, ...] = (("SCRIPT", "LOAD", REPLACE), ("SCRIPT", "LOAD", APPEND))
+
+
+def _pairs(fields: Mapping[str, Any]) -> bytes:
+    return json_bytes(list(chain.from_iterable(fields.items())))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedisKeys:
+    """Where the hub's views lie in Redis, and for how long (seconds)."""
+
+    prefix: str
+    run_ttl: int = 7 * 24 * 3600
+    hub_ttl: int = 30
+    max_events: int = 10_000
+
+    def save_run(self, view: View, at: datetime) -> Command:
+        """Replace ``run:<id>`` with this view, and its spider's ``stats:…`` unless a later run has them.
+
+        A run that has not started has no stats and leaves its spider's alone.
+        """
+        keys = [f"{self.prefix}run:{view['id']}"]
+        started = view["started_at"]
+        if started is not None:
+            keys.append(f"{self.prefix}stats:{view['project']}:{view['spider']}")
+        own = {
+            "run_id": view["id"],
+            "state": view["state"],
+            "started_at": started,
+            "updated_at": time_text(at),
+        }
+        fields = flattened({name: value for name, value in view.items() if name != "stats"})
+        stats = flattened({name: value for name, value in view["stats"].items() if name not in own})
+        texts = (_pairs(fields), _pairs(stats), started or "", view["id"], _pairs(own))
+        return ("EVALSHA", _REPLACE_SHA, len(keys), *keys, self.run_ttl, *texts)
+
+    def save_hub(self, view: View) -> Command:
+        """Replace ``hub:<name>`` with the hub's heartbeat."""
+        key = f"{self.prefix}hub:{view['name']}"
+        return ("EVALSHA", _REPLACE_SHA, 1, key, self.hub_ttl, _pairs(flattened(view)), b"[]")
+
+    def append_events(self, events: Sequence[EventText], again: bool) -> Command:
+        """Append events to the stream; with ``again``, only those not among its newest entries."""
+        look_back = LOOK_BACK if again else 0
+        texts: Iterable[str | bytes] = chain.from_iterable(events)
+        return ("EVALSHA", _APPEND_SHA, 1, f"{self.prefix}events", self.max_events, look_back, *texts)

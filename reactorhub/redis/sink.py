@@ -1,0 +1,232 @@
+"""The sink that writes to Redis or Valkey.
+
+One connection, one loop, one write in flight. Publishing only puts a view into the outbox; the loop lets
+views gather for a moment, so that many runs share one round trip, and writes them in batches. Every call
+has a deadline. When one is missed the connection is thrown away, the batch goes back into the outbox, and
+a new connection is tried after 0.2 s, then ever later up to 3 s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectError
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from reactorhub.events.sink import Sink, SinkState
+from reactorhub.model.values import View
+from reactorhub.redis.address import redis_url_parts
+from reactorhub.redis.buffer import Batch, Outbox
+from reactorhub.redis.connection import Link, LinkError, open_link
+from reactorhub.redis.scripts import LOAD, Command, RedisKeys, event_text
+
+RUNS_PER_WRITE = 50
+EVENTS_PER_WRITE = 200
+FIRST_DELAY = 0.2
+LONGEST_DELAY = 3.0
+_EXPECTED = (LinkError, ConnectError, OSError)
+
+
+def backoff(failures: int) -> float:
+    """Return the seconds to wait after so many failures in a row."""
+    return float(min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(failures - 1, 10)))
+
+
+def _refusals(replies: Sequence[Any]) -> list[Exception]:
+    errors = [reply for reply in replies if isinstance(reply, Exception)]
+    refused = [error for error in errors if "WRONGTYPE" in str(error)]
+    if len(refused) < len(errors):
+        raise LinkError(str(next(error for error in errors if error not in refused)))
+    return refused
+
+
+class _Bell:
+    """Something to wait for that may be rung at any time."""
+
+    def __init__(self) -> None:
+        self._waiting: Deferred[None] = succeed(None)
+
+    def wait(self) -> Deferred[None]:
+        self._waiting = Deferred()
+        return self._waiting
+
+    def wait_at_most(self, seconds: float, clock: IReactorTime) -> Deferred[None]:
+        return self.wait().addTimeout(seconds, clock, onTimeoutCancel=lambda _result, _timeout: None)
+
+    def ring(self) -> None:
+        if not self._waiting.called:
+            self._waiting.callback(None)
+
+
+class RedisSink:
+    """Writes views under ``prefix``. See :class:`reactorhub.events.sink.Sink` and the contract's Redis keys.
+
+    ``clock`` is the reactor that connects and counts the seconds, ``now`` the wall clock. ``gather`` is how
+    long views wait for each other, ``deadline`` how long Redis may take for any one step; both in seconds.
+    A batch whose reply was lost is sent again. Hashes are unharmed by that; events that are already in the
+    stream are recognised by their id as long as they are among its newest 1,000.
+
+    :raises StartError: if the URL is not one that :func:`redis_url_parts` reads.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        url: str,
+        prefix: str,
+        clock: Any,
+        now: Callable[[], datetime],
+        *,
+        gather: float = 0.08,
+        deadline: float = 2.0,
+        keys: RedisKeys | None = None,
+        outbox: Outbox | None = None,
+    ) -> None:
+        self._address = redis_url_parts(url)
+        self._keys = keys or RedisKeys(prefix=prefix)
+        self._outbox = Outbox() if outbox is None else outbox
+        self._clock = clock
+        self._now = now
+        self._gather = gather
+        self._deadline = deadline
+        self._work, self._rest = _Bell(), _Bell()
+        self._running: Deferred[None] = succeed(None)
+        self._tried: Deferred[None] = Deferred()
+        self._stopping = self._given_up = False
+        self._failures = self._refused = 0
+        self._state, self._since = "off", now()
+
+    def start(self) -> Deferred[None]:
+        """Start the loop; fires after the first attempt to connect, whatever came of it."""
+        self._become("disconnected")
+        self._running = Deferred.fromCoroutine(self._serve())
+        return self._tried
+
+    def stop(self, within: float) -> Deferred[None]:
+        """Send what is left, for at most ``within`` seconds, then close the connection. Never fails."""
+        return Deferred.fromCoroutine(self._stop(within))
+
+    def publish_run(self, run: View, at: datetime) -> None:
+        """Take a run's newest view."""
+        self._outbox.add_run(run, at)
+        self._work.ring()
+
+    def publish_event(self, event: View) -> None:
+        """Take one event."""
+        self._outbox.add_event(event_text(event))
+        self._work.ring()
+
+    def publish_hub(self, hub: View) -> None:
+        """Take the hub's own heartbeat."""
+        self._outbox.set_hub(hub)
+        self._work.ring()
+
+    def state(self) -> SinkState:
+        """How it fares; ``dropped`` counts what found no room and what Redis refused for good."""
+        return SinkState(state=self._state, since=self._since, dropped=self._outbox.dropped + self._refused)
+
+    async def _serve(self) -> None:
+        while not self._finished():
+            try:
+                await self._session()
+            except Exception as error:  # noqa: BLE001 - whatever it was, the sink tries again
+                self._note_failure(error)
+                if not self._finished():
+                    await self._rest.wait_at_most(backoff(self._failures), self._clock)
+
+    async def _session(self) -> None:
+        link = await open_link(self._address, self._clock, self._deadline, LOAD)
+        link.gone.addCallback(lambda _: self._wake())
+        self._note_connected()
+        try:
+            while not self._finished():
+                await self._something_to_do(link)
+                await self._write(link)
+        finally:
+            await link.close()
+
+    async def _something_to_do(self, link: Link) -> None:
+        if not (self._outbox or self._stopping or link.lost):
+            await self._work.wait()
+        if len(self._outbox) < RUNS_PER_WRITE and not (self._stopping or link.lost):
+            await self._rest.wait_at_most(self._gather, self._clock)
+
+    async def _write(self, link: Link) -> None:
+        batch = self._outbox.take(RUNS_PER_WRITE, EVENTS_PER_WRITE)
+        commands = self._commands(batch)
+        try:
+            refused = _refusals(await link.ask(commands))
+        except BaseException:
+            self._outbox.give_back(batch)
+            raise
+        self._failures = 0
+        if refused:
+            self._note_refused(refused)
+
+    def _commands(self, batch: Batch) -> list[Command]:
+        commands = [self._keys.save_run(run.view, run.at) for run in batch.runs.values()]
+        if batch.events:
+            commands.append(self._keys.append_events(batch.events, batch.again))
+        if batch.hub is not None:
+            commands.append(self._keys.save_hub(batch.hub))
+        return commands
+
+    def _finished(self) -> bool:
+        return self._given_up or (self._stopping and not self._outbox)
+
+    def _wake(self) -> None:
+        self._rest.ring()
+        self._work.ring()
+
+    async def _stop(self, within: float) -> None:
+        self._stopping = True
+        bound = self._clock.callLater(within, self._give_up)
+        self._wake()
+        await self._running
+        if bound.active():
+            bound.cancel()
+        if self._outbox:
+            self._log.warn("{count} views and events were not sent to Redis in time", count=len(self._outbox))
+        self._become("off")
+
+    def _give_up(self) -> None:
+        self._given_up = True
+        self._rest.ring()
+        self._running.cancel()
+
+    def _become(self, state: str) -> None:
+        if state != self._state:
+            self._state, self._since = state, self._now()
+
+    def _note_connected(self) -> None:
+        self._log.info("connected to Redis at {address}", address=str(self._address))
+        self._become("connected")
+        if not self._tried.called:
+            self._tried.callback(None)
+
+    def _note_failure(self, error: Exception) -> None:
+        if not self._given_up and not isinstance(error, _EXPECTED):
+            self._log.failure("the Redis sink failed in a way that it should not; it goes on")
+        elif not self._given_up and (self._state == "connected" or not self._tried.called):
+            self._log.warn(
+                "Redis at {address} is out of reach ({reason}); what happens is kept and sent later",
+                address=str(self._address),
+                reason=str(error) or type(error).__name__,
+            )
+        self._failures += 1
+        self._become("disconnected")
+        if not self._tried.called:
+            self._tried.callback(None)
+
+    def _note_refused(self, replies: Sequence[Exception]) -> None:
+        if not self._refused:
+            self._log.warn("Redis refused a write for good: {reason}", reason=str(replies[0]))
+        self._refused += len(replies)
+
+
+_: type[Sink] = RedisSink

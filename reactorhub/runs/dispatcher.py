@@ -1,0 +1,345 @@
+"""Takes runs on: from ticks and orders, which runs are alive, and how all of them end at shutdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList, FirstError, gatherResults
+from twisted.logger import Logger
+
+from reactorhub.errors import ShuttingDown
+from reactorhub.model.batch import Batch
+from reactorhub.model.follow_up import Sequel, Start
+from reactorhub.model.run import Run, RunSpec, RunState, Stop
+from reactorhub.model.schedule import Schedule, Tick, TickOutcome
+from reactorhub.model.values import View
+from reactorhub.notifications.reporter import Facts
+from reactorhub.policies.agenda import Missed
+from reactorhub.policies.overlap import older, replacement, replaces_others, turns
+from reactorhub.policies.retries import is_tried_again, next_attempt
+from reactorhub.runs.admission import Intake
+from reactorhub.runs.batches import Batches
+from reactorhub.runs.buffer import Turns
+from reactorhub.runs.escalation import SHUTDOWN, Ladder
+from reactorhub.runs.lifecycle import Life, World
+from reactorhub.runs.registry import Roster
+from reactorhub.schedules.book import ScheduleBook
+from reactorhub.wire.views import tick_view
+
+Emit = Callable[[str, Mapping[str, View]], None]
+Ended = Callable[[Run, Sequel], None]
+
+_DIED = "the hub ended while the run was going on"
+
+
+class Dispatcher:
+    """Turns orders and due ticks into runs and keeps every run that is not final."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        world: World,
+        book: ScheduleBook,
+        new_id: Callable[[], str],
+        emit: Emit,
+        most_waiting: int,
+        *,
+        facts: Facts | None = None,
+    ) -> None:
+        """
+        :param emit: takes an event's type and the view it is about.
+        :param most_waiting: how many queued runs the hub takes before it refuses more.
+        :param facts: says what people are to be told.
+        """
+        self._facts = facts or Facts.nobody()
+        self._world = world
+        self._book = book
+        self._new_id = new_id
+        self._emit = emit
+        self._roster = Roster()
+        self._batches = Batches(world.ledger)
+        self._intake = Intake(world, book, self._roster, new_id, most_waiting)
+        self._turns = Turns()
+        self._listeners: list[Ended] = []
+        self._stopping = False
+
+    @property
+    def lives(self) -> Mapping[str, Life]:
+        """The runs that are not final, by id, oldest first."""
+        return self._roster.lives
+
+    def limit_waiting(self, most: int) -> None:
+        """Take from now on so many queued runs before more are refused."""
+        self._intake.most_waiting = most
+
+    def listen(self, ended: Ended) -> None:
+        """Tell ``ended`` of each run that has become final, and of what its end has brought about."""
+        self._listeners.append(ended)
+
+    async def recover(self) -> None:
+        """Write down that the runs under way have died with the process, and what their ends bring about.
+
+        :raises LedgerError: if that could not be written down.
+        """
+        await self._batches.open()
+        for run in await self._world.ledger.waiting_runs():
+            self._roster.announce(run)
+        moment = self._world.now()
+        died = [
+            run.moved(RunState.INTERRUPTED, finished_at=moment, reason=_DIED)
+            for run in await self._world.ledger.active_runs()
+        ]
+        died.sort(key=lambda run: not is_tried_again(run))  # what is tried again counts before others follow
+        writes = [self._world.ledger.finish_run(run, self._announced(self._follow(run))) for run in died]
+        try:
+            sequels = await gatherResults(writes, consumeErrors=True)
+        except FirstError as error:
+            error.subFailure.raiseException()
+        for run, sequel in zip(died, sequels, strict=True):
+            self._world.changed(run)
+            self._leave_queued(run, sequel)
+            self._tell(run, sequel)
+
+    def adopt(self, runs: list[Run]) -> None:
+        """Take up the runs that were queued when the hub last ended, in their old order."""
+        for run in runs:
+            if turns(self._schedule(run), run) is None:
+                self._enter(run)
+        for run in runs:
+            self._take(run, self._schedule(run))
+        for run in runs:
+            if run.spec.nominal_time is not None and replaces_others(self._schedule(run), run):
+                self._replace(run, older_only=True)
+
+    async def submit(self, spec: RunSpec) -> Run:
+        """Take a run on that waits for no other one. When this returns, the run is on disk.
+
+        :raises QueueFull: if as many runs wait as the hub takes.
+        :raises ShuttingDown: if the hub is stopping.
+        :raises LedgerError: if the run could not be kept; nothing will run.
+        """
+        self._refuse_if_stopping()
+        (run,) = self._intake.order(spec)
+        await self._kept([run], self._world.ledger.add_run(run))
+        self._new(run, None)
+        return run
+
+    async def submit_all(self, specs: Sequence[RunSpec], on_complete: Mapping[str, Any]) -> Batch:
+        """Take all these runs on as a batch, or none. When this returns, they are on disk.
+
+        :param on_complete: what is wanted once they are final, see :mod:`reactorhub.wire.batch_orders`.
+
+        :raises QueueFull: if then more runs would wait than the hub takes.
+        :raises InvalidRequest: if they are more than that by themselves.
+        :raises ShuttingDown: if the hub is stopping.
+        :raises LedgerError: if they could not be kept; nothing will run.
+        """
+        self._refuse_if_stopping()
+        batch = Batch(id=self._new_id(), created_at=self._world.now(), on_complete=on_complete)
+        runs = self._intake.order(*(replace(spec, batch=batch.id) for spec in specs))
+        await self._kept(runs, Deferred.fromCoroutine(self._batches.add(batch, runs)))
+        for run in runs:
+            self._new(run, None)
+        return batch
+
+    async def tick(self, schedule: Schedule, nominal_time: datetime, after: datetime | None = None) -> None:
+        """Account for a due tick: as a run, or as skipped with the reason.
+
+        :param after: how far the ledger must have accounted before it lets the schedule's progress pass.
+        :raises LedgerError: if neither could be kept; the tick is still to be accounted for.
+        """
+        start = self._intake.tick(schedule, nominal_time)
+        fact, recorded = self._facts.ticked(schedule, start.tick), False
+        try:
+            recorded = await self._world.ledger.record_tick(start.tick, start.run, fact, after)
+        finally:
+            if not recorded:
+                self._intake.withdraw(start)
+        if recorded:
+            self._facts.told(fact)
+            self._begin(start, schedule)
+
+    async def missed(self, missed: Missed, after: datetime | None = None) -> None:
+        """Account for a tick, or several, that came due when nobody looked.
+
+        Of a schedule that is paused nobody is told: its ticks would not have run.
+
+        :param after: how far the ledger must have accounted before it lets the schedule's progress pass.
+        """
+        tick = self._intake.row(missed.schedule, missed.nominal_time, TickOutcome.MISSED, missed.reason)
+        tick = replace(tick, until=missed.until)
+        heard = self._book.paused(tick.schedule) is None
+        fact = self._facts.ticked(missed.schedule, tick) if heard else None
+        if await self._world.ledger.record_tick(tick, None, fact, after):
+            self._facts.told(fact)
+            self._say(tick)
+
+    def unfinished(self, schedule: str) -> list[Run]:
+        """The runs of a schedule that are not final, oldest first."""
+        return self._roster.of(schedule)
+
+    async def stop(self, grace: float, hurry: Deferred[Any]) -> None:
+        """Let waiting runs stay queued, give crawls ``grace`` seconds to finish, then stop them.
+
+        Returns when no crawl is left, at the latest a few seconds after the grace.
+
+        :param hurry: skips the rest of the grace when it fires.
+        """
+        self._stopping = True
+        for life in tuple(self.lives.values()):
+            life.put_down()
+        everyone = DeferredList([life.finished() for life in self.lives.values()])
+        await self._first_of(everyone, hurry, grace)
+        order = Stop(state=RunState.INTERRUPTED, reason="the hub was shut down")
+        for life in tuple(self.lives.values()):
+            life.stop(order, SHUTDOWN)
+        await everyone
+
+    async def _first_of(self, everyone: Deferred[Any], hurry: Deferred[Any], grace: float) -> None:
+        either: Deferred[None] = Deferred()
+
+        def fire(result: Any) -> Any:
+            if not either.called:
+                either.callback(None)
+            return result
+
+        timer = self._world.clock.callLater(grace, fire, None)
+        everyone.addCallback(fire)
+        hurry.addCallback(fire)
+        await either
+        if timer.active():
+            timer.cancel()
+
+    def _refuse_if_stopping(self) -> None:
+        if self._stopping:
+            raise ShuttingDown("the hub is shutting down and takes no new runs")
+
+    async def _kept(self, runs: Sequence[Run], write: Deferred[None]) -> None:
+        """Wait until new runs are on disk; where that fails they do not count any more."""
+        try:
+            await write
+        except BaseException:
+            for run in runs:
+                self._roster.withdraw(run)
+            raise
+
+    def _begin(self, start: Start, schedule: Schedule) -> None:
+        """Act upon a tick that has been written down."""
+        if start.run is None:
+            self._say(start.tick)
+            return
+        self._new(start.run, schedule)
+        if replaces_others(schedule, start.run):
+            self._replace(start.run)
+
+    def _say(self, tick: Tick) -> None:
+        self._emit(f"tick.{tick.outcome.value}", {"tick": tick_view(tick)})
+
+    def _new(self, run: Run, schedule: Schedule | None) -> None:
+        self._world.changed(run)
+        self._take(run, schedule)
+
+    def _take(self, run: Run, schedule: Schedule | None) -> None:
+        life = Life(run, self._world, self._turn(run, schedule), self._follow)
+        self._roster.join(life)
+        life.finished().addCallback(lambda _: self._ended(life))
+        if self._stopping:  # it was on its way to the disk when the hub was told to stop
+            life.put_down()
+        life.begin()
+
+    def _turn(self, run: Run, schedule: Schedule | None) -> Deferred[None] | None:
+        most = turns(schedule, run)
+        if most is None or run.spec.schedule is None:
+            self._enter(run)
+            return None
+        return self._turns.wait(run.spec.schedule, run.id, most)
+
+    def _enter(self, run: Run) -> None:
+        if run.spec.schedule is not None:
+            self._turns.enter(run.spec.schedule, run.id)
+
+    def _schedule(self, run: Run) -> Schedule | None:
+        return self._book.schedules.get(run.spec.schedule or "")
+
+    def _follow(self, final: Run) -> Sequel:
+        """Return what the end of a run brings about: one more attempt, or else all that waits for its end."""
+        self._roster.ending(final)
+        again = next_attempt(final)
+        if again is not None:
+            return Sequel(attempt=self._intake.new(again))
+        moment, completion = final.finished_at or self._world.now(), self._batches.completion(final)
+        return Sequel(
+            starts=tuple(self._intake.tick(each, moment, final) for each in self._book.followers(final)),
+            completion=None if completion is None else self._intake.new(completion),
+            fact=self._facts.ended(self._schedule(final), final),
+        )
+
+    def _announced(self, sequel: Sequel) -> Sequel:
+        """Let the runs that an end has brought about count while they wait for the hub's next start."""
+        for queued in sequel.runs:
+            self._roster.announce(queued)
+        return sequel
+
+    def _ended(self, life: Life) -> None:
+        """Let the next attempt take a run's place before anybody else's turn comes."""
+        run, sequel = life.run, life.sequel
+        self._roster.leave(run)
+        if self._stopping:
+            self._leave_queued(run, self._announced(sequel))
+            if not run.state.final:
+                self._roster.announce(run)
+        elif sequel.attempt is not None:
+            self._new(sequel.attempt, None)
+            if life.recall is not None:
+                self.lives[sequel.attempt.id].stop(life.recall, Ladder.graceful(run.spec.stop_grace))
+        if run.spec.schedule is not None and not self._stopping:
+            self._turns.leave(run.spec.schedule, run.id)
+        if not self._stopping:
+            self._go_on(run, sequel)
+        if run.state.final:
+            self._tell(run, sequel)
+
+    def _go_on(self, run: Run, sequel: Sequel) -> None:
+        """Begin what a run's end has brought about beside another attempt."""
+        for start in sequel.starts:
+            schedule = self._book.schedules.get(start.tick.schedule)
+            if schedule is not None:
+                self._begin(start, schedule)
+            elif start.run is not None:  # a reload has removed the schedule meanwhile; the run is on disk
+                self._new(start.run, None)
+        if sequel.completion is not None:
+            self._new(sequel.completion, None)
+        self._close_batch(run, sequel)
+
+    def _leave_queued(self, run: Run, sequel: Sequel) -> None:
+        """Leave what a run's end has brought about to the hub's next start, or to its present one."""
+        for queued in sequel.runs:
+            self._world.changed(queued)
+        for start in sequel.starts:
+            if start.run is None:
+                self._say(start.tick)
+        self._close_batch(run, sequel)
+
+    def _close_batch(self, run: Run, sequel: Sequel) -> None:
+        if sequel.completes and run.spec.batch is not None:
+            self._batches.close(run.spec.batch)
+
+    def _tell(self, run: Run, sequel: Sequel) -> None:
+        self._facts.told(sequel.fact)
+        for listener in self._listeners:
+            try:
+                listener(run, sequel)
+            except Exception:  # noqa: BLE001 - one that fails must not keep the others from hearing of it
+                self.log.failure("the end of run {run_id} could not be told of", run_id=run.id)
+
+    def _replace(self, run: Run, *, older_only: bool = False) -> None:
+        """Cancel the other runs of the same schedule, or only those that came before."""
+        stop, mates = replacement(run.spec.nominal_time), self._roster.of(run.spec.schedule or "")
+        for other in older(run, mates) if older_only else mates:
+            life = self.lives.get(other.id)
+            if life is not None and other.id != run.id:
+                life.stop(stop, Ladder.graceful(other.spec.stop_grace))

@@ -1,0 +1,58 @@
+"""Holds a crawl that has succeeded to what is expected of it, with the ledger's memory of earlier runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from twisted.logger import Logger
+
+from reactorhub.errors import LedgerError
+from reactorhub.model.run import Run, RunState
+from reactorhub.policies.expectations import Expectation, judge, read
+from reactorhub.storage.ledger import Ledger, RunFilter
+
+log = Logger()
+
+_MOST_TOLD = 10  # what a reason tells of, so that it can be read
+
+
+async def held_to_expectations(run: Run, ledger: Ledger) -> Run:
+    """Return the run as it is to be written down: as failed, if an expectation does not hold.
+
+    Only a run that has succeeded so far is looked at. A ledger that does not answer is no reason to fail:
+    then the comparisons hold that ask for earlier runs, and the log says so.
+
+    :param run: one that has reached its final state, which nobody has been told of yet.
+    """
+    if run.state is not RunState.SUCCEEDED or not run.spec.expect:
+        return run
+    try:
+        expectations = read(run.spec.expect)
+    except ValueError as error:
+        return _failed(run, f"an expectation cannot be read: {error}")
+    faults = judge(expectations, run, await _history(expectations, run, ledger))
+    return _failed(run, f"an expectation did not hold: {_told(faults)}") if faults else run
+
+
+async def _history(expectations: Sequence[Expectation], run: Run, ledger: Ledger) -> Sequence[Run]:
+    """Ask for earlier runs, if anybody needs them; without an answer it is as if there were none."""
+    most = max(each.history for each in expectations)
+    if not most or run.spec.schedule is None:
+        return ()
+    succeeded = RunFilter(schedule=run.spec.schedule, states=frozenset({RunState.SUCCEEDED}))
+    try:
+        page = await ledger.runs(succeeded, most)
+    except LedgerError as error:
+        log.error("run {run_id} is not compared with earlier runs: {error}", run_id=run.id, error=error)
+        return ()
+    return page.rows
+
+
+def _told(faults: Sequence[str]) -> str:
+    rest = len(faults) - _MOST_TOLD
+    return "; ".join([*faults[:_MOST_TOLD], *([f"and {rest} more"] if rest > 0 else [])])
+
+
+def _failed(run: Run, reason: str) -> Run:
+    return replace(run, state=RunState.FAILED, reason=reason)

@@ -1,0 +1,277 @@
+"""Wakes at the right moments, asks the agenda what is due, and hands it on."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from heapq import heapify, heappop, heappush
+from itertools import count
+
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from reactorhub.model.schedule import FAR_AHEAD, Schedule
+from reactorhub.policies.agenda import Account, Due, Missed, upcoming
+from reactorhub.policies.jitter import start_at
+from reactorhub.triggers.durations import SECOND
+
+BEAT = 1.0
+"""Seconds between two looks at the wall clock, at most."""
+
+SLICE = 100
+"""How many ticks are handed on in one turn of the reactor, at most."""
+
+TURN = 0.01
+"""Seconds after which the rest of the ticks waits for the next turn."""
+
+
+class Scheduler:
+    """Hands every tick on once, at its time, and says which were missed.
+
+    A heartbeat of at most a second re-reads the wall clock, so that clock steps and suspends neither stall
+    nor burst; a tick inside the coming second is placed exactly. A tick counts as handed on when the
+    Deferred of ``on_due`` or ``on_missed`` fires. Where that fails the tick is judged again at a later beat:
+    it runs late, or is missed once its catch-up window is over, but is not forgotten. A schedule's ticks are
+    handed on in order, none while an earlier slice of the same schedule is under way.
+
+    The wall clock may step back: what was handed on is not handed on again, so schedules rest until it has
+    caught up. Only after a step of more than a day do they go back with it. Then the ledger's unique rows are
+    what keeps a tick from running twice, and ticks that were only missed run when their time does come.
+
+    :param clock: the monotonic clock; all waiting is done on it.
+    :param now: reads the wall clock, in aware UTC.
+    :param on_due: takes a tick that is to run, and up to when the tick of its schedule accounts that was
+        handed on before it in the same turn: what is remembered of the schedule must not pass that one
+        should it fail. None for the first.
+    :param on_missed: takes a tick that will not, and the same.
+    :param busy: told when ticks begin to be handed on, and when all that are due have been.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        now: Callable[[], datetime],
+        on_due: Callable[[Due, datetime | None], Deferred[None]],
+        on_missed: Callable[[Missed, datetime | None], Deferred[None]],
+        busy: Callable[[bool], None] = lambda _: None,
+    ) -> None:
+        self._clock = clock
+        self._now = now
+        self._on_due = on_due
+        self._on_missed = on_missed
+        self._busy_told = busy
+        self._is_busy = False
+        self._beat = LoopingCall(self._retry)
+        self._beat.clock = clock
+        self._entries: dict[str, Account] = {}
+        self._coming: list[tuple[datetime, str, int, Account]] = []
+        self._number = count()
+        self._ready: deque[Account] = deque()
+        self._failed: list[Account] = []
+        self._busy: set[str] = set()
+        self._placed: IDelayedCall | None = None
+        self._placed_for = now()
+        self._turn: IDelayedCall | None = None
+        self._budget = SLICE
+        self._seen = now()
+        self._idle: Deferred[None] | None = None
+
+    def start(self, entries: Iterable[tuple[Schedule, datetime]]) -> None:
+        """Begin to hand ticks on; with each schedule comes the moment after which its ticks are owed."""
+        self._seen = self._now()
+        self.set_entries(entries)
+        self._beat.start(BEAT)
+
+    def stop(self) -> Deferred[None]:
+        """Hand no more on. Fires when all that was handed on has been dealt with."""
+        if self._beat.running:
+            self._beat.stop()
+        for call in (self._placed, self._turn):
+            _cancel(call)
+        self._placed = self._turn = None
+        self._ready.clear()
+        self._tell_busy()
+        self._idle = Deferred() if self._busy else None
+        return self._idle or succeed(None)
+
+    def set_entries(self, entries: Iterable[tuple[Schedule, datetime]]) -> None:
+        """Replace the schedules.
+
+        One whose trigger is unchanged keeps what it was about to do, to the microsecond: the moment given
+        here is for those that are new. One that was disabled owes nothing for that time. Another jitter
+        holds at once, also for a tick that is waiting for its start.
+        """
+        former, self._entries, now = self._entries, {}, self._now()
+        for schedule, since in entries:
+            known = former.get(schedule.name)
+            entry = self._known(known, schedule) or self._new(known, schedule, since, now)
+            self._entries[schedule.name] = entry
+        self._coming = [row for row in self._coming if self._current(row[-1]) and not row[-1].queued]
+        heapify(self._coming)
+        self._hurry()
+
+    def next_times(self) -> dict[str, datetime | None]:
+        """When the next tick of each schedule is to start, by name; None for one that will not tick."""
+        entries = self._entries.items()
+        return {name: entry.next if entry.looked else self._guess(entry) for name, entry in entries}
+
+    def _guess(self, entry: Account) -> datetime | None:
+        coming = upcoming(entry.schedule, max(entry.since, self._now()), 1)
+        return start_at(entry.schedule, coming[0]) if coming else None
+
+    def _known(self, entry: Account | None, schedule: Schedule) -> Account | None:
+        """The same entry with its new definition, if that leaves its ticks where they are."""
+        if entry is None or entry.rule != (schedule.trigger, schedule.enabled):
+            return None
+        if entry.ticking and entry.schedule.jitter != schedule.jitter:
+            entry.looked = False
+            self._queue(entry)
+        entry.schedule = schedule
+        return entry
+
+    def _new(self, former: Account | None, schedule: Schedule, since: datetime, now: datetime) -> Account:
+        enabled_again = former is not None and former.schedule.trigger == schedule.trigger
+        entry = Account(schedule, now if enabled_again or since - now > FAR_AHEAD else since)
+        if entry.ticking:
+            self._queue(entry)
+        return entry
+
+    def _current(self, entry: Account) -> bool:
+        return self._entries.get(entry.schedule.name) is entry
+
+    def _queue(self, entry: Account) -> None:
+        if not entry.queued:
+            entry.queued = True
+            self._ready.append(entry)
+
+    def _retry(self) -> None:
+        """The heartbeat: what failed before is tried again. Nothing that goes wrong here stops it."""
+        failed, self._failed = self._failed, []
+        for entry in failed:
+            self._queue(entry)
+        maybeDeferred(self._look).addErrback(
+            lambda failure: self.log.failure("The scheduler stumbled.", failure)
+        )
+
+    def _look(self) -> None:
+        """Take up every schedule that is due by the wall clock as it stands now."""
+        _cancel(self._placed)
+        self._placed = None
+        now = self._now()
+        if self._seen - now > SECOND:
+            self._turn_back(now)
+        self._seen = now
+        while self._coming and self._coming[0][0] <= now:
+            self._queue(heappop(self._coming)[-1])
+        self._tell_busy()
+        self._hand_out()
+
+    def _turn_back(self, now: datetime) -> None:
+        self.log.warn("The wall clock went back {seconds} s.", seconds=(self._seen - now).total_seconds())
+        for name, entry in self._entries.items():
+            if entry.ticking and entry.reach - now > FAR_AHEAD:
+                # A new account: what is still under way in the old one is of a time that has not come.
+                self._entries[name] = Account(entry.schedule, min(entry.since, now))
+                self._queue(self._entries[name])
+        self._coming = [row for row in self._coming if self._current(row[-1])]
+        heapify(self._coming)
+
+    def _hand_out(self) -> None:
+        """Spend one turn of the reactor on the schedules that are ready."""
+        _cancel(self._turn)
+        self._turn, self._budget, until = None, SLICE, self._clock.seconds() + TURN
+        while self._ready and self._budget > 0 and self._clock.seconds() < until:
+            entry = self._ready.popleft()
+            entry.queued = False
+            if self._current(entry):
+                maybeDeferred(self._begin, entry).addErrback(self._stumbled, entry)
+        self._tell_busy()
+        self._hurry()
+        self._place()
+
+    def _tell_busy(self) -> None:
+        if self._is_busy != bool(self._ready):
+            self._is_busy = bool(self._ready)
+            self._busy_told(self._is_busy)
+
+    def _hurry(self) -> None:
+        """Go on in the next turn of the reactor if a schedule is ready."""
+        if self._ready and self._beat.running and self._turn is None:
+            self._turn = self._clock.callLater(0, self._hand_out)
+
+    def _begin(self, entry: Account) -> Deferred[None] | None:
+        """Hand on one slice of what a schedule owes."""
+        name = entry.schedule.name
+        if name in self._busy:
+            self._failed.append(entry)
+            return None
+        if not entry.work:
+            entry.look(self._now())
+        self._budget -= max(1, min(len(entry.work), SLICE))
+        if not entry.work:
+            self._rest(entry)
+            return None
+        ticks = entry.take(SLICE)
+        self._busy.add(name)
+        before = [None, *(tick.last for tick in ticks)]
+        handed = DeferredList([self._hand_on(entry, *each) for each in zip(ticks, before, strict=False)])
+        return handed.addCallback(lambda results: self._settle(entry, ticks, [well for _, well in results]))
+
+    def _hand_on(self, entry: Account, tick: Due | Missed, after: datetime | None) -> Deferred[bool]:
+        if isinstance(tick, Due):
+            handed = maybeDeferred(self._on_due, tick, after)
+        else:
+            handed = maybeDeferred(self._on_missed, tick, after)
+        return handed.addCallbacks(lambda _: True, self._refused, errbackArgs=(entry, tick))
+
+    def _refused(self, failure: Failure, entry: Account, tick: Due | Missed) -> bool:
+        if not entry.failing:
+            told = "{schedule}: the tick of {nominal_time} could not be handed on; it is tried again."
+            self.log.failure(told, failure, schedule=entry.schedule.name, nominal_time=tick.nominal_time)
+        entry.failing = True
+        return False
+
+    def _stumbled(self, failure: Failure, entry: Account) -> None:
+        self.log.failure("{schedule}: its ticks could not be planned.", failure, schedule=entry.schedule.name)
+        self._failed.append(entry)
+
+    def _settle(self, entry: Account, ticks: list[Due | Missed], done: list[bool]) -> None:
+        """A slice has been dealt with: go on, rest until the next tick, or try again at the next beat."""
+        self._busy.discard(entry.schedule.name)
+        if not entry.settle(ticks, done):
+            entry.work = ()
+            self._failed.append(entry)
+        else:
+            entry.failing = False
+            (self._queue if entry.work else self._rest)(entry)
+        self._hurry()
+        self._place()
+        if self._idle is not None and not self._busy:
+            idle, self._idle = self._idle, None
+            idle.callback(None)
+
+    def _rest(self, entry: Account) -> None:
+        if entry.next is not None and self._current(entry):
+            heappush(self._coming, (entry.next, entry.schedule.name, next(self._number), entry))
+
+    def _place(self) -> None:
+        """Wake exactly at the next tick if that comes before the next beat."""
+        if not self._coming or not self._beat.running:
+            return
+        if self._placed is not None and self._placed_for <= self._coming[0][0]:
+            return
+        _cancel(self._placed)
+        self._placed_for = self._coming[0][0]
+        delay = (self._placed_for - self._now()).total_seconds()
+        self._placed = self._clock.callLater(max(delay, 0), self._look) if delay < BEAT else None
+
+
+def _cancel(call: IDelayedCall | None) -> None:
+    if call is not None and call.active():
+        call.cancel()

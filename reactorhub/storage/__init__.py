@@ -1,0 +1,1 @@
+"""The data folder: ledger (its seam, rows, SQLite, memory), lock, layout, retention."""

@@ -1,0 +1,201 @@
+"""A ledger in memory: the double that ships with the hub. It does what the one on disk does, until exit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred, execute, succeed
+from twisted.logger import Logger
+
+from reactorhub.errors import LedgerError
+from reactorhub.model.batch import Batch
+from reactorhub.model.follow_up import NO_SEQUEL, Sequel
+from reactorhub.model.notification import Fact, Notice
+from reactorhub.model.run import Run, RunState
+from reactorhub.model.schedule import ScheduleMark, Tick
+from reactorhub.policies.incidents import OWN_MISTAKES, announce
+from reactorhub.storage.ledger import Ledger, LedgerCounts, Page, RunFilter
+from reactorhub.storage.memory.notifications import MemoryShelf
+from reactorhub.storage.memory.tables import MemoryTables
+from reactorhub.storage.outbox import NoticeCounts, say
+
+R = TypeVar("R")
+
+
+class MemoryLedger:
+    """A :class:`reactorhub.storage.ledger.Ledger` whose Deferreds fire at once.
+
+    It works without :meth:`open`, and keeps what it has over a :meth:`close` and the next open, as a restart
+    would find it. Set ``fail_writes`` to an exception and each write fails with it, as with a full disk.
+    """
+
+    log = Logger()
+
+    def __init__(self) -> None:
+        self.fail_writes: Exception | None = None
+        self._closed = False
+        self._tables = MemoryTables()
+        self._shelf = MemoryShelf()
+
+    def open(self) -> Deferred[None]:
+        """Take orders (again)."""
+        self._closed = False
+        return succeed(None)
+
+    def close(self) -> Deferred[None]:
+        """Take no more orders."""
+        self._closed = True
+        return succeed(None)
+
+    def add_run(self, run: Run) -> Deferred[None]:
+        """Keep a new run."""
+        return self._write(lambda: self._tables.add_run(run))
+
+    def save_run(self, run: Run) -> Deferred[None]:
+        """Replace what is kept of a known run, but not its place and ``created_at``."""
+        return self._write(lambda: self._tables.save_run(run))
+
+    def finish_run(self, run: Run, sequel: Sequel = NO_SEQUEL) -> Deferred[Sequel]:
+        """Replace what is kept of a run that has ended, and keep what its end brings about; or do neither."""
+        return self._write(lambda: self._finish_run(run, sequel))
+
+    def _finish_run(self, run: Run, sequel: Sequel) -> Sequel:
+        brought = self._tables.finish_run(run, sequel)
+        self._tell(sequel.fact)
+        return brought
+
+    def add_batch(self, batch: Batch, runs: Sequence[Run]) -> Deferred[None]:
+        """Keep a batch and all its runs, or nothing."""
+        return self._write(lambda: self._tables.add_batch(batch, runs))
+
+    def record_tick(
+        self, tick: Tick, run: Run | None = None, fact: Fact | None = None, after: datetime | None = None
+    ) -> Deferred[bool]:
+        """Keep a tick's row, its run, its schedule's progress and what is to be told; or fire with False."""
+        return self._write(lambda: self._record_tick(tick, run, fact, after))
+
+    def _record_tick(self, tick: Tick, run: Run | None, fact: Fact | None, after: datetime | None) -> bool:
+        kept = self._tables.record_tick(tick, run, after)
+        if kept:
+            self._tell(fact)
+        return kept
+
+    def set_marks(
+        self, keep: Sequence[ScheduleMark], forget: Sequence[str] = (), fact: Fact | None = None
+    ) -> Deferred[None]:
+        """Forget some schedules' marks, replace others, and keep what is to be told."""
+        return self._write(lambda: self._set_marks(keep, forget, fact))
+
+    def _set_marks(self, keep: Sequence[ScheduleMark], forget: Sequence[str], fact: Fact | None) -> None:
+        self._tables.set_marks(keep, forget)
+        self._tell(fact)
+
+    def set_override(self, name: str, value: Any) -> Deferred[None]:
+        """Keep an override; None removes it."""
+        return self._write(lambda: self._tables.set_override(name, value))
+
+    def prune(self, before: datetime, most: int) -> Deferred[int]:
+        """Forget at most so many rows of what was over before this moment; fire with how many went."""
+        return self._write(lambda: self._tables.prune(before, most))
+
+    def run(self, run_id: str) -> Deferred[Run]:
+        """Look a run up. Fails with UnknownRun."""
+        return self._read(lambda: self._tables.run(run_id))
+
+    def runs(self, which: RunFilter, limit: int, cursor: str | None = None) -> Deferred[Page[Run]]:
+        """List runs, newest first. ``since`` is the first moment listed, ``until`` the first one beyond."""
+        return self._read(lambda: self._tables.runs(which, limit, cursor))
+
+    def batch(self, batch_id: str) -> Deferred[tuple[Batch, Mapping[RunState, int]]]:
+        """Look a batch up, and count its runs by state. Fails with UnknownBatch."""
+        return self._read(lambda: self._tables.batch(batch_id))
+
+    def open_batches(self) -> Deferred[list[Batch]]:
+        """The batches whose runs are not all final."""
+        return self._read(self._tables.open_batches)
+
+    def active_runs(self) -> Deferred[list[Run]]:
+        """All runs that hold a slot, in the order in which they were added."""
+        return self._read(lambda: [run for run in self._tables.all_runs() if run.state.active])
+
+    def waiting_runs(self) -> Deferred[list[Run]]:
+        """All queued runs, in the order in which they were added."""
+        return self._read(lambda: [run for run in self._tables.all_runs() if run.state is RunState.QUEUED])
+
+    def last_runs(self) -> Deferred[dict[str, Run]]:
+        """The newest run of each schedule that ever had one."""
+        return self._read(
+            lambda: {
+                run.spec.schedule: run for run in self._tables.all_runs() if run.spec.schedule is not None
+            }
+        )
+
+    def ticks(self, schedule: str, limit: int, cursor: str | None = None) -> Deferred[Page[Tick]]:
+        """List a schedule's ticks, newest nominal time first."""
+        return self._read(lambda: self._tables.ticks(schedule, limit, cursor))
+
+    def counts(self) -> Deferred[LedgerCounts]:
+        """How much is kept."""
+        return self._read(self._tables.counts)
+
+    def marks(self) -> Deferred[dict[str, ScheduleMark]]:
+        """What is remembered of each schedule, by name."""
+        return self._read(self._tables.marks)
+
+    def overrides(self) -> Deferred[dict[str, Any]]:
+        """What operators have set at run time."""
+        return self._read(self._tables.overrides)
+
+    def next_notices(self) -> Deferred[list[Notice]]:
+        """The oldest waiting notice of each channel that has one."""
+        return self._read(self._shelf.next_notices)
+
+    def try_notice(self, notice_id: str) -> Deferred[Notice]:
+        """Count one more try of a notice; fires with the notice."""
+        return self._write(lambda: self._shelf.try_notice(notice_id))
+
+    def settle_notice(self, notice: Notice) -> Deferred[None]:
+        """Replace what is kept of a notice."""
+        return self._write(lambda: self._shelf.put(notice))
+
+    def notice_counts(self) -> Deferred[NoticeCounts]:
+        """How the notices fare."""
+        return self._read(self._shelf.counts)
+
+    def tidy_alerts(self, schedules: Collection[str], channels: Collection[str]) -> Deferred[None]:
+        """Forget the incidents of all other schedules; give up what waits in channels that are no more."""
+        return self._write(lambda: say(self._shelf.tidy(schedules, channels)))
+
+    def _tell(self, fact: Fact | None) -> None:
+        if fact is None:
+            return
+        try:
+            say(announce(fact, self._shelf))
+        except OWN_MISTAKES:
+            self.log.failure(
+                "nobody is told that {name} has {happening}", name=fact.schedule, happening=fact.happening
+            )
+
+    def _write(self, change: Callable[[], R]) -> Deferred[R]:
+        def unless_failing() -> R:
+            if self.fail_writes is not None:
+                raise self.fail_writes
+            try:
+                return change()
+            except (TypeError, ValueError) as error:
+                raise LedgerError(f"the ledger cannot hold a value of this write: {error}") from error
+
+        return self._read(unless_failing)
+
+    def _read(self, question: Callable[[], R]) -> Deferred[R]:
+        def unless_closed() -> R:
+            if self._closed:
+                raise LedgerError("the ledger is closed and takes no more orders: open it again")
+            return question()
+
+        return execute(unless_closed)
+
+
+_: type[Ledger] = MemoryLedger

@@ -1,0 +1,164 @@
+"""The SQL of incidents and notices: what goes wrong with schedules, and the messages on their way."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from twisted.logger import Logger
+
+from reactorhub.errors import LedgerError
+from reactorhub.model.notification import Fact, Incident, Notice, NoticeKind, NoticeState
+from reactorhub.policies.incidents import MOST_SETTLED, NO_CHANNEL, OWN_MISTAKES, announce
+from reactorhub.storage import notification_rows as rows
+from reactorhub.storage.outbox import NoticeCounts, say
+from reactorhub.storage.sqlite.sql import Database
+
+_log = Logger()
+
+_ALL = rows.NOTICE_COLUMNS
+_NAMES = _ALL.split(", ")
+_PUT = (
+    f"INSERT INTO notices ({_ALL}) VALUES ({', '.join('?' for _ in _NAMES)}) ON CONFLICT (id) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _NAMES if name != "id")
+)
+_WAITING = NoticeState.WAITING.value
+
+
+class SqliteShelf:
+    """A :class:`reactorhub.policies.incidents.Shelf` within the transaction that is under way."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def incident(self, schedule: str, kind: NoticeKind) -> Incident | None:
+        """The open incident of this kind."""
+        row = self._db.execute(
+            f"SELECT {rows.INCIDENT_COLUMNS} FROM incidents WHERE schedule = ? AND kind = ?",
+            (schedule, kind.value),
+        ).fetchone()
+        return None if row is None else rows.read_incident(row)
+
+    def open_incident(self, incident: Incident) -> None:
+        """Keep an incident, or replace what is kept of it."""
+        self._db.execute(
+            f"REPLACE INTO incidents ({rows.INCIDENT_COLUMNS}) VALUES (?, ?, ?, ?)",
+            rows.write_incident(incident),
+        )
+
+    def close_incident(self, schedule: str, kind: NoticeKind) -> None:
+        """Forget an incident, if there is one."""
+        self._db.execute("DELETE FROM incidents WHERE schedule = ? AND kind = ?", (schedule, kind.value))
+
+    def untried(self, channel: str, kind: NoticeKind) -> Notice | None:
+        """The newest notice of this kind that waits in a channel and was never tried."""
+        row = self._db.execute(
+            f"SELECT {_ALL} FROM notices WHERE channel = ? AND state = ? AND kind = ? AND attempts = 0"
+            " ORDER BY seq DESC LIMIT 1",
+            (channel, _WAITING, kind.value),
+        ).fetchone()
+        return None if row is None else rows.read_notice(row)
+
+    def waiting(self, channel: str) -> int:
+        """How many notices wait in a channel."""
+        sql = "SELECT count(*) FROM notices WHERE channel = ? AND state = ?"
+        (amount,) = self._db.execute(sql, (channel, _WAITING)).fetchone()
+        return int(amount)
+
+    def put(self, notice: Notice) -> None:
+        """Keep a notice, or replace what is kept of it."""
+        self._db.execute(_PUT, rows.write_notice(notice))
+        if notice.state is not NoticeState.WAITING:
+            _forget_settled(self._db, notice.channel)
+
+
+def tell(db: Database, fact: Fact | None) -> None:
+    """Keep what follows from a fact, if there is one.
+
+    Where that goes wrong by the fault of the rules, the notice is lost, but not the write that it stands in.
+    """
+    if fact is None:
+        return
+    try:
+        say(announce(fact, SqliteShelf(db)))
+    except OWN_MISTAKES:
+        _log.failure(
+            "nobody is told that {name} has {happening}", name=fact.schedule, happening=fact.happening
+        )
+
+
+def next_notices(db: Database) -> list[Notice]:
+    """Return the oldest waiting notice of each channel, stepping from channel to channel along the index."""
+    found = db.execute(f"""
+        WITH RECURSIVE channels (name) AS (
+            SELECT min(channel) FROM notices
+            UNION ALL
+            SELECT (SELECT min(channel) FROM notices WHERE channel > channels.name)
+            FROM channels WHERE name IS NOT NULL
+        )
+        SELECT {_ALL} FROM notices WHERE seq IN (
+            SELECT (SELECT min(seq) FROM notices WHERE channel = channels.name AND state = '{_WAITING}')
+            FROM channels WHERE name IS NOT NULL
+        ) ORDER BY seq
+    """).fetchall()
+    return [rows.read_notice(row) for row in found]
+
+
+def try_notice(db: Database, notice_id: str) -> Notice:
+    """Count one more try of a notice and return it.
+
+    :raises LedgerError: if there is no notice with this id.
+    """
+    db.execute("UPDATE notices SET attempts = attempts + 1 WHERE id = ?", (notice_id,))
+    row = db.execute(f"SELECT {_ALL} FROM notices WHERE id = ?", (notice_id,)).fetchone()
+    if row is None:
+        raise LedgerError(f"notice {notice_id} is not in the ledger any more")
+    return rows.read_notice(row)
+
+
+def settle_notice(db: Database, notice: Notice) -> None:
+    """Replace what is kept of a notice."""
+    SqliteShelf(db).put(notice)
+
+
+def _forget_settled(db: Database, channel: str) -> None:
+    """Keep the newest of a channel's settled notices only."""
+    for state in NoticeState:
+        if state is not NoticeState.WAITING:
+            db.execute(
+                "DELETE FROM notices WHERE channel = :channel AND state = :state AND seq <= (SELECT seq"
+                " FROM notices WHERE channel = :channel AND state = :state"
+                " ORDER BY seq DESC LIMIT 1 OFFSET :kept)",
+                {"channel": channel, "state": state.value, "kept": MOST_SETTLED},
+            )
+
+
+def notice_counts(db: Database) -> NoticeCounts:
+    """Return how many notices wait and were given up, and what the newest trouble was."""
+    amounts = dict(db.execute("SELECT state, count(*) FROM notices GROUP BY state").fetchall())
+    newest = db.execute(
+        "SELECT channel, error FROM notices WHERE error IS NOT NULL ORDER BY seq DESC LIMIT 1"
+    ).fetchone()
+    return NoticeCounts(
+        waiting=amounts.get(_WAITING, 0),
+        given_up=amounts.get(NoticeState.GIVEN_UP.value, 0),
+        last_error=newest and f"{newest[0]}: {newest[1]}",
+    )
+
+
+def tidy_alerts(db: Database, schedules: Collection[str], channels: Collection[str]) -> None:
+    """Forget the incidents of all other schedules, and give up what waits in channels that are no more."""
+    open_ones = {name for (name,) in db.execute("SELECT DISTINCT schedule FROM incidents").fetchall()}
+    db.executemany("DELETE FROM incidents WHERE schedule = ?", [(name,) for name in open_ones - {*schedules}])
+    used = {name for (name,) in db.execute("SELECT DISTINCT channel FROM notices").fetchall()}
+    for channel in used - {*channels}:
+        waiting = db.execute(
+            f"SELECT {_ALL} FROM notices WHERE channel = ? AND state = ?", (channel, _WAITING)
+        )
+        lost = [rows.read_notice(row) for row in waiting.fetchall()]
+        db.execute(
+            "UPDATE notices SET state = ?, error = ? WHERE channel = ? AND state = ?",
+            (NoticeState.GIVEN_UP.value, NO_CHANNEL, channel, _WAITING),
+        )
+        say(replace(each, state=NoticeState.GIVEN_UP, error=NO_CHANNEL) for each in lost)
+        _forget_settled(db, channel)

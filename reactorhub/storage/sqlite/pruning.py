@@ -1,0 +1,42 @@
+"""How the ledger forgets: what goes is read from indices in the order in which it goes, see 005.sql."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from reactorhub.model.run import FINAL
+from reactorhub.storage.rows import to_number
+from reactorhub.storage.sqlite.sql import Database, one_of
+
+# The + keeps the planner from asking for every state by itself, and then sorting all there is of it.
+ENDED = f"""
+    SELECT seq, schedule, nominal_time, id FROM runs
+    WHERE finished_at < :before AND +state IN ({one_of(FINAL)})
+    ORDER BY finished_at LIMIT :rows
+"""
+WITHOUT_RUN = """
+    SELECT schedule, nominal_time FROM ticks
+    WHERE run_id IS NULL AND recorded_at < :before
+    ORDER BY recorded_at LIMIT :rows
+"""
+DONE_BATCHES = """
+    SELECT id FROM batches WHERE finished_at < :before ORDER BY finished_at LIMIT :rows
+"""
+FORGET_RUN = "DELETE FROM runs WHERE seq = ?"
+FORGET_TICK = "DELETE FROM ticks WHERE schedule = ? AND nominal_time = ?"
+FORGET_ITS_TICK = f"{FORGET_TICK} AND run_id = ?"
+FORGET_BATCH = "DELETE FROM batches WHERE id = ?"
+
+
+def prune(db: Database, before: datetime, most: int) -> int:
+    """Forget at most so many rows of what was over before this moment; return how many went."""
+    moment, gone = to_number(before), 0
+    for seq, *tick in db.execute(ENDED, {"before": moment, "rows": most}).fetchall():
+        if gone + 2 > most:
+            return gone
+        gone += db.execute(FORGET_RUN, (seq,)).rowcount
+        gone += db.execute(FORGET_ITS_TICK, tick).rowcount
+    for found, forget in ((WITHOUT_RUN, FORGET_TICK), (DONE_BATCHES, FORGET_BATCH)):
+        keys = db.execute(found, {"before": moment, "rows": most - gone}).fetchall()
+        gone += sum(db.execute(forget, key).rowcount for key in keys)
+    return gone

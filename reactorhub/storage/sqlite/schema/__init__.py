@@ -1,0 +1,1 @@
+"""The versions of the database schema. A published file never changes."""

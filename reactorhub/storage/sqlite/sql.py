@@ -1,0 +1,277 @@
+"""The SQL of the ledger: one function for each write and each question, over one open database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Protocol
+
+from reactorhub.errors import LedgerError, UnknownBatch, UnknownRun
+from reactorhub.model.batch import Batch
+from reactorhub.model.follow_up import Sequel, Start
+from reactorhub.model.run import ACTIVE, UNFINISHED, Run, RunState
+from reactorhub.model.schedule import FAR_AHEAD, ScheduleMark, Tick, TickOutcome
+from reactorhub.storage import rows
+from reactorhub.storage.ledger import LedgerCounts, Page
+
+
+class Cursor(Protocol):
+    """What is used of a database cursor."""
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows the statement changed."""
+
+    def fetchone(self) -> Any:
+        """The next row, None after the last."""
+
+    def fetchall(self) -> list[Any]:
+        """The rows that are left."""
+
+
+class Database(Protocol):
+    """What is used of a database connection."""
+
+    def execute(self, sql: str, parameters: Any = ..., /) -> Cursor:
+        """Run one statement."""
+
+    def executemany(self, sql: str, parameters: Iterable[Any], /) -> Cursor:
+        """Run one statement for each of the parameters."""
+
+
+def _insert(table: str, columns: str) -> str:
+    return f"INSERT INTO {table} ({columns}) VALUES ({_places(columns.split(', '))})"
+
+
+def _places(values: Sequence[str]) -> str:
+    return ", ".join("?" for _ in values)
+
+
+def one_of(states: Iterable[RunState]) -> str:
+    """Return states as they stand between the parentheses of ``IN``."""
+    return ", ".join(f"'{state.value}'" for state in sorted(states))
+
+
+_RUN = rows.RUN_COLUMNS
+_NAMES = tuple(_RUN.split(", "))
+_CHANGING = tuple(index for index, name in enumerate(_NAMES) if name not in {"id", "created_at"})
+_INSERT_RUN = f"{_insert('runs', _RUN)} ON CONFLICT (id) DO NOTHING"
+_UPDATE_RUN = f"UPDATE runs SET {', '.join(f'{_NAMES[index]} = ?' for index in _CHANGING)} WHERE id = ?"
+_INSERT_TICK = f"""
+    {_insert("ticks", rows.TICK_COLUMNS)} ON CONFLICT (schedule, nominal_time) DO UPDATE
+    SET outcome = excluded.outcome, reason = excluded.reason, run_id = excluded.run_id,
+        recorded_at = excluded.recorded_at
+    WHERE outcome = 'missed' AND until IS NULL AND excluded.outcome <> 'missed'
+"""
+_MOVE_MARK = """
+    UPDATE marks SET runs = runs + :ran, since = CASE
+        WHEN :after IS NOT NULL AND (since > :misled OR since < :after) THEN since
+        WHEN since > :misled THEN :reached
+        ELSE max(since, :reached) END
+    WHERE name = :name
+"""
+_NEW_MARK = ", ".join(f"{name} = excluded.{name}" for name in rows.MARK_COLUMNS.split(", ")[1:-1])
+# How often a schedule has run is counted by its ticks; another fingerprint begins the count anew.
+_REPLACE_MARK = f"""{_insert("marks", rows.MARK_COLUMNS)} ON CONFLICT (name) DO UPDATE
+    SET runs = iif(fingerprint = excluded.fingerprint, runs, excluded.runs), {_NEW_MARK}"""
+_COMPLETE = f"""UPDATE batches SET finished_at = :moment, completion = :completion
+    WHERE id = :batch AND finished_at IS NULL
+    AND NOT EXISTS (SELECT 1 FROM runs WHERE batch = :batch AND state IN ({one_of(UNFINISHED)}))"""
+
+
+def add_run(db: Database, run: Run) -> None:
+    """Keep a new run.
+
+    :raises LedgerError: if there is a run with this id already.
+    """
+    if not db.execute(_INSERT_RUN, rows.write_run(run)).rowcount:
+        raise LedgerError(f"run {run.id} is in the ledger already: give each run an id of its own")
+
+
+def save_run(db: Database, run: Run) -> None:
+    """Replace what is kept of a run, but not its id, its place and ``created_at``.
+
+    :raises LedgerError: if there is no run with this id.
+    """
+    row = rows.write_run(run)
+    if not db.execute(_UPDATE_RUN, (*(row[index] for index in _CHANGING), run.id)).rowcount:
+        raise LedgerError(f"run {run.id} is not in the ledger: add it before saving it")
+
+
+def finish_run(db: Database, run: Run, sequel: Sequel) -> Sequel:
+    """Replace what is kept of a run that has ended, and keep what its end brings about; return what that was.
+
+    :raises LedgerError: if there is no run with its id, or one with an id of the sequel's.
+    """
+    save_run(db, run)
+    if sequel.attempt is not None:
+        add_run(db, sequel.attempt)
+    starts = tuple(_started(db, start) for start in sequel.starts)
+    completes = run.spec.batch is not None and _completes(db, run, sequel.completion)
+    completion = sequel.completion if completes else None
+    return replace(sequel, starts=starts, completes=completes, completion=completion)
+
+
+def _started(db: Database, start: Start) -> Start:
+    while not record_tick(db, start.tick, start.run):
+        start = start.later()
+    return start
+
+
+def _completes(db: Database, run: Run, completion: Run | None) -> bool:
+    """Note the end of a run's batch, if this was its last run; whether it was."""
+    facts = {
+        "batch": run.spec.batch,
+        "moment": None if run.finished_at is None else rows.to_number(run.finished_at),
+        "completion": completion and completion.id,
+    }
+    completes = bool(db.execute(_COMPLETE, facts).rowcount)
+    if completes and completion is not None:
+        add_run(db, completion)
+    return completes
+
+
+def add_batch(db: Database, batch: Batch, runs: Sequence[Run]) -> None:
+    """Keep a batch and its runs.
+
+    :raises LedgerError: if there is a run with the id of one of them already.
+    """
+    db.execute(_insert("batches", rows.BATCH_COLUMNS), rows.write_batch(batch))
+    for run in runs:
+        add_run(db, run)
+
+
+def record_tick(db: Database, tick: Tick, run: Run | None, after: datetime | None = None) -> bool:
+    """Keep a tick, its run and the schedule's progress; False if the tick has its row already.
+
+    Then the progress is kept all the same, but no further than that row.
+
+    :param after: how far the progress must be by then; otherwise it stays there.
+    """
+    kept = bool(db.execute(_INSERT_TICK, rows.write_tick(tick)).rowcount)
+    if kept and run is not None:
+        add_run(db, run)
+    progress = {
+        "name": tick.schedule,
+        "reached": rows.to_number((kept and tick.until) or tick.nominal_time),
+        "misled": rows.to_number(tick.recorded_at + FAR_AHEAD),
+        "after": None if after is None else rows.to_number(after),
+        "ran": kept and tick.outcome is TickOutcome.RUN,
+    }
+    db.execute(_MOVE_MARK, progress)
+    return kept
+
+
+def set_marks(db: Database, keep: Sequence[ScheduleMark], forget: Sequence[str]) -> None:
+    """Forget some schedules' marks, then replace others."""
+    db.executemany("DELETE FROM marks WHERE name = ?", [(name,) for name in forget])
+    db.executemany(_REPLACE_MARK, [rows.write_mark(mark) for mark in keep])
+
+
+def set_override(db: Database, name: str, value: Any) -> None:
+    """Keep an override; None removes it."""
+    if value is None:
+        db.execute("DELETE FROM overrides WHERE name = ?", (name,))
+    else:
+        db.execute("REPLACE INTO overrides (name, value) VALUES (?, ?)", (name, rows.json_text(value)))
+
+
+def find_run(db: Database, run_id: str) -> Run:
+    """Return the run with this id.
+
+    :raises UnknownRun: if there is none.
+    """
+    row = db.execute(f"SELECT {_RUN} FROM runs WHERE id = ?", (run_id,)).fetchone()
+    if row is None:
+        raise UnknownRun(run_id)
+    return rows.read_run(row)
+
+
+def find_batch(db: Database, batch_id: str) -> tuple[Batch, Mapping[RunState, int]]:
+    """Return a batch, and how many of its runs are in each state that occurs.
+
+    :raises UnknownBatch: if there is none.
+    """
+    row = db.execute(f"SELECT {rows.BATCH_COLUMNS} FROM batches WHERE id = ?", (batch_id,)).fetchone()
+    if row is None:
+        raise UnknownBatch(batch_id)
+    counted = "SELECT state, count(*) FROM runs WHERE batch = ? GROUP BY state"
+    found = db.execute(counted, (batch_id,)).fetchall()
+    return rows.read_batch(row), {RunState(state): count for state, count in found}
+
+
+def open_batches(db: Database) -> list[Batch]:
+    """Return the batches whose runs are not all final."""
+    found = db.execute(f"SELECT {rows.BATCH_COLUMNS} FROM batches WHERE finished_at IS NULL").fetchall()
+    return [rows.read_batch(row) for row in found]
+
+
+def _runs_in(db: Database, states: Iterable[RunState]) -> list[Run]:
+    names = [state.value for state in states]
+    sql = f"SELECT {_RUN} FROM runs WHERE state IN ({_places(names)}) ORDER BY seq"
+    return [rows.read_run(row) for row in db.execute(sql, names).fetchall()]
+
+
+def active_runs(db: Database) -> list[Run]:
+    """Return all runs that hold a slot, in the order in which they were added."""
+    return _runs_in(db, ACTIVE)
+
+
+def waiting_runs(db: Database) -> list[Run]:
+    """Return all queued runs, in the order in which they were added."""
+    return _runs_in(db, [RunState.QUEUED])
+
+
+# Steps from name to name along runs_by_schedule, and in each from state to state (counters has their names),
+# so that its cost is that of the schedules, not of their runs.
+_LAST_RUNS = f"""
+    WITH RECURSIVE names (name) AS (
+        SELECT min(schedule) FROM runs WHERE schedule IS NOT NULL
+        UNION ALL
+        SELECT (SELECT min(schedule) FROM runs WHERE schedule > names.name) FROM names WHERE name IS NOT NULL
+    ), newest (seq) AS (
+        SELECT (
+            SELECT max((SELECT max(seq) FROM runs WHERE schedule = names.name AND state = counters.name))
+            FROM counters
+        ) FROM names WHERE name IS NOT NULL
+    )
+    SELECT {_RUN} FROM newest CROSS JOIN runs USING (seq)
+"""
+
+
+def last_runs(db: Database) -> dict[str, Run]:
+    """Return the newest run of each schedule that ever had one."""
+    found = (rows.read_run(row) for row in db.execute(_LAST_RUNS).fetchall())
+    return {run.spec.schedule: run for run in found if run.spec.schedule is not None}
+
+
+def ticks(db: Database, schedule: str, limit: int, before: int | None) -> Page[Tick]:
+    """Return a page of a schedule's ticks, newest nominal time first."""
+    earlier = "" if before is None else "AND nominal_time < :before"
+    found = db.execute(
+        f"SELECT nominal_time, {rows.TICK_COLUMNS} FROM ticks WHERE schedule = :schedule {earlier}"
+        " ORDER BY nominal_time DESC LIMIT :rows",
+        {"schedule": schedule, "before": before, "rows": limit + 1},
+    ).fetchall()
+    return rows.make_page("ticks", [(place, rows.read_tick(tuple(row))) for place, *row in found], limit)
+
+
+def counts(db: Database) -> LedgerCounts:
+    """Return how much is kept, from the counters."""
+    amounts = dict(db.execute("SELECT name, amount FROM counters").fetchall())
+    by_state = {state: amounts[state.value] for state in RunState if amounts[state.value]}
+    return LedgerCounts(runs=by_state, ticks=amounts["ticks"])
+
+
+def marks(db: Database) -> dict[str, ScheduleMark]:
+    """Return what is remembered of each schedule, by name."""
+    found = db.execute(f"SELECT {rows.MARK_COLUMNS} FROM marks").fetchall()
+    return {row[0]: rows.read_mark(row) for row in found}
+
+
+def overrides(db: Database) -> dict[str, Any]:
+    """Return what operators have set at run time, by name."""
+    found = db.execute("SELECT name, value FROM overrides").fetchall()
+    return {name: json.loads(value) for name, value in found}

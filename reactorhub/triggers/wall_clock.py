@@ -1,0 +1,42 @@
+"""Time zones and their wall clocks."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from datetime import datetime
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from reactorhub.triggers.durations import SECOND
+
+
+@lru_cache(maxsize=1024)
+def zone(name: str) -> ZoneInfo:
+    """Look a time zone up by its IANA name.
+
+    :raises ValueError: if there is none of that name.
+    """
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(f"there is no time zone {name!r}; use an IANA name such as Europe/Berlin") from error
+
+
+def wall_time(moment: datetime, where: ZoneInfo) -> datetime:
+    """What the wall clock of a zone shows, as a time without zone."""
+    return moment.astimezone(where).replace(tzinfo=None, fold=0)
+
+
+def change_of_offset(where: ZoneInfo, before: datetime, after: datetime) -> datetime:
+    """The first second after ``before``, up to ``after``, with another UTC offset than at ``before``."""
+
+    def changed(seconds: int) -> bool:
+        return (before + seconds * SECOND).astimezone(where).utcoffset() != old
+
+    old = before.astimezone(where).utcoffset()
+    return before + bisect_left(range((after - before) // SECOND + 1), True, key=changed) * SECOND
+
+
+def local_text(moment: datetime, timezone: str) -> str:
+    """Return a moment on the wall clock of a zone, with the zone's abbreviation."""
+    return f"{moment.astimezone(zone(timezone)):%a %Y-%m-%d %H:%M:%S %Z}"

@@ -1,0 +1,135 @@
+"""Context variables follow through Twisted's hops, and nothing that belongs to a run ends the process."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread, deferToThreadPool
+from twisted.logger import globalLogPublisher
+from twisted.python.threadpool import ThreadPool
+from twisted.trial.unittest import TestCase
+
+from reactorhub.containment.contexts import RUN, RunContext
+from reactorhub.containment.memory_log import MemoryRunLog
+from reactorhub.containment.reactor import carry_contexts_into_threads, record_tasks, refuse_stop_from_runs
+from reactorhub.errors import EscapedError
+
+
+def whose() -> str | None:
+    """The id of the run that the present code belongs to."""
+    run = RUN.get()
+    return None if run is None else run.run_id
+
+
+class ContextTests(TestCase):
+    """Each hop on the real reactor, prepared as the hub prepares it."""
+
+    def setUp(self) -> None:
+        """Make a run, and a pool of our own that carries contexts."""
+        self.run_ = RunContext("mine", MemoryRunLog())
+        self.loop = reactor._asyncioEventloop  # type: ignore[attr-defined]
+        self.pool = ThreadPool(1, 2)
+        self.pool.start()
+        self.addCleanup(self.pool.stop)
+        carry_contexts_into_threads(self.pool, self.loop, 2)
+
+    async def test_timers(self) -> None:
+        """A delayed call runs in the context that asked for it, whoever armed the timer."""
+        seen: list[str | None] = []
+        reactor.callLater(0.001, lambda: seen.append(whose()))  # type: ignore[attr-defined]
+        self.run_.enter(reactor.callLater, 0.002, lambda: seen.append(whose()))  # type: ignore[attr-defined]
+        reactor.callLater(0.003, lambda: seen.append(whose()))  # type: ignore[attr-defined]
+        await deferLater(reactor, 0.02)  # type: ignore[arg-type]
+        assert seen == [None, "mine", None]
+
+    async def test_threads(self) -> None:
+        """Work in a thread, and what follows it on the reactor, belong to the run."""
+
+        def work() -> Deferred[tuple[str | None, str | None]]:
+            waiting = deferToThreadPool(reactor, self.pool, whose)
+            return waiting.addCallback(lambda inside: (inside, whose()))
+
+        assert await self.run_.enter(work) == ("mine", "mine")
+        assert await work() == (None, None)
+
+    async def test_the_default_executor(self) -> None:
+        """run_in_executor carries the context too."""
+        future = self.run_.enter(self.loop.run_in_executor, None, whose)
+        assert await Deferred.fromFuture(asyncio.ensure_future(future)) == "mine"
+
+    async def test_from_other_threads(self) -> None:
+        """callFromThread keeps the context of the thread that called it."""
+        seen: Deferred[str | None] = Deferred()
+        self.run_.enter(
+            deferToThreadPool,
+            reactor,
+            self.pool,
+            lambda: reactor.callFromThread(lambda: seen.callback(whose())),  # type: ignore[attr-defined]
+        )
+        assert await seen == "mine"
+
+    async def test_unhandled_errors(self) -> None:
+        """An error that nobody looks at is reported in the context it came from."""
+        seen: list[str | None] = []
+
+        def observer(event: Any) -> None:
+            if event.get("log_failure") is not None:
+                seen.append(whose())
+
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        self.run_.enter(fail, ValueError("nobody looks"))
+        gc.collect()
+        assert seen == ["mine"]
+        self.flushLoggedErrors(ValueError)
+
+    async def test_tasks_are_known_to_their_run(self) -> None:
+        """Tasks that a run starts are its own, and may be cancelled; others are not listed."""
+        record_tasks(self.loop)
+        self.addCleanup(self.loop.set_task_factory, None)
+
+        async def wait() -> None:
+            await asyncio.sleep(60)
+
+        task = self.run_.enter(self.loop.create_task, wait())
+        other = self.loop.create_task(wait())
+        assert set(self.run_.tasks) == {task}
+        for each in (task, other):
+            each.cancel()
+        for each in (task, other):
+            await self.assertFailure(Deferred.fromFuture(each), asyncio.CancelledError)
+
+    async def test_a_task_of_a_run_cannot_end_the_loop(self) -> None:
+        """SystemExit and KeyboardInterrupt out of a run's task are ordinary exceptions."""
+        record_tasks(self.loop)
+        self.addCleanup(self.loop.set_task_factory, None)
+        for error in (SystemExit(1), KeyboardInterrupt()):
+
+            async def leave(error: BaseException = error) -> None:
+                await asyncio.sleep(0)
+                raise error
+
+            task = self.run_.enter(self.loop.create_task, leave())
+            escaped = await self.assertFailure(Deferred.fromFuture(task), EscapedError)
+            assert type(error).__name__ in str(escaped)
+
+    def test_only_the_hub_stops_the_reactor(self) -> None:
+        """A stop from within a run is refused and logged; the real one still works."""
+        stopped: list[str] = []
+        double: Any = type("Reactor", (), {"stop": lambda self: stopped.append("stopped")})()
+        real: Callable[[], None] = refuse_stop_from_runs(double)
+        self.run_.enter(double.stop)
+        assert stopped == []
+        double.stop()
+        real()
+        assert stopped == ["stopped", "stopped"]
+
+    async def test_deferToThread_of_the_reactor_s_own_pool(self) -> None:
+        """What is not prepared still works."""
+        assert await deferToThread(lambda: 7) == 7

@@ -1,0 +1,209 @@
+"""Whose record is it: real crawls side by side, each with a file that holds all of its own and none other."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reactorhub.containment.contexts import RUN, RunContext
+from reactorhub.containment.run_logs import FileRunLog, RunLogHandler
+from tests.support.shop_project import EngineCase, spider
+
+CHATTY = """
+async def start(self):
+    self.say("start")
+    yield scrapy.Request(self.shop + "/book/1.html", errback=self.failed)
+    yield scrapy.Request("http://127.0.0.1:1/", errback=self.failed, dont_filter=True)
+
+def say(self, what):
+    logging.getLogger("third.party").info("MARK %s %s", self.mark, what)
+
+def failed(self, failure):
+    self.say("errback")
+
+async def parse(self, response):
+    self.say("callback")
+    await asyncio.sleep(0.01)
+    self.say("after sleep")
+    await asyncio.to_thread(self.say, "to_thread")
+    await asyncio.get_running_loop().run_in_executor(None, self.say, "executor")
+    for wait in (self.in_pool, self.later, self.looping):
+        await wait().asFuture(asyncio.get_running_loop())
+    asyncio.get_running_loop().call_later(0, self.say, "call_later")
+    asyncio.ensure_future(self.own_task())
+    await asyncio.sleep(0.02)
+    yield {"mark": self.mark}
+
+async def own_task(self):
+    self.say("task")
+
+def in_pool(self):
+    waiting = threads.deferToThread(self.say, "deferToThread")
+    waiting.addCallback(lambda _: self.say("after deferToThread"))
+    return waiting
+
+def later(self):
+    waiting = task.deferLater(reactor, 0.01)
+    waiting.addCallback(lambda _: self.say("callLater"))
+    return waiting
+
+def looping(self):
+    loop = task.LoopingCall(self.beat)
+    self.beats, self.loop = 0, loop
+    return loop.start(0.005)
+
+def beat(self):
+    self.beats += 1
+    self.say("looping")
+    if self.beats == 3:
+        self.loop.stop()
+
+def closed(self, reason):
+    self.say("closed")
+"""
+MARKS = [
+    *("start", "errback", "callback", "after sleep", "to_thread", "executor", "deferToThread"),
+    *("after deferToThread", "callLater", "looping", "looping", "looping", "call_later", "task", "closed"),
+]
+
+
+class AttributionTests(EngineCase):
+    """Records find their run through every hop that Twisted and asyncio offer."""
+
+    async def test_twenty_four_at_once(self) -> None:
+        """Of 24 concurrent runs each file holds all marks of its own run and no other's."""
+        self.load({"it": spider(CHATTY)})
+        names = [f"run{number}" for number in range(24)]
+        crawls = [self.launch(name, args={"mark": name}) for name in names]
+        for crawl in crawls:
+            end = await crawl.done
+            assert (end.items, end.failure) == (1, None)
+        for name in names:
+            marks = [line.split("MARK ")[1] for line in self.log(name).splitlines() if "MARK" in line]
+            assert sorted(marks) == sorted(f"{name} {mark}" for mark in MARKS)
+        assert [record for record in self.hub_records if "MARK" in record.getMessage()] == []
+
+    async def test_counts_are_the_run_s_own(self) -> None:
+        """A quiet spider beside a noisy one has no errors in its counts."""
+        self.load(
+            {
+                "it": spider(
+                    """
+                    def parse(self, response):
+                        for n in range(20):
+                            self.logger.error("noise")
+                        yield {}
+                    """
+                ),
+                "quiet": spider("def parse(self, response):\n    yield {}", "quiet"),
+            }
+        )
+        noisy, quiet = self.launch(), self.launch("run2", "quiet")
+        assert (await noisy.done).stats["log_count/ERROR"] == 20
+        end = await quiet.done
+        assert (end.errors, end.stats.get("log_count/ERROR")) == (0, None)
+
+
+def record(level: int = logging.INFO, text: str = "hello", **extra: Any) -> logging.LogRecord:
+    """Return a log record."""
+    made = logging.LogRecord("some.name", level, "file.py", 1, text, None, extra.pop("exc_info", None))
+    made.__dict__.update(extra)
+    return made
+
+
+def raised(error: BaseException) -> Any:
+    """Return the exc_info of an exception that was raised."""
+    try:
+        raise error
+    except type(error) as caught:
+        return (type(caught), caught, caught.__traceback__)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> FileRunLog:
+    """A run's log in a folder that is not there yet."""
+    return FileRunLog(tmp_path / "logs" / "shop" / "it" / "1.log")
+
+
+def text(tmp_path: Path) -> str:
+    """What the log's file holds."""
+    return (tmp_path / "logs" / "shop" / "it" / "1.log").read_text()
+
+
+def test_records_are_counted_and_written_at_once(log: FileRunLog, tmp_path: Path) -> None:
+    """A record is in the file as soon as it was taken."""
+    log.take(record())
+    assert text(tmp_path).endswith(" [some.name] INFO: hello\n")
+    assert log.counts == {"INFO": 1}
+
+
+@pytest.mark.parametrize(
+    ("settings", "written"),
+    [
+        ({}, ["hello", "oh no"]),
+        ({"LOG_LEVEL": "ERROR"}, ["oh no"]),
+        ({"LOG_LEVEL": 40}, ["oh no"]),
+        ({"LOG_LEVEL": "NOISY"}, ["hello", "oh no"]),
+        ({"LOG_ENABLED": False}, []),
+        ({"LOG_FORMAT": "%(name)s %(message)s"}, ["some.name hello", "some.name oh no"]),
+    ],
+)
+def test_the_run_s_own_settings(
+    log: FileRunLog, tmp_path: Path, settings: dict[str, Any], written: list[str]
+) -> None:
+    """LOG_* settings decide what is written; errors are counted whatever they say."""
+    log.configure({"LOG_FORMAT": "%(message)s", **settings})
+    log.take(record())
+    log.take(record(logging.ERROR, "oh no", exc_info=raised(ValueError("deep"))))
+    lines = [line for line in text(tmp_path).splitlines() if "hello" in line or "oh no" in line]
+    assert lines == written
+    assert (log.counts["ERROR"], log.exceptions, log.error) == (1, 1, "ValueError: deep")
+
+
+def test_short_names(log: FileRunLog, tmp_path: Path) -> None:
+    """LOG_SHORT_NAMES shortens Scrapy's loggers and nobody else's."""
+    log.configure({"LOG_FORMAT": "%(name)s", "LOG_SHORT_NAMES": True})
+    for name in ("scrapy.core.engine", "some.name"):
+        log.take(record(name=name))
+    assert text(tmp_path) == "scrapy\nsome.name\n"
+
+
+def test_nothing_is_taken_after_the_end(log: FileRunLog) -> None:
+    """A record that comes late changes no count."""
+    log.close()
+    log.close()
+    log.take(record())
+    assert log.counts == {}
+
+
+def test_a_full_disk_silences_the_file_only(log: FileRunLog) -> None:
+    """What cannot be written is counted as lost, and the run goes on."""
+    with Path("/dev/full").open("ab", buffering=0) as full:
+        log._file = full
+        log.take(record())
+    assert (log.lost, log.counts) == (1, {"INFO": 1})
+
+
+def test_strange_text(log: FileRunLog, tmp_path: Path) -> None:
+    """Half a character does not lose the record."""
+    log.take(record(text="\ud800 end"))
+    assert "\\ud800 end" in text(tmp_path)
+
+
+def test_whose_record(log: FileRunLog, tmp_path: Path) -> None:
+    """What the record says goes before the context; without either it is the hub's."""
+    hub: list[logging.LogRecord] = []
+    handler = RunLogHandler(hub.append)
+    other = FileRunLog(tmp_path / "other.log")
+    mine, others = RunContext("1", log), RunContext("2", other)
+    crawler = type("Crawler", (), {"run_context": others})()
+    mine.enter(handler.emit, record())
+    mine.enter(handler.emit, record(crawler=crawler))
+    mine.enter(handler.emit, record(spider=type("Spider", (), {"crawler": crawler})()))
+    mine.enter(handler.emit, record(spider="a name"))
+    handler.emit(record())
+    assert (log.counts, other.counts, len(hub)) == ({"INFO": 2}, {"INFO": 2}, 1)
+    assert RUN.get() is None

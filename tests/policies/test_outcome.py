@@ -1,0 +1,90 @@
+"""How a run ended: the rule of the contract as a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reactorhub.model.run import CrawlEnd, RunState, Stop
+from reactorhub.policies.outcome import judge
+
+SUCCEEDED, FAILED = RunState.SUCCEEDED, RunState.FAILED
+BAD = {"errors": 2, "exceptions": 2, "error": "ValueError: no price"}
+
+
+@pytest.mark.parametrize(
+    ("facts", "state", "says"),
+    [
+        ({"finish_reason": "finished"}, SUCCEEDED, "the crawl finished"),
+        ({"finish_reason": "finished", "items": 9}, SUCCEEDED, "the crawl finished"),
+        ({"finish_reason": "finished", "items": 9, **BAD}, SUCCEEDED, "9 items beside 2 errors"),
+        ({"finish_reason": "finished", "errors": 3}, SUCCEEDED, "0 items beside 3 errors"),
+        ({"finish_reason": "closespider_itemcount", "items": 9}, SUCCEEDED, "a limit its project set"),
+        ({"finish_reason": "closespider_timeout"}, SUCCEEDED, "closespider_timeout"),
+        ({"failure": "ValueError: bad category"}, FAILED, "raised an exception: ValueError: bad category"),
+        ({"failure": "E: x", "finish_reason": "finished", "items": 9}, FAILED, "raised an exception: E: x"),
+        (
+            {"finish_reason": "start_error", **BAD},
+            FAILED,
+            "start() raised an exception: ValueError: no price",
+        ),
+        ({"finish_reason": "start_error", "items": 9, **BAD}, FAILED, "start() raised"),
+        ({"finish_reason": None}, FAILED, "without a finish reason"),
+        ({"finish_reason": "cancelled", "items": 9}, FAILED, "finish_reason 'cancelled'"),
+        ({"finish_reason": "shutdown"}, FAILED, "finish_reason 'shutdown'"),
+        ({"finish_reason": "my_own_reason", "items": 9}, FAILED, "finish_reason 'my_own_reason'"),
+        ({"finish_reason": "finished", **BAD}, FAILED, "2 exceptions and not one item; the last: ValueError"),
+        (
+            {"finish_reason": "finished", "exceptions": 1, "error": "E"},
+            FAILED,
+            "1 exception and not one item",
+        ),
+        ({"finish_reason": "closespider_errorcount", **BAD}, FAILED, "2 exceptions and not one item"),
+    ],
+)
+def test_the_rule(facts: dict[str, Any], state: RunState, says: str) -> None:
+    """Each way to end has its state, and a reason that says which rule decided."""
+    outcome = judge(CrawlEnd(**facts), None)
+    assert outcome.state is state
+    assert says in outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("facts", "error"),
+    [
+        ({"failure": "E: outer", "error": "E: inner"}, "E: outer"),
+        ({"finish_reason": "finished", **BAD}, "ValueError: no price"),
+        ({"finish_reason": "finished", "items": 1, **BAD}, "ValueError: no price"),
+        ({"finish_reason": "finished"}, None),
+    ],
+)
+def test_the_exception_is_told(facts: dict[str, Any], error: str | None) -> None:
+    """An outcome holds the last line of the exception that mattered, if there was one."""
+    assert judge(CrawlEnd(**facts), None).error == error
+
+
+ends = st.builds(
+    CrawlEnd,
+    failure=st.none() | st.just("E: x"),
+    finish_reason=st.sampled_from([None, "finished", "shutdown", "closespider_timeout", "start_error"]),
+    items=st.integers(0, 5),
+    exceptions=st.integers(0, 5),
+)
+
+
+@given(ends, st.sampled_from([RunState.CANCELLED, RunState.TIMED_OUT, RunState.INTERRUPTED]))
+def test_what_the_hub_ordered_wins(end: CrawlEnd, state: RunState) -> None:
+    """A crawl that was told to stop ends as it was told, however it took it."""
+    outcome = judge(end, Stop(state=state, reason="because"))
+    assert (outcome.state, outcome.reason) == (state, "because")
+
+
+@given(ends)
+def test_a_crawl_that_nobody_stopped_either_succeeds_or_fails(end: CrawlEnd) -> None:
+    """Without an order to stop there are two outcomes, and an exception of the crawl is never a success."""
+    outcome = judge(end, None)
+    assert outcome.state in (SUCCEEDED, FAILED) and outcome.reason
+    assert end.failure is None or outcome.state is FAILED

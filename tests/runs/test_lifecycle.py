@@ -1,0 +1,352 @@
+"""One run's life on a clock: each transition on disk first, every stop ends, every slot comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from itertools import count
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.logger import LogLevel
+
+from reactorhub.errors import LedgerError
+from reactorhub.model.follow_up import NO_SEQUEL, Sequel
+from reactorhub.model.run import Run, RunSpec, RunState, Stop
+from reactorhub.runs.escalation import FORCED, SHUTDOWN, Ladder
+from reactorhub.runs.lifecycle import Life
+from tests.support.hubs import START, Bench, hub_log
+
+NUMBERS = count()
+CANCEL = Stop(state=RunState.CANCELLED, reason="cancelled by an operator")
+
+
+def begun(bench: Bench, follow: Callable[[Run], Sequel] = lambda _: NO_SEQUEL, **spec: Any) -> Life:
+    """Return the life of a new run that has begun."""
+    run = Run(
+        id=f"run{next(NUMBERS)}",
+        spec=RunSpec(spider="prices", project="shop", **spec),
+        created_at=bench.now(),
+    )
+    bench.ledger.add_run(run)
+    life = Life(run, bench.world, follow=follow)
+    life.begin()
+    return life
+
+
+def turned(bench: Bench, seconds: float = 0.0) -> None:
+    """Let so much time pass, in small steps."""
+    bench.clock.pump([0, *[seconds / 10] * 10])
+
+
+def states(bench: Bench) -> list[str]:
+    """The states that were told of, in order."""
+    return [event["run"]["state"] for event in bench.sink.events]
+
+
+def at_rest(bench: Bench) -> bool:
+    """Whether all slots are back and nothing is left to happen."""
+    return bench.slots.used == 0 and not bench.slots.waiting and not bench.clock.getDelayedCalls()
+
+
+def kept(bench: Bench, life: Life) -> Run:
+    """The run as the ledger has it."""
+    found: list[Run] = []
+    bench.ledger.run(life.run.id).addCallback(found.append)
+    return found[0]
+
+
+def test_the_whole_way() -> None:
+    """A run goes from queued over starting and running to succeeded, with the facts of its crawl."""
+    bench = Bench()
+    life = begun(bench)
+    assert life.run.state is RunState.QUEUED
+    turned(bench)
+    crawl = bench.engine.crawls[0]
+    assert (life.run.state, life.run.started_at) == (RunState.STARTING, START)
+    crawl.open()
+    assert kept(bench, life).state is RunState.RUNNING
+    crawl.scrape(3, errors=1)
+    assert (life.stats(), life.errors()) == ({"item_scraped_count": 3}, 1)
+    turned(bench, 2)
+    crawl.finish()
+    run = kept(bench, life)
+    assert run == life.run
+    assert (run.state, run.errors, run.stats) == (RunState.SUCCEEDED, 1, {"item_scraped_count": 3})
+    assert run.finish_reason == "finished"
+    assert states(bench) == ["starting", "running", "succeeded"]
+    assert at_rest(bench)
+
+
+def test_on_disk_before_it_starts() -> None:
+    """A crawl is launched only once the ledger has written down that it starts."""
+    bench = Bench()
+    written: Deferred[None] = Deferred()
+    save = bench.ledger.save_run
+    bench.ledger.save_run = lambda run: written.addCallback(lambda _: save(run))  # type: ignore[method-assign]
+    life = begun(bench)
+    turned(bench)
+    assert (bench.slots.used, bench.engine.crawls) == (1, [])
+    written.callback(None)
+    assert len(bench.engine.crawls) == 1
+    assert kept(bench, life).state is RunState.STARTING
+
+
+def test_cancelled_while_it_waits() -> None:
+    """A queued run is cancelled at once and never holds a slot."""
+    bench = Bench()
+    busy = [begun(bench), begun(bench)]
+    turned(bench)
+    life = begun(bench)
+    turned(bench)
+    life.stop(CANCEL, FORCED)
+    assert (life.run.state, life.run.started_at) == (RunState.CANCELLED, None)
+    assert kept(bench, life).state is RunState.CANCELLED
+    assert (bench.slots.used, len(bench.slots.waiting)) == (len(busy), 0)
+
+
+def test_cancelled_while_its_start_is_written_down() -> None:
+    """A run that is cancelled between its slot and its crawl never crawls."""
+    bench = Bench()
+    written: Deferred[None] = Deferred()
+    save = bench.ledger.save_run
+    bench.ledger.save_run = lambda run: written.addCallback(lambda _: save(run))  # type: ignore[method-assign]
+    life = begun(bench)
+    turned(bench)
+    life.stop(CANCEL, FORCED)
+    written.callback(None)
+    assert (life.run.state, bench.engine.crawls) == (RunState.CANCELLED, [])
+    assert at_rest(bench)
+
+
+def test_not_before_its_time() -> None:
+    """A run with ``not_before`` asks for no slot until then, and can be cancelled until then."""
+    bench = Bench()
+    later = begun(bench, not_before=START.replace(hour=13))
+    never = begun(bench, not_before=START.replace(day=30))
+    turned(bench, 3599)
+    assert bench.engine.crawls == []
+    turned(bench, 2)
+    assert [crawl.run_id for crawl in bench.engine.crawls] == [later.run.id]
+    never.stop(CANCEL, FORCED)
+    bench.engine.crawls[0].finish()
+    assert never.run.state is RunState.CANCELLED
+    assert at_rest(bench)
+
+
+class BrokenRules:
+    """A rule with a mistake in it: it raises, for good or the first time only."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    def __call__(self, *_: Any) -> Any:
+        """Raise as often as was said."""
+        self.times -= 1
+        if self.times >= 0:
+            raise ZeroDivisionError("what the end brings about")
+        return NO_SEQUEL
+
+
+def test_an_error_of_the_hub_ends_the_run() -> None:
+    """Where the hub's own code raises at a crawl's start or end, the run has failed and says so."""
+    bench = Bench()
+    with hub_log() as events:
+        bench.engine.launch = BrokenRules(1)  # type: ignore[method-assign]
+        unlucky = begun(bench)
+        turned(bench)
+        del bench.engine.launch
+        late = begun(bench, follow=BrokenRules(1))
+        turned(bench)
+        bench.engine.crawls[0].finish()
+    for life in (unlucky, late):
+        assert kept(bench, life) == life.run
+        assert (life.run.state, life.ended) == (RunState.FAILED, True)
+        assert life.run.error == "ZeroDivisionError: what the end brings about"
+        assert str(life.run.reason).startswith("the hub has an error of its own")
+    assert [event["log_level"] for event in events if "log_failure" in event] == [LogLevel.critical] * 2
+    assert at_rest(bench)
+
+
+def test_an_error_of_the_hub_that_stays() -> None:
+    """Where even that raises, the life is over: nobody waits for it, and the next start says what it was."""
+    bench = Bench()
+    with hub_log() as events:
+        life = begun(bench, follow=BrokenRules(2))
+        turned(bench)
+        bench.engine.crawls[0].finish()
+    assert (life.ended, kept(bench, life).state) == (True, RunState.STARTING)
+    assert len([event for event in events if "log_failure" in event]) == 2
+    assert at_rest(bench)
+
+
+def test_a_time_that_comes_in_a_suspend() -> None:
+    """A run whose time came while the machine slept starts within a minute of its waking, not hours later."""
+    bench = Bench()
+    later = begun(bench, not_before=START.replace(hour=20))
+    turned(bench, 30)
+    bench.step = timedelta(hours=9)
+    turned(bench, 60)
+    assert [crawl.run_id for crawl in bench.engine.crawls] == [later.run.id]
+    bench.engine.crawls[0].finish()
+    assert at_rest(bench)
+
+
+@pytest.mark.parametrize("began", [0.1, 70_000.7, 123_456.789, 1e7 + 0.3])
+def test_a_time_that_no_float_hits(began: float) -> None:
+    """A delay that the clock's numbers only come close to is over all the same, without a timer after it."""
+    bench = Bench()
+    bench.clock.advance(began)
+    begun(bench, not_before=bench.now() + timedelta(microseconds=300_001), retry_of="run")
+    bench.step = timedelta(hours=-1)
+    (timer,) = bench.clock.getDelayedCalls()
+    bench.clock.rightNow = timer.getTime()
+    turned(bench)
+    assert len(bench.engine.crawls) == 1
+
+
+@pytest.mark.parametrize(("retry_of", "starts"), [("run", True), (None, False)])
+def test_a_time_that_goes_back(retry_of: str | None, starts: bool) -> None:
+    """An attempt waits for its delay, though the clock is put back; what was ordered for a time, for that."""
+    bench = Bench()
+    life = begun(bench, not_before=START.replace(minute=2), retry_of=retry_of)
+    turned(bench, 30)
+    bench.step = timedelta(hours=-1)
+    turned(bench, 89)
+    assert bench.engine.crawls == []
+    turned(bench, 2)
+    assert bool(bench.engine.crawls) is starts
+    life.stop(CANCEL, FORCED)
+
+
+@pytest.mark.parametrize(
+    ("rung", "seconds"),
+    [("stop", 0), ("abort", 30), ("cancel_tasks", 35), ("abandon", 40)],
+)
+def test_the_ladder(rung: str, seconds: int) -> None:
+    """A cancelled crawl is taken down rung by rung until it yields, each in its time."""
+    bench = Bench()
+    bench.engine.yields_to = rung
+    life = begun(bench, stop_grace=30.0)
+    turned(bench)
+    bench.engine.crawls[0].open()
+    life.stop(CANCEL, Ladder.graceful(30.0))
+    if seconds:
+        assert life.run.state is RunState.STOPPING
+        turned(bench, seconds - 0.5)
+        assert not life.ended
+        turned(bench, 1)
+    assert life.run.state is RunState.CANCELLED
+    assert (life.run.reason, life.run.finish_reason) == ("cancelled by an operator", "shutdown")
+    assert bench.engine.crawls[0].rungs[-1] == rung
+    assert at_rest(bench)
+
+
+def test_a_second_order_makes_haste_and_keeps_the_reason() -> None:
+    """Forced after a graceful cancel, downloads are cut at once; the first order names the outcome."""
+    bench = Bench()
+    bench.engine.yields_to = "abort"
+    life = begun(bench)
+    turned(bench)
+    life.stop(CANCEL, Ladder.graceful(300))
+    life.stop(Stop(state=RunState.INTERRUPTED, reason="the hub was shut down"), SHUTDOWN)
+    turned(bench, 2)
+    assert life.run.state is RunState.CANCELLED
+    assert at_rest(bench)
+
+
+def test_a_timeout_counts_from_the_start_of_the_crawl() -> None:
+    """Waiting for a slot costs none of it; when it is over the run is timed_out and says so."""
+    bench = Bench()
+    begun(bench)
+    begun(bench)
+    turned(bench)
+    life = begun(bench, timeout=60.0)
+    turned(bench, 100)
+    bench.engine.crawls[0].finish()
+    turned(bench, 59)
+    assert life.run.state is RunState.STARTING
+    turned(bench, 2)
+    assert life.run.state is RunState.TIMED_OUT
+    assert life.run.reason == "the run took longer than its timeout of 60 seconds"
+
+
+def test_a_crawl_that_ends_within_launch() -> None:
+    """A spider whose __init__ raises fails its run; the slot is free again."""
+    bench = Bench()
+    bench.engine.failure = "ValueError: no"
+    life = begun(bench)
+    turned(bench)
+    assert (life.run.state, life.run.error) == (RunState.FAILED, "ValueError: no")
+    assert at_rest(bench)
+
+
+def test_a_ledger_that_cannot_write_the_start() -> None:
+    """Without a record there is no crawl: the slot is given back and the start is tried again."""
+    bench = Bench()
+    life = begun(bench)
+    bench.ledger.fail_writes = LedgerError("the disk is full")
+    turned(bench)
+    assert (life.run.state, bench.engine.crawls, bench.slots.used) == (RunState.QUEUED, [], 0)
+    bench.ledger.fail_writes = None
+    turned(bench, 6)
+    assert life.run.state is RunState.STARTING
+
+
+def test_a_ledger_that_cannot_write_the_end() -> None:
+    """The slot is free and the outcome is known at once; the row follows when the disk lets it."""
+    bench = Bench()
+    life = begun(bench)
+    turned(bench)
+    bench.ledger.fail_writes = LedgerError("the disk is full")
+    bench.engine.crawls[0].finish()
+    assert (life.run.state, bench.slots.used, life.ended) == (RunState.SUCCEEDED, 0, False)
+    bench.ledger.fail_writes = None
+    turned(bench, 6)
+    assert (kept(bench, life).state, life.ended) == (RunState.SUCCEEDED, True)
+    assert states(bench) == ["starting", "succeeded"]
+    assert at_rest(bench)
+
+
+def test_put_down_while_it_waits() -> None:
+    """At shutdown a waiting run's life ends and the run stays queued in the ledger."""
+    bench = Bench()
+    begun(bench)
+    begun(bench)
+    turned(bench)
+    life = begun(bench)
+    turned(bench)
+    life.put_down()
+    assert (life.ended, kept(bench, life).state) == (True, RunState.QUEUED)
+
+
+def test_watchers_may_leave() -> None:
+    """A watcher that gives up disturbs nobody; the others hear of the end."""
+    bench = Bench()
+    life = begun(bench)
+    leaver, stayer = life.finished(), life.finished()
+    leaver.addErrback(lambda _: None)
+    leaver.cancel()
+    turned(bench)
+    bench.engine.crawls[0].finish()
+    seen: list[Run] = []
+    stayer.addCallback(seen.append)
+    life.finished().addCallback(seen.append)
+    assert seen == [life.run, life.run]
+
+
+def test_a_thousand_that_fail_in_init() -> None:
+    """A thousand queued runs whose spiders raise in __init__ all fail, and the pool is full again."""
+    bench = Bench()
+    bench.engine.failure = "ValueError: no"
+    lives = []
+    for number in range(1000):
+        run = Run(id=str(number), spec=RunSpec(spider="prices", project="shop"), created_at=START)
+        bench.ledger.add_run(run)
+        lives.append(Life(run, bench.world))
+        lives[-1].begin()
+    turned(bench)
+    assert {life.run.state for life in lives} == {RunState.FAILED}
+    assert [crawl.run_id for crawl in bench.engine.crawls] == [str(number) for number in range(1000)]
+    assert at_rest(bench)

@@ -1,0 +1,142 @@
+"""Builds hubs on doubles: a clock that tests turn, a ledger, a sink and an engine in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+
+from reactorhub.config import HubConfig, parse
+from reactorhub.containment.lag import LagMeter
+from reactorhub.engine.scripted import MemoryEngine, ScriptedCrawl
+from reactorhub.events.memory import MemorySink
+from reactorhub.events.publisher import Telemetry
+from reactorhub.hub.hub import Hub
+from reactorhub.hub.status import Parts
+from reactorhub.model.ids import IdMaker
+from reactorhub.notifications.channels.memory import MemoryChannel
+from reactorhub.notifications.notifier import Notifier
+from reactorhub.notifications.reporter import Facts
+from reactorhub.runs.dispatcher import Dispatcher
+from reactorhub.runs.lifecycle import World
+from reactorhub.runs.slots import Slots
+from reactorhub.schedules.book import ScheduleBook
+from reactorhub.storage.memory.ledger import MemoryLedger
+
+START = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+
+T = TypeVar("T")
+
+SCHEDULES = """
+hub:
+  name: test
+  max_concurrent_runs: 2
+  queues: {heavy: 1}
+  projects: {shop: {path: .}}
+schedules:
+  hourly: {spider: prices, interval: 1h}
+  buffered: {spider: prices, interval: 1m, overlap: buffer_one}
+  every: {spider: prices, interval: 1m, overlap: allow_all, queue: heavy}
+  by_hand: {spider: report, args: {day: "7"}, tags: [daily]}
+"""
+
+
+def config(text: str = SCHEDULES) -> HubConfig:
+    """Return the config that ``text`` says."""
+    return parse(text, "schedule.yaml", {}, Path("/nowhere"), "test")
+
+
+def done(order: Coroutine[Deferred[Any], Any, T]) -> T:
+    """Return what an order that needs no more waiting has come to."""
+    results: list[Any] = []
+    Deferred.fromCoroutine(order).addBoth(results.append)
+    (result,) = results
+    if hasattr(result, "raiseException"):
+        result.raiseException()
+    return result  # type: ignore[no-any-return]
+
+
+async def waited(deferred: Deferred[T]) -> T:
+    """Wait for a Deferred in a coroutine."""
+    return await deferred
+
+
+@contextmanager
+def hub_log() -> Iterator[list[LogEvent]]:
+    """Collect what is written to the hub's log meanwhile."""
+    events: list[LogEvent] = []
+    observer = cast(ILogObserver, events.append)
+    globalLogPublisher.addObserver(observer)
+    try:
+        yield events
+    finally:
+        globalLogPublisher.removeObserver(observer)
+
+
+@dataclass
+class Bench:
+    """A hub on doubles, with its parts within reach. The wall clock follows ``clock``, ahead by ``step``."""
+
+    config: HubConfig = field(default_factory=config)
+    clock: Clock = field(default_factory=Clock)
+    ledger: MemoryLedger = field(default_factory=MemoryLedger)
+    sink: MemorySink = field(default_factory=MemorySink)
+    engine: MemoryEngine = field(default_factory=lambda: MemoryEngine({"shop": ["prices", "report"]}))
+    channels: dict[str, MemoryChannel] = field(default_factory=dict)
+    step: timedelta = timedelta(0)
+
+    def __post_init__(self) -> None:
+        new_id = IdMaker(self.now)
+        self.telemetry = Telemetry(self.clock, self.now, self.sink, new_id)
+        self.slots = Slots(self.clock, self.config.max_concurrent_runs, self.config.queues)
+        self.notifier = Notifier(self.clock, self.now, self.ledger)
+        self.notifier.use(self.channels)
+        facts = Facts(new_id, self.now, self.config.name, self.notifier.wake)
+        self.world = World(
+            clock=self.clock,
+            now=self.now,
+            ledger=self.ledger,
+            engine=self.engine,
+            slots=self.slots,
+            changed=self.telemetry.run_changed,
+        )
+        self.book = ScheduleBook(self.ledger, self.now, self.clock, facts)
+        self.dispatcher = Dispatcher(
+            self.world, self.book, new_id, self.telemetry.event, self.config.max_queued_runs, facts=facts
+        )
+        self.parts = Parts(
+            world=self.world,
+            dispatcher=self.dispatcher,
+            book=self.book,
+            telemetry=self.telemetry,
+            sink=self.sink,
+            lag=LagMeter(self.clock),
+            notifier=self.notifier,
+            new_id=new_id,
+        )
+        self.hub = Hub(self.config, self.parts, "0.0")
+
+    def now(self) -> datetime:
+        """The wall clock."""
+        return START + timedelta(seconds=self.clock.seconds()) + self.step
+
+    def turn(self) -> None:
+        """Let everything happen that needs no time: waiting runs get their slots, crawls begin."""
+        while any(call.getTime() <= self.clock.seconds() for call in self.clock.getDelayedCalls()):
+            self.clock.advance(0)
+
+    def begun(self, run_id: str) -> ScriptedCrawl:
+        """Return the crawl of a run that has its slot."""
+        self.turn()
+        return next(crawl for crawl in self.engine.crawls if crawl.run_id == run_id)
+
+    def events(self) -> list[str]:
+        """The types of all events so far."""
+        return [event["type"] for event in self.sink.events]
