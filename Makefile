@@ -13,13 +13,14 @@ test: .venv/dev  ## all tests: units, docs, layers, real processes
 	@$(BIN)/python -m pytest
 
 soak: .venv/dev  ## the tests of when runs start, for ten minutes
-	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest tests/oracle/test_oracle*.py tests/oracle/test_kill_points.py \
-		tests/policies/test_agenda.py tests/triggers/test_rules.py tests/triggers/test_window.py tests/policies/test_jitter.py \
-		tests/schedules/test_scheduler.py tests/integration/test_reload_stress.py tests/integration/test_clock_steps.py
+	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest tests/oracle tests/triggers tests/policies/test_agenda.py \
+		tests/policies/test_jitter.py tests/schedules/test_scheduler.py \
+		tests/integration/test_reload_stress.py tests/integration/test_clock_steps.py
 
 lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
 
 types: .venv/dev
 	$(BIN)/mypy

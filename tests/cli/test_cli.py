@@ -192,7 +192,7 @@ def test_a_missing_file_is_a_mistake() -> None:
 
 def outside(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Give a command in a process of its own, since it imports projects."""
-    command = [sys.executable, "-m", "reactorhub.cli", *words]
+    command = [sys.executable, "-m", "reactorhub", *words]
     return subprocess.run(
         command,
         cwd=folder,

@@ -1,8 +1,8 @@
-"""``python -m reactorhub.cli`` is the command ``reactorhub``."""
+"""``python -m reactorhub`` is the command ``reactorhub``."""
 
 from __future__ import annotations
 
 from reactorhub.cli import main
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="reactorhub")
