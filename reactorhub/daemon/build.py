@@ -45,7 +45,7 @@ from reactorhub.notifications.reporter import Facts
 from reactorhub.redis.embedded import EmbeddedRedis
 from reactorhub.redis.sink import RedisSink
 from reactorhub.runs.dispatcher import Dispatcher
-from reactorhub.runs.lifecycle import World
+from reactorhub.runs.lifecycle import RunServices
 from reactorhub.runs.slots import Slots
 from reactorhub.schedules.book import ScheduleBook
 from reactorhub.schedules.scheduler import Scheduler
@@ -94,7 +94,7 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
     parts = _parts(config, ledger, engine, _sink(config, redis, reactor), reactor)
     hub = Hub(config, parts, __version__)
     collector = Collector(reactor)
-    scheduler = _scheduler(hub, _first_ticks(collector, parts.world.slots), reactor)
+    scheduler = _scheduler(hub, _first_ticks(collector, parts.services.slots), reactor)
     in_thread: Callable[..., Deferred[Any]] = partial(threads.deferToThreadPool, reactor, pool)
 
     def read_file() -> Deferred[HubConfig]:
@@ -140,7 +140,7 @@ def _parts(config: HubConfig, ledger: Ledger, engine: Engine, sink: Sink, reacto
     telemetry = Telemetry(reactor, utc_now, sink, new_id)
     notifier = Notifier(reactor, utc_now, ledger)
     facts = Facts(new_id, utc_now, config.name, notifier.wake)
-    world = World(
+    services = RunServices(
         clock=reactor,
         now=utc_now,
         ledger=ledger,
@@ -150,8 +150,8 @@ def _parts(config: HubConfig, ledger: Ledger, engine: Engine, sink: Sink, reacto
     )
     book = ScheduleBook(ledger, utc_now, reactor, facts)
     return Parts(
-        world=world,
-        dispatcher=Dispatcher(world, book, new_id, telemetry.event, config.max_queued_runs, facts=facts),
+        services=services,
+        dispatcher=Dispatcher(services, book, new_id, telemetry.event, config.max_queued_runs, facts=facts),
         book=book,
         telemetry=telemetry,
         sink=sink,

@@ -25,7 +25,7 @@ from reactorhub.policies.agenda import Missed
 from reactorhub.policies.chains import spec_after
 from reactorhub.policies.limits import Limits
 from reactorhub.runs.escalation import FORCED, Ladder
-from reactorhub.runs.lifecycle import World
+from reactorhub.runs.lifecycle import RunServices
 from reactorhub.runs.limits import LiveLimits
 from reactorhub.schedules.auto_pause import FailureWatch
 from reactorhub.storage.ledger import Ledger, Page, RunFilter
@@ -44,10 +44,10 @@ class Hub:
     def __init__(self, config: HubConfig, parts: Parts, version: str) -> None:
         self._standing = Standing(config, parts, version)
         self._parts = parts
-        self._now = parts.world.now
-        self._ledger: Ledger = parts.world.ledger
-        self._engine: Engine = parts.world.engine
-        self._limits = LiveLimits(self._ledger, parts.world.slots, _limits_of(config))
+        self._now = parts.services.now
+        self._ledger: Ledger = parts.services.ledger
+        self._engine: Engine = parts.services.engine
+        self._limits = LiveLimits(self._ledger, parts.services.slots, _limits_of(config))
         self._admission = Admission(self._engine, lambda: self._limits.in_force)
         self._views = ScheduleViews(parts)
         self._failures = FailureWatch(self._ledger, parts.book)
@@ -181,7 +181,7 @@ class Hub:
             return await self.run(run_id)
         order = Stop(state=RunState.CANCELLED, reason="cancelled by an operator")
         ordered = life.stop(order, FORCED if force else Ladder.graceful(life.run.spec.stop_grace))
-        await _at_most(ordered, _LONGEST_WRITE, self._parts.world)
+        await _at_most(ordered, _LONGEST_WRITE, self._parts.services)
         return life.run
 
     async def pause(self, name: str, reason: str | None = None) -> View:
@@ -251,7 +251,7 @@ class Hub:
         if life is None:
             return await self._ledger.run(run_id)
         if wait > 0:
-            await _at_most(life.finished(), wait, self._parts.world)
+            await _at_most(life.finished(), wait, self._parts.services)
         return life.run
 
     def live_view(self, run: Run) -> View:
@@ -355,8 +355,8 @@ def _limits_of(config: HubConfig) -> Limits:
     return Limits(config.max_concurrent_runs, config.queues)
 
 
-async def _at_most(wait: Deferred[Any], seconds: float, world: World) -> None:
-    timer = world.clock.callLater(seconds, wait.cancel)
+async def _at_most(wait: Deferred[Any], seconds: float, services: RunServices) -> None:
+    timer = services.clock.callLater(seconds, wait.cancel)
     try:
         await wait
     except CancelledError:

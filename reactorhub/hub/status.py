@@ -13,7 +13,7 @@ from reactorhub.model.run import RunState
 from reactorhub.model.values import View, time_text
 from reactorhub.notifications.notifier import Notifier
 from reactorhub.runs.dispatcher import Dispatcher
-from reactorhub.runs.lifecycle import World
+from reactorhub.runs.lifecycle import RunServices
 from reactorhub.schedules.book import ScheduleBook
 from reactorhub.storage.ledger import LedgerCounts
 from reactorhub.storage.outbox import NoticeCounts
@@ -23,7 +23,7 @@ from reactorhub.storage.outbox import NoticeCounts
 class Parts:
     """What a hub is put together from."""
 
-    world: World
+    services: RunServices
     dispatcher: Dispatcher
     book: ScheduleBook
     telemetry: Telemetry
@@ -49,7 +49,7 @@ class Standing:
         self.errors: tuple[str, ...] = ()
         self._parts = parts
         self._version = version
-        self._now = parts.world.now
+        self._now = parts.services.now
         self._started_at = self._loaded_at = self._now()
 
     def needs_restart(self) -> list[str]:
@@ -83,7 +83,7 @@ class Standing:
 
     def heartbeat(self) -> View:
         """Return what the hub says of itself every few seconds; costs no look into the ledger."""
-        slots, sink = self._parts.world.slots, self._parts.sink.state()
+        slots, sink = self._parts.services.slots, self._parts.sink.state()
         states = [life.run.state for life in self._parts.dispatcher.lives.values()]
         queues = {name: {"limit": limit, "used": slots.used_by(name)} for name, limit in slots.queues.items()}
         return {

@@ -11,7 +11,7 @@ from reactorhub.model.run import Run, RunSpec
 from reactorhub.model.schedule import Schedule, Tick, TickOutcome
 from reactorhub.policies.chains import spec_after
 from reactorhub.policies.overlap import PAUSED, refusal
-from reactorhub.runs.lifecycle import World
+from reactorhub.runs.lifecycle import RunServices
 from reactorhub.runs.registry import Roster
 from reactorhub.schedules.book import ScheduleBook
 
@@ -24,7 +24,7 @@ class Intake:
 
     def __init__(
         self,
-        world: World,
+        services: RunServices,
         book: ScheduleBook,
         roster: Roster,
         new_id: Callable[[], str],
@@ -32,7 +32,7 @@ class Intake:
     ) -> None:
         """:param most_waiting: how many queued runs the hub takes before it refuses more."""
         self.most_waiting = most_waiting
-        self._world = world
+        self._services = services
         self._book = book
         self._roster = roster
         self._new_id = new_id
@@ -74,7 +74,7 @@ class Intake:
 
     def new(self, spec: RunSpec) -> Run:
         """Return a new run that does not count yet."""
-        return Run(id=self._new_id(), spec=spec, created_at=self._world.now())
+        return Run(id=self._new_id(), spec=spec, created_at=self._services.now())
 
     def row(
         self,
@@ -91,11 +91,11 @@ class Intake:
             outcome=outcome,
             reason=reason,
             run_id=run_id,
-            recorded_at=self._world.now(),
+            recorded_at=self._services.now(),
         )
 
     def _waiting(self) -> int:
-        return len(self._roster) - self._world.slots.used
+        return len(self._roster) - self._services.slots.used
 
     def _refusal(self, schedule: Schedule) -> str | None:
         paused = self._book.paused(schedule.name)

@@ -24,7 +24,7 @@ from reactorhub.runs.admission import Intake
 from reactorhub.runs.batches import Batches
 from reactorhub.runs.buffer import Turns
 from reactorhub.runs.escalation import SHUTDOWN, Ladder
-from reactorhub.runs.lifecycle import Life, World
+from reactorhub.runs.lifecycle import Life, RunServices
 from reactorhub.runs.registry import Roster
 from reactorhub.schedules.book import ScheduleBook
 from reactorhub.wire.views import tick_view
@@ -42,7 +42,7 @@ class Dispatcher:
 
     def __init__(
         self,
-        world: World,
+        services: RunServices,
         book: ScheduleBook,
         new_id: Callable[[], str],
         emit: Emit,
@@ -56,13 +56,13 @@ class Dispatcher:
         :param facts: says what people are to be told.
         """
         self._facts = facts or Facts.nobody()
-        self._world = world
+        self._services = services
         self._book = book
         self._new_id = new_id
         self._emit = emit
         self._roster = Roster()
-        self._batches = Batches(world.ledger)
-        self._intake = Intake(world, book, self._roster, new_id, most_waiting)
+        self._batches = Batches(services.ledger)
+        self._intake = Intake(services, book, self._roster, new_id, most_waiting)
         self._turns = Turns()
         self._listeners: list[Ended] = []
         self._stopping = False
@@ -86,21 +86,21 @@ class Dispatcher:
         :raises LedgerError: if that could not be written down.
         """
         await self._batches.open()
-        for run in await self._world.ledger.waiting_runs():
+        for run in await self._services.ledger.waiting_runs():
             self._roster.announce(run)
-        moment = self._world.now()
+        moment = self._services.now()
         died = [
             run.moved(RunState.INTERRUPTED, finished_at=moment, reason=_DIED)
-            for run in await self._world.ledger.active_runs()
+            for run in await self._services.ledger.active_runs()
         ]
         died.sort(key=lambda run: not is_tried_again(run))  # what is tried again counts before others follow
-        writes = [self._world.ledger.finish_run(run, self._announced(self._follow(run))) for run in died]
+        writes = [self._services.ledger.finish_run(run, self._announced(self._follow(run))) for run in died]
         try:
             sequels = await gatherResults(writes, consumeErrors=True)
         except FirstError as error:
             error.subFailure.raiseException()
         for run, sequel in zip(died, sequels, strict=True):
-            self._world.changed(run)
+            self._services.changed(run)
             self._leave_queued(run, sequel)
             self._tell(run, sequel)
 
@@ -124,7 +124,7 @@ class Dispatcher:
         """
         self._refuse_if_stopping()
         (run,) = self._intake.order(spec)
-        await self._kept([run], self._world.ledger.add_run(run))
+        await self._kept([run], self._services.ledger.add_run(run))
         self._new(run, None)
         return run
 
@@ -139,7 +139,7 @@ class Dispatcher:
         :raises LedgerError: if they could not be kept; nothing will run.
         """
         self._refuse_if_stopping()
-        batch = Batch(id=self._new_id(), created_at=self._world.now(), on_complete=on_complete)
+        batch = Batch(id=self._new_id(), created_at=self._services.now(), on_complete=on_complete)
         runs = self._intake.order(*(replace(spec, batch=batch.id) for spec in specs))
         await self._kept(runs, Deferred.fromCoroutine(self._batches.add(batch, runs)))
         for run in runs:
@@ -155,7 +155,7 @@ class Dispatcher:
         start = self._intake.tick(schedule, nominal_time)
         fact, recorded = self._facts.ticked(schedule, start.tick), False
         try:
-            recorded = await self._world.ledger.record_tick(start.tick, start.run, fact, after)
+            recorded = await self._services.ledger.record_tick(start.tick, start.run, fact, after)
         finally:
             if not recorded:
                 self._intake.withdraw(start)
@@ -174,7 +174,7 @@ class Dispatcher:
         tick = replace(tick, until=missed.until)
         heard = self._book.paused(tick.schedule) is None
         fact = self._facts.ticked(missed.schedule, tick) if heard else None
-        if await self._world.ledger.record_tick(tick, None, fact, after):
+        if await self._services.ledger.record_tick(tick, None, fact, after):
             self._facts.told(fact)
             self._say(tick)
 
@@ -207,7 +207,7 @@ class Dispatcher:
                 either.callback(None)
             return result
 
-        timer = self._world.clock.callLater(grace, fire, None)
+        timer = self._services.clock.callLater(grace, fire, None)
         everyone.addCallback(fire)
         hurry.addCallback(fire)
         await either
@@ -240,11 +240,11 @@ class Dispatcher:
         self._emit(f"tick.{tick.outcome.value}", {"tick": tick_view(tick)})
 
     def _new(self, run: Run, schedule: Schedule | None) -> None:
-        self._world.changed(run)
+        self._services.changed(run)
         self._take(run, schedule)
 
     def _take(self, run: Run, schedule: Schedule | None) -> None:
-        life = Life(run, self._world, self._turn(run, schedule), self._follow)
+        life = Life(run, self._services, self._turn(run, schedule), self._follow)
         self._roster.join(life)
         life.finished().addCallback(lambda _: self._ended(life))
         if self._stopping:  # it was on its way to the disk when the hub was told to stop
@@ -271,7 +271,7 @@ class Dispatcher:
         again = next_attempt(final)
         if again is not None:
             return Sequel(attempt=self._intake.new(again))
-        moment, completion = final.finished_at or self._world.now(), self._batches.completion(final)
+        moment, completion = final.finished_at or self._services.now(), self._batches.completion(final)
         return Sequel(
             starts=tuple(self._intake.tick(each, moment, final) for each in self._book.followers(final)),
             completion=None if completion is None else self._intake.new(completion),
@@ -318,7 +318,7 @@ class Dispatcher:
     def _leave_queued(self, run: Run, sequel: Sequel) -> None:
         """Leave what a run's end has brought about to the hub's next start, or to its present one."""
         for queued in sequel.runs:
-            self._world.changed(queued)
+            self._services.changed(queued)
         for start in sequel.starts:
             if start.run is None:
                 self._say(start.tick)

@@ -40,7 +40,7 @@ class Life:
     def __init__(
         self,
         run: Run,
-        world: World,
+        services: RunServices,
         turn: Deferred[None] | None = None,
         follow: Callable[[Run], Sequel] = lambda final: NO_SEQUEL,
     ) -> None:
@@ -52,14 +52,14 @@ class Life:
         self.crawl: Crawl | None = None
         self.sequel = NO_SEQUEL  # what the end has brought about, once both are on disk
         self.recall: Stop | None = None  # an order that came too late for all but the next attempt
-        self._world = world
+        self._services = services
         self._turn = turn
         self._follow = follow
         self._stop: Stop | None = None
         self._wait: Deferred[Any] | None = None
         self._put_down = False
         self._ending = False
-        self._timers = Timers(world.clock)
+        self._timers = Timers(services.clock)
         self._watchers: list[Deferred[Run]] = []
         self.ended = False
 
@@ -115,7 +115,7 @@ class Life:
             try:
                 final = await self._crawl()
             finally:
-                self._world.slots.release(self.run.spec.queue)
+                self._services.slots.release(self.run.spec.queue)
             await self._finish(final)
         elif self._stop is not None and not self._put_down:
             await self._finish(self._stopped(self._stop))
@@ -131,15 +131,15 @@ class Life:
                 started = await self._starting()
             finally:
                 if not started:
-                    self._world.slots.release(self.run.spec.queue)
+                    self._services.slots.release(self.run.spec.queue)
             if started or not await self._pause(_TRY_AGAIN):
                 return started
         return False
 
     async def _time(self) -> bool:
         """Wait for the run's time; False if it was told not to. A time that has come has come for good."""
-        began = self._world.clock.seconds()
-        while (left := self._time_left(self._world.clock.seconds() - began)) >= _INSTANT:
+        began = self._services.clock.seconds()
+        while (left := self._time_left(self._services.clock.seconds() - began)) >= _INSTANT:
             if not await self._pause(min(left, _LONGEST_NAP)):
                 return False
         return True
@@ -150,7 +150,7 @@ class Life:
         run, not_before = self.run, self.run.spec.not_before
         if not_before is None:
             return 0
-        left = (not_before - self._world.now()).total_seconds()
+        left = (not_before - self._services.now()).total_seconds()
         delay = (not_before - run.created_at).total_seconds()
         return left if run.spec.retry_of is None else min(left, delay - waited)
 
@@ -159,11 +159,11 @@ class Life:
         spec = self.run.spec
         if self._turn is not None and not await self._waited(self._turn):
             return False
-        return await self._waited(self._world.slots.acquire(spec.queue, spec.priority))
+        return await self._waited(self._services.slots.acquire(spec.queue, spec.priority))
 
     async def _pause(self, seconds: float) -> bool:
         pause: Deferred[None] = Deferred(lambda _: timer.cancel())
-        timer = self._world.clock.callLater(seconds, pause.callback, None)
+        timer = self._services.clock.callLater(seconds, pause.callback, None)
         return await self._waited(pause)
 
     async def _waited(self, wait: Deferred[Any]) -> bool:
@@ -182,9 +182,9 @@ class Life:
 
     async def _starting(self) -> bool:
         """Write down that the run starts; False if the ledger cannot, and the run must wait."""
-        starting = self.run.moved(RunState.STARTING, started_at=self._world.now())
+        starting = self.run.moved(RunState.STARTING, started_at=self._services.now())
         try:
-            await self._world.ledger.save_run(starting)
+            await self._services.ledger.save_run(starting)
         except LedgerError as error:
             self.log.error("run {run_id} cannot start: {error}", run_id=self.run.id, error=error)
             return False
@@ -195,7 +195,7 @@ class Life:
         """Crawl, in a slot that is held; return the run as it is to be written down."""
         if self._stop is not None:
             return self._stopped(self._stop)
-        self.crawl = crawl = self._world.engine.launch(self.run.id, self.run.spec)
+        self.crawl = crawl = self._services.engine.launch(self.run.id, self.run.spec)
         crawl.opened.addCallback(self._opened)
         if self.run.spec.timeout is not None:
             self._timers.after(self.run.spec.timeout, self._time_out)
@@ -208,7 +208,7 @@ class Life:
         outcome = judge(end, self._stop)
         return self.run.moved(
             outcome.state,
-            finished_at=self._world.now(),
+            finished_at=self._services.now(),
             reason=outcome.reason,
             error=outcome.error,
             errors=end.errors,
@@ -217,18 +217,18 @@ class Life:
         )
 
     def _stopped(self, stop: Stop) -> Run:
-        return self.run.moved(stop.state, finished_at=self._world.now(), reason=stop.reason)
+        return self.run.moved(stop.state, finished_at=self._services.now(), reason=stop.reason)
 
     async def _finish(self, final: Run) -> None:
         """Write down the end and what it brings about, however long it takes; both hold from now on."""
         self._ending, self._stop = True, None
-        await self._keep(await held_to_expectations(final, self._world.ledger))
+        await self._keep(await held_to_expectations(final, self._services.ledger))
 
     async def _keep(self, final: Run) -> None:
         sequel = self._follow(final)
         while True:
             try:
-                sequel = await self._world.ledger.finish_run(final, sequel)
+                sequel = await self._services.ledger.finish_run(final, sequel)
             except LedgerError as error:
                 self.log.error(
                     "the end of run {run_id} is not on disk: {error}", run_id=final.id, error=error
@@ -261,13 +261,13 @@ class Life:
         else:
             self._become(said)
         try:
-            await self._world.ledger.save_run(said)
+            await self._services.ledger.save_run(said)
         except LedgerError as error:
             self.log.error("run {run_id}: {error}", run_id=said.id, error=error)
 
     def _become(self, run: Run) -> None:
         self.run = run
-        self._world.changed(run)
+        self._services.changed(run)
 
     def _time_out(self) -> None:
         seconds = self.run.spec.timeout
@@ -300,7 +300,7 @@ class Life:
             reason = "the hub has an error of its own, see its log"
             error = last_line(failure.value or Exception(failure.getErrorMessage()))
             await self._keep(
-                self.run.moved(RunState.FAILED, finished_at=self._world.now(), reason=reason, error=error)
+                self.run.moved(RunState.FAILED, finished_at=self._services.now(), reason=reason, error=error)
             )
         self._over()
 
@@ -311,7 +311,7 @@ class Life:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class World:
+class RunServices:
     """What every life works with."""
 
     clock: IReactorTime

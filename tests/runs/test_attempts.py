@@ -226,7 +226,7 @@ def test_a_retry_whose_time_has_come_does_not_wait_again() -> None:
     shop.pass_time(10)
     assert shop.on == []
     back = shop.bench.now() - timedelta(days=1)
-    object.__setattr__(shop.bench.world, "now", lambda: back)
+    object.__setattr__(shop.bench.services, "now", lambda: back)
     shop.bench.ledger.fail_writes = None
     shop.pass_time(5)
     assert [crawl.spec.attempt for crawl in shop.on] == [2]
@@ -284,4 +284,4 @@ def test_a_cancel_is_on_disk_before_the_reply() -> None:
 
 def _put_back(shop: Shop, back: timedelta) -> None:
     now = shop.bench.now
-    object.__setattr__(shop.bench.world, "now", lambda: now() - back)
+    object.__setattr__(shop.bench.services, "now", lambda: now() - back)

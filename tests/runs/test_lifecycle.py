@@ -30,7 +30,7 @@ def begun(bench: Bench, follow: Callable[[Run], Sequel] = lambda _: NO_SEQUEL, *
         created_at=bench.now(),
     )
     bench.ledger.add_run(run)
-    life = Life(run, bench.world, follow=follow)
+    life = Life(run, bench.services, follow=follow)
     life.begin()
     return life
 
@@ -344,7 +344,7 @@ def test_a_thousand_that_fail_in_init() -> None:
     for number in range(1000):
         run = Run(id=str(number), spec=RunSpec(spider="prices", project="shop"), created_at=START)
         bench.ledger.add_run(run)
-        lives.append(Life(run, bench.world))
+        lives.append(Life(run, bench.services))
         lives[-1].begin()
     turned(bench)
     assert {life.run.state for life in lives} == {RunState.FAILED}

@@ -27,8 +27,8 @@ def test_an_announced_run_counts_at_once() -> None:
 
 def test_a_run_joins_and_leaves() -> None:
     """One that was announced keeps its place when it joins, and counts once; its end counts no more."""
-    roster, world = Roster(), Bench().world
-    lives = [Life(a_run(name), world) for name in "123"]
+    roster, services = Roster(), Bench().services
+    lives = [Life(a_run(name), services) for name in "123"]
     roster.announce(lives[0].run)
     for life in reversed(lives):
         roster.join(life)
@@ -41,7 +41,7 @@ def test_a_run_joins_and_leaves() -> None:
 
 def test_a_run_that_nothing_came_of_is_withdrawn() -> None:
     """It counts no more; a run that has joined stays, and one never announced is no mistake."""
-    roster, life = Roster(), Life(a_run("2"), Bench().world)
+    roster, life = Roster(), Life(a_run("2"), Bench().services)
     roster.announce(a_run("1"))
     roster.join(life)
     for run in (a_run("1"), life.run, a_run("3")):
@@ -64,7 +64,7 @@ def test_schedules_are_apart_and_nothing_is_left_of_them() -> None:
 def test_the_life_tells_how_a_run_stands() -> None:
     """Once a run has joined its state is the live one."""
     roster, bench = Roster(), Bench()
-    life = Life(a_run("1"), bench.world)
+    life = Life(a_run("1"), bench.services)
     roster.join(life)
     bench.ledger.add_run(life.run)
     life.begin()

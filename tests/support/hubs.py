@@ -25,7 +25,7 @@ from reactorhub.notifications.channels.memory import MemoryChannel
 from reactorhub.notifications.notifier import Notifier
 from reactorhub.notifications.reporter import Facts
 from reactorhub.runs.dispatcher import Dispatcher
-from reactorhub.runs.lifecycle import World
+from reactorhub.runs.lifecycle import RunServices
 from reactorhub.runs.slots import Slots
 from reactorhub.schedules.book import ScheduleBook
 from reactorhub.storage.memory.ledger import MemoryLedger
@@ -99,7 +99,7 @@ class Bench:
         self.notifier = Notifier(self.clock, self.now, self.ledger)
         self.notifier.use(self.channels)
         facts = Facts(new_id, self.now, self.config.name, self.notifier.wake)
-        self.world = World(
+        self.services = RunServices(
             clock=self.clock,
             now=self.now,
             ledger=self.ledger,
@@ -109,10 +109,10 @@ class Bench:
         )
         self.book = ScheduleBook(self.ledger, self.now, self.clock, facts)
         self.dispatcher = Dispatcher(
-            self.world, self.book, new_id, self.telemetry.event, self.config.max_queued_runs, facts=facts
+            self.services, self.book, new_id, self.telemetry.event, self.config.max_queued_runs, facts=facts
         )
         self.parts = Parts(
-            world=self.world,
+            services=self.services,
             dispatcher=self.dispatcher,
             book=self.book,
             telemetry=self.telemetry,
