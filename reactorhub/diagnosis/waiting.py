@@ -8,7 +8,7 @@ from datetime import datetime
 from reactorhub.model.run import Run
 from reactorhub.model.schedule import Schedule
 from reactorhub.policies.limits import Limits
-from reactorhub.policies.overlap import turns
+from reactorhub.policies.overlap import starts_at_most
 
 Show = Callable[[datetime], str]
 
@@ -21,7 +21,7 @@ def waits_for(run: Run, schedule: Schedule, unfinished: Sequence[Run], limits: L
     :param limits: those in force.
     :param show: turns a moment into text.
     """
-    most, before = turns(schedule, run), _before(run, unfinished)
+    most, before = starts_at_most(schedule, run), _before(run, unfinished)
     if most is not None and len(before) >= most:
         return f"for its turn: {_stands(before[0], show)}"
     queue, going = run.spec.queue, [other for other in unfinished if other.state.active]

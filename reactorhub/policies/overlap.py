@@ -47,7 +47,7 @@ def _stands(run: Run) -> str:
     return f"is still {run.state.value}"
 
 
-def turns(schedule: Schedule | None, run: Run) -> int | None:
+def starts_at_most(schedule: Schedule | None, run: Run) -> int | None:
     """Return among how many a run waits for its turn; None where it waits for nobody.
 
     A retry waits for nobody: its first attempt has had its turn, and the others wait for it. Nor does a run

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 class _Waiter:
     run_id: str
     most: int
-    turn: Deferred[None]
+    ready: Deferred[None]
 
 
 @dataclass(slots=True)
@@ -23,7 +23,7 @@ class _Line:
     waiting: deque[_Waiter] = field(default_factory=deque)
 
 
-class Turns:
+class OverlapBuffer:
     """Counts the unfinished runs of each schedule, and lets those that wait go on one after the other.
 
     A run enters or waits, and leaves once, when it is over, be it while it waits.
@@ -38,10 +38,10 @@ class Turns:
 
     def wait(self, schedule: str, run_id: str, most: int) -> Deferred[None]:
         """Return what fires once fewer than ``most`` runs go on and none that came before still waits."""
-        turn: Deferred[None] = Deferred()
-        self._line(schedule).waiting.append(_Waiter(run_id, most, turn))
+        ready: Deferred[None] = Deferred()
+        self._line(schedule).waiting.append(_Waiter(run_id, most, ready))
         self._go_on(schedule)
-        return turn
+        return ready
 
     def leave(self, schedule: str, run_id: str) -> None:
         """Forget a run, and let the next one go on if that makes room."""
@@ -62,5 +62,5 @@ class Turns:
         while line.waiting and len(line.going) < line.waiting[0].most:
             waiter = line.waiting.popleft()
             line.going.add(waiter.run_id)
-            if not waiter.turn.called:  # a cancelled wait has failed already, and its run will leave
-                waiter.turn.callback(None)
+            if not waiter.ready.called:  # a cancelled wait has failed already, and its run will leave
+                waiter.ready.callback(None)

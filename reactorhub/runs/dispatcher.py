@@ -18,11 +18,11 @@ from reactorhub.model.schedule import Schedule, Tick, TickOutcome
 from reactorhub.model.values import View
 from reactorhub.notifications.reporter import Facts
 from reactorhub.policies.agenda import Missed
-from reactorhub.policies.overlap import older, replacement, replaces_others, turns
+from reactorhub.policies.overlap import older, replacement, replaces_others, starts_at_most
 from reactorhub.policies.retries import is_tried_again, next_attempt
 from reactorhub.runs.admission import Intake
 from reactorhub.runs.batches import Batches
-from reactorhub.runs.buffer import Turns
+from reactorhub.runs.buffer import OverlapBuffer
 from reactorhub.runs.escalation import SHUTDOWN, Ladder
 from reactorhub.runs.lifecycle import Life, RunServices
 from reactorhub.runs.registry import Roster
@@ -36,7 +36,7 @@ _DIED = "the hub ended while the run was going on"
 
 
 class Dispatcher:
-    """Turns orders and due ticks into runs and keeps every run that is not final."""
+    """OverlapBuffer orders and due ticks into runs and keeps every run that is not final."""
 
     log = Logger()
 
@@ -63,7 +63,7 @@ class Dispatcher:
         self._roster = Roster()
         self._batches = Batches(services.ledger)
         self._intake = Intake(services, book, self._roster, new_id, most_waiting)
-        self._turns = Turns()
+        self._buffer = OverlapBuffer()
         self._listeners: list[Ended] = []
         self._stopping = False
 
@@ -107,7 +107,7 @@ class Dispatcher:
     def adopt(self, runs: list[Run]) -> None:
         """Take up the runs that were queued when the hub last ended, in their old order."""
         for run in runs:
-            if turns(self._schedule(run), run) is None:
+            if starts_at_most(self._schedule(run), run) is None:
                 self._enter(run)
         for run in runs:
             self._take(run, self._schedule(run))
@@ -244,23 +244,23 @@ class Dispatcher:
         self._take(run, schedule)
 
     def _take(self, run: Run, schedule: Schedule | None) -> None:
-        life = Life(run, self._services, self._turn(run, schedule), self._follow)
+        life = Life(run, self._services, self._overlap_wait(run, schedule), self._follow)
         self._roster.join(life)
         life.finished().addCallback(lambda _: self._ended(life))
         if self._stopping:  # it was on its way to the disk when the hub was told to stop
             life.put_down()
         life.begin()
 
-    def _turn(self, run: Run, schedule: Schedule | None) -> Deferred[None] | None:
-        most = turns(schedule, run)
+    def _overlap_wait(self, run: Run, schedule: Schedule | None) -> Deferred[None] | None:
+        most = starts_at_most(schedule, run)
         if most is None or run.spec.schedule is None:
             self._enter(run)
             return None
-        return self._turns.wait(run.spec.schedule, run.id, most)
+        return self._buffer.wait(run.spec.schedule, run.id, most)
 
     def _enter(self, run: Run) -> None:
         if run.spec.schedule is not None:
-            self._turns.enter(run.spec.schedule, run.id)
+            self._buffer.enter(run.spec.schedule, run.id)
 
     def _schedule(self, run: Run) -> Schedule | None:
         return self._book.schedules.get(run.spec.schedule or "")
@@ -297,7 +297,7 @@ class Dispatcher:
             if life.recall is not None:
                 self.lives[sequel.attempt.id].stop(life.recall, Ladder.graceful(run.spec.stop_grace))
         if run.spec.schedule is not None and not self._stopping:
-            self._turns.leave(run.spec.schedule, run.id)
+            self._buffer.leave(run.spec.schedule, run.id)
         if not self._stopping:
             self._go_on(run, sequel)
         if run.state.final:

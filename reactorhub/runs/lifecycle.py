@@ -41,7 +41,7 @@ class Life:
         self,
         run: Run,
         services: RunServices,
-        turn: Deferred[None] | None = None,
+        overlap_wait: Deferred[None] | None = None,
         follow: Callable[[Run], Sequel] = lambda final: NO_SEQUEL,
     ) -> None:
         """
@@ -53,7 +53,7 @@ class Life:
         self.sequel = NO_SEQUEL  # what the end has brought about, once both are on disk
         self.recall: Stop | None = None  # an order that came too late for all but the next attempt
         self._services = services
-        self._turn = turn
+        self._overlap_wait = overlap_wait
         self._follow = follow
         self._stop: Stop | None = None
         self._wait: Deferred[Any] | None = None
@@ -157,7 +157,7 @@ class Life:
     async def _slot(self) -> bool:
         """Wait for the run's turn and its slot; False if it was told not to."""
         spec = self.run.spec
-        if self._turn is not None and not await self._waited(self._turn):
+        if self._overlap_wait is not None and not await self._waited(self._overlap_wait):
             return False
         return await self._waited(self._services.slots.acquire(spec.queue, spec.priority))
 

@@ -9,7 +9,7 @@ import pytest
 
 from reactorhub.model.run import Run, RunSpec, RunState
 from reactorhub.model.schedule import Overlap, Schedule, at_once
-from reactorhub.policies.overlap import older, refusal, replacement, replaces_others, turns
+from reactorhub.policies.overlap import older, refusal, replacement, replaces_others, starts_at_most
 from tests.support.hubs import START
 
 QUEUED, STARTING, RUNNING, STOPPING = (
@@ -112,10 +112,10 @@ def test_turns(policy: Overlap, most: int | None, at_most: int | None, waits_amo
     """How many go on at once, and whether a run waits for its turn among them; retries never do, nor do runs
     by hand."""
     (run,) = runs(QUEUED)
-    assert (at_once(under(policy, most)), turns(under(policy, most), run)) == (at_most, waits_among)
-    assert turns(under(policy, most), waiting_retry()) is None
-    assert turns(under(policy, most), replace(run, spec=replace(SPEC, nominal_time=None))) is None
-    assert turns(None, run) is None
+    assert (at_once(under(policy, most)), starts_at_most(under(policy, most), run)) == (at_most, waits_among)
+    assert starts_at_most(under(policy, most), waiting_retry()) is None
+    assert starts_at_most(under(policy, most), replace(run, spec=replace(SPEC, nominal_time=None))) is None
+    assert starts_at_most(None, run) is None
 
 
 def test_only_cancel_other_cancels() -> None:
