@@ -27,7 +27,7 @@ from reactorhub.events.publisher import Telemetry
 from reactorhub.events.sink import Sink
 from reactorhub.hub.hub import Hub
 from reactorhub.hub.reload import Reloader
-from reactorhub.hub.status import Parts
+from reactorhub.hub.status import HubParts
 from reactorhub.model.ids import IdMaker
 from reactorhub.model.values import View
 from reactorhub.notifications.channels.addresses import (
@@ -74,7 +74,7 @@ class Built:
     ledger: SqliteLedger
     engine: ScrapyEngine
     redis: EmbeddedRedis | None
-    parts: Parts
+    parts: HubParts
     hub: Hub
     scheduler: Scheduler
     retention: Retention
@@ -135,7 +135,7 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
     )
 
 
-def _parts(config: HubConfig, ledger: Ledger, engine: Engine, sink: Sink, reactor: Any) -> Parts:
+def _parts(config: HubConfig, ledger: Ledger, engine: Engine, sink: Sink, reactor: Any) -> HubParts:
     new_id = IdMaker(utc_now)
     telemetry = Telemetry(reactor, utc_now, sink, new_id)
     notifier = Notifier(reactor, utc_now, ledger)
@@ -149,7 +149,7 @@ def _parts(config: HubConfig, ledger: Ledger, engine: Engine, sink: Sink, reacto
         changed=telemetry.run_changed,
     )
     book = ScheduleBook(ledger, utc_now, reactor, facts)
-    return Parts(
+    return HubParts(
         services=services,
         dispatcher=Dispatcher(services, book, new_id, telemetry.event, config.max_queued_runs, facts=facts),
         book=book,

@@ -15,7 +15,7 @@ from reactorhub.engine.protocols import Engine
 from reactorhub.errors import QueueFull, UnknownSpider
 from reactorhub.hub.resolver import Admission
 from reactorhub.hub.schedules import ScheduleViews
-from reactorhub.hub.status import Parts, Standing
+from reactorhub.hub.status import HubParts, HubStatus
 from reactorhub.model.follow_up import Sequel
 from reactorhub.model.run import Run, RunState, Stop
 from reactorhub.model.schedule import Schedule, Tick
@@ -41,8 +41,8 @@ class Hub:
 
     log = Logger()
 
-    def __init__(self, config: HubConfig, parts: Parts, version: str) -> None:
-        self._standing = Standing(config, parts, version)
+    def __init__(self, config: HubConfig, parts: HubParts, version: str) -> None:
+        self._status = HubStatus(config, parts, version)
         self._parts = parts
         self._now = parts.services.now
         self._ledger: Ledger = parts.services.ledger
@@ -56,7 +56,7 @@ class Hub:
     @property
     def config(self) -> HubConfig:
         """The config in force."""
-        return self._standing.config
+        return self._status.config
 
     # -- starting
 
@@ -205,7 +205,7 @@ class Hub:
 
         :raises UnknownChannel: if there is none of this name.
         """
-        error = await self._parts.notifier.test(name, self._parts.new_id(), self._standing.name)
+        error = await self._parts.notifier.test(name, self._parts.new_id(), self._status.name)
         return {"channel": name, "delivered": error is None, "error": error}
 
     async def set_limits(self, wanted: Mapping[str, Any]) -> View:
@@ -220,7 +220,7 @@ class Hub:
     async def put_in_force(self, config: HubConfig) -> View:
         """Go on with another config; return what it changes, by schedule name."""
         changes = await self._parts.book.replace(config.schedules)
-        self._standing.use(config)
+        self._status.use(config)
         self._limits.use_file(_limits_of(config))
         self._parts.dispatcher.limit_waiting(config.max_queued_runs)
         view = {
@@ -228,7 +228,7 @@ class Hub:
             "changed": list(changes.changed),
             "removed": list(changes.removed),
             "unchanged": len(changes.unchanged),
-            "needs_restart": self._standing.needs_restart(),
+            "needs_restart": self._status.needs_restart(),
         }
         self.warn_of_unknown_spiders()
         self._act(self._tidy_alerts(config), "the incidents of schedules that are gone are kept")
@@ -237,8 +237,8 @@ class Hub:
 
     def reject(self, errors: tuple[str, ...]) -> None:
         """Keep the config in force, and say why the new one is not."""
-        self._standing.errors = errors
-        self._parts.telemetry.event("config.rejected", {"config": self._standing.config_view()})
+        self._status.errors = errors
+        self._parts.telemetry.event("config.rejected", {"config": self._status.config_view()})
 
     # -- questions
 
@@ -318,11 +318,11 @@ class Hub:
         """Return how the hub stands."""
         drift = {"limits": self._limits.view()["drift"], "paused": self._parts.book.all_paused()}
         counts, notices = await self._ledger.counts(), await self._ledger.notice_counts()
-        return {**self._standing.status(counts, notices), "drift": drift}
+        return {**self._status.status(counts, notices), "drift": drift}
 
     def heartbeat(self) -> View:
         """Return what the hub says of itself every few seconds; costs no look into the ledger."""
-        return self._standing.heartbeat()
+        return self._status.heartbeat()
 
     # -- within
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import datetime
 
-from reactorhub.hub.status import Parts
+from reactorhub.hub.status import HubParts
 from reactorhub.model.run import Run
 from reactorhub.model.schedule import Schedule
 from reactorhub.model.values import View
@@ -18,7 +18,7 @@ from reactorhub.wire.views import schedule_view
 class ScheduleViews:
     """Puts together what book and ledger know."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: HubParts) -> None:
         self._book = parts.book
         self._services = parts.services
         self._telemetry = parts.telemetry

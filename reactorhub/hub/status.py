@@ -20,7 +20,7 @@ from reactorhub.storage.outbox import NoticeCounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
+class HubParts:
     """What a hub is put together from."""
 
     services: RunServices
@@ -36,13 +36,13 @@ class Parts:
 _AT_START = ("http", "data_dir", "redis", "demo_site", "name")  # keys that a reload leaves as they are
 
 
-class Standing:
+class HubStatus:
     """Looks at the parts of a hub and says how they are.
 
     ``errors`` are those of a file that was refused; ``name`` is the hub's, which no reload changes.
     """
 
-    def __init__(self, config: HubConfig, parts: Parts, version: str) -> None:
+    def __init__(self, config: HubConfig, parts: HubParts, version: str) -> None:
         self.config = config
         self.name = config.name
         self._at_start = {key: getattr(config, key) for key in _AT_START}

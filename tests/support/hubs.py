@@ -19,7 +19,7 @@ from reactorhub.engine.scripted import MemoryEngine, ScriptedCrawl
 from reactorhub.events.memory import MemorySink
 from reactorhub.events.publisher import Telemetry
 from reactorhub.hub.hub import Hub
-from reactorhub.hub.status import Parts
+from reactorhub.hub.status import HubParts
 from reactorhub.model.ids import IdMaker
 from reactorhub.notifications.channels.memory import MemoryChannel
 from reactorhub.notifications.notifier import Notifier
@@ -111,7 +111,7 @@ class Bench:
         self.dispatcher = Dispatcher(
             self.services, self.book, new_id, self.telemetry.event, self.config.max_queued_runs, facts=facts
         )
-        self.parts = Parts(
+        self.parts = HubParts(
             services=self.services,
             dispatcher=self.dispatcher,
             book=self.book,
