@@ -46,7 +46,7 @@ OWN_MISTAKES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueEr
 """What these rules raise where they are wrong themselves; a ledger lets that cost the notice, not the run."""
 
 
-class Shelf(Protocol):
+class IncidentStore(Protocol):
     """The part of a ledger that rules work on, within one transaction."""
 
     def incident(self, schedule: str, kind: NoticeKind) -> Incident | None:
@@ -68,37 +68,39 @@ class Shelf(Protocol):
         """Keep a notice, or replace what is kept of it."""
 
 
-def announce(fact: Fact, shelf: Shelf) -> list[Notice]:
+def announce(fact: Fact, store: IncidentStore) -> list[Notice]:
     """Note what a fact does to its incident, and keep the notices that follow.
 
     :return: those of them that are given up at once, since too many wait.
     """
-    before = shelf.incident(fact.schedule, fact.incident)
+    before = store.incident(fact.schedule, fact.incident)
     after, told = judge(before, fact)
     if after is not None:
-        shelf.open_incident(after)
+        store.open_incident(after)
     elif before is not None:
-        shelf.close_incident(fact.schedule, fact.incident)
+        store.close_incident(fact.schedule, fact.incident)
     lost = []
     for channel, notice_id in zip(fact.rule.to, fact.ids, strict=True):
         if fact.happening is Happening.MISSED:
-            lost += _gather(fact, channel, notice_id, told, shelf)
+            lost += _gather(fact, channel, notice_id, told, store)
         elif told is not None and told in fact.rule.on and (incident := before or after):
-            lost += _put(_notice(fact, channel, notice_id, told, incident), shelf)
+            lost += _put(_notice(fact, channel, notice_id, told, incident), store)
     return lost
 
 
-def _gather(fact: Fact, channel: str, notice_id: str, told: NoticeKind | None, shelf: Shelf) -> list[Notice]:
+def _gather(
+    fact: Fact, channel: str, notice_id: str, told: NoticeKind | None, store: IncidentStore
+) -> list[Notice]:
     """Put missed ticks into the notice that waits already, be it of this schedule or of others."""
     if NoticeKind.MISSED not in fact.rule.on:
         return []
-    waiting = shelf.untried(channel, NoticeKind.MISSED)
+    waiting = store.untried(channel, NoticeKind.MISSED)
     if waiting is not None and (told is not None or fact.schedule in _named(waiting)):
-        shelf.put(joined(waiting, fact))
+        store.put(joined(waiting, fact))
     elif told is not None:
         opened = Incident(schedule=fact.schedule, kind=told, since=fact.at)
         first = joined(replace(_notice(fact, channel, notice_id, told, opened), about={}), fact)
-        return _put(replace(first, not_before=fact.at + GATHERING), shelf)
+        return _put(replace(first, not_before=fact.at + GATHERING), store)
     return []
 
 
@@ -135,10 +137,10 @@ def _notice(fact: Fact, channel: str, notice_id: str, kind: NoticeKind, incident
     )
 
 
-def _put(notice: Notice, shelf: Shelf) -> list[Notice]:
-    full = shelf.waiting(notice.channel) >= MOST_WAITING
+def _put(notice: Notice, store: IncidentStore) -> list[Notice]:
+    full = store.waiting(notice.channel) >= MOST_WAITING
     if full:
         reason = f"{MOST_WAITING} notices wait in this channel already"
         notice = replace(notice, state=NoticeState.GIVEN_UP, error=reason)
-    shelf.put(notice)
+    store.put(notice)
     return [notice] if full else []

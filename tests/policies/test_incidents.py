@@ -24,7 +24,7 @@ from reactorhub.model.notification import (
     wait,
 )
 from reactorhub.policies.incidents import GATHERING, MOST_NAMED, MOST_WAITING, announce, judge
-from reactorhub.storage.memory.notifications import MemoryShelf
+from reactorhub.storage.memory.notifications import MemoryIncidentStore
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -50,16 +50,16 @@ def a_fact(
     return Fact(happening=happening, schedule=schedule, at=at, rule=NotifyRule(to, on), ids=ids, about=about)
 
 
-def told(facts: Iterable[Fact], shelf: MemoryShelf | None = None) -> list[Notice]:
+def told(facts: Iterable[Fact], store: MemoryIncidentStore | None = None) -> list[Notice]:
     """What waits in the end, oldest first in each channel."""
-    shelf = shelf or MemoryShelf()
+    store = store or MemoryIncidentStore()
     for fact in facts:
-        announce(fact, shelf)
+        announce(fact, store)
     found = []
-    while heads := shelf.next_notices():
+    while heads := store.next_notices():
         found += heads
         for notice in heads:
-            shelf.put(notice.delivered())
+            store.put(notice.delivered())
     return found
 
 
@@ -142,38 +142,38 @@ def test_schedules_that_miss_together_share_a_message() -> None:
 
 def test_nothing_joins_a_notice_that_was_tried() -> None:
     """Once a notice was tried its text stays; later misses of other schedules make another one."""
-    shelf = MemoryShelf()
-    announce(a_fact(M, 0, "a"), shelf)
-    shelf.try_notice("a-0-ops")
+    store = MemoryIncidentStore()
+    announce(a_fact(M, 0, "a"), store)
+    store.try_notice("a-0-ops")
     for number in (1, 2):
-        announce(a_fact(M, number, "a"), shelf)
-    announce(a_fact(M, 3, "b"), shelf)
-    first, second = told([], shelf)
+        announce(a_fact(M, number, "a"), store)
+    announce(a_fact(M, 3, "b"), store)
+    first, second = told([], store)
     assert [entry["ticks"] for entry in first.about["missed"]] == [1]
     assert [entry["schedule"] for entry in second.about["missed"]] == ["b"]
 
 
 def test_the_outbox_is_bounded() -> None:
     """With very many notices waiting in a channel, further ones are given up and say why; others are not."""
-    shelf = MemoryShelf()
+    store = MemoryIncidentStore()
     for number in range(MOST_WAITING + 3):
-        announce(a_fact(F, number, f"s{number}"), shelf)
-    announce(a_fact(F, 0, "other", to=("hook",)), shelf)
-    assert (shelf.waiting("ops"), shelf.waiting("hook")) == (MOST_WAITING, 1)
-    assert shelf.counts().given_up == 3
-    assert "ops: 1000 notices wait in this channel already" in str(shelf.counts().last_error)
+        announce(a_fact(F, number, f"s{number}"), store)
+    announce(a_fact(F, 0, "other", to=("hook",)), store)
+    assert (store.waiting("ops"), store.waiting("hook")) == (MOST_WAITING, 1)
+    assert store.counts().given_up == 3
+    assert "ops: 1000 notices wait in this channel already" in str(store.counts().last_error)
 
 
 @given(st.lists(st.sampled_from(list(Happening))))
 def test_alerts_alternate(happenings: list[Happening]) -> None:
     """However things go, failures and recoveries are told in turns, and a failure is told if one is open."""
-    shelf, facts = MemoryShelf(), [a_fact(each, number) for number, each in enumerate(happenings)]
-    kinds = [notice.kind for notice in told(facts, shelf)]
+    store, facts = MemoryIncidentStore(), [a_fact(each, number) for number, each in enumerate(happenings)]
+    kinds = [notice.kind for notice in told(facts, store)]
     about_runs = [kind for kind in kinds if kind in (NoticeKind.FAILED, NoticeKind.RECOVERED)]
     assert about_runs == [NoticeKind.FAILED, NoticeKind.RECOVERED] * (len(about_runs) // 2) + (
         [NoticeKind.FAILED] * (len(about_runs) % 2)
     )
-    assert (shelf.incident("prices", NoticeKind.FAILED) is not None) == bool(len(about_runs) % 2)
+    assert (store.incident("prices", NoticeKind.FAILED) is not None) == bool(len(about_runs) % 2)
 
 
 def test_judging_counts() -> None:

@@ -17,7 +17,7 @@ from reactorhub.model.run import Run, RunState
 from reactorhub.model.schedule import ScheduleMark, Tick
 from reactorhub.policies.incidents import OWN_MISTAKES, announce
 from reactorhub.storage.ledger import Ledger, LedgerCounts, Page, RunFilter
-from reactorhub.storage.memory.notifications import MemoryShelf
+from reactorhub.storage.memory.notifications import MemoryIncidentStore
 from reactorhub.storage.memory.tables import MemoryTables
 from reactorhub.storage.outbox import NoticeCounts, say
 
@@ -37,7 +37,7 @@ class MemoryLedger:
         self.fail_writes: Exception | None = None
         self._closed = False
         self._tables = MemoryTables()
-        self._shelf = MemoryShelf()
+        self._incidents = MemoryIncidentStore()
 
     def open(self) -> Deferred[None]:
         """Take orders (again)."""
@@ -150,29 +150,29 @@ class MemoryLedger:
 
     def next_notices(self) -> Deferred[list[Notice]]:
         """The oldest waiting notice of each channel that has one."""
-        return self._read(self._shelf.next_notices)
+        return self._read(self._incidents.next_notices)
 
     def try_notice(self, notice_id: str) -> Deferred[Notice]:
         """Count one more try of a notice; fires with the notice."""
-        return self._write(lambda: self._shelf.try_notice(notice_id))
+        return self._write(lambda: self._incidents.try_notice(notice_id))
 
     def settle_notice(self, notice: Notice) -> Deferred[None]:
         """Replace what is kept of a notice."""
-        return self._write(lambda: self._shelf.put(notice))
+        return self._write(lambda: self._incidents.put(notice))
 
     def notice_counts(self) -> Deferred[NoticeCounts]:
         """How the notices fare."""
-        return self._read(self._shelf.counts)
+        return self._read(self._incidents.counts)
 
     def tidy_alerts(self, schedules: Collection[str], channels: Collection[str]) -> Deferred[None]:
         """Forget the incidents of all other schedules; give up what waits in channels that are no more."""
-        return self._write(lambda: say(self._shelf.tidy(schedules, channels)))
+        return self._write(lambda: say(self._incidents.tidy(schedules, channels)))
 
     def _tell(self, fact: Fact | None) -> None:
         if fact is None:
             return
         try:
-            say(announce(fact, self._shelf))
+            say(announce(fact, self._incidents))
         except OWN_MISTAKES:
             self.log.failure(
                 "nobody is told that {name} has {happening}", name=fact.schedule, happening=fact.happening

@@ -12,8 +12,8 @@ from reactorhub.storage import notification_rows as rows
 from reactorhub.storage.outbox import NoticeCounts
 
 
-class MemoryShelf:
-    """A :class:`reactorhub.policies.incidents.Shelf`, and what a ledger needs beside it."""
+class MemoryIncidentStore:
+    """A :class:`reactorhub.policies.incidents.IncidentStore`, and what a ledger needs beside it."""
 
     def __init__(self) -> None:
         self._incidents: dict[tuple[str, NoticeKind], Incident] = {}

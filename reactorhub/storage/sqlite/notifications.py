@@ -25,8 +25,8 @@ _PUT = (
 _WAITING = NoticeState.WAITING.value
 
 
-class SqliteShelf:
-    """A :class:`reactorhub.policies.incidents.Shelf` within the transaction that is under way."""
+class SqliteIncidentStore:
+    """A :class:`reactorhub.policies.incidents.IncidentStore` within the transaction that is under way."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -80,7 +80,7 @@ def tell(db: Database, fact: Fact | None) -> None:
     if fact is None:
         return
     try:
-        say(announce(fact, SqliteShelf(db)))
+        say(announce(fact, SqliteIncidentStore(db)))
     except OWN_MISTAKES:
         _log.failure(
             "nobody is told that {name} has {happening}", name=fact.schedule, happening=fact.happening
@@ -118,7 +118,7 @@ def try_notice(db: Database, notice_id: str) -> Notice:
 
 def settle_notice(db: Database, notice: Notice) -> None:
     """Replace what is kept of a notice."""
-    SqliteShelf(db).put(notice)
+    SqliteIncidentStore(db).put(notice)
 
 
 def _forget_settled(db: Database, channel: str) -> None:
