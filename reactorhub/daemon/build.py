@@ -41,7 +41,7 @@ from reactorhub.notifications.channels.channel import Channel
 from reactorhub.notifications.channels.email import Email
 from reactorhub.notifications.channels.webhook import Webhook
 from reactorhub.notifications.notifier import Notifier
-from reactorhub.notifications.reporter import Facts
+from reactorhub.notifications.reporter import IncidentReporter
 from reactorhub.redis.embedded import EmbeddedRedis
 from reactorhub.redis.sink import RedisSink
 from reactorhub.runs.dispatcher import Dispatcher
@@ -139,7 +139,7 @@ def _parts(config: HubConfig, ledger: Ledger, engine: Engine, sink: Sink, reacto
     new_id = IdMaker(utc_now)
     telemetry = Telemetry(reactor, utc_now, sink, new_id)
     notifier = Notifier(reactor, utc_now, ledger)
-    facts = Facts(new_id, utc_now, config.name, notifier.wake)
+    reporter = IncidentReporter(new_id, utc_now, config.name, notifier.wake)
     services = RunServices(
         clock=reactor,
         now=utc_now,
@@ -148,10 +148,12 @@ def _parts(config: HubConfig, ledger: Ledger, engine: Engine, sink: Sink, reacto
         slots=Slots(reactor, config.max_concurrent_runs, config.queues),
         changed=telemetry.run_changed,
     )
-    book = ScheduleBook(ledger, utc_now, reactor, facts)
+    book = ScheduleBook(ledger, utc_now, reactor, reporter)
     return HubParts(
         services=services,
-        dispatcher=Dispatcher(services, book, new_id, telemetry.event, config.max_queued_runs, facts=facts),
+        dispatcher=Dispatcher(
+            services, book, new_id, telemetry.event, config.max_queued_runs, reporter=reporter
+        ),
         book=book,
         telemetry=telemetry,
         sink=sink,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from reactorhub.model.notification import Fact
+from reactorhub.model.notification import IncidentEvent
 from reactorhub.model.run import Run
 from reactorhub.model.schedule import Tick
 
@@ -38,7 +38,7 @@ class Sequel:
     starts: tuple[Start, ...] = ()
     completion: Run | None = None
     completes: bool = False
-    fact: Fact | None = None
+    incident_event: IncidentEvent | None = None
 
     @property
     def runs(self) -> tuple[Run, ...]:

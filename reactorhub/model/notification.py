@@ -32,7 +32,7 @@ TOLD = frozenset(NoticeKind) - {NoticeKind.TEST}
 """What a schedule may tell of, and does unless it says otherwise."""
 
 
-class Happening(str, Enum):
+class IncidentEventKind(str, Enum):
     """What can happen to a schedule; beside each, what it does to which incident."""
 
     FAILED = "failed"  # opens a failure
@@ -43,15 +43,15 @@ class Happening(str, Enum):
     RESUMED = "resumed"  # closes a pause
 
 
-OPENING: Mapping[Happening, NoticeKind] = {
-    Happening.FAILED: NoticeKind.FAILED,
-    Happening.MISSED: NoticeKind.MISSED,
-    Happening.PAUSED: NoticeKind.PAUSED,
+OPENING: Mapping[IncidentEventKind, NoticeKind] = {
+    IncidentEventKind.FAILED: NoticeKind.FAILED,
+    IncidentEventKind.MISSED: NoticeKind.MISSED,
+    IncidentEventKind.PAUSED: NoticeKind.PAUSED,
 }
-CLOSING: Mapping[Happening, NoticeKind] = {
-    Happening.SUCCEEDED: NoticeKind.FAILED,
-    Happening.RAN: NoticeKind.MISSED,
-    Happening.RESUMED: NoticeKind.PAUSED,
+CLOSING: Mapping[IncidentEventKind, NoticeKind] = {
+    IncidentEventKind.SUCCEEDED: NoticeKind.FAILED,
+    IncidentEventKind.RAN: NoticeKind.MISSED,
+    IncidentEventKind.RESUMED: NoticeKind.PAUSED,
 }
 
 
@@ -72,13 +72,13 @@ class NotifyRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fact:
+class IncidentEvent:
     """Something that has happened to a schedule whose people want to be told of it.
 
     ``about`` is what a notice of it says, as JSON values. ``ids`` has one id for each channel of ``rule``.
     """
 
-    happening: Happening
+    event_kind: IncidentEventKind
     schedule: str
     at: datetime
     rule: NotifyRule
@@ -88,12 +88,12 @@ class Fact:
     @property
     def incident(self) -> NoticeKind:
         """The kind of incident that this opens or closes."""
-        return OPENING[self.happening] if self.opens else CLOSING[self.happening]
+        return OPENING[self.event_kind] if self.opens else CLOSING[self.event_kind]
 
     @property
     def opens(self) -> bool:
         """Whether this opens an incident rather than closes it."""
-        return self.happening in OPENING
+        return self.event_kind in OPENING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """The pure rules of telling people: one notice for each incident of a schedule, not one for each run.
 
-What happens to a schedule is a :class:`Fact`. Some facts open an incident, others close it; a notice follows
+What happens to a schedule is a :class:`IncidentEvent`. Some facts open an incident, others close it; a notice follows
 from an incident that opens, and from a failure that is over. :func:`announce` is called by a ledger within
 the transaction that the fact stands in, so that neither is ever there without the other.
 """
@@ -11,7 +11,14 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol
 
-from reactorhub.model.notification import Fact, Happening, Incident, Notice, NoticeKind, NoticeState
+from reactorhub.model.notification import (
+    Incident,
+    IncidentEvent,
+    IncidentEventKind,
+    Notice,
+    NoticeKind,
+    NoticeState,
+)
 
 MOST_WAITING = 1000
 """How many notices of one channel may wait; what comes then is given up at once."""
@@ -29,16 +36,16 @@ NO_CHANNEL = "the schedule file has no such channel any more"
 """Why a notice is given up whose channel is gone."""
 
 
-def judge(incident: Incident | None, fact: Fact) -> tuple[Incident | None, NoticeKind | None]:
+def judge(incident: Incident | None, event: IncidentEvent) -> tuple[Incident | None, NoticeKind | None]:
     """Return what becomes of the open incident of this fact's kind, and what is to be told, if anything.
 
     :param incident: the one that is open now.
     """
-    if fact.opens:
+    if event.opens:
         if incident is not None:
             return replace(incident, count=incident.count + 1), None
-        return Incident(schedule=fact.schedule, kind=fact.incident, since=fact.at), fact.incident
-    over = incident is not None and fact.happening is Happening.SUCCEEDED
+        return Incident(schedule=event.schedule, kind=event.incident, since=event.at), event.incident
+    over = incident is not None and event.event_kind is IncidentEventKind.SUCCEEDED
     return None, NoticeKind.RECOVERED if over else None
 
 
@@ -68,39 +75,39 @@ class IncidentStore(Protocol):
         """Keep a notice, or replace what is kept of it."""
 
 
-def announce(fact: Fact, store: IncidentStore) -> list[Notice]:
+def announce(event: IncidentEvent, store: IncidentStore) -> list[Notice]:
     """Note what a fact does to its incident, and keep the notices that follow.
 
     :return: those of them that are given up at once, since too many wait.
     """
-    before = store.incident(fact.schedule, fact.incident)
-    after, told = judge(before, fact)
+    before = store.incident(event.schedule, event.incident)
+    after, told = judge(before, event)
     if after is not None:
         store.open_incident(after)
     elif before is not None:
-        store.close_incident(fact.schedule, fact.incident)
+        store.close_incident(event.schedule, event.incident)
     lost = []
-    for channel, notice_id in zip(fact.rule.to, fact.ids, strict=True):
-        if fact.happening is Happening.MISSED:
-            lost += _gather(fact, channel, notice_id, told, store)
-        elif told is not None and told in fact.rule.on and (incident := before or after):
-            lost += _put(_notice(fact, channel, notice_id, told, incident), store)
+    for channel, notice_id in zip(event.rule.to, event.ids, strict=True):
+        if event.event_kind is IncidentEventKind.MISSED:
+            lost += _gather(event, channel, notice_id, told, store)
+        elif told is not None and told in event.rule.on and (incident := before or after):
+            lost += _put(_notice(event, channel, notice_id, told, incident), store)
     return lost
 
 
 def _gather(
-    fact: Fact, channel: str, notice_id: str, told: NoticeKind | None, store: IncidentStore
+    event: IncidentEvent, channel: str, notice_id: str, told: NoticeKind | None, store: IncidentStore
 ) -> list[Notice]:
     """Put missed ticks into the notice that waits already, be it of this schedule or of others."""
-    if NoticeKind.MISSED not in fact.rule.on:
+    if NoticeKind.MISSED not in event.rule.on:
         return []
     waiting = store.untried(channel, NoticeKind.MISSED)
-    if waiting is not None and (told is not None or fact.schedule in _named(waiting)):
-        store.put(joined(waiting, fact))
+    if waiting is not None and (told is not None or event.schedule in _named(waiting)):
+        store.put(joined(waiting, event))
     elif told is not None:
-        opened = Incident(schedule=fact.schedule, kind=told, since=fact.at)
-        first = joined(replace(_notice(fact, channel, notice_id, told, opened), about={}), fact)
-        return _put(replace(first, not_before=fact.at + GATHERING), store)
+        opened = Incident(schedule=event.schedule, kind=told, since=event.at)
+        first = joined(replace(_notice(event, channel, notice_id, told, opened), about={}), event)
+        return _put(replace(first, not_before=event.at + GATHERING), store)
     return []
 
 
@@ -108,32 +115,34 @@ def _named(notice: Notice) -> list[str]:
     return [entry["schedule"] for entry in notice.about.get("missed", ())]
 
 
-def joined(notice: Notice, fact: Fact) -> Notice:
+def joined(notice: Notice, event: IncidentEvent) -> Notice:
     """Return a notice of missed ticks with those of this fact in it."""
     entries, others = list(notice.about.get("missed", ())), notice.about.get("others", 0)
-    names, entry = _named(notice), {"schedule": fact.schedule, "ticks": 1, **fact.about["missed"]}
-    if fact.schedule in names:
-        known = entries[place := names.index(fact.schedule)]
+    names, entry = _named(notice), {"schedule": event.schedule, "ticks": 1, **event.about["missed"]}
+    if event.schedule in names:
+        known = entries[place := names.index(event.schedule)]
         more = known["more"] or entry["more"]
         entries[place] = {**known, "ticks": known["ticks"] + 1, "until": entry["until"], "more": more}
     elif len(entries) < MOST_NAMED:
         entries.append(entry)
     else:
         others += 1
-    return replace(notice, about={"hub": fact.about.get("hub"), "missed": entries, "others": others})
+    return replace(notice, about={"hub": event.about.get("hub"), "missed": entries, "others": others})
 
 
-def _notice(fact: Fact, channel: str, notice_id: str, kind: NoticeKind, incident: Incident) -> Notice:
+def _notice(
+    event: IncidentEvent, channel: str, notice_id: str, kind: NoticeKind, incident: Incident
+) -> Notice:
     return Notice(
         id=notice_id,
         channel=channel,
         kind=kind,
-        schedule=fact.schedule,
-        created_at=fact.at,
-        not_before=fact.at,
+        schedule=event.schedule,
+        created_at=event.at,
+        not_before=event.at,
         since=incident.since,
         count=incident.count,
-        about=fact.about,
+        about=event.about,
     )
 
 

@@ -16,7 +16,7 @@ from reactorhub.model.follow_up import Sequel, Start
 from reactorhub.model.run import Run, RunSpec, RunState, Stop
 from reactorhub.model.schedule import Schedule, Tick, TickOutcome
 from reactorhub.model.values import View
-from reactorhub.notifications.reporter import Facts
+from reactorhub.notifications.reporter import IncidentReporter
 from reactorhub.policies.agenda import Missed
 from reactorhub.policies.overlap import older, replacement, replaces_others, starts_at_most
 from reactorhub.policies.retries import is_tried_again, next_attempt
@@ -48,14 +48,14 @@ class Dispatcher:
         emit: Emit,
         most_waiting: int,
         *,
-        facts: Facts | None = None,
+        reporter: IncidentReporter | None = None,
     ) -> None:
         """
         :param emit: takes an event's type and the view it is about.
         :param most_waiting: how many queued runs the hub takes before it refuses more.
         :param facts: says what people are to be told.
         """
-        self._facts = facts or Facts.nobody()
+        self._reporter = reporter or IncidentReporter.nobody()
         self._services = services
         self._book = book
         self._new_id = new_id
@@ -153,14 +153,14 @@ class Dispatcher:
         :raises LedgerError: if neither could be kept; the tick is still to be accounted for.
         """
         start = self._intake.tick(schedule, nominal_time)
-        fact, recorded = self._facts.ticked(schedule, start.tick), False
+        incident_event, recorded = self._reporter.ticked(schedule, start.tick), False
         try:
-            recorded = await self._services.ledger.record_tick(start.tick, start.run, fact, after)
+            recorded = await self._services.ledger.record_tick(start.tick, start.run, incident_event, after)
         finally:
             if not recorded:
                 self._intake.withdraw(start)
         if recorded:
-            self._facts.told(fact)
+            self._reporter.kept(incident_event)
             self._begin(start, schedule)
 
     async def missed(self, missed: Missed, after: datetime | None = None) -> None:
@@ -173,9 +173,9 @@ class Dispatcher:
         tick = self._intake.row(missed.schedule, missed.nominal_time, TickOutcome.MISSED, missed.reason)
         tick = replace(tick, until=missed.until)
         heard = self._book.paused(tick.schedule) is None
-        fact = self._facts.ticked(missed.schedule, tick) if heard else None
-        if await self._services.ledger.record_tick(tick, None, fact, after):
-            self._facts.told(fact)
+        incident_event = self._reporter.ticked(missed.schedule, tick) if heard else None
+        if await self._services.ledger.record_tick(tick, None, incident_event, after):
+            self._reporter.kept(incident_event)
             self._say(tick)
 
     def unfinished(self, schedule: str) -> list[Run]:
@@ -275,7 +275,7 @@ class Dispatcher:
         return Sequel(
             starts=tuple(self._intake.tick(each, moment, final) for each in self._book.followers(final)),
             completion=None if completion is None else self._intake.new(completion),
-            fact=self._facts.ended(self._schedule(final), final),
+            incident_event=self._reporter.ended(self._schedule(final), final),
         )
 
     def _announced(self, sequel: Sequel) -> Sequel:
@@ -329,7 +329,7 @@ class Dispatcher:
             self._batches.close(run.spec.batch)
 
     def _tell(self, run: Run, sequel: Sequel) -> None:
-        self._facts.told(sequel.fact)
+        self._reporter.kept(sequel.incident_event)
         for listener in self._listeners:
             try:
                 listener(run, sequel)

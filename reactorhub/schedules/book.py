@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from reactorhub.errors import UnknownSchedule
 from reactorhub.model.run import Run
 from reactorhub.model.schedule import Schedule, ScheduleMark
-from reactorhub.notifications.reporter import Facts
+from reactorhub.notifications.reporter import IncidentReporter
 from reactorhub.policies.chains import follows
 from reactorhub.policies.fingerprint import fingerprint
 from reactorhub.schedules.cooperative import spread
@@ -50,10 +50,14 @@ class ScheduleBook:
     """
 
     def __init__(
-        self, ledger: Ledger, now: Callable[[], datetime], clock: IReactorTime, facts: Facts | None = None
+        self,
+        ledger: Ledger,
+        now: Callable[[], datetime],
+        clock: IReactorTime,
+        reporter: IncidentReporter | None = None,
     ) -> None:
         """:param facts: says what people are to be told of pauses."""
-        self._facts = facts or Facts.nobody()
+        self._reporter = reporter or IncidentReporter.nobody()
         self._ledger = ledger
         self._clock = clock
         self._now = now
@@ -162,9 +166,11 @@ class ScheduleBook:
     async def _mark_as(self, name: str, *, paused: bool, **changes: Any) -> bool:
         schedule, changed = self.get(name), replace(self._marks[name], paused=paused, **changes)
         why = changed.why_paused
-        fact = self._facts.resumed(schedule) if why is None else self._facts.paused(schedule, why)
-        await self._ledger.set_marks([changed], fact=fact)
-        self._facts.told(fact)
+        incident_event = (
+            self._reporter.resumed(schedule) if why is None else self._reporter.paused(schedule, why)
+        )
+        await self._ledger.set_marks([changed], incident_event=incident_event)
+        self._reporter.kept(incident_event)
         mark = self._marks[name]  # which may know of more ticks by now
         self._marks[name] = replace(mark, paused=paused, **changes)
         return mark.paused != paused

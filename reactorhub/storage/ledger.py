@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 
 from reactorhub.model.batch import Batch
 from reactorhub.model.follow_up import NO_SEQUEL, Sequel
-from reactorhub.model.notification import Fact
+from reactorhub.model.notification import IncidentEvent
 from reactorhub.model.run import Run, RunState
 from reactorhub.model.schedule import ScheduleMark, Tick
 from reactorhub.storage.outbox import Outbox
@@ -83,7 +83,11 @@ class Ledger(Outbox, Protocol):
         """Keep a new batch and all its runs, in one transaction."""
 
     def record_tick(
-        self, tick: Tick, run: Run | None = None, fact: Fact | None = None, after: datetime | None = None
+        self,
+        tick: Tick,
+        run: Run | None = None,
+        incident_event: IncidentEvent | None = None,
+        after: datetime | None = None,
     ) -> Deferred[bool]:
         """Keep a tick's row, its run (if it has one), the schedule's progress, and what is to be told of it,
         in one transaction.
@@ -129,7 +133,10 @@ class Ledger(Outbox, Protocol):
         """What is remembered of each schedule, by name."""
 
     def set_marks(
-        self, keep: Sequence[ScheduleMark], forget: Sequence[str] = (), fact: Fact | None = None
+        self,
+        keep: Sequence[ScheduleMark],
+        forget: Sequence[str] = (),
+        incident_event: IncidentEvent | None = None,
     ) -> Deferred[None]:
         """Replace these schedules' marks, forget others, keep what is to be told, in one transaction.
 

@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from reactorhub.errors import DeliveryError, LedgerError, UnknownChannel
-from reactorhub.model.notification import PATIENCE, Happening, NoticeState
+from reactorhub.model.notification import PATIENCE, IncidentEventKind, NoticeState
 from reactorhub.model.schedule import ScheduleMark
 from reactorhub.notifications.channels.memory import MemoryChannel
 from reactorhub.notifications.notifier import LONGEST_NAP, LONGEST_TRY, SOON, Notifier
@@ -43,9 +43,9 @@ class Desk:
 
     def tell(self, schedule: str, to: tuple[str, ...] = ("ops",)) -> None:
         """Let a run of a schedule fail."""
-        fact = a_fact(Happening.FAILED, int(self.clock.seconds()), schedule, to)
+        incident_event = a_fact(IncidentEventKind.FAILED, int(self.clock.seconds()), schedule, to)
         mark = ScheduleMark(name=schedule, fingerprint="f", since=NOON)
-        self.ledger.set_marks([mark], fact=fact)
+        self.ledger.set_marks([mark], incident_event=incident_event)
         self.notifier.wake()
 
     def pass_by(self, seconds: float) -> None:

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from reactorhub.model.notification import (
     PATIENCE,
     TOLD,
-    Fact,
-    Happening,
     Incident,
+    IncidentEvent,
+    IncidentEventKind,
     Notice,
     NoticeKind,
     NoticeState,
@@ -31,30 +31,32 @@ SECOND = timedelta(seconds=1)
 
 
 def a_fact(
-    happening: Happening,
+    event_kind: IncidentEventKind,
     number: int = 0,
     schedule: str = "prices",
     to: tuple[str, ...] = ("ops",),
     on: frozenset[NoticeKind] = TOLD,
     **about: Any,
-) -> Fact:
+) -> IncidentEvent:
     """A fact, so many seconds after noon. A missed tick says which it was."""
     at = NOON + number * SECOND
-    if happening is Happening.MISSED:
+    if event_kind is IncidentEventKind.MISSED:
         when = f"tick {number}"
         about = {
             "missed": {"from": when, "until": when, "more": False, "reason": "the hub was down"},
             **about,
         }
     ids = tuple(f"{schedule}-{number}-{channel}" for channel in to)
-    return Fact(happening=happening, schedule=schedule, at=at, rule=NotifyRule(to, on), ids=ids, about=about)
+    return IncidentEvent(
+        event_kind=event_kind, schedule=schedule, at=at, rule=NotifyRule(to, on), ids=ids, about=about
+    )
 
 
-def told(facts: Iterable[Fact], store: MemoryIncidentStore | None = None) -> list[Notice]:
+def told(events: Iterable[IncidentEvent], store: MemoryIncidentStore | None = None) -> list[Notice]:
     """What waits in the end, oldest first in each channel."""
     store = store or MemoryIncidentStore()
-    for fact in facts:
-        announce(fact, store)
+    for event in events:
+        announce(event, store)
     found = []
     while heads := store.next_notices():
         found += heads
@@ -63,8 +65,13 @@ def told(facts: Iterable[Fact], store: MemoryIncidentStore | None = None) -> lis
     return found
 
 
-F, S, M, R = Happening.FAILED, Happening.SUCCEEDED, Happening.MISSED, Happening.RAN
-P, U = Happening.PAUSED, Happening.RESUMED
+F, S, M, R = (
+    IncidentEventKind.FAILED,
+    IncidentEventKind.SUCCEEDED,
+    IncidentEventKind.MISSED,
+    IncidentEventKind.RAN,
+)
+P, U = IncidentEventKind.PAUSED, IncidentEventKind.RESUMED
 
 
 @pytest.mark.parametrize(
@@ -82,16 +89,16 @@ P, U = Happening.PAUSED, Happening.RESUMED
         ([R, U], []),
     ],
 )
-def test_one_notice_for_an_incident(happenings: list[Happening], kinds: list[str]) -> None:
+def test_one_notice_for_an_incident(happenings: list[IncidentEventKind], kinds: list[str]) -> None:
     """What opens an incident is told, what goes on is not; a failure's end is told too."""
-    facts = [a_fact(happening, number) for number, happening in enumerate(happenings)]
-    assert [notice.kind.value for notice in told(facts)] == kinds
+    events = [a_fact(event_kind, number) for number, event_kind in enumerate(happenings)]
+    assert [notice.kind.value for notice in told(events)] == kinds
 
 
 def test_recovery_says_how_many_failed_since_when() -> None:
     """The notice of a recovery counts the runs that failed, from the first one on."""
-    facts = [a_fact(F, 1, run={"id": "a"}), a_fact(F, 2), a_fact(F, 3), a_fact(S, 4, run={"id": "b"})]
-    failed, recovered = told(facts)
+    events = [a_fact(F, 1, run={"id": "a"}), a_fact(F, 2), a_fact(F, 3), a_fact(S, 4, run={"id": "b"})]
+    failed, recovered = told(events)
     assert (failed.count, failed.since, failed.about) == (1, NOON + SECOND, {"run": {"id": "a"}})
     assert (recovered.count, recovered.since) == (3, NOON + SECOND)
     assert (recovered.about, recovered.created_at) == ({"run": {"id": "b"}}, NOON + 4 * SECOND)
@@ -118,15 +125,15 @@ def test_each_channel_has_its_own_notice() -> None:
 )
 def test_only_what_was_asked_for(on: set[NoticeKind], kinds: list[str]) -> None:
     """``on`` chooses what is told; an incident is known all the same."""
-    facts = [a_fact(each, number, on=frozenset(on)) for number, each in enumerate([F, F, S, M, M, P])]
-    assert [notice.kind.value for notice in told(facts)] == kinds
+    events = [a_fact(each, number, on=frozenset(on)) for number, each in enumerate([F, F, S, M, M, P])]
+    assert [notice.kind.value for notice in told(events)] == kinds
 
 
 def test_schedules_that_miss_together_share_a_message() -> None:
     """Missed ticks of several schedules go into one notice per channel, which waits a little for them."""
     names = [f"s{number}" for number in range(MOST_NAMED + 5)]
-    facts = [a_fact(M, number, name) for name in names for number in (0, 1)]
-    (notice,) = told(facts)
+    events = [a_fact(M, number, name) for name in names for number in (0, 1)]
+    (notice,) = told(events)
     assert notice.not_before == NOON + GATHERING
     assert [entry["schedule"] for entry in notice.about["missed"]] == names[:MOST_NAMED]
     assert notice.about["others"] == 5
@@ -164,11 +171,11 @@ def test_the_outbox_is_bounded() -> None:
     assert "ops: 1000 notices wait in this channel already" in str(store.counts().last_error)
 
 
-@given(st.lists(st.sampled_from(list(Happening))))
-def test_alerts_alternate(happenings: list[Happening]) -> None:
+@given(st.lists(st.sampled_from(list(IncidentEventKind))))
+def test_alerts_alternate(happenings: list[IncidentEventKind]) -> None:
     """However things go, failures and recoveries are told in turns, and a failure is told if one is open."""
-    store, facts = MemoryIncidentStore(), [a_fact(each, number) for number, each in enumerate(happenings)]
-    kinds = [notice.kind for notice in told(facts, store)]
+    store, events = MemoryIncidentStore(), [a_fact(each, number) for number, each in enumerate(happenings)]
+    kinds = [notice.kind for notice in told(events, store)]
     about_runs = [kind for kind in kinds if kind in (NoticeKind.FAILED, NoticeKind.RECOVERED)]
     assert about_runs == [NoticeKind.FAILED, NoticeKind.RECOVERED] * (len(about_runs) // 2) + (
         [NoticeKind.FAILED] * (len(about_runs) % 2)
@@ -190,9 +197,9 @@ def test_waits_grow(attempts: int, seconds: float) -> None:
     assert wait(attempts) == seconds
 
 
-def a_notice(**facts: Any) -> Notice:
+def a_notice(**events: Any) -> Notice:
     """A notice of noon."""
-    told = {"id": "1", "channel": "ops", "kind": NoticeKind.FAILED, "schedule": "prices"} | facts
+    told = {"id": "1", "channel": "ops", "kind": NoticeKind.FAILED, "schedule": "prices"} | events
     return Notice(created_at=NOON, not_before=NOON, since=NOON, **told)
 
 

@@ -153,7 +153,7 @@ def test_a_pause_does_not_lose_a_tick() -> None:
     """A tick that is accounted for while a pause is written stays accounted for."""
     store = IncidentStore().opened(schedule())
     written: Deferred[None] = Deferred()
-    store.ledger.set_marks = lambda keep, forget=(), fact=None: written  # type: ignore[method-assign]
+    store.ledger.set_marks = lambda keep, forget=(), incident_event=None: written  # type: ignore[method-assign]
     pausing = Deferred.fromCoroutine(store.book.pause("hourly", None))
     store.book.advance("hourly", START + HOUR)
     written.callback(None)
@@ -165,7 +165,10 @@ def test_a_schedule_removed_while_its_pause_is_written() -> None:
     """The reload waits for the pause, and then forgets it."""
     store = IncidentStore().opened(schedule())
     written: Deferred[None] = Deferred()
-    keep_marks, store.ledger.set_marks = store.ledger.set_marks, lambda keep, forget=(), fact=None: written  # type: ignore
+    keep_marks, store.ledger.set_marks = (
+        store.ledger.set_marks,
+        lambda keep, forget=(), incident_event=None: written,
+    )  # type: ignore
     pausing = Deferred.fromCoroutine(store.book.pause("hourly", None))
     store.ledger.set_marks = keep_marks  # type: ignore[method-assign]
     reloading = Deferred.fromCoroutine(store.book.replace({}))

@@ -14,7 +14,7 @@ from twisted.trial.unittest import TestCase
 
 from reactorhub.errors import LedgerError
 from reactorhub.model.follow_up import Sequel
-from reactorhub.model.notification import Happening, Notice, NoticeKind, NoticeState
+from reactorhub.model.notification import IncidentEventKind, Notice, NoticeKind, NoticeState
 from reactorhub.model.run import RunState
 from reactorhub.model.schedule import ScheduleMark, TickOutcome
 from reactorhub.policies.incidents import MOST_SETTLED, MOST_WAITING
@@ -60,8 +60,12 @@ class OutboxSuite:
     async def fail(self, number: int, schedule: str = "prices", **choices: Any) -> None:
         """Let a run of a schedule fail, which is told."""
         await self.ledger.add_run(a_run(number, state=RunState.RUNNING))
-        fact = a_fact(Happening.FAILED, number, schedule, run={"id": f"run-{number}"}, **choices)
-        await self.ledger.finish_run(a_run(number, state=RunState.FAILED), Sequel(fact=fact))
+        incident_event = a_fact(
+            IncidentEventKind.FAILED, number, schedule, run={"id": f"run-{number}"}, **choices
+        )
+        await self.ledger.finish_run(
+            a_run(number, state=RunState.FAILED), Sequel(incident_event=incident_event)
+        )
 
     async def test_a_runs_end_is_told(self) -> None:
         """A notice comes with the end of the run that it is about, and reads back whole."""
@@ -83,9 +87,11 @@ class OutboxSuite:
 
     async def test_an_end_that_is_not_kept_is_not_told(self) -> None:
         """Where the end of a run is refused there is no notice, and no incident either."""
-        fact = a_fact(Happening.FAILED, 1)
+        incident_event = a_fact(IncidentEventKind.FAILED, 1)
         with self.assertRaises(LedgerError):
-            await self.ledger.finish_run(a_run(1, state=RunState.FAILED), Sequel(fact=fact))
+            await self.ledger.finish_run(
+                a_run(1, state=RunState.FAILED), Sequel(incident_event=incident_event)
+            )
         self.assertEqual(await self.waiting(), [])
         await self.fail(2)
         self.assertEqual(await self.waiting(), ["prices-2-ops"])
@@ -94,25 +100,27 @@ class OutboxSuite:
         """A missed tick is told with its row; one that has its row already tells nothing again."""
         tick = a_tick(1, schedule="prices", outcome=TickOutcome.MISSED)
         for number in (1, 2):
-            await self.ledger.record_tick(tick, None, a_fact(Happening.MISSED, number))
+            await self.ledger.record_tick(tick, None, a_fact(IncidentEventKind.MISSED, number))
         (notice,) = await self.ledger.next_notices()
         self.assertEqual([entry["ticks"] for entry in notice.about["missed"]], [1])
 
     async def test_a_tick_that_runs_ends_a_downtime(self) -> None:
         """After a tick that ran, missed ticks are told anew."""
-        for minute, happening in enumerate([Happening.MISSED, Happening.RAN, Happening.MISSED]):
-            fact = a_fact(happening, minute)
-            await self.ledger.record_tick(a_tick(minute, schedule="prices"), None, fact)
+        for minute, event_kind in enumerate(
+            [IncidentEventKind.MISSED, IncidentEventKind.RAN, IncidentEventKind.MISSED]
+        ):
+            incident_event = a_fact(event_kind, minute)
+            await self.ledger.record_tick(a_tick(minute, schedule="prices"), None, incident_event)
             for notice in await self.ledger.next_notices():
                 await self.ledger.settle_notice(notice.delivered())
-        await self.ledger.record_tick(a_tick(4, schedule="x"), None, a_fact(Happening.MISSED, 4, "x"))
+        await self.ledger.record_tick(a_tick(4, schedule="x"), None, a_fact(IncidentEventKind.MISSED, 4, "x"))
         self.assertEqual(await self.waiting(), ["x-4-ops"])
         self.assertEqual((await self.ledger.notice_counts()).waiting, 1)
 
     async def test_pauses_are_told(self) -> None:
         """A pause is told with the mark that it is kept in."""
         mark = ScheduleMark(name="prices", fingerprint="f", since=NOON, paused=True)
-        await self.ledger.set_marks([mark], fact=a_fact(Happening.PAUSED, 1))
+        await self.ledger.set_marks([mark], incident_event=a_fact(IncidentEventKind.PAUSED, 1))
         self.assertEqual(await self.waiting(), ["prices-1-ops"])
         self.assertTrue((await self.ledger.marks())["prices"].paused)
 
@@ -124,8 +132,10 @@ class OutboxSuite:
         await self.fail(2)
         self.assertEqual((await self.ledger.notice_counts()).waiting, 1)
         await self.ledger.add_run(a_run(3, state=RunState.RUNNING))
-        fact = a_fact(Happening.SUCCEEDED, 3)
-        await self.ledger.finish_run(a_run(3, state=RunState.SUCCEEDED), Sequel(fact=fact))
+        incident_event = a_fact(IncidentEventKind.SUCCEEDED, 3)
+        await self.ledger.finish_run(
+            a_run(3, state=RunState.SUCCEEDED), Sequel(incident_event=incident_event)
+        )
         (first,) = await self.ledger.next_notices()
         await self.ledger.settle_notice(first.delivered())
         (second,) = await self.ledger.next_notices()
@@ -199,9 +209,9 @@ class OutboxSuite:
     async def test_a_mistake_in_the_rules_costs_the_notice_alone(self) -> None:
         """Where the rules themselves go wrong the run's end is kept all the same, and the log says so."""
         await self.ledger.add_run(a_run(1, state=RunState.RUNNING))
-        broken = replace(a_fact(Happening.FAILED, 1), ids=())
+        broken = replace(a_fact(IncidentEventKind.FAILED, 1), ids=())
         with hub_log() as events:
-            await self.ledger.finish_run(a_run(1, state=RunState.FAILED), Sequel(fact=broken))
+            await self.ledger.finish_run(a_run(1, state=RunState.FAILED), Sequel(incident_event=broken))
         self.assertIs((await self.ledger.run("run-1")).state, RunState.FAILED)
         self.assertIn("nobody is told", str([event.get("log_format") for event in events]))
         self.flushLoggedErrors(ValueError)  # type: ignore[attr-defined]

@@ -23,7 +23,7 @@ from reactorhub.hub.status import HubParts
 from reactorhub.model.ids import IdMaker
 from reactorhub.notifications.channels.memory import MemoryChannel
 from reactorhub.notifications.notifier import Notifier
-from reactorhub.notifications.reporter import Facts
+from reactorhub.notifications.reporter import IncidentReporter
 from reactorhub.runs.dispatcher import Dispatcher
 from reactorhub.runs.lifecycle import RunServices
 from reactorhub.runs.slots import Slots
@@ -98,7 +98,7 @@ class Bench:
         self.slots = Slots(self.clock, self.config.max_concurrent_runs, self.config.queues)
         self.notifier = Notifier(self.clock, self.now, self.ledger)
         self.notifier.use(self.channels)
-        facts = Facts(new_id, self.now, self.config.name, self.notifier.wake)
+        reporter = IncidentReporter(new_id, self.now, self.config.name, self.notifier.wake)
         self.services = RunServices(
             clock=self.clock,
             now=self.now,
@@ -107,9 +107,14 @@ class Bench:
             slots=self.slots,
             changed=self.telemetry.run_changed,
         )
-        self.book = ScheduleBook(self.ledger, self.now, self.clock, facts)
+        self.book = ScheduleBook(self.ledger, self.now, self.clock, reporter)
         self.dispatcher = Dispatcher(
-            self.services, self.book, new_id, self.telemetry.event, self.config.max_queued_runs, facts=facts
+            self.services,
+            self.book,
+            new_id,
+            self.telemetry.event,
+            self.config.max_queued_runs,
+            reporter=reporter,
         )
         self.parts = HubParts(
             services=self.services,

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from reactorhub.errors import LedgerError
 from reactorhub.model.batch import Batch
 from reactorhub.model.follow_up import NO_SEQUEL, Sequel
-from reactorhub.model.notification import Fact, Notice
+from reactorhub.model.notification import IncidentEvent, Notice
 from reactorhub.model.run import Run, RunState
 from reactorhub.model.schedule import ScheduleMark, Tick
 from reactorhub.policies.incidents import OWN_MISTAKES, announce
@@ -63,7 +63,7 @@ class MemoryLedger:
 
     def _finish_run(self, run: Run, sequel: Sequel) -> Sequel:
         brought = self._tables.finish_run(run, sequel)
-        self._tell(sequel.fact)
+        self._tell(sequel.incident_event)
         return brought
 
     def add_batch(self, batch: Batch, runs: Sequence[Run]) -> Deferred[None]:
@@ -71,26 +71,37 @@ class MemoryLedger:
         return self._write(lambda: self._tables.add_batch(batch, runs))
 
     def record_tick(
-        self, tick: Tick, run: Run | None = None, fact: Fact | None = None, after: datetime | None = None
+        self,
+        tick: Tick,
+        run: Run | None = None,
+        incident_event: IncidentEvent | None = None,
+        after: datetime | None = None,
     ) -> Deferred[bool]:
         """Keep a tick's row, its run, its schedule's progress and what is to be told; or fire with False."""
-        return self._write(lambda: self._record_tick(tick, run, fact, after))
+        return self._write(lambda: self._record_tick(tick, run, incident_event, after))
 
-    def _record_tick(self, tick: Tick, run: Run | None, fact: Fact | None, after: datetime | None) -> bool:
+    def _record_tick(
+        self, tick: Tick, run: Run | None, incident_event: IncidentEvent | None, after: datetime | None
+    ) -> bool:
         kept = self._tables.record_tick(tick, run, after)
         if kept:
-            self._tell(fact)
+            self._tell(incident_event)
         return kept
 
     def set_marks(
-        self, keep: Sequence[ScheduleMark], forget: Sequence[str] = (), fact: Fact | None = None
+        self,
+        keep: Sequence[ScheduleMark],
+        forget: Sequence[str] = (),
+        incident_event: IncidentEvent | None = None,
     ) -> Deferred[None]:
         """Forget some schedules' marks, replace others, and keep what is to be told."""
-        return self._write(lambda: self._set_marks(keep, forget, fact))
+        return self._write(lambda: self._set_marks(keep, forget, incident_event))
 
-    def _set_marks(self, keep: Sequence[ScheduleMark], forget: Sequence[str], fact: Fact | None) -> None:
+    def _set_marks(
+        self, keep: Sequence[ScheduleMark], forget: Sequence[str], incident_event: IncidentEvent | None
+    ) -> None:
         self._tables.set_marks(keep, forget)
-        self._tell(fact)
+        self._tell(incident_event)
 
     def set_override(self, name: str, value: Any) -> Deferred[None]:
         """Keep an override; None removes it."""
@@ -168,14 +179,16 @@ class MemoryLedger:
         """Forget the incidents of all other schedules; give up what waits in channels that are no more."""
         return self._write(lambda: say(self._incidents.tidy(schedules, channels)))
 
-    def _tell(self, fact: Fact | None) -> None:
-        if fact is None:
+    def _tell(self, incident_event: IncidentEvent | None) -> None:
+        if incident_event is None:
             return
         try:
-            say(announce(fact, self._incidents))
+            say(announce(incident_event, self._incidents))
         except OWN_MISTAKES:
             self.log.failure(
-                "nobody is told that {name} has {happening}", name=fact.schedule, happening=fact.happening
+                "nobody is told that {name} has {happening}",
+                name=incident_event.schedule,
+                event_kind=incident_event.event_kind,
             )
 
     def _write(self, change: Callable[[], R]) -> Deferred[R]:

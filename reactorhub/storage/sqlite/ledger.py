@@ -26,7 +26,7 @@ from twisted.python.threadpool import ThreadPool
 from reactorhub.errors import InvalidRequest, LedgerError
 from reactorhub.model.batch import Batch
 from reactorhub.model.follow_up import NO_SEQUEL, Sequel
-from reactorhub.model.notification import Fact, Notice
+from reactorhub.model.notification import IncidentEvent, Notice
 from reactorhub.model.run import Run, RunState
 from reactorhub.model.schedule import ScheduleMark, Tick
 from reactorhub.storage.ledger import Ledger, LedgerCounts, Page, RunFilter
@@ -127,7 +127,7 @@ class SqliteLedger:
         """Replace what is kept of a run that has ended, and keep what its end brings about; or do neither."""
 
         def change(db: sql.Database) -> Sequel:
-            notices.tell(db, sequel.fact)
+            notices.tell(db, sequel.incident_event)
             return sql.finish_run(db, run, sequel)
 
         return self._write(change)
@@ -137,25 +137,32 @@ class SqliteLedger:
         return self._write(sql.add_batch, batch, tuple(runs))
 
     def record_tick(
-        self, tick: Tick, run: Run | None = None, fact: Fact | None = None, after: datetime | None = None
+        self,
+        tick: Tick,
+        run: Run | None = None,
+        incident_event: IncidentEvent | None = None,
+        after: datetime | None = None,
     ) -> Deferred[bool]:
         """Keep a tick's row, its run, its schedule's progress and what is to be told; or fire with False."""
 
         def change(db: sql.Database) -> bool:
             recorded = sql.record_tick(db, tick, run, after)
-            notices.tell(db, fact if recorded else None)
+            notices.tell(db, incident_event if recorded else None)
             return recorded
 
         return self._write(change)
 
     def set_marks(
-        self, keep: Sequence[ScheduleMark], forget: Sequence[str] = (), fact: Fact | None = None
+        self,
+        keep: Sequence[ScheduleMark],
+        forget: Sequence[str] = (),
+        incident_event: IncidentEvent | None = None,
     ) -> Deferred[None]:
         """Forget some schedules' marks and replace others, in one transaction with what is to be told."""
 
         def change(db: sql.Database) -> None:
             sql.set_marks(db, tuple(keep), tuple(forget))
-            notices.tell(db, fact)
+            notices.tell(db, incident_event)
 
         return self._write(change)
 

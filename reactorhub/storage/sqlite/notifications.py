@@ -8,7 +8,7 @@ from dataclasses import replace
 from twisted.logger import Logger
 
 from reactorhub.errors import LedgerError
-from reactorhub.model.notification import Fact, Incident, Notice, NoticeKind, NoticeState
+from reactorhub.model.notification import Incident, IncidentEvent, Notice, NoticeKind, NoticeState
 from reactorhub.policies.incidents import MOST_SETTLED, NO_CHANNEL, OWN_MISTAKES, announce
 from reactorhub.storage import notification_rows as rows
 from reactorhub.storage.outbox import NoticeCounts, say
@@ -72,18 +72,20 @@ class SqliteIncidentStore:
             _forget_settled(self._db, notice.channel)
 
 
-def tell(db: Database, fact: Fact | None) -> None:
+def tell(db: Database, incident_event: IncidentEvent | None) -> None:
     """Keep what follows from a fact, if there is one.
 
     Where that goes wrong by the fault of the rules, the notice is lost, but not the write that it stands in.
     """
-    if fact is None:
+    if incident_event is None:
         return
     try:
-        say(announce(fact, SqliteIncidentStore(db)))
+        say(announce(incident_event, SqliteIncidentStore(db)))
     except OWN_MISTAKES:
         _log.failure(
-            "nobody is told that {name} has {happening}", name=fact.schedule, happening=fact.happening
+            "nobody is told that {name} has {happening}",
+            name=incident_event.schedule,
+            event_kind=incident_event.event_kind,
         )
 
 
