@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from reactorhub.config import HubConfig
-    from reactorhub.diagnosis.findings import Premises
+    from reactorhub.diagnosis.findings import DataFolderState
     from reactorhub.policies.limits import Limits
     from reactorhub.storage.sqlite.reading import Look
 
 
-def premises(data_dir: Path) -> Premises:
+def data_folder_state(data_dir: Path) -> DataFolderState:
     """Return how the folder is found.
 
     :raises StartError: if it cannot be looked at.
     """
-    from reactorhub.diagnosis.findings import Premises
+    from reactorhub.diagnosis.findings import DataFolderState
     from reactorhub.storage.layout import READY
     from reactorhub.storage.lock import DataLock
 
@@ -33,7 +33,7 @@ def premises(data_dir: Path) -> Premises:
             facts = json.loads((data_dir / READY).read_text("utf-8"))
         except (OSError, ValueError):  # it has not been there for long enough, or is about to end
             facts = {}
-    return Premises(
+    return DataFolderState(
         folder=str(data_dir),
         running=holder is not None,
         pid=int(holder) if holder and holder.isdecimal() else None,

@@ -22,7 +22,7 @@ from reactorhub.cli.common import (
     read_or_end,
     read_span,
 )
-from reactorhub.cli.data_folder import ledger, limits_of, premises
+from reactorhub.cli.data_folder import data_folder_state, ledger, limits_of
 from reactorhub.errors import LedgerError, StartError
 from reactorhub.triggers.durations import duration_text
 from reactorhub.triggers.wall_clock import local_text
@@ -87,7 +87,7 @@ def _planned(config: HubConfig, data_dir: Path | None, ahead: timedelta, assume:
     folder, now = data_dir or config.data_dir, datetime.now(UTC)
     try:
         with ledger(folder) as found:
-            basis, paused = _basis(config, found, assume, running=premises(folder).running)
+            basis, paused = _basis(config, found, assume, running=data_folder_state(folder).running)
     except (LedgerError, StartError) as error:
         end(f"reactorhub: {error}")
     outlook = demand(basis, now, now + ahead, config.timezone)

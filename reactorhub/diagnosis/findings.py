@@ -26,7 +26,7 @@ _HANDS = "it runs when it is triggered by hand"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Premises:
+class DataFolderState:
     """The data folder as found: whether a hub has it, which one, and when its ledger was written last."""
 
     folder: str
@@ -47,7 +47,7 @@ class Evidence:
 
     schedule: Schedule
     fingerprint: str
-    premises: Premises
+    folder: DataFolderState
     now: datetime
     zone: str
     mark: ScheduleMark | None = None
@@ -89,7 +89,7 @@ def findings(evidence: Evidence) -> tuple[Finding, ...]:
 
 
 def _of_the_hub(evidence: Evidence) -> Iterator[Finding]:
-    hub = evidence.premises
+    hub = evidence.folder
     if not hub.running:
         last = f"; its ledger was last written at {evidence.show(hub.written_at)}" if hub.written_at else ""
         yield Finding("no_hub", f"no hub is running on {hub.folder}{last}; start one with twistd reactorhub")
@@ -176,7 +176,7 @@ def became(tick: Tick) -> str:
 def _of_the_tick_due(evidence: Evidence) -> Iterator[Finding]:
     """What is to be said of the first tick that the running hub has not accounted for."""
     schedule, mark = evidence.schedule, evidence.mark
-    if not evidence.premises.running or mark is None or mark.fingerprint != evidence.fingerprint:
+    if not evidence.folder.running or mark is None or mark.fingerprint != evidence.fingerprint:
         return
     trigger = schedule.trigger if schedule.enabled and evidence.runs_left != 0 else None
     tick = trigger.next_after(mark.since) if trigger else None
@@ -194,7 +194,7 @@ def _of_the_run(run: Run, evidence: Evidence) -> Iterator[Finding]:
     """What is to be said of the newest run. A run that holds a slot on paper does not without a hub."""
     if run.state is RunState.QUEUED:
         yield Finding("waiting", f"its run {run.id} waits {_waits(run, evidence)}")
-    elif run.state.active and evidence.premises.running:
+    elif run.state.active and evidence.folder.running:
         since = f" since {evidence.show(run.started_at)}" if run.started_at else ""
         yield Finding("running", f"its run {run.id} is {run.state.value}{since}")
     elif run.state.final and run.state is not RunState.SUCCEEDED:
@@ -205,7 +205,7 @@ def _waits(run: Run, evidence: Evidence) -> str:
     until, since = run.spec.not_before, f"since {evidence.show(run.created_at)}"
     if until is not None and until > evidence.now:
         return f"until {evidence.show(until)} to be tried again"
-    if not evidence.premises.running:
+    if not evidence.folder.running:
         return f"{since}, and goes on once a hub runs"
     if evidence.limits is None:
         return f"{since} for its turn or for a slot of queue {run.spec.queue}"

@@ -151,7 +151,7 @@ def _to_come(schedule: Schedule, moment: datetime, since: datetime, evidence: Ev
     start = start_at(schedule, moment)
     if start > evidence.now:
         return "jitter", f"it waits for its jitter, until {evidence.show(start)}"
-    if evidence.premises.running:
+    if evidence.folder.running:
         return "owed", "the hub has not accounted for it yet; read the hub's log if that lasts"
     fate = "would run"
     for tick in plan([(schedule, since)], evidence.now).missed:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from reactorhub.diagnosis.findings import Evidence, Premises, findings
+from reactorhub.diagnosis.findings import DataFolderState, Evidence, findings
 from reactorhub.model.run import Run, RunSpec, RunState
 from reactorhub.model.schedule import Schedule, ScheduleMark, Tick, TickOutcome
 from reactorhub.policies.fingerprint import fingerprint
@@ -21,11 +21,11 @@ NOW = datetime(2026, 11, 22, 12, 20, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 SPEC = RunSpec(spider="s", project="p", schedule="a")
 HOURLY = Schedule(name="a", spec=SPEC, trigger=Interval(HOUR))
-RUNNING = Premises(folder="/var/hub", running=True, pid=7, http="http://127.0.0.1:6800")
-GONE = Premises(folder="/var/hub", running=False, written_at=NOW - 3 * HOUR)
+RUNNING = DataFolderState(folder="/var/hub", running=True, pid=7, http="http://127.0.0.1:6800")
+GONE = DataFolderState(folder="/var/hub", running=False, written_at=NOW - 3 * HOUR)
 
 
-def evidence(schedule: Schedule = HOURLY, premises: Premises = RUNNING, **facts: Any) -> Evidence:
+def evidence(schedule: Schedule = HOURLY, folder: DataFolderState = RUNNING, **facts: Any) -> Evidence:
     """What is known of a schedule in whose way nothing is, but for the facts."""
     since = NOW - 20 * MINUTE
     mark = ScheduleMark(name="a", fingerprint=fingerprint(schedule), since=since, **facts.pop("mark", {}))
@@ -33,7 +33,7 @@ def evidence(schedule: Schedule = HOURLY, premises: Premises = RUNNING, **facts:
         **{
             "schedule": schedule,
             "fingerprint": fingerprint(schedule),
-            "premises": premises,
+            "premises": folder,
             "now": NOW,
             "zone": "Europe/Berlin",
             "mark": mark,
@@ -68,7 +68,7 @@ def due(schedule: Schedule, **facts: Any) -> Evidence:
     [
         (evidence(), "in_order", "all is in order; its next time is Sun 2026-11-22 14:00:00 CET"),
         (
-            evidence(premises=GONE),
+            evidence(folder=GONE),
             "no_hub",
             "no hub is running on /var/hub; its ledger was last written at Sun 2026-11-22 10:20:00 CET",
         ),
@@ -142,7 +142,7 @@ def due(schedule: Schedule, **facts: Any) -> Evidence:
             "its run r1 waits since Sun 2026-11-22 12:20:00 CET for its turn or for a slot of queue default",
         ),
         (
-            evidence(premises=GONE, last_run=run(RunState.QUEUED)),
+            evidence(folder=GONE, last_run=run(RunState.QUEUED)),
             "waiting",
             "its run r1 waits since Sun 2026-11-22 12:20:00 CET, and goes on once a hub runs",
         ),
@@ -249,7 +249,7 @@ def test_an_edited_schedule_has_all_its_runs_left() -> None:
 @pytest.mark.parametrize(
     "known",
     [
-        evidence(premises=GONE, last_run=run(RunState.RUNNING)),
+        evidence(folder=GONE, last_run=run(RunState.RUNNING)),
         evidence(last_run=run(RunState.SUCCEEDED)),
     ],
 )

@@ -101,11 +101,11 @@ def owed(schedule: Schedule = HOURLY, **facts: Any) -> Any:
 
 def test_what_no_hub_accounts_for_is_foretold() -> None:
     """While no hub runs, the answer says what the next start would make of the tick."""
-    texts = {n: explain(owed(premises=GONE), ONE - n * HOUR, None).text for n in (0, 1)}
+    texts = {n: explain(owed(folder=GONE), ONE - n * HOUR, None).text for n in (0, 1)}
     assert "if one were started now, it would be missed: the hub was not running" in texts[1]
     assert texts[1].endswith("older than the catch-up window of 10m")
     wide = replace(HOURLY, catchup=Catchup.ALL, catchup_window=9 * HOUR)
-    answer = explain(owed(wide, premises=GONE), ONE, None)
+    answer = explain(owed(wide, folder=GONE), ONE, None)
     assert (answer.kind, answer.text.endswith("it would run")) == ("no_hub", True)
 
 
