@@ -16,7 +16,7 @@ from reactorhub.errors import QueueFull, UnknownSpider
 from reactorhub.hub.resolver import Admission
 from reactorhub.hub.schedules import ScheduleViews
 from reactorhub.hub.status import HubParts, HubStatus
-from reactorhub.model.follow_up import Sequel
+from reactorhub.model.follow_up import FollowUp
 from reactorhub.model.run import Run, RunState, Stop
 from reactorhub.model.schedule import Schedule, Tick
 from reactorhub.model.spider import Catalog
@@ -330,11 +330,11 @@ class Hub:
         heard = [schedule.name for schedule in config.schedules.values() if schedule.notify is not None]
         await self._ledger.tidy_alerts(heard, config.channels)
 
-    def _ended(self, run: Run, sequel: Sequel) -> None:
+    def _ended(self, run: Run, follow_up: FollowUp) -> None:
         """A run is final: its batch may be done, its schedule may have failed too often."""
-        if run.spec.batch is not None and sequel.completes:
+        if run.spec.batch is not None and follow_up.completes:
             self._act(self._batch_is_done(run.spec.batch), f"batch {run.spec.batch} is done, but not told of")
-        if sequel.attempt is None and self._failures.concerns(run):
+        if follow_up.attempt is None and self._failures.concerns(run):
             self._act(
                 self._pause_if_failing(run), f"schedule {run.spec.schedule} is not paused for its failures"
             )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from reactorhub.errors import InvalidRequest, QueueFull
-from reactorhub.model.follow_up import Start
+from reactorhub.model.follow_up import ChainedTick
 from reactorhub.model.run import Run, RunSpec
 from reactorhub.model.schedule import Schedule, Tick, TickOutcome
 from reactorhub.policies.chains import spec_after
@@ -53,20 +53,20 @@ class Intake:
             self._roster.announce(run)
         return runs
 
-    def tick(self, schedule: Schedule, nominal_time: datetime, upstream: Run | None = None) -> Start:
+    def tick(self, schedule: Schedule, nominal_time: datetime, upstream: Run | None = None) -> ChainedTick:
         """Return the tick as it is to be written down.
 
         :param upstream: the run whose end has brought it about.
         """
         reason = self._refusal(schedule)
         if reason is not None:
-            return Start(tick=self.row(schedule, nominal_time, TickOutcome.SKIPPED, reason), run=None)
+            return ChainedTick(tick=self.row(schedule, nominal_time, TickOutcome.SKIPPED, reason), run=None)
         run = self.new(spec_after(schedule.spec, upstream, nominal_time))
         self._roster.announce(run)
         self._book.count(schedule.name, 1)
-        return Start(tick=self.row(schedule, nominal_time, TickOutcome.RUN, None, run.id), run=run)
+        return ChainedTick(tick=self.row(schedule, nominal_time, TickOutcome.RUN, None, run.id), run=run)
 
-    def withdraw(self, start: Start) -> None:
+    def withdraw(self, start: ChainedTick) -> None:
         """Forget what the ledger has not taken."""
         if start.run is not None:
             self._roster.withdraw(start.run)

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 
 from reactorhub.errors import ShuttingDown
 from reactorhub.model.batch import Batch
-from reactorhub.model.follow_up import Sequel, Start
+from reactorhub.model.follow_up import ChainedTick, FollowUp
 from reactorhub.model.run import Run, RunSpec, RunState, Stop
 from reactorhub.model.schedule import Schedule, Tick, TickOutcome
 from reactorhub.model.values import View
@@ -30,7 +30,7 @@ from reactorhub.schedules.book import ScheduleBook
 from reactorhub.wire.views import tick_view
 
 Emit = Callable[[str, Mapping[str, View]], None]
-Ended = Callable[[Run, Sequel], None]
+Ended = Callable[[Run, FollowUp], None]
 
 _DIED = "the hub ended while the run was going on"
 
@@ -94,15 +94,17 @@ class Dispatcher:
             for run in await self._services.ledger.active_runs()
         ]
         died.sort(key=lambda run: not is_tried_again(run))  # what is tried again counts before others follow
-        writes = [self._services.ledger.finish_run(run, self._announced(self._follow(run))) for run in died]
+        writes = [
+            self._services.ledger.finish_run(run, self._announced(self._follow_up(run))) for run in died
+        ]
         try:
-            sequels = await gatherResults(writes, consumeErrors=True)
+            follow_ups = await gatherResults(writes, consumeErrors=True)
         except FirstError as error:
             error.subFailure.raiseException()
-        for run, sequel in zip(died, sequels, strict=True):
+        for run, follow_up in zip(died, follow_ups, strict=True):
             self._services.changed(run)
-            self._leave_queued(run, sequel)
-            self._tell(run, sequel)
+            self._leave_queued(run, follow_up)
+            self._tell(run, follow_up)
 
     def adopt(self, runs: list[Run]) -> None:
         """Take up the runs that were queued when the hub last ended, in their old order."""
@@ -227,7 +229,7 @@ class Dispatcher:
                 self._roster.withdraw(run)
             raise
 
-    def _begin(self, start: Start, schedule: Schedule) -> None:
+    def _begin(self, start: ChainedTick, schedule: Schedule) -> None:
         """Act upon a tick that has been written down."""
         if start.run is None:
             self._say(start.tick)
@@ -244,7 +246,7 @@ class Dispatcher:
         self._take(run, schedule)
 
     def _take(self, run: Run, schedule: Schedule | None) -> None:
-        life = Life(run, self._services, self._overlap_wait(run, schedule), self._follow)
+        life = Life(run, self._services, self._overlap_wait(run, schedule), self._follow_up)
         self._roster.join(life)
         life.finished().addCallback(lambda _: self._ended(life))
         if self._stopping:  # it was on its way to the disk when the hub was told to stop
@@ -265,74 +267,74 @@ class Dispatcher:
     def _schedule(self, run: Run) -> Schedule | None:
         return self._book.schedules.get(run.spec.schedule or "")
 
-    def _follow(self, final: Run) -> Sequel:
+    def _follow_up(self, final: Run) -> FollowUp:
         """Return what the end of a run brings about: one more attempt, or else all that waits for its end."""
         self._roster.ending(final)
         again = next_attempt(final)
         if again is not None:
-            return Sequel(attempt=self._intake.new(again))
+            return FollowUp(attempt=self._intake.new(again))
         moment, completion = final.finished_at or self._services.now(), self._batches.completion(final)
-        return Sequel(
+        return FollowUp(
             starts=tuple(self._intake.tick(each, moment, final) for each in self._book.followers(final)),
             completion=None if completion is None else self._intake.new(completion),
             incident_event=self._reporter.ended(self._schedule(final), final),
         )
 
-    def _announced(self, sequel: Sequel) -> Sequel:
+    def _announced(self, follow_up: FollowUp) -> FollowUp:
         """Let the runs that an end has brought about count while they wait for the hub's next start."""
-        for queued in sequel.runs:
+        for queued in follow_up.runs:
             self._roster.announce(queued)
-        return sequel
+        return follow_up
 
     def _ended(self, life: Life) -> None:
         """Let the next attempt take a run's place before anybody else's turn comes."""
-        run, sequel = life.run, life.sequel
+        run, follow_up = life.run, life.follow_up
         self._roster.leave(run)
         if self._stopping:
-            self._leave_queued(run, self._announced(sequel))
+            self._leave_queued(run, self._announced(follow_up))
             if not run.state.final:
                 self._roster.announce(run)
-        elif sequel.attempt is not None:
-            self._new(sequel.attempt, None)
-            if life.recall is not None:
-                self.lives[sequel.attempt.id].stop(life.recall, Ladder.graceful(run.spec.stop_grace))
+        elif follow_up.attempt is not None:
+            self._new(follow_up.attempt, None)
+            if life.late_cancel is not None:
+                self.lives[follow_up.attempt.id].stop(life.late_cancel, Ladder.graceful(run.spec.stop_grace))
         if run.spec.schedule is not None and not self._stopping:
             self._buffer.leave(run.spec.schedule, run.id)
         if not self._stopping:
-            self._go_on(run, sequel)
+            self._go_on(run, follow_up)
         if run.state.final:
-            self._tell(run, sequel)
+            self._tell(run, follow_up)
 
-    def _go_on(self, run: Run, sequel: Sequel) -> None:
+    def _go_on(self, run: Run, follow_up: FollowUp) -> None:
         """Begin what a run's end has brought about beside another attempt."""
-        for start in sequel.starts:
+        for start in follow_up.starts:
             schedule = self._book.schedules.get(start.tick.schedule)
             if schedule is not None:
                 self._begin(start, schedule)
             elif start.run is not None:  # a reload has removed the schedule meanwhile; the run is on disk
                 self._new(start.run, None)
-        if sequel.completion is not None:
-            self._new(sequel.completion, None)
-        self._close_batch(run, sequel)
+        if follow_up.completion is not None:
+            self._new(follow_up.completion, None)
+        self._close_batch(run, follow_up)
 
-    def _leave_queued(self, run: Run, sequel: Sequel) -> None:
+    def _leave_queued(self, run: Run, follow_up: FollowUp) -> None:
         """Leave what a run's end has brought about to the hub's next start, or to its present one."""
-        for queued in sequel.runs:
+        for queued in follow_up.runs:
             self._services.changed(queued)
-        for start in sequel.starts:
+        for start in follow_up.starts:
             if start.run is None:
                 self._say(start.tick)
-        self._close_batch(run, sequel)
+        self._close_batch(run, follow_up)
 
-    def _close_batch(self, run: Run, sequel: Sequel) -> None:
-        if sequel.completes and run.spec.batch is not None:
+    def _close_batch(self, run: Run, follow_up: FollowUp) -> None:
+        if follow_up.completes and run.spec.batch is not None:
             self._batches.close(run.spec.batch)
 
-    def _tell(self, run: Run, sequel: Sequel) -> None:
-        self._reporter.kept(sequel.incident_event)
+    def _tell(self, run: Run, follow_up: FollowUp) -> None:
+        self._reporter.kept(follow_up.incident_event)
         for listener in self._listeners:
             try:
-                listener(run, sequel)
+                listener(run, follow_up)
             except Exception:  # noqa: BLE001 - one that fails must not keep the others from hearing of it
                 self.log.failure("the end of run {run_id} could not be told of", run_id=run.id)
 

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from reactorhub.engine.protocols import Crawl, Engine
 from reactorhub.errors import LedgerError, last_line
-from reactorhub.model.follow_up import NO_SEQUEL, Sequel
+from reactorhub.model.follow_up import NO_FOLLOW_UP, FollowUp
 from reactorhub.model.run import ACTIVE, CrawlEnd, Run, RunState, Stop
 from reactorhub.policies.outcome import judge
 from reactorhub.runs.escalation import Ladder, Timers
@@ -42,7 +42,7 @@ class Life:
         run: Run,
         services: RunServices,
         overlap_wait: Deferred[None] | None = None,
-        follow: Callable[[Run], Sequel] = lambda final: NO_SEQUEL,
+        follow_up: Callable[[Run], FollowUp] = lambda final: NO_FOLLOW_UP,
     ) -> None:
         """
         :param turn: what to wait for before asking for a slot.
@@ -50,11 +50,11 @@ class Life:
         """
         self.run = run
         self.crawl: Crawl | None = None
-        self.sequel = NO_SEQUEL  # what the end has brought about, once both are on disk
-        self.recall: Stop | None = None  # an order that came too late for all but the next attempt
+        self.follow_up = NO_FOLLOW_UP  # what the end has brought about, once both are on disk
+        self.late_cancel: Stop | None = None  # an order that came too late for all but the next attempt
         self._services = services
         self._overlap_wait = overlap_wait
-        self._follow = follow
+        self._follow_up = follow_up
         self._stop: Stop | None = None
         self._wait: Deferred[Any] | None = None
         self._put_down = False
@@ -93,7 +93,7 @@ class Life:
         too, where there is one: it is not made, or is to be cancelled in its turn if ``recall`` says so.
         """
         if self._ending:
-            self.recall = self.recall or (stop if stop.state is RunState.CANCELLED else None)
+            self.late_cancel = self.late_cancel or (stop if stop.state is RunState.CANCELLED else None)
             return self.finished()
         first, self._stop = self._stop is None, self._stop or stop
         if self.crawl is not None:
@@ -225,10 +225,10 @@ class Life:
         await self._keep(await held_to_expectations(final, self._services.ledger))
 
     async def _keep(self, final: Run) -> None:
-        sequel = self._follow(final)
+        follow_up = self._follow_up(final)
         while True:
             try:
-                sequel = await self._services.ledger.finish_run(final, sequel)
+                follow_up = await self._services.ledger.finish_run(final, follow_up)
             except LedgerError as error:
                 self.log.error(
                     "the end of run {run_id} is not on disk: {error}", run_id=final.id, error=error
@@ -238,7 +238,7 @@ class Life:
             self.run = final
             if not await self._pause(_TRY_AGAIN):
                 return
-        self.sequel = sequel
+        self.follow_up = follow_up
         self._become(final)
 
     def _opened(self, _: None) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from twisted.internet.defer import Deferred
 
 from reactorhub.model.batch import Batch
-from reactorhub.model.follow_up import NO_SEQUEL, Sequel
+from reactorhub.model.follow_up import NO_FOLLOW_UP, FollowUp
 from reactorhub.model.notification import IncidentEvent
 from reactorhub.model.run import Run, RunState
 from reactorhub.model.schedule import ScheduleMark, Tick
@@ -72,7 +72,7 @@ class Ledger(Outbox, Protocol):
     def save_run(self, run: Run) -> Deferred[None]:
         """Replace what is kept of a known run; ``run.id`` tells which. Its place in the order stays."""
 
-    def finish_run(self, run: Run, sequel: Sequel = NO_SEQUEL) -> Deferred[Sequel]:
+    def finish_run(self, run: Run, follow_up: FollowUp = NO_FOLLOW_UP) -> Deferred[FollowUp]:
         """Replace what is kept of a run that has ended, and keep what its end brings about, or do neither.
 
         Fires with what was written: a start whose nominal time is taken comes a microsecond later, and the

@@ -36,7 +36,7 @@ class Sim:
     then: str = ""
     when: int | None = None
     final: str = ""
-    sequel: list[tuple[str, Sim | str]] = field(default_factory=list)
+    follow_up: list[tuple[str, Sim | str]] = field(default_factory=list)
     made: int = 0
     longest: int = 0
     finished: int = 0
@@ -220,16 +220,16 @@ class RunsOnPaper:
     def _end(self, run: Sim, final: str) -> None:
         """A run is final. What this brings about is decided now, once."""
         run.final, run.state, run.finished = final, "ending", self.wall
-        run.sequel = []
+        run.follow_up = []
         if final in TRIED_AGAIN and run.attempt <= run.rule.retries:
             delay = min(RETRY_DELAY * 2 ** (run.attempt - 1), 600 * SECOND)
             again = Sim(run.name, run.nominal, run.rule, run.attempt + 1, run.finished + delay, "announced")
             run.again = True
-            run.sequel.append(("retry", again))
+            run.follow_up.append(("retry", again))
             return
         for rule in self.rules.values():
             if rule.enabled and rule.when[0] == "after" and self._follows(rule, run):
-                run.sequel.append((rule.name, self._follower(rule, run)))
+                run.follow_up.append((rule.name, self._follower(rule, run)))
 
     def _follows(self, rule: Rule, run: Sim) -> bool:
         _, names, states = rule.when
@@ -249,7 +249,7 @@ class RunsOnPaper:
             return
         begun = self._keep(run)
         self.runs.remove(run)
-        again = [each for name, each in run.sequel if name == "retry"]
+        again = [each for name, each in run.follow_up if name == "retry"]
         for each in again:
             assert isinstance(each, Sim)
             self._take(each, None)
@@ -269,7 +269,7 @@ class RunsOnPaper:
     def _keep(self, run: Sim) -> list[Sim]:
         """Write down what a run's end brings about; return the runs that follow."""
         run.written, begun = run.final, []
-        for name, what in run.sequel:
+        for name, what in run.follow_up:
             if name == "retry":
                 assert isinstance(what, Sim)
                 what.state, what.made = "queued", run.finished

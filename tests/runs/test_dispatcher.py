@@ -9,7 +9,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from reactorhub.errors import LedgerError, QueueFull, ShuttingDown
-from reactorhub.model.follow_up import Sequel
+from reactorhub.model.follow_up import FollowUp
 from reactorhub.model.run import RetryRule, Run, RunSpec, RunState
 from tests.runs.test_lifecycle import at_rest, turned
 from tests.support.hubs import START, Bench, done, hub_log
@@ -199,11 +199,13 @@ def test_listeners_hear_of_every_end() -> None:
     bench = Bench()
     told: list[tuple[str, str | None]] = []
 
-    def fails(run: Run, sequel: Sequel) -> None:
+    def fails(run: Run, follow_up: FollowUp) -> None:
         raise ValueError("a listener's own mistake")
 
     bench.dispatcher.listen(fails)
-    bench.dispatcher.listen(lambda run, sequel: told.append((run.id, sequel.attempt and sequel.attempt.id)))
+    bench.dispatcher.listen(
+        lambda run, follow_up: told.append((run.id, follow_up.attempt and follow_up.attempt.id))
+    )
     run = submitted(bench, retry=RetryRule(max_retries=1, delay=5))
     with hub_log() as events:
         bench.begun(run.id).finish("shutdown")

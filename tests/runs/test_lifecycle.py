@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import LogLevel
 
 from reactorhub.errors import LedgerError
-from reactorhub.model.follow_up import NO_SEQUEL, Sequel
+from reactorhub.model.follow_up import NO_FOLLOW_UP, FollowUp
 from reactorhub.model.run import Run, RunSpec, RunState, Stop
 from reactorhub.runs.escalation import FORCED, SHUTDOWN, Ladder
 from reactorhub.runs.lifecycle import Life
@@ -22,7 +22,7 @@ NUMBERS = count()
 CANCEL = Stop(state=RunState.CANCELLED, reason="cancelled by an operator")
 
 
-def begun(bench: Bench, follow: Callable[[Run], Sequel] = lambda _: NO_SEQUEL, **spec: Any) -> Life:
+def begun(bench: Bench, follow_up: Callable[[Run], FollowUp] = lambda _: NO_FOLLOW_UP, **spec: Any) -> Life:
     """Return the life of a new run that has begun."""
     run = Run(
         id=f"run{next(NUMBERS)}",
@@ -30,7 +30,7 @@ def begun(bench: Bench, follow: Callable[[Run], Sequel] = lambda _: NO_SEQUEL, *
         created_at=bench.now(),
     )
     bench.ledger.add_run(run)
-    life = Life(run, bench.services, follow=follow)
+    life = Life(run, bench.services, follow_up=follow_up)
     life.begin()
     return life
 
@@ -146,7 +146,7 @@ class BrokenRules:
         self.times -= 1
         if self.times >= 0:
             raise ZeroDivisionError("what the end brings about")
-        return NO_SEQUEL
+        return NO_FOLLOW_UP
 
 
 def test_an_error_of_the_hub_ends_the_run() -> None:
@@ -157,7 +157,7 @@ def test_an_error_of_the_hub_ends_the_run() -> None:
         unlucky = begun(bench)
         turned(bench)
         del bench.engine.launch
-        late = begun(bench, follow=BrokenRules(1))
+        late = begun(bench, follow_up=BrokenRules(1))
         turned(bench)
         bench.engine.crawls[0].finish()
     for life in (unlucky, late):
@@ -173,7 +173,7 @@ def test_an_error_of_the_hub_that_stays() -> None:
     """Where even that raises, the life is over: nobody waits for it, and the next start says what it was."""
     bench = Bench()
     with hub_log() as events:
-        life = begun(bench, follow=BrokenRules(2))
+        life = begun(bench, follow_up=BrokenRules(2))
         turned(bench)
         bench.engine.crawls[0].finish()
     assert (life.ended, kept(bench, life).state) == (True, RunState.STARTING)

@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from reactorhub.errors import InvalidRequest, LedgerError, UnknownBatch, UnknownRun
 from reactorhub.model.batch import Batch
-from reactorhub.model.follow_up import Sequel, Start
+from reactorhub.model.follow_up import ChainedTick, FollowUp
 from reactorhub.model.run import ACTIVE, RetryRule, Run, RunSpec, RunState
 from reactorhub.model.schedule import ScheduleMark, Tick, TickOutcome
 from reactorhub.storage import rows
@@ -51,10 +51,10 @@ def a_tick(minute: int, *, schedule: str = "hourly", **facts: Any) -> Tick:
     return Tick(schedule=schedule, nominal_time=NOON + minute * MINUTE, **told)
 
 
-def a_start(number: int) -> Start:
+def a_start(number: int) -> ChainedTick:
     """A tick three minutes after noon and its run of this number."""
     run = a_run(number, schedule="after", upstream="run-1", nominal_time=NOON + 3 * MINUTE)
-    return Start(tick=a_tick(3, schedule="after", run_id=run.id), run=run)
+    return ChainedTick(tick=a_tick(3, schedule="after", run_id=run.id), run=run)
 
 
 FULL_RUN = Run(
@@ -329,7 +329,7 @@ class LedgerSuite:
         """The end of a run and its next attempt are kept together."""
         await self.add(a_run(1), a_run(2))
         following = a_run(3, attempt=2, retry_of="run-1", not_before=NOON)
-        await self.ledger.finish_run(a_run(1, state=RunState.FAILED), Sequel(attempt=following))
+        await self.ledger.finish_run(a_run(1, state=RunState.FAILED), FollowUp(attempt=following))
         self.assertEqual(await self.ledger.waiting_runs(), [a_run(2), following])
         self.assertIs((await self.ledger.run("run-1")).state, RunState.FAILED)
 
@@ -337,9 +337,9 @@ class LedgerSuite:
         """Where the next attempt cannot be kept the run has not ended, and the other way round."""
         await self.add(a_run(1, state=RunState.RUNNING), a_run(2))
         with self.assertRaisesRegex(LedgerError, "run-2 is in the ledger already"):
-            await self.ledger.finish_run(a_run(1, state=RunState.FAILED), Sequel(attempt=a_run(2)))
+            await self.ledger.finish_run(a_run(1, state=RunState.FAILED), FollowUp(attempt=a_run(2)))
         with self.assertRaisesRegex(LedgerError, "run-9 is not in the ledger"):
-            await self.ledger.finish_run(a_run(9, state=RunState.FAILED), Sequel(attempt=a_run(3)))
+            await self.ledger.finish_run(a_run(9, state=RunState.FAILED), FollowUp(attempt=a_run(3)))
         self.assertIs((await self.ledger.run("run-1")).state, RunState.RUNNING)
         self.assertEqual(await self.listed(), ["run-2", "run-1"])
 
@@ -349,8 +349,8 @@ class LedgerSuite:
         await self.ledger.set_marks([mark])
         await self.add(a_run(1), a_run(2))
         starts = [a_start(number) for number in (3, 4)]
-        first = await self.ledger.finish_run(a_run(1, state=RunState.FAILED), Sequel(starts=(starts[0],)))
-        again = await self.ledger.finish_run(a_run(2, state=RunState.FAILED), Sequel(starts=(starts[1],)))
+        first = await self.ledger.finish_run(a_run(1, state=RunState.FAILED), FollowUp(starts=(starts[0],)))
+        again = await self.ledger.finish_run(a_run(2, state=RunState.FAILED), FollowUp(starts=(starts[1],)))
         self.assertEqual((first.starts, again.starts), ((starts[0],), (starts[1].later(),)))
         self.assertEqual(await self.ledger.waiting_runs(), [starts[0].run, starts[1].later().run])
         page = await self.ledger.ticks("after", 9)
@@ -361,10 +361,10 @@ class LedgerSuite:
         """A tick that a run's end brings about may be skipped: its row is kept, and no run is counted."""
         await self.ledger.set_marks([ScheduleMark(name="after", fingerprint="f", since=NOON)])
         await self.add(a_run(1))
-        skipped = Start(
+        skipped = ChainedTick(
             tick=a_tick(3, schedule="after", outcome=TickOutcome.SKIPPED, reason="busy"), run=None
         )
-        await self.ledger.finish_run(a_run(1, state=RunState.FAILED), Sequel(starts=(skipped,)))
+        await self.ledger.finish_run(a_run(1, state=RunState.FAILED), FollowUp(starts=(skipped,)))
         self.assertEqual(list((await self.ledger.ticks("after", 9)).rows), [skipped.tick])
         self.assertEqual((await self.ledger.marks())["after"].runs, 0)
 
@@ -377,14 +377,14 @@ class LedgerSuite:
         self.assertEqual(await self.ledger.open_batches(), [batch])
         ends = [replace(run, state=RunState.FAILED, finished_at=NOON + MINUTE) for run in runs]
         attempt = a_run(4, batch="b", retry_of="run-2")
-        first = await self.ledger.finish_run(ends[0], Sequel(completion=a_run(8)))
-        second = await self.ledger.finish_run(ends[1], Sequel(attempt=attempt))
-        third = await self.ledger.finish_run(ends[2], Sequel(completion=a_run(8)))
-        self.assertEqual((first, second, third), (Sequel(), Sequel(attempt=attempt), Sequel()))
+        first = await self.ledger.finish_run(ends[0], FollowUp(completion=a_run(8)))
+        second = await self.ledger.finish_run(ends[1], FollowUp(attempt=attempt))
+        third = await self.ledger.finish_run(ends[2], FollowUp(completion=a_run(8)))
+        self.assertEqual((first, second, third), (FollowUp(), FollowUp(attempt=attempt), FollowUp()))
         self.assertEqual(await self.ledger.batch("b"), (batch, {RunState.FAILED: 3, RunState.QUEUED: 1}))
         last = replace(attempt, state=RunState.SUCCEEDED, finished_at=NOON + 2 * MINUTE)
-        done = await self.ledger.finish_run(last, Sequel(completion=a_run(8)))
-        self.assertEqual(done, Sequel(completion=a_run(8), completes=True))
+        done = await self.ledger.finish_run(last, FollowUp(completion=a_run(8)))
+        self.assertEqual(done, FollowUp(completion=a_run(8), completes=True))
         self.assertEqual(await self.ledger.waiting_runs(), [a_run(8)])
         self.assertEqual(await self.ledger.open_batches(), [])
         finished = replace(batch, finished_at=NOON + 2 * MINUTE, completion="run-8")

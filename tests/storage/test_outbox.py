@@ -13,7 +13,7 @@ from typing import Any
 from twisted.trial.unittest import TestCase
 
 from reactorhub.errors import LedgerError
-from reactorhub.model.follow_up import Sequel
+from reactorhub.model.follow_up import FollowUp
 from reactorhub.model.notification import IncidentEventKind, Notice, NoticeKind, NoticeState
 from reactorhub.model.run import RunState
 from reactorhub.model.schedule import ScheduleMark, TickOutcome
@@ -64,7 +64,7 @@ class OutboxSuite:
             IncidentEventKind.FAILED, number, schedule, run={"id": f"run-{number}"}, **choices
         )
         await self.ledger.finish_run(
-            a_run(number, state=RunState.FAILED), Sequel(incident_event=incident_event)
+            a_run(number, state=RunState.FAILED), FollowUp(incident_event=incident_event)
         )
 
     async def test_a_runs_end_is_told(self) -> None:
@@ -90,7 +90,7 @@ class OutboxSuite:
         incident_event = a_fact(IncidentEventKind.FAILED, 1)
         with self.assertRaises(LedgerError):
             await self.ledger.finish_run(
-                a_run(1, state=RunState.FAILED), Sequel(incident_event=incident_event)
+                a_run(1, state=RunState.FAILED), FollowUp(incident_event=incident_event)
             )
         self.assertEqual(await self.waiting(), [])
         await self.fail(2)
@@ -134,7 +134,7 @@ class OutboxSuite:
         await self.ledger.add_run(a_run(3, state=RunState.RUNNING))
         incident_event = a_fact(IncidentEventKind.SUCCEEDED, 3)
         await self.ledger.finish_run(
-            a_run(3, state=RunState.SUCCEEDED), Sequel(incident_event=incident_event)
+            a_run(3, state=RunState.SUCCEEDED), FollowUp(incident_event=incident_event)
         )
         (first,) = await self.ledger.next_notices()
         await self.ledger.settle_notice(first.delivered())
@@ -211,7 +211,7 @@ class OutboxSuite:
         await self.ledger.add_run(a_run(1, state=RunState.RUNNING))
         broken = replace(a_fact(IncidentEventKind.FAILED, 1), ids=())
         with hub_log() as events:
-            await self.ledger.finish_run(a_run(1, state=RunState.FAILED), Sequel(incident_event=broken))
+            await self.ledger.finish_run(a_run(1, state=RunState.FAILED), FollowUp(incident_event=broken))
         self.assertIs((await self.ledger.run("run-1")).state, RunState.FAILED)
         self.assertIn("nobody is told", str([event.get("log_format") for event in events]))
         self.flushLoggedErrors(ValueError)  # type: ignore[attr-defined]

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 
 from reactorhub.errors import LedgerError
 from reactorhub.model.batch import Batch
-from reactorhub.model.follow_up import NO_SEQUEL, Sequel
+from reactorhub.model.follow_up import NO_FOLLOW_UP, FollowUp
 from reactorhub.model.notification import IncidentEvent, Notice
 from reactorhub.model.run import Run, RunState
 from reactorhub.model.schedule import ScheduleMark, Tick
@@ -57,13 +57,13 @@ class MemoryLedger:
         """Replace what is kept of a known run, but not its place and ``created_at``."""
         return self._write(lambda: self._tables.save_run(run))
 
-    def finish_run(self, run: Run, sequel: Sequel = NO_SEQUEL) -> Deferred[Sequel]:
+    def finish_run(self, run: Run, follow_up: FollowUp = NO_FOLLOW_UP) -> Deferred[FollowUp]:
         """Replace what is kept of a run that has ended, and keep what its end brings about; or do neither."""
-        return self._write(lambda: self._finish_run(run, sequel))
+        return self._write(lambda: self._finish_run(run, follow_up))
 
-    def _finish_run(self, run: Run, sequel: Sequel) -> Sequel:
-        brought = self._tables.finish_run(run, sequel)
-        self._tell(sequel.incident_event)
+    def _finish_run(self, run: Run, follow_up: FollowUp) -> FollowUp:
+        brought = self._tables.finish_run(run, follow_up)
+        self._tell(follow_up.incident_event)
         return brought
 
     def add_batch(self, batch: Batch, runs: Sequence[Run]) -> Deferred[None]:

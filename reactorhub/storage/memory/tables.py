@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from reactorhub.errors import LedgerError, UnknownBatch, UnknownRun
 from reactorhub.model.batch import Batch
-from reactorhub.model.follow_up import Sequel, Start
+from reactorhub.model.follow_up import ChainedTick, FollowUp
 from reactorhub.model.run import Run, RunState
 from reactorhub.model.schedule import ScheduleMark, Tick, TickOutcome
 from reactorhub.storage import rows
@@ -89,22 +89,22 @@ class MemoryTables:
         if run.id not in self._runs:
             raise LedgerError(f"run {run.id} is not in the ledger: add it before saving it")
 
-    def finish_run(self, run: Run, sequel: Sequel) -> Sequel:
+    def finish_run(self, run: Run, follow_up: FollowUp) -> FollowUp:
         """Replace what is kept of a run that has ended, and keep what its end brings about; return that.
 
         :raises LedgerError: if there is no run with its id, or one with an id of the sequel's.
         """
         self._check_known(run)
-        self._check_new(sequel.runs)
+        self._check_new(follow_up.runs)
         self.save_run(run)
-        if sequel.attempt is not None:
-            self.add_run(sequel.attempt)
-        starts = tuple(self._started(start) for start in sequel.starts)
-        completes = self._completes(run, sequel.completion)
-        completion = sequel.completion if completes else None
-        return replace(sequel, starts=starts, completes=completes, completion=completion)
+        if follow_up.attempt is not None:
+            self.add_run(follow_up.attempt)
+        starts = tuple(self._started(start) for start in follow_up.starts)
+        completes = self._completes(run, follow_up.completion)
+        completion = follow_up.completion if completes else None
+        return replace(follow_up, starts=starts, completes=completes, completion=completion)
 
-    def _started(self, start: Start) -> Start:
+    def _started(self, start: ChainedTick) -> ChainedTick:
         while not self.record_tick(start.tick, start.run):
             start = start.later()
         return start

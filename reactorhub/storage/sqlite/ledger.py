@@ -25,7 +25,7 @@ from twisted.python.threadpool import ThreadPool
 
 from reactorhub.errors import InvalidRequest, LedgerError
 from reactorhub.model.batch import Batch
-from reactorhub.model.follow_up import NO_SEQUEL, Sequel
+from reactorhub.model.follow_up import NO_FOLLOW_UP, FollowUp
 from reactorhub.model.notification import IncidentEvent, Notice
 from reactorhub.model.run import Run, RunState
 from reactorhub.model.schedule import ScheduleMark, Tick
@@ -123,12 +123,12 @@ class SqliteLedger:
         """Replace what is kept of a known run, but not its place and ``created_at``."""
         return self._write(sql.save_run, run)
 
-    def finish_run(self, run: Run, sequel: Sequel = NO_SEQUEL) -> Deferred[Sequel]:
+    def finish_run(self, run: Run, follow_up: FollowUp = NO_FOLLOW_UP) -> Deferred[FollowUp]:
         """Replace what is kept of a run that has ended, and keep what its end brings about; or do neither."""
 
-        def change(db: sql.Database) -> Sequel:
-            notices.tell(db, sequel.incident_event)
-            return sql.finish_run(db, run, sequel)
+        def change(db: sql.Database) -> FollowUp:
+            notices.tell(db, follow_up.incident_event)
+            return sql.finish_run(db, run, follow_up)
 
         return self._write(change)
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from reactorhub.errors import LedgerError, UnknownBatch, UnknownRun
 from reactorhub.model.batch import Batch
-from reactorhub.model.follow_up import Sequel, Start
+from reactorhub.model.follow_up import ChainedTick, FollowUp
 from reactorhub.model.run import ACTIVE, UNFINISHED, Run, RunState
 from reactorhub.model.schedule import FAR_AHEAD, ScheduleMark, Tick, TickOutcome
 from reactorhub.storage import rows
@@ -100,21 +100,21 @@ def save_run(db: Database, run: Run) -> None:
         raise LedgerError(f"run {run.id} is not in the ledger: add it before saving it")
 
 
-def finish_run(db: Database, run: Run, sequel: Sequel) -> Sequel:
+def finish_run(db: Database, run: Run, follow_up: FollowUp) -> FollowUp:
     """Replace what is kept of a run that has ended, and keep what its end brings about; return what that was.
 
     :raises LedgerError: if there is no run with its id, or one with an id of the sequel's.
     """
     save_run(db, run)
-    if sequel.attempt is not None:
-        add_run(db, sequel.attempt)
-    starts = tuple(_started(db, start) for start in sequel.starts)
-    completes = run.spec.batch is not None and _completes(db, run, sequel.completion)
-    completion = sequel.completion if completes else None
-    return replace(sequel, starts=starts, completes=completes, completion=completion)
+    if follow_up.attempt is not None:
+        add_run(db, follow_up.attempt)
+    starts = tuple(_started(db, start) for start in follow_up.starts)
+    completes = run.spec.batch is not None and _completes(db, run, follow_up.completion)
+    completion = follow_up.completion if completes else None
+    return replace(follow_up, starts=starts, completes=completes, completion=completion)
 
 
-def _started(db: Database, start: Start) -> Start:
+def _started(db: Database, start: ChainedTick) -> ChainedTick:
     while not record_tick(db, start.tick, start.run):
         start = start.later()
     return start
