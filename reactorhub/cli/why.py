@@ -131,7 +131,7 @@ def _evidence(config: HubConfig, schedule: Schedule, folder: Path, found: Look |
     evidence = Evidence(
         schedule=schedule,
         fingerprint=fingerprint(schedule),
-        data_folder_state=data_folder_state(folder),
+        folder=data_folder_state(folder),
         now=datetime.now(UTC),
         zone=(trigger and trigger.timezone) or config.timezone,
     )
@@ -153,7 +153,7 @@ def _evidence(config: HubConfig, schedule: Schedule, folder: Path, found: Look |
 
 def _print(report: _Report) -> None:
     evidence = report.evidence
-    trigger, hub = evidence.schedule.trigger, evidence.data_folder_state
+    trigger, hub = evidence.schedule.trigger, evidence.folder
     click.echo(f"{evidence.schedule.name}: {f'{trigger.kind} {trigger.text}' if trigger else 'no trigger'}")
     for finding in report.findings:
         click.echo(f"- {finding.text}")
@@ -200,7 +200,7 @@ def _view(report: _Report) -> dict[str, Any]:
     from reactorhub.model.values import time_text
     from reactorhub.wire.views import run_view, schedule_view, tick_view
 
-    evidence, hub = report.evidence, report.evidence.data_folder_state
+    evidence, hub = report.evidence, report.evidence.folder
     mark = evidence.mark
     reason = None if mark is None else mark.why_paused
     last, left = evidence.last_run, evidence.runs_left

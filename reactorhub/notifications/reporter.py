@@ -18,7 +18,7 @@ class IncidentReporter:
     """Makes facts of schedules that have a channel; of others there is nothing to tell.
 
     A fact is handed to the ledger with the write that it is about; once that is on disk, say so by
-    :meth:`told`.
+    :meth:`kept`.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class IncidentReporter:
         """Return what follows from the end of a pause."""
         return self._event(schedule, IncidentEventKind.RESUMED, dict)
 
-    def told(self, incident_event: IncidentEvent | None) -> None:
+    def kept(self, incident_event: IncidentEvent | None) -> None:
         """Take note that a fact is on disk."""
         if incident_event is not None:
             self._wake()

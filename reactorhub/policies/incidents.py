@@ -1,8 +1,8 @@
-"""The pure rules of telling people: one notice for each incident of a schedule, not one for each run.
+"""The rules of notifications: one notification for each incident of a schedule, not one for each run.
 
-What happens to a schedule is a :class:`IncidentEvent`. Some facts open an incident, others close it; a notice follows
-from an incident that opens, and from a failure that is over. :func:`announce` is called by a ledger within
-the transaction that the fact stands in, so that neither is ever there without the other.
+What happens to a schedule is an :class:`IncidentEvent`. Some events open an incident, others close it. An
+incident that opens and a failure that is over each lead to a notification. A ledger calls :func:`announce`
+in the transaction that writes the event, so that neither is ever stored without the other.
 """
 
 from __future__ import annotations
