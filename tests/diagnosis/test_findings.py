@@ -33,7 +33,7 @@ def evidence(schedule: Schedule = HOURLY, folder: DataFolderState = RUNNING, **f
         **{
             "schedule": schedule,
             "fingerprint": fingerprint(schedule),
-            "premises": folder,
+            "folder": folder,
             "now": NOW,
             "zone": "Europe/Berlin",
             "mark": mark,
