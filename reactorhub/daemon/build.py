@@ -18,7 +18,7 @@ from reactorhub.config import HubConfig
 from reactorhub.config.reading import file_signature
 from reactorhub.containment.lag import LagMeter
 from reactorhub.containment.run_logs import RunLogs
-from reactorhub.daemon.gc import Collector
+from reactorhub.daemon.gc import GcPause
 from reactorhub.engine.protocols import Engine
 from reactorhub.engine.scrapy.engine import ScrapyEngine
 from reactorhub.errors import ConfigError
@@ -70,7 +70,7 @@ class Built:
     """What of a hub is started and stopped."""
 
     pool: ThreadPool
-    collector: Collector
+    gc_pause: GcPause
     ledger: SqliteLedger
     engine: ScrapyEngine
     redis: EmbeddedRedis | None
@@ -93,13 +93,13 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
     engine = ScrapyEngine(reactor, RunLogs(paths.log), paths.items)
     parts = _parts(config, ledger, engine, _sink(config, redis, reactor), reactor)
     hub = Hub(config, parts, __version__)
-    collector = Collector(reactor)
-    scheduler = _scheduler(hub, _first_ticks(collector, parts.services.slots), reactor)
+    gc_pause = GcPause(reactor)
+    scheduler = _scheduler(hub, _first_ticks(gc_pause, parts.services.slots), reactor)
     in_thread: Callable[..., Deferred[Any]] = partial(threads.deferToThreadPool, reactor, pool)
 
     def read_file() -> Deferred[HubConfig]:
-        collector.hold()
-        return in_thread(read).addBoth(_released, collector)
+        gc_pause.hold()
+        return in_thread(read).addBoth(_released, gc_pause)
 
     sweeps = {name: partial(in_thread, OldFiles(config.data_dir / name).sweep) for name in ("logs", "items")}
     retention = Retention(reactor, utc_now, ledger.prune, sweeps, lambda: parts.dispatcher.lives)
@@ -122,7 +122,7 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
     reloader = Reloader(reactor, hub, lambda: in_thread(file_signature, file), read_file, put_in_force)
     return Built(
         pool=pool,
-        collector=collector,
+        gc_pause=gc_pause,
         ledger=ledger,
         engine=engine,
         redis=redis,
@@ -173,18 +173,18 @@ def _scheduler(hub: Hub, busy: Callable[[bool], None], reactor: Any) -> Schedule
     )
 
 
-def _first_ticks(collector: Collector, slots: Slots) -> Callable[[bool], None]:
+def _first_ticks(gc_pause: GcPause, slots: Slots) -> Callable[[bool], None]:
     """Return what lets crawls and full collections wait until all ticks that are due have been taken up."""
 
     def busy(is_busy: bool) -> None:
         slots.hold(is_busy)
-        (collector.hold if is_busy else collector.release)()
+        (gc_pause.hold if is_busy else gc_pause.release)()
 
     return busy
 
 
-def _released(result: Any, collector: Collector) -> Any:
-    collector.release()
+def _released(result: Any, gc_pause: GcPause) -> Any:
+    gc_pause.release()
     return result
 
 

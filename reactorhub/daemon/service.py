@@ -161,7 +161,7 @@ class HubService(Service):
         built.reloader.watch(self._signature)
         self._ports[0].startReading()  # type: ignore[attr-defined]
         self._say_ready(built)
-        built.collector.settle()
+        built.gc_pause.settle()
         return True
 
     async def _stop(self) -> None:
