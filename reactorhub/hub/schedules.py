@@ -10,7 +10,7 @@ from reactorhub.model.run import Run
 from reactorhub.model.schedule import Schedule
 from reactorhub.model.values import View
 from reactorhub.policies.agenda import upcoming
-from reactorhub.schedules.cooperative import spread
+from reactorhub.schedules.cooperative import cooperatively
 from reactorhub.storage.ledger import RunFilter
 from reactorhub.wire.views import schedule_view
 
@@ -29,7 +29,7 @@ class ScheduleViews:
         They are those of one file, also where another comes into force meanwhile.
         """
         schedules, last = self._book.schedules, await self._services.ledger.last_runs()
-        async for each in spread(self._services.clock, schedules.values()):
+        async for each in cooperatively(self._services.clock, schedules.values()):
             yield self._view(each, last.get(each.name))
 
     async def one(self, name: str) -> View:

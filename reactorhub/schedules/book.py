@@ -16,7 +16,7 @@ from reactorhub.model.schedule import Schedule, ScheduleMark
 from reactorhub.notifications.reporter import IncidentReporter
 from reactorhub.policies.chains import follows
 from reactorhub.policies.fingerprint import fingerprint
-from reactorhub.schedules.cooperative import spread
+from reactorhub.schedules.cooperative import cooperatively
 from reactorhub.storage.ledger import Ledger
 from reactorhub.triggers.rules import After
 
@@ -83,7 +83,7 @@ class ScheduleBook:
     async def _replace(self, schedules: Mapping[str, Schedule]) -> Changes:
         changes = compare(self.schedules, schedules)
         touched = [schedules[name] for name in (*changes.added, *changes.changed)]
-        prints = [(each.name, fingerprint(each)) async for each in spread(self._clock, touched)]
+        prints = [(each.name, fingerprint(each)) async for each in cooperatively(self._clock, touched)]
         moment = self._now()
         fresh = [self._mark(name, text, moment) for name, text in prints if self._is_new(name, text)]
         gone = [name for name in self._marks if name not in schedules]

@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import Clock
 
-from reactorhub.schedules.cooperative import PIECE, spread
+from reactorhub.schedules.cooperative import PIECE, cooperatively
 
 A_TURN = 0.0009765625  # seconds
 
@@ -40,7 +40,7 @@ class Work:
 
     async def all(self, count: int) -> list[int]:
         """Collect them."""
-        return [value async for value in spread(self.clock, self.values(count))]
+        return [value async for value in cooperatively(self.clock, self.values(count))]
 
 
 def test_work_that_takes_no_time_is_done_at_once() -> None:
