@@ -102,7 +102,7 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
         return in_thread(read).addBoth(_released, gc_pause)
 
     sweeps = {name: partial(in_thread, OldFiles(config.data_dir / name).sweep) for name in ("logs", "items")}
-    retention = Retention(reactor, utc_now, ledger.prune, sweeps, lambda: parts.dispatcher.lives)
+    retention = Retention(reactor, utc_now, ledger.prune, sweeps, lambda: parts.dispatcher.live_runs)
 
     async def put_in_force(new: HubConfig) -> View:
         message = "a loaded project cannot change while the hub runs; restart it"

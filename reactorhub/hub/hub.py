@@ -176,13 +176,13 @@ class Hub:
         :param force: cut downloads off at once instead of after the run's ``stop_grace``.
         :raises UnknownRun: if there is none of this id.
         """
-        life = self._parts.dispatcher.lives.get(run_id)
-        if life is None:
+        live_run = self._parts.dispatcher.live_runs.get(run_id)
+        if live_run is None:
             return await self.run(run_id)
         order = Stop(state=RunState.CANCELLED, reason="cancelled by an operator")
-        ordered = life.stop(order, FORCED if force else Ladder.graceful(life.run.spec.stop_grace))
+        ordered = live_run.stop(order, FORCED if force else Ladder.graceful(live_run.run.spec.stop_grace))
         await _at_most(ordered, _LONGEST_WRITE, self._parts.services)
-        return life.run
+        return live_run.run
 
     async def pause(self, name: str, reason: str | None = None) -> View:
         """Skip a schedule's ticks until it is resumed; a restart does not resume it.
@@ -247,17 +247,19 @@ class Hub:
 
         :raises UnknownRun: if there is none of this id.
         """
-        life = self._parts.dispatcher.lives.get(run_id)
-        if life is None:
+        live_run = self._parts.dispatcher.live_runs.get(run_id)
+        if live_run is None:
             return await self._ledger.run(run_id)
         if wait > 0:
-            await _at_most(life.finished(), wait, self._parts.services)
-        return life.run
+            await _at_most(live_run.finished(), wait, self._parts.services)
+        return live_run.run
 
     def live_view(self, run: Run) -> View:
         """Return a run's view, with the live stats of its crawl while there is one."""
-        life = self._parts.dispatcher.lives.get(run.id)
-        return run_view(run) if life is None else run_view(life.run, life.stats(), life.errors())
+        live_run = self._parts.dispatcher.live_runs.get(run.id)
+        return (
+            run_view(run) if live_run is None else run_view(live_run.run, live_run.stats(), live_run.errors())
+        )
 
     async def runs(self, which: RunFilter, limit: int, cursor: str | None) -> Page[Run]:
         """List runs, newest first."""

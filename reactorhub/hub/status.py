@@ -84,7 +84,7 @@ class HubStatus:
     def heartbeat(self) -> View:
         """Return what the hub says of itself every few seconds; costs no look into the ledger."""
         slots, sink = self._parts.services.slots, self._parts.sink.state()
-        states = [life.run.state for life in self._parts.dispatcher.lives.values()]
+        states = [live_run.run.state for live_run in self._parts.dispatcher.live_runs.values()]
         queues = {name: {"limit": limit, "used": slots.used_by(name)} for name, limit in slots.queues.items()}
         return {
             "version": self._version,

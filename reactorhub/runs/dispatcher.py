@@ -24,7 +24,7 @@ from reactorhub.runs.admission import Intake
 from reactorhub.runs.batches import Batches
 from reactorhub.runs.buffer import OverlapBuffer
 from reactorhub.runs.escalation import SHUTDOWN, Ladder
-from reactorhub.runs.lifecycle import Life, RunServices
+from reactorhub.runs.lifecycle import Lifecycle, RunServices
 from reactorhub.runs.registry import Roster
 from reactorhub.schedules.book import ScheduleBook
 from reactorhub.wire.views import tick_view
@@ -68,9 +68,9 @@ class Dispatcher:
         self._stopping = False
 
     @property
-    def lives(self) -> Mapping[str, Life]:
+    def live_runs(self) -> Mapping[str, Lifecycle]:
         """The runs that are not final, by id, oldest first."""
-        return self._roster.lives
+        return self._roster.live_runs
 
     def limit_waiting(self, most: int) -> None:
         """Take from now on so many queued runs before more are refused."""
@@ -192,13 +192,13 @@ class Dispatcher:
         :param hurry: skips the rest of the grace when it fires.
         """
         self._stopping = True
-        for life in tuple(self.lives.values()):
-            life.put_down()
-        everyone = DeferredList([life.finished() for life in self.lives.values()])
+        for live_run in tuple(self.live_runs.values()):
+            live_run.put_down()
+        everyone = DeferredList([live_run.finished() for live_run in self.live_runs.values()])
         await self._first_of(everyone, hurry, grace)
         order = Stop(state=RunState.INTERRUPTED, reason="the hub was shut down")
-        for life in tuple(self.lives.values()):
-            life.stop(order, SHUTDOWN)
+        for live_run in tuple(self.live_runs.values()):
+            live_run.stop(order, SHUTDOWN)
         await everyone
 
     async def _first_of(self, everyone: Deferred[Any], hurry: Deferred[Any], grace: float) -> None:
@@ -246,12 +246,12 @@ class Dispatcher:
         self._take(run, schedule)
 
     def _take(self, run: Run, schedule: Schedule | None) -> None:
-        life = Life(run, self._services, self._overlap_wait(run, schedule), self._follow_up)
-        self._roster.join(life)
-        life.finished().addCallback(lambda _: self._ended(life))
+        live_run = Lifecycle(run, self._services, self._overlap_wait(run, schedule), self._follow_up)
+        self._roster.join(live_run)
+        live_run.finished().addCallback(lambda _: self._ended(live_run))
         if self._stopping:  # it was on its way to the disk when the hub was told to stop
-            life.put_down()
-        life.begin()
+            live_run.put_down()
+        live_run.begin()
 
     def _overlap_wait(self, run: Run, schedule: Schedule | None) -> Deferred[None] | None:
         most = starts_at_most(schedule, run)
@@ -286,9 +286,9 @@ class Dispatcher:
             self._roster.announce(queued)
         return follow_up
 
-    def _ended(self, life: Life) -> None:
+    def _ended(self, live_run: Lifecycle) -> None:
         """Let the next attempt take a run's place before anybody else's turn comes."""
-        run, follow_up = life.run, life.follow_up
+        run, follow_up = live_run.run, live_run.follow_up
         self._roster.leave(run)
         if self._stopping:
             self._leave_queued(run, self._announced(follow_up))
@@ -296,8 +296,10 @@ class Dispatcher:
                 self._roster.announce(run)
         elif follow_up.attempt is not None:
             self._new(follow_up.attempt, None)
-            if life.late_cancel is not None:
-                self.lives[follow_up.attempt.id].stop(life.late_cancel, Ladder.graceful(run.spec.stop_grace))
+            if live_run.late_cancel is not None:
+                self.live_runs[follow_up.attempt.id].stop(
+                    live_run.late_cancel, Ladder.graceful(run.spec.stop_grace)
+                )
         if run.spec.schedule is not None and not self._stopping:
             self._buffer.leave(run.spec.schedule, run.id)
         if not self._stopping:
@@ -342,6 +344,6 @@ class Dispatcher:
         """Cancel the other runs of the same schedule, or only those that came before."""
         stop, mates = replacement(run.spec.nominal_time), self._roster.of(run.spec.schedule or "")
         for other in older(run, mates) if older_only else mates:
-            life = self.lives.get(other.id)
-            if life is not None and other.id != run.id:
-                life.stop(stop, Ladder.graceful(other.spec.stop_grace))
+            live_run = self.live_runs.get(other.id)
+            if live_run is not None and other.id != run.id:
+                live_run.stop(stop, Ladder.graceful(other.spec.stop_grace))

@@ -32,7 +32,7 @@ _INSTANT = 1e-6  # seconds; no time is told finer, and what is left below that i
 _OWN_ERROR = "the hub has an error in the life of run {run_id}"
 
 
-class Life:
+class Lifecycle:
     """Drives one run. ``finished`` fires with the run once it is final, or as it stands if put down."""
 
     log = Logger()

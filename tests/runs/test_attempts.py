@@ -54,7 +54,7 @@ def test_a_cancelled_run_is_not_tried_again() -> None:
     done(shop.bench.hub.cancel(first.run_id or ""))
     shop.tick()
     shop.finish(reason="shutdown")
-    (retry,) = shop.bench.dispatcher.lives
+    (retry,) = shop.bench.dispatcher.live_runs
     done(shop.bench.hub.cancel(retry))
     assert shop.at_rest() and shop.states() == ["cancelled", "failed", "cancelled"]
 
@@ -141,7 +141,7 @@ def test_a_schedule_whose_retry_waits_is_busy() -> None:
     shop = Shop("overlap: skip, retry: {delay: 5m}")
     shop.tick()
     shop.finish(reason="shutdown")
-    (retry,) = shop.bench.dispatcher.lives
+    (retry,) = shop.bench.dispatcher.live_runs
     assert shop.tick().reason == f"overlap is skip and run {retry} waits to be tried again, as attempt 2"
 
 

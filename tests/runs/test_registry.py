@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reactorhub.model.run import Run, RunSpec
-from reactorhub.runs.lifecycle import Life
+from reactorhub.runs.lifecycle import Lifecycle
 from reactorhub.runs.registry import Roster
 from tests.support.hubs import START, Bench
 
@@ -22,29 +22,29 @@ def test_an_announced_run_counts_at_once() -> None:
     """It is among its schedule's runs, but not yet among the lives."""
     roster = Roster()
     roster.announce(a_run("1"))
-    assert (ids(roster), list(roster.lives), len(roster)) == (["1"], [], 1)
+    assert (ids(roster), list(roster.live_runs), len(roster)) == (["1"], [], 1)
 
 
 def test_a_run_joins_and_leaves() -> None:
     """One that was announced keeps its place when it joins, and counts once; its end counts no more."""
     roster, services = Roster(), Bench().services
-    lives = [Life(a_run(name), services) for name in "123"]
-    roster.announce(lives[0].run)
-    for life in reversed(lives):
-        roster.join(life)
-    assert (ids(roster), list(roster.lives), len(roster)) == (["1", "3", "2"], ["3", "2", "1"], 3)
-    roster.ending(lives[2].run)
+    live_runs = [Lifecycle(a_run(name), services) for name in "123"]
+    roster.announce(live_runs[0].run)
+    for live_run in reversed(live_runs):
+        roster.join(live_run)
+    assert (ids(roster), list(roster.live_runs), len(roster)) == (["1", "3", "2"], ["3", "2", "1"], 3)
+    roster.ending(live_runs[2].run)
     assert (ids(roster), len(roster)) == (["1", "3", "2"], 2)
-    roster.leave(lives[2].run)
+    roster.leave(live_runs[2].run)
     assert (ids(roster), len(roster)) == (["1", "2"], 2)
 
 
 def test_a_run_that_nothing_came_of_is_withdrawn() -> None:
     """It counts no more; a run that has joined stays, and one never announced is no mistake."""
-    roster, life = Roster(), Life(a_run("2"), Bench().services)
+    roster, live_run = Roster(), Lifecycle(a_run("2"), Bench().services)
     roster.announce(a_run("1"))
-    roster.join(life)
-    for run in (a_run("1"), life.run, a_run("3")):
+    roster.join(live_run)
+    for run in (a_run("1"), live_run.run, a_run("3")):
         roster.withdraw(run)
     assert (ids(roster), len(roster)) == (["2"], 1)
 
@@ -64,10 +64,10 @@ def test_schedules_are_apart_and_nothing_is_left_of_them() -> None:
 def test_the_life_tells_how_a_run_stands() -> None:
     """Once a run has joined its state is the live one."""
     roster, bench = Roster(), Bench()
-    life = Life(a_run("1"), bench.services)
-    roster.join(life)
-    bench.ledger.add_run(life.run)
-    life.begin()
+    live_run = Lifecycle(a_run("1"), bench.services)
+    roster.join(live_run)
+    bench.ledger.add_run(live_run.run)
+    live_run.begin()
     bench.turn()
     (run,) = roster.of("a")
     assert run.state.active

@@ -144,7 +144,7 @@ def test_a_ledger_that_cannot_write(order: str) -> None:
     reply = ordered(web, order, run)
     assert (reply.status, reply.json["detail"]) == (503, "the disk is full; make room")
     web.bench.turn()
-    assert len(web.bench.engine.crawls) == 1 and not web.bench.dispatcher.lives
+    assert len(web.bench.engine.crawls) == 1 and not web.bench.dispatcher.live_runs
 
 
 @pytest.mark.parametrize("order", ORDERS)
