@@ -24,7 +24,7 @@ from reactorhub.model.values import View
 from reactorhub.policies.agenda import Missed
 from reactorhub.policies.chains import spec_after
 from reactorhub.policies.limits import Limits
-from reactorhub.runs.escalation import FORCED, Ladder
+from reactorhub.runs.escalation import FORCED, Escalation
 from reactorhub.runs.lifecycle import RunServices
 from reactorhub.runs.limits import LiveLimits
 from reactorhub.schedules.auto_pause import FailureWatch
@@ -180,7 +180,7 @@ class Hub:
         if live_run is None:
             return await self.run(run_id)
         order = Stop(state=RunState.CANCELLED, reason="cancelled by an operator")
-        ordered = live_run.stop(order, FORCED if force else Ladder.graceful(live_run.run.spec.stop_grace))
+        ordered = live_run.stop(order, FORCED if force else Escalation.graceful(live_run.run.spec.stop_grace))
         await _at_most(ordered, _LONGEST_WRITE, self._parts.services)
         return live_run.run
 

@@ -23,7 +23,7 @@ from reactorhub.policies.retries import is_tried_again, next_attempt
 from reactorhub.runs.admission import Intake
 from reactorhub.runs.batches import Batches
 from reactorhub.runs.buffer import OverlapBuffer
-from reactorhub.runs.escalation import SHUTDOWN, Ladder
+from reactorhub.runs.escalation import SHUTDOWN, Escalation
 from reactorhub.runs.lifecycle import Lifecycle, RunServices
 from reactorhub.runs.registry import Roster
 from reactorhub.schedules.book import ScheduleBook
@@ -298,7 +298,7 @@ class Dispatcher:
             self._new(follow_up.attempt, None)
             if live_run.late_cancel is not None:
                 self.live_runs[follow_up.attempt.id].stop(
-                    live_run.late_cancel, Ladder.graceful(run.spec.stop_grace)
+                    live_run.late_cancel, Escalation.graceful(run.spec.stop_grace)
                 )
         if run.spec.schedule is not None and not self._stopping:
             self._buffer.leave(run.spec.schedule, run.id)
@@ -346,4 +346,4 @@ class Dispatcher:
         for other in older(run, mates) if older_only else mates:
             live_run = self.live_runs.get(other.id)
             if live_run is not None and other.id != run.id:
-                live_run.stop(stop, Ladder.graceful(other.spec.stop_grace))
+                live_run.stop(stop, Escalation.graceful(other.spec.stop_grace))

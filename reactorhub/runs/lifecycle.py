@@ -21,7 +21,7 @@ from reactorhub.errors import LedgerError, last_line
 from reactorhub.model.follow_up import NO_FOLLOW_UP, FollowUp
 from reactorhub.model.run import ACTIVE, CrawlEnd, Run, RunState, Stop
 from reactorhub.policies.outcome import judge
-from reactorhub.runs.escalation import Ladder, Timers
+from reactorhub.runs.escalation import Escalation, StopTimers
 from reactorhub.runs.expectation_check import held_to_expectations
 from reactorhub.runs.slots import Slots
 from reactorhub.storage.ledger import Ledger
@@ -59,7 +59,7 @@ class Lifecycle:
         self._wait: Deferred[Any] | None = None
         self._put_down = False
         self._ending = False
-        self._timers = Timers(services.clock)
+        self._timers = StopTimers(services.clock)
         self._watchers: list[Deferred[Run]] = []
         self.ended = False
 
@@ -86,7 +86,7 @@ class Lifecycle:
         """The run's errors so far."""
         return self.run.errors if self.crawl is None else self.crawl.errors()
 
-    def stop(self, stop: Stop, ladder: Ladder) -> Deferred[Any]:
+    def stop(self, stop: Stop, escalation: Escalation) -> Deferred[Any]:
         """Tell the run to end, whatever it is doing; fires when that is on disk, or the run is over.
 
         A later order only makes haste; the first gives the reason. One to cancel holds for the next attempt
@@ -98,7 +98,7 @@ class Lifecycle:
         first, self._stop = self._stop is None, self._stop or stop
         if self.crawl is not None:
             said = self._say_stopping(stop, first)
-            self._timers.descend(self.crawl, ladder)
+            self._timers.escalate(self.crawl, escalation)
             return said
         if self._wait is not None:
             self._wait.cancel()
@@ -272,7 +272,9 @@ class Lifecycle:
     def _time_out(self) -> None:
         seconds = self.run.spec.timeout
         reason = f"the run took longer than its timeout of {seconds:g} seconds"
-        self.stop(Stop(state=RunState.TIMED_OUT, reason=reason), Ladder.graceful(self.run.spec.stop_grace))
+        self.stop(
+            Stop(state=RunState.TIMED_OUT, reason=reason), Escalation.graceful(self.run.spec.stop_grace)
+        )
 
     def _act(self, act: Coroutine[Deferred[Any], Any, None]) -> Deferred[None]:
         """Begin with something; what is returned fires when it is done, and may be cancelled without harm."""

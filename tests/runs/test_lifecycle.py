@@ -14,7 +14,7 @@ from twisted.logger import LogLevel
 from reactorhub.errors import LedgerError
 from reactorhub.model.follow_up import NO_FOLLOW_UP, FollowUp
 from reactorhub.model.run import Run, RunSpec, RunState, Stop
-from reactorhub.runs.escalation import FORCED, SHUTDOWN, Ladder
+from reactorhub.runs.escalation import FORCED, SHUTDOWN, Escalation
 from reactorhub.runs.lifecycle import Lifecycle
 from tests.support.hubs import START, Bench, hub_log
 
@@ -226,14 +226,14 @@ def test_a_time_that_goes_back(retry_of: str | None, starts: bool) -> None:
     ("rung", "seconds"),
     [("stop", 0), ("abort", 30), ("cancel_tasks", 35), ("abandon", 40)],
 )
-def test_the_ladder(rung: str, seconds: int) -> None:
+def test_the_ladder(step: str, seconds: int) -> None:
     """A cancelled crawl is taken down rung by rung until it yields, each in its time."""
     bench = Bench()
-    bench.engine.yields_to = rung
+    bench.engine.yields_to = step
     live_run = begun(bench, stop_grace=30.0)
     turned(bench)
     bench.engine.crawls[0].open()
-    live_run.stop(CANCEL, Ladder.graceful(30.0))
+    live_run.stop(CANCEL, Escalation.graceful(30.0))
     if seconds:
         assert live_run.run.state is RunState.STOPPING
         turned(bench, seconds - 0.5)
@@ -241,7 +241,7 @@ def test_the_ladder(rung: str, seconds: int) -> None:
         turned(bench, 1)
     assert live_run.run.state is RunState.CANCELLED
     assert (live_run.run.reason, live_run.run.finish_reason) == ("cancelled by an operator", "shutdown")
-    assert bench.engine.crawls[0].rungs[-1] == rung
+    assert bench.engine.crawls[0].steps[-1] == step
     assert at_rest(bench)
 
 
@@ -251,7 +251,7 @@ def test_a_second_order_makes_haste_and_keeps_the_reason() -> None:
     bench.engine.yields_to = "abort"
     live_run = begun(bench)
     turned(bench)
-    live_run.stop(CANCEL, Ladder.graceful(300))
+    live_run.stop(CANCEL, Escalation.graceful(300))
     live_run.stop(Stop(state=RunState.INTERRUPTED, reason="the hub was shut down"), SHUTDOWN)
     turned(bench, 2)
     assert live_run.run.state is RunState.CANCELLED
