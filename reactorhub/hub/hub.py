@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from reactorhub.config import HubConfig
 from reactorhub.engine.protocols import Engine
 from reactorhub.errors import QueueFull, UnknownSpider
-from reactorhub.hub.resolver import Admission
+from reactorhub.hub.resolver import SpecResolver
 from reactorhub.hub.schedules import ScheduleViews
 from reactorhub.hub.status import HubParts, HubStatus
 from reactorhub.model.follow_up import FollowUp
@@ -48,7 +48,7 @@ class Hub:
         self._ledger: Ledger = parts.services.ledger
         self._engine: Engine = parts.services.engine
         self._limits = LiveLimits(self._ledger, parts.services.slots, _limits_of(config))
-        self._admission = Admission(self._engine, lambda: self._limits.in_force)
+        self._resolver = SpecResolver(self._engine, lambda: self._limits.in_force)
         self._views = ScheduleViews(parts)
         self._failures = FailureWatch(self._ledger, parts.book)
         parts.dispatcher.listen(self._ended)
@@ -135,7 +135,7 @@ class Hub:
         :raises InvalidRequest: if there is no such queue.
         :raises QueueFull: if too many runs wait already.
         """
-        return await self._parts.dispatcher.submit(self._admission.spec(order))
+        return await self._parts.dispatcher.submit(self._resolver.spec(order))
 
     async def submit_batch(self, order: BatchOrder) -> View:
         """Take many runs on together, and another one once they are final.
@@ -144,7 +144,7 @@ class Hub:
             may ever wait; none of them is taken.
         :raises QueueFull: if then too many runs would wait.
         """
-        specs, completion = self._admission.specs(order)
+        specs, completion = self._resolver.specs(order)
         on_complete = order.on_complete(None if completion is None else completion.project)
         batch = await self._parts.dispatcher.submit_all(specs, on_complete)
         return await self.batch(batch.id)
