@@ -16,7 +16,7 @@ from reactorhub.runs.registry import Roster
 from reactorhub.schedules.book import ScheduleBook
 
 
-class Intake:
+class Admission:
     """Takes orders and ticks in as runs that count from now on, while the ledger is still writing them down.
 
     What the ledger then refuses is to be withdrawn again.

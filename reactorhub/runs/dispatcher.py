@@ -20,7 +20,7 @@ from reactorhub.notifications.reporter import IncidentReporter
 from reactorhub.policies.agenda import Missed
 from reactorhub.policies.overlap import older, replacement, replaces_others, starts_at_most
 from reactorhub.policies.retries import is_tried_again, next_attempt
-from reactorhub.runs.admission import Intake
+from reactorhub.runs.admission import Admission
 from reactorhub.runs.batches import Batches
 from reactorhub.runs.buffer import OverlapBuffer
 from reactorhub.runs.escalation import SHUTDOWN, Escalation
@@ -62,7 +62,7 @@ class Dispatcher:
         self._emit = emit
         self._roster = Roster()
         self._batches = Batches(services.ledger)
-        self._intake = Intake(services, book, self._roster, new_id, most_waiting)
+        self._admission = Admission(services, book, self._roster, new_id, most_waiting)
         self._buffer = OverlapBuffer()
         self._listeners: list[Ended] = []
         self._stopping = False
@@ -74,7 +74,7 @@ class Dispatcher:
 
     def limit_waiting(self, most: int) -> None:
         """Take from now on so many queued runs before more are refused."""
-        self._intake.most_waiting = most
+        self._admission.most_waiting = most
 
     def listen(self, ended: Ended) -> None:
         """Tell ``ended`` of each run that has become final, and of what its end has brought about."""
@@ -125,7 +125,7 @@ class Dispatcher:
         :raises LedgerError: if the run could not be kept; nothing will run.
         """
         self._refuse_if_stopping()
-        (run,) = self._intake.order(spec)
+        (run,) = self._admission.order(spec)
         await self._kept([run], self._services.ledger.add_run(run))
         self._new(run, None)
         return run
@@ -142,7 +142,7 @@ class Dispatcher:
         """
         self._refuse_if_stopping()
         batch = Batch(id=self._new_id(), created_at=self._services.now(), on_complete=on_complete)
-        runs = self._intake.order(*(replace(spec, batch=batch.id) for spec in specs))
+        runs = self._admission.order(*(replace(spec, batch=batch.id) for spec in specs))
         await self._kept(runs, Deferred.fromCoroutine(self._batches.add(batch, runs)))
         for run in runs:
             self._new(run, None)
@@ -154,13 +154,13 @@ class Dispatcher:
         :param after: how far the ledger must have accounted before it lets the schedule's progress pass.
         :raises LedgerError: if neither could be kept; the tick is still to be accounted for.
         """
-        start = self._intake.tick(schedule, nominal_time)
+        start = self._admission.tick(schedule, nominal_time)
         incident_event, recorded = self._reporter.ticked(schedule, start.tick), False
         try:
             recorded = await self._services.ledger.record_tick(start.tick, start.run, incident_event, after)
         finally:
             if not recorded:
-                self._intake.withdraw(start)
+                self._admission.withdraw(start)
         if recorded:
             self._reporter.kept(incident_event)
             self._begin(start, schedule)
@@ -172,7 +172,7 @@ class Dispatcher:
 
         :param after: how far the ledger must have accounted before it lets the schedule's progress pass.
         """
-        tick = self._intake.row(missed.schedule, missed.nominal_time, TickOutcome.MISSED, missed.reason)
+        tick = self._admission.row(missed.schedule, missed.nominal_time, TickOutcome.MISSED, missed.reason)
         tick = replace(tick, until=missed.until)
         heard = self._book.paused(tick.schedule) is None
         incident_event = self._reporter.ticked(missed.schedule, tick) if heard else None
@@ -272,11 +272,11 @@ class Dispatcher:
         self._roster.ending(final)
         again = next_attempt(final)
         if again is not None:
-            return FollowUp(attempt=self._intake.new(again))
+            return FollowUp(attempt=self._admission.new(again))
         moment, completion = final.finished_at or self._services.now(), self._batches.completion(final)
         return FollowUp(
-            starts=tuple(self._intake.tick(each, moment, final) for each in self._book.followers(final)),
-            completion=None if completion is None else self._intake.new(completion),
+            starts=tuple(self._admission.tick(each, moment, final) for each in self._book.followers(final)),
+            completion=None if completion is None else self._admission.new(completion),
             incident_event=self._reporter.ended(self._schedule(final), final),
         )
 
