@@ -12,7 +12,7 @@ from reactorhub.model.schedule import Schedule, Tick, TickOutcome
 from reactorhub.policies.chains import spec_after
 from reactorhub.policies.overlap import PAUSED, refusal
 from reactorhub.runs.lifecycle import RunServices
-from reactorhub.runs.registry import Roster
+from reactorhub.runs.registry import RunRegistry
 from reactorhub.schedules.book import ScheduleBook
 
 
@@ -26,7 +26,7 @@ class Admission:
         self,
         services: RunServices,
         book: ScheduleBook,
-        roster: Roster,
+        registry: RunRegistry,
         new_id: Callable[[], str],
         most_waiting: int,
     ) -> None:
@@ -34,7 +34,7 @@ class Admission:
         self.most_waiting = most_waiting
         self._services = services
         self._book = book
-        self._roster = roster
+        self._registry = registry
         self._new_id = new_id
 
     def order(self, *specs: RunSpec) -> list[Run]:
@@ -50,7 +50,7 @@ class Admission:
             raise QueueFull(f"the limit of {self.most_waiting} waiting runs is reached; try again later")
         runs = [self.new(spec) for spec in specs]
         for run in runs:
-            self._roster.announce(run)
+            self._registry.reserve(run)
         return runs
 
     def tick(self, schedule: Schedule, nominal_time: datetime, upstream: Run | None = None) -> ChainedTick:
@@ -62,14 +62,14 @@ class Admission:
         if reason is not None:
             return ChainedTick(tick=self.row(schedule, nominal_time, TickOutcome.SKIPPED, reason), run=None)
         run = self.new(spec_after(schedule.spec, upstream, nominal_time))
-        self._roster.announce(run)
+        self._registry.reserve(run)
         self._book.count(schedule.name, 1)
         return ChainedTick(tick=self.row(schedule, nominal_time, TickOutcome.RUN, None, run.id), run=run)
 
     def withdraw(self, start: ChainedTick) -> None:
         """Forget what the ledger has not taken."""
         if start.run is not None:
-            self._roster.withdraw(start.run)
+            self._registry.withdraw(start.run)
             self._book.count(start.tick.schedule, -1)
 
     def new(self, spec: RunSpec) -> Run:
@@ -95,7 +95,7 @@ class Admission:
         )
 
     def _waiting(self) -> int:
-        return len(self._roster) - self._services.slots.used
+        return len(self._registry) - self._services.slots.used
 
     def _refusal(self, schedule: Schedule) -> str | None:
         paused = self._book.paused(schedule.name)
@@ -103,4 +103,4 @@ class Admission:
             return f"{PAUSED}{paused}"
         if self._waiting() >= self.most_waiting:
             return f"the hub is at capacity: the limit of {self.most_waiting} waiting runs is reached"
-        return refusal(schedule, self._roster.of(schedule.name))
+        return refusal(schedule, self._registry.of(schedule.name))

@@ -25,7 +25,7 @@ from reactorhub.runs.batches import Batches
 from reactorhub.runs.buffer import OverlapBuffer
 from reactorhub.runs.escalation import SHUTDOWN, Escalation
 from reactorhub.runs.lifecycle import Lifecycle, RunServices
-from reactorhub.runs.registry import Roster
+from reactorhub.runs.registry import RunRegistry
 from reactorhub.schedules.book import ScheduleBook
 from reactorhub.wire.views import tick_view
 
@@ -60,9 +60,9 @@ class Dispatcher:
         self._book = book
         self._new_id = new_id
         self._emit = emit
-        self._roster = Roster()
+        self._registry = RunRegistry()
         self._batches = Batches(services.ledger)
-        self._admission = Admission(services, book, self._roster, new_id, most_waiting)
+        self._admission = Admission(services, book, self._registry, new_id, most_waiting)
         self._buffer = OverlapBuffer()
         self._listeners: list[Ended] = []
         self._stopping = False
@@ -70,7 +70,7 @@ class Dispatcher:
     @property
     def live_runs(self) -> Mapping[str, Lifecycle]:
         """The runs that are not final, by id, oldest first."""
-        return self._roster.live_runs
+        return self._registry.live_runs
 
     def limit_waiting(self, most: int) -> None:
         """Take from now on so many queued runs before more are refused."""
@@ -87,7 +87,7 @@ class Dispatcher:
         """
         await self._batches.open()
         for run in await self._services.ledger.waiting_runs():
-            self._roster.announce(run)
+            self._registry.reserve(run)
         moment = self._services.now()
         died = [
             run.moved(RunState.INTERRUPTED, finished_at=moment, reason=_DIED)
@@ -182,7 +182,7 @@ class Dispatcher:
 
     def unfinished(self, schedule: str) -> list[Run]:
         """The runs of a schedule that are not final, oldest first."""
-        return self._roster.of(schedule)
+        return self._registry.of(schedule)
 
     async def stop(self, grace: float, hurry: Deferred[Any]) -> None:
         """Let waiting runs stay queued, give crawls ``grace`` seconds to finish, then stop them.
@@ -226,7 +226,7 @@ class Dispatcher:
             await write
         except BaseException:
             for run in runs:
-                self._roster.withdraw(run)
+                self._registry.withdraw(run)
             raise
 
     def _begin(self, start: ChainedTick, schedule: Schedule) -> None:
@@ -247,7 +247,7 @@ class Dispatcher:
 
     def _take(self, run: Run, schedule: Schedule | None) -> None:
         live_run = Lifecycle(run, self._services, self._overlap_wait(run, schedule), self._follow_up)
-        self._roster.join(live_run)
+        self._registry.join(live_run)
         live_run.finished().addCallback(lambda _: self._ended(live_run))
         if self._stopping:  # it was on its way to the disk when the hub was told to stop
             live_run.put_down()
@@ -269,7 +269,7 @@ class Dispatcher:
 
     def _follow_up(self, final: Run) -> FollowUp:
         """Return what the end of a run brings about: one more attempt, or else all that waits for its end."""
-        self._roster.ending(final)
+        self._registry.ending(final)
         again = next_attempt(final)
         if again is not None:
             return FollowUp(attempt=self._admission.new(again))
@@ -283,17 +283,17 @@ class Dispatcher:
     def _announced(self, follow_up: FollowUp) -> FollowUp:
         """Let the runs that an end has brought about count while they wait for the hub's next start."""
         for queued in follow_up.runs:
-            self._roster.announce(queued)
+            self._registry.reserve(queued)
         return follow_up
 
     def _ended(self, live_run: Lifecycle) -> None:
         """Let the next attempt take a run's place before anybody else's turn comes."""
         run, follow_up = live_run.run, live_run.follow_up
-        self._roster.leave(run)
+        self._registry.leave(run)
         if self._stopping:
             self._leave_queued(run, self._announced(follow_up))
             if not run.state.final:
-                self._roster.announce(run)
+                self._registry.reserve(run)
         elif follow_up.attempt is not None:
             self._new(follow_up.attempt, None)
             if live_run.late_cancel is not None:
@@ -342,7 +342,7 @@ class Dispatcher:
 
     def _replace(self, run: Run, *, older_only: bool = False) -> None:
         """Cancel the other runs of the same schedule, or only those that came before."""
-        stop, mates = replacement(run.spec.nominal_time), self._roster.of(run.spec.schedule or "")
+        stop, mates = replacement(run.spec.nominal_time), self._registry.of(run.spec.schedule or "")
         for other in older(run, mates) if older_only else mates:
             live_run = self.live_runs.get(other.id)
             if live_run is not None and other.id != run.id:

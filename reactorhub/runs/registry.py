@@ -8,7 +8,7 @@ from reactorhub.model.run import Run
 from reactorhub.runs.lifecycle import Lifecycle
 
 
-class Roster:
+class RunRegistry:
     """A run is announced while the ledger is still writing it down, so that it counts at once; then it joins
     with its life, and leaves when it is over. What it costs to ask for the runs of one schedule does not
     grow with those of others."""
@@ -28,7 +28,7 @@ class Roster:
         """Leaves out the runs whose end is being written down."""
         return len(self._live_runs) - len(self._ending) + len(self._announced)
 
-    def announce(self, run: Run) -> None:
+    def reserve(self, run: Run) -> None:
         """Count a run from now on."""
         self._announced[run.id] = run
         self._enlist(run)
