@@ -14,7 +14,7 @@ from reactorhub.forecast.upcoming import Group, coming
 from reactorhub.model.schedule import Catchup, Overlap, Schedule
 from reactorhub.model.values import time_text
 from reactorhub.triggers.rules import After, Once, Trigger
-from reactorhub.triggers.window import Bounded, end_of
+from reactorhub.triggers.window import Window, end_of
 
 DAY = timedelta(hours=24)
 MOST_LOOKS = 50_000
@@ -119,7 +119,7 @@ def pile_ups(schedules: Iterable[Schedule], limit: int, after: datetime, until: 
 
 def _looks(group: Group) -> int:
     trigger = group[0].trigger
-    return 1 + len(trigger.exclude) // _EXCLUSIONS_A_LOOK if isinstance(trigger, Bounded) else 1
+    return 1 + len(trigger.exclude) // _EXCLUSIONS_A_LOOK if isinstance(trigger, Window) else 1
 
 
 def _worst(found: Iterable[tuple[datetime, list[Group], int]], until: datetime) -> Outlook:

@@ -18,7 +18,7 @@ from reactorhub.policies.limits import Limits
 from reactorhub.policies.overlap import PAUSED
 from reactorhub.triggers.rules import After, Trigger
 from reactorhub.triggers.wall_clock import local_text
-from reactorhub.triggers.window import Bounded, end_of
+from reactorhub.triggers.window import Window, end_of
 
 NOT_TAKEN_UP = "no hub has taken it up yet; start the hub, or let it reload the file"
 
@@ -107,7 +107,7 @@ def _of_the_file(evidence: Evidence) -> Iterator[Finding]:
         yield Finding("follows", f"{follows(trigger)}{newest}")
     elif trigger.next_after(evidence.now) is None:
         yield Finding("ended", f"{_text(trigger)} has no time to come; change it, or remove the schedule")
-    elif isinstance(trigger, Bounded) and trigger.start is not None and trigger.start > evidence.now:
+    elif isinstance(trigger, Window) and trigger.start is not None and trigger.start > evidence.now:
         yield Finding("not_begun", f"it has no time before its start_time, {evidence.show(trigger.start)}")
     if mark is not None and evidence.runs_left == 0:
         yield Finding("max_runs", over(mark))

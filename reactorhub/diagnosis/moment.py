@@ -13,7 +13,7 @@ from reactorhub.policies.jitter import start_at
 from reactorhub.triggers.cron import dst_mark, instant
 from reactorhub.triggers.durations import INSTANT
 from reactorhub.triggers.rules import After, Trigger
-from reactorhub.triggers.window import Bounded
+from reactorhub.triggers.window import Window
 
 _BACK = tuple(timedelta(hours=hours) for hours in (1, 24, 24 * 32, 24 * 367, 24 * 3660))
 """How far back the time before a moment is looked for, nearest first."""
@@ -96,7 +96,7 @@ def _of_row(row: Tick, evidence: Evidence) -> str:
 
 def _no_time(trigger: Trigger, moment: datetime, evidence: Evidence) -> tuple[str, str]:
     """Why a trigger has no tick at a moment."""
-    if isinstance(trigger, Bounded) and _ticks_at(trigger.rule, moment):
+    if isinstance(trigger, Window) and _ticks_at(trigger.rule, moment):
         return _left_out(trigger, moment, evidence)
     if trigger.timezone is not None:
         local = moment.astimezone(ZoneInfo(trigger.timezone))
@@ -107,7 +107,7 @@ def _no_time(trigger: Trigger, moment: datetime, evidence: Evidence) -> tuple[st
     return "not_a_time", f"this is no time of {trigger.text}"
 
 
-def _left_out(trigger: Bounded, moment: datetime, evidence: Evidence) -> tuple[str, str]:
+def _left_out(trigger: Window, moment: datetime, evidence: Evidence) -> tuple[str, str]:
     if trigger.start is not None and moment < trigger.start:
         return "before_start", f"this lies before its start_time, {evidence.show(trigger.start)}"
     if trigger.end is not None and moment > trigger.end:

@@ -12,7 +12,7 @@ from reactorhub.model.schedule import Catchup, Schedule
 from reactorhub.policies.jitter import start_at
 from reactorhub.triggers.durations import INSTANT, SECOND, duration_text
 from reactorhub.triggers.rules import Interval, Trigger
-from reactorhub.triggers.window import Bounded
+from reactorhub.triggers.window import Window
 
 MOST = 1000
 """At most this many missed ticks of a schedule get a row of their own."""
@@ -263,7 +263,7 @@ def _rest(trigger: Trigger, first: datetime, last: datetime) -> str:
 
 def _counted(trigger: Trigger, first: datetime, last: datetime) -> int | None:
     """How many ticks lie between two of them, both counted; None where that would take too long to say."""
-    rule = trigger.rule if isinstance(trigger, Bounded) and not trigger.exclude else trigger
+    rule = trigger.rule if isinstance(trigger, Window) and not trigger.exclude else trigger
     if isinstance(rule, Interval):
         return (last - first) // rule.every + 1
     ticks, _ = _ticks(trigger, first, last)

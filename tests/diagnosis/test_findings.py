@@ -15,7 +15,7 @@ from reactorhub.policies.fingerprint import fingerprint
 from reactorhub.policies.limits import Limits
 from reactorhub.policies.overlap import PAUSED
 from reactorhub.triggers.rules import After, Interval, Once
-from reactorhub.triggers.window import Bounded
+from reactorhub.triggers.window import Window
 
 NOW = datetime(2026, 11, 22, 12, 20, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -89,12 +89,12 @@ def due(schedule: Schedule, **facts: Any) -> Evidence:
             "2026-11-22T11:20:00Z has no time to come",
         ),
         (
-            evidence(replace(HOURLY, trigger=Bounded(Interval(HOUR), end=NOW))),
+            evidence(replace(HOURLY, trigger=Window(Interval(HOUR), end=NOW))),
             "ended",
             "1h up to end_time has no time to come; change it",
         ),
         (
-            evidence(replace(HOURLY, trigger=Bounded(Interval(HOUR), start=NOW + HOUR))),
+            evidence(replace(HOURLY, trigger=Window(Interval(HOUR), start=NOW + HOUR))),
             "not_begun",
             "it has no time before its start_time, Sun 2026-11-22 14:20:00 CET",
         ),

@@ -16,7 +16,7 @@ from reactorhub.policies.jitter import start_at
 from reactorhub.triggers.cron import Cron
 from reactorhub.triggers.durations import INSTANT
 from reactorhub.triggers.rules import After, Interval, Once, Trigger
-from reactorhub.triggers.window import Bounded, Days, Times
+from reactorhub.triggers.window import ExcludedDays, ExcludedTimes, Window
 from tests.diagnosis.test_findings import GONE, HOUR, HOURLY, MINUTE, NOW, evidence, tick
 
 NIGHTLY = Cron.parse(("30 2 * * *",), "Europe/Berlin")
@@ -30,11 +30,11 @@ def asked(moment: datetime, schedule: Schedule = HOURLY, row: Any = None, **fact
 
 def narrowed(**bounds: Any) -> Schedule:
     """An hourly schedule, narrowed."""
-    return replace(HOURLY, trigger=Bounded(Interval(HOUR), **bounds))
+    return replace(HOURLY, trigger=Window(Interval(HOUR), **bounds))
 
 
-CHRISTMAS = Days(date(2026, 11, 22), date(2026, 11, 22), "UTC")
-NOON = Times("* 12 * * *", "UTC")
+CHRISTMAS = ExcludedDays(date(2026, 11, 22), date(2026, 11, 22), "UTC")
+NOON = ExcludedTimes("* 12 * * *", "UTC")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from reactorhub.policies.jitter import start_at
 from reactorhub.policies.limits import Limits
 from reactorhub.triggers.cron import Cron
 from reactorhub.triggers.rules import After, Interval, Once, Trigger
-from reactorhub.triggers.window import Bounded
+from reactorhub.triggers.window import Window
 
 NOW = datetime(2026, 11, 22, 12, 20, tzinfo=UTC)
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
@@ -129,7 +129,7 @@ def test_who_does_not_tick_is_left_out() -> None:
         schedule("off", enabled=False),
         schedule("paused"),
         schedule("by_hand", None),
-        schedule("ended", Bounded(HOURLY, end=NOW)),
+        schedule("ended", Window(HOURLY, end=NOW)),
         schedule("spent", max_runs=5),
         schedule("nearly", max_runs=5),
         paused=frozenset({"paused"}),

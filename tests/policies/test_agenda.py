@@ -12,7 +12,7 @@ from reactorhub.policies.agenda import MOST, Account, Due, Missed, plan, upcomin
 from reactorhub.policies.jitter import start_at
 from reactorhub.triggers.cron import Cron
 from reactorhub.triggers.rules import Interval, Once, Trigger
-from reactorhub.triggers.window import Bounded, Days, Times
+from reactorhub.triggers.window import ExcludedDays, ExcludedTimes, Window
 from tests.support.counted import Counted
 
 NOW = datetime(2026, 5, 13, 12, 0, 0, tzinfo=UTC)
@@ -104,10 +104,13 @@ def test_a_missed_tick_says_why(catchup: Catchup, down: timedelta, reason: str) 
 
 
 IN_BURSTS = Cron.parse(("* * 3 * * sun",), "UTC")
-REST = Bounded(
+REST = Window(
     EVERY_MINUTE,
     start=NOW - 4000 * DAY,
-    exclude=(Times("* 1-23 * * *", "Europe/Berlin"), Days(date(2019, 5, 1), date(2022, 3, 31), "UTC")),
+    exclude=(
+        ExcludedTimes("* 1-23 * * *", "Europe/Berlin"),
+        ExcludedDays(date(2019, 5, 1), date(2022, 3, 31), "UTC"),
+    ),
 )
 
 
@@ -147,8 +150,8 @@ def test_the_rest_of_the_missed_ticks_share_one_row() -> None:
     ("trigger", "down", "number"),
     [
         (Interval(SECOND), timedelta(days=3650), "315,358,999 more ticks"),
-        (Bounded(EVERY_MINUTE, end=NOW - 998 * MINUTE), 2000 * MINUTE, "2 more ticks"),
-        (Bounded(EVERY_MINUTE, end=NOW - 999 * MINUTE), 2000 * MINUTE, "1 more tick"),
+        (Window(EVERY_MINUTE, end=NOW - 998 * MINUTE), 2000 * MINUTE, "2 more ticks"),
+        (Window(EVERY_MINUTE, end=NOW - 999 * MINUTE), 2000 * MINUTE, "1 more tick"),
         (EVERY_SECOND, 2000 * SECOND, "999 more ticks"),
         (EVERY_SECOND, 2001 * SECOND, "1,000 more ticks"),
         (EVERY_SECOND, 2002 * SECOND, "1,001 more ticks"),
@@ -171,7 +174,7 @@ def test_all_runs_no_more_than_max_catchup(most: int, extra: list[bool]) -> None
     assert f"only the newest {most} run" in found.missed[0].reason
 
 
-LUNCH = (Times("* 11-12 * * *", "Europe/Berlin"), Times("*/2 * * * *", "UTC"))
+LUNCH = (ExcludedTimes("* 11-12 * * *", "Europe/Berlin"), ExcludedTimes("*/2 * * * *", "UTC"))
 triggers = st.one_of(
     st.builds(Interval, st.timedeltas(SECOND, DAY)),
     st.sampled_from(
@@ -183,7 +186,7 @@ triggers = st.one_of(
 
 @settings(max_examples=100, deadline=None)
 @given(
-    trigger=st.one_of(triggers, st.builds(lambda rule: Bounded(rule, exclude=LUNCH), triggers)),
+    trigger=st.one_of(triggers, st.builds(lambda rule: Window(rule, exclude=LUNCH), triggers)),
     jitter=st.one_of(st.just(timedelta(0)), st.timedeltas(SECOND, HOUR)),
     most=st.integers(1, 2000),
     catchup=st.sampled_from(Catchup),

@@ -21,7 +21,7 @@ from reactorhub.policies.jitter import start_at
 from reactorhub.schedules.scheduler import SLICE, TURN, Scheduler
 from reactorhub.triggers.cron import Cron
 from reactorhub.triggers.rules import Interval, Once, Trigger
-from reactorhub.triggers.window import Bounded, Times
+from reactorhub.triggers.window import Times, Window
 
 START = datetime(2026, 5, 13, 12, 0, 0, 250_000, tzinfo=UTC)
 NOON = datetime(2026, 5, 13, 12, 0, 0, tzinfo=UTC)
@@ -677,7 +677,7 @@ class BoundedTests(SchedulerCase):
     def test_only_what_is_left_is_handed_on(self) -> None:
         """What lies outside of the bounds has no row, neither as run nor as missed."""
         left_out = (Times("3-4 0 12 * * *", "UTC"),)
-        bounded = Bounded(EVERY_SECOND, NOON + 2 * SECOND, NOON + 6 * SECOND, left_out)
+        bounded = Window(EVERY_SECOND, NOON + 2 * SECOND, NOON + 6 * SECOND, left_out)
         world = self.start(schedule(bounded))
         world.run(20)
         self.assertEqual((world.times(), world.missed), ([NOON + n * SECOND for n in (2, 5, 6)], []))
@@ -685,7 +685,7 @@ class BoundedTests(SchedulerCase):
 
     def test_who_leaves_out_everything_rests(self) -> None:
         """A schedule without a tick costs nothing at a beat, and its neighbours tick on."""
-        never = Bounded(EVERY_SECOND, exclude=(Times("* * * * *", "UTC"),))
+        never = Window(EVERY_SECOND, exclude=(Times("* * * * *", "UTC"),))
         world = self.start(schedule(never, "never"), schedule(name="good"))
         world.run(2)
         self.assertEqual(world.due, [("good", NOON + SECOND), ("good", NOON + 2 * SECOND)])
