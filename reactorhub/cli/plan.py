@@ -30,7 +30,7 @@ from reactorhub.triggers.wall_clock import local_text
 if TYPE_CHECKING:
     from reactorhub.config import HubConfig
     from reactorhub.forecast.demand import Basis, Demand, Hour, PileUp
-    from reactorhub.model.schedule import Schedule, ScheduleMark
+    from reactorhub.model.schedule import Schedule, ScheduleProgress
     from reactorhub.storage.sqlite.reading import Look
 
 HEADING = ("HOUR", "STARTS", "IN USE", "PEAK", "SLOTS", "")
@@ -108,15 +108,15 @@ def _basis(
     facts: dict[str, Any] = {"durations": {}}
     paused: dict[str, str] = {}
     if found is not None:
-        marks, schedules = found.marks(), config.schedules
+        progress, schedules = found.progress(), config.schedules
         paused = {
             name: why
-            for name, mark in marks.items()
-            if name in schedules and (why := mark.why_paused) is not None
+            for name, progress in progress.items()
+            if name in schedules and (why := progress.why_paused) is not None
         }
         facts = {
             "durations": found.durations(schedules),
-            "runs": _runs(schedules.values(), marks),
+            "runs": _runs(schedules.values(), progress),
             "going": tuple(run for run in found.unfinished() if running or not run.state.active),
         }
     basis = Basis(
@@ -130,15 +130,15 @@ def _basis(
     return basis, paused
 
 
-def _runs(schedules: Iterable[Schedule], marks: Mapping[str, ScheduleMark]) -> dict[str, int]:
+def _runs(schedules: Iterable[Schedule], progress: Mapping[str, ScheduleProgress]) -> dict[str, int]:
     """How often those have run that may only run so often; an edited "when" counts anew."""
     from reactorhub.policies.fingerprint import fingerprint
 
-    bounded = [each for each in schedules if each.max_runs is not None and each.name in marks]
+    bounded = [each for each in schedules if each.max_runs is not None and each.name in progress]
     return {
-        each.name: marks[each.name].runs
+        each.name: progress[each.name].runs
         for each in bounded
-        if marks[each.name].fingerprint == fingerprint(each)
+        if progress[each.name].fingerprint == fingerprint(each)
     }
 
 

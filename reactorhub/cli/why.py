@@ -139,7 +139,7 @@ def _evidence(config: HubConfig, schedule: Schedule, folder: Path, found: Look |
         return evidence
     return replace(
         evidence,
-        mark=found.marks().get(name),
+        progress=found.progress().get(name),
         ticks=found.ticks(name, MOST_TICKS),
         first=found.first_tick(name),
         last_run=found.newest_run(name),
@@ -201,8 +201,8 @@ def _view(report: _Report) -> dict[str, Any]:
     from reactorhub.wire.views import run_view, schedule_view, tick_view
 
     evidence, hub = report.evidence, report.evidence.folder
-    mark = evidence.mark
-    reason = None if mark is None else mark.why_paused
+    progress = evidence.progress
+    reason = None if progress is None else progress.why_paused
     last, left = evidence.last_run, evidence.runs_left
     standing = schedule_view(
         evidence.schedule, report.next, reason is not None, reason, last_run=last, runs_left=left

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from reactorhub.diagnosis.findings import NOT_TAKEN_UP, Evidence, became, follows, over
-from reactorhub.model.schedule import Schedule, ScheduleMark, Tick
+from reactorhub.model.schedule import Schedule, ScheduleProgress, Tick
 from reactorhub.policies.agenda import Missed, last_tick, plan
 from reactorhub.policies.jitter import start_at
 from reactorhub.triggers.cron import dst_mark, instant
@@ -118,16 +118,16 @@ def _left_out(trigger: Window, moment: datetime, evidence: Evidence) -> tuple[st
 
 def _unrecorded(schedule: Schedule, moment: datetime, evidence: Evidence) -> tuple[str, str]:
     """Why a time of the trigger has no row."""
-    mark, first = evidence.mark, evidence.first
+    progress, first = evidence.progress, evidence.first
     if moment > evidence.now:
         return "future", "this is still to come"
-    if mark is None:
+    if progress is None:
         return "not_taken_up", NOT_TAKEN_UP
-    held = _held_back(evidence, mark)
+    held = _held_back(evidence, progress)
     if held is not None:
         return held
-    if moment > mark.since:
-        return _to_come(schedule, moment, mark.since, evidence)
+    if moment > progress.since:
+        return _to_come(schedule, moment, progress.since, evidence)
     if first is None or moment < first.nominal_time:
         oldest = f"; its oldest row is that of {evidence.show(first.nominal_time)}" if first else ""
         text = "it is newer than that, or its times were edited later, or the row was removed with age"
@@ -135,14 +135,14 @@ def _unrecorded(schedule: Schedule, moment: datetime, evidence: Evidence) -> tup
     return "not_in_force", "it was not in force then: disabled, out of the file, or with another time"
 
 
-def _held_back(evidence: Evidence, mark: ScheduleMark) -> tuple[str, str] | None:
+def _held_back(evidence: Evidence, progress: ScheduleProgress) -> tuple[str, str] | None:
     """Why none of a schedule's times is accounted for at present; None if they are."""
     if not evidence.schedule.enabled:
         return "disabled", "it is disabled, and while it is, its times are not accounted for"
-    if mark.fingerprint != evidence.fingerprint:
+    if progress.fingerprint != evidence.fingerprint:
         return "edited", "the file says another time than the hub had in force; an edit is not retroactive"
     if evidence.runs_left == 0:
-        return "max_runs", over(mark)
+        return "max_runs", over(progress)
     return None
 
 

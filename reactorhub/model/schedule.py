@@ -92,7 +92,7 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScheduleMark:
+class ScheduleProgress:
     """What the ledger remembers of a schedule between starts of the hub.
 
     ``since`` is the moment after which its ticks are still to be accounted for. ``fingerprint`` tells
@@ -113,7 +113,7 @@ class ScheduleMark:
         """Why the schedule is paused; None if it is not."""
         return (self.paused_reason or BY_OPERATOR) if self.paused else None
 
-    def reached(self, moment: datetime, now: datetime, after: datetime | None = None) -> ScheduleMark:
+    def reached(self, moment: datetime, now: datetime, after: datetime | None = None) -> ScheduleProgress:
         """Return this mark with ``since`` moved on to ``moment``; back only if it is far ahead of ``now``.
 
         :param after: another moment that is to be reached before; without that the mark stays where it is.

@@ -17,7 +17,7 @@ from reactorhub.model.batch import Batch
 from reactorhub.model.follow_up import NO_FOLLOW_UP, FollowUp
 from reactorhub.model.notification import IncidentEvent
 from reactorhub.model.run import Run, RunState
-from reactorhub.model.schedule import ScheduleMark, Tick
+from reactorhub.model.schedule import ScheduleProgress, Tick
 from reactorhub.storage.outbox import Outbox
 
 T = TypeVar("T")
@@ -129,12 +129,12 @@ class Ledger(Outbox, Protocol):
     def counts(self) -> Deferred[LedgerCounts]:
         """How much is kept. Its cost does not grow with history."""
 
-    def marks(self) -> Deferred[dict[str, ScheduleMark]]:
+    def progress(self) -> Deferred[dict[str, ScheduleProgress]]:
         """What is remembered of each schedule, by name."""
 
-    def set_marks(
+    def set_progress(
         self,
-        keep: Sequence[ScheduleMark],
+        keep: Sequence[ScheduleProgress],
         forget: Sequence[str] = (),
         incident_event: IncidentEvent | None = None,
     ) -> Deferred[None]:

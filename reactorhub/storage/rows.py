@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from reactorhub.errors import InvalidRequest
 from reactorhub.model.batch import Batch
 from reactorhub.model.run import RetryRule, Run, RunSpec, RunState
-from reactorhub.model.schedule import ScheduleMark, Tick, TickOutcome
+from reactorhub.model.schedule import ScheduleProgress, Tick, TickOutcome
 from reactorhub.model.values import stats_view
 from reactorhub.storage.ledger import Page
 
@@ -28,7 +28,7 @@ RUN_COLUMNS = (
     " finish_reason, errors, error, stats, retry, expect, upstream"
 )
 TICK_COLUMNS = "schedule, nominal_time, outcome, reason, run_id, recorded_at, until"
-MARK_COLUMNS = "name, fingerprint, since, paused, paused_reason, resumed_at, runs"
+PROGRESS_COLUMNS = "name, fingerprint, since, paused, paused_reason, resumed_at, runs"
 BATCH_COLUMNS = "id, created_at, on_complete, finished_at, completion"
 
 _RUN_NAMES = tuple(RUN_COLUMNS.split(", "))
@@ -201,23 +201,23 @@ def read_tick(row: Row) -> Tick:
     )
 
 
-def write_mark(mark: ScheduleMark) -> Row:
+def write_progress(progress: ScheduleProgress) -> Row:
     """Return a schedule's mark as the values of ``MARK_COLUMNS``."""
     return (
-        mark.name,
-        mark.fingerprint,
-        to_number(mark.since),
-        mark.paused,
-        sound(mark.paused_reason),
-        _number(mark.resumed_at),
-        mark.runs,
+        progress.name,
+        progress.fingerprint,
+        to_number(progress.since),
+        progress.paused,
+        sound(progress.paused_reason),
+        _number(progress.resumed_at),
+        progress.runs,
     )
 
 
-def read_mark(row: Row) -> ScheduleMark:
+def read_progress(row: Row) -> ScheduleProgress:
     """Return the mark that :func:`write_mark` wrote."""
     name, fingerprint, since, paused, reason, resumed_at, runs = row
-    return ScheduleMark(
+    return ScheduleProgress(
         name=name,
         fingerprint=fingerprint,
         since=to_moment(since),

@@ -10,7 +10,7 @@ import pytest
 
 from reactorhub.diagnosis.findings import DataFolderState, Evidence, findings
 from reactorhub.model.run import Run, RunSpec, RunState
-from reactorhub.model.schedule import Schedule, ScheduleMark, Tick, TickOutcome
+from reactorhub.model.schedule import Schedule, ScheduleProgress, Tick, TickOutcome
 from reactorhub.policies.fingerprint import fingerprint
 from reactorhub.policies.limits import Limits
 from reactorhub.policies.overlap import PAUSED
@@ -28,7 +28,9 @@ GONE = DataFolderState(folder="/var/hub", running=False, written_at=NOW - 3 * HO
 def evidence(schedule: Schedule = HOURLY, folder: DataFolderState = RUNNING, **facts: Any) -> Evidence:
     """What is known of a schedule in whose way nothing is, but for the facts."""
     since = NOW - 20 * MINUTE
-    mark = ScheduleMark(name="a", fingerprint=fingerprint(schedule), since=since, **facts.pop("mark", {}))
+    progress = ScheduleProgress(
+        name="a", fingerprint=fingerprint(schedule), since=since, **facts.pop("mark", {})
+    )
     return Evidence(
         **{
             "schedule": schedule,
@@ -36,7 +38,7 @@ def evidence(schedule: Schedule = HOURLY, folder: DataFolderState = RUNNING, **f
             "folder": folder,
             "now": NOW,
             "zone": "Europe/Berlin",
-            "mark": mark,
+            "mark": progress,
         }
         | facts
     )
@@ -59,11 +61,11 @@ def run(state: RunState, reason: str | None = None, **facts: Any) -> Run:
 def due(schedule: Schedule, **facts: Any) -> Evidence:
     """A schedule whose tick of this hour is not accounted for yet."""
     known = evidence(schedule, **facts)
-    assert known.mark is not None
-    return replace(known, mark=replace(known.mark, since=NOW - HOUR))
+    assert known.progress is not None
+    return replace(known, progress=replace(known.progress, since=NOW - HOUR))
 
 
-@pytest.mark.parametrize(
+@pytest.progress.parametrize(
     ("known", "kind", "words"),
     [
         (evidence(), "in_order", "all is in order; its next time is Sun 2026-11-22 14:00:00 CET"),
@@ -99,19 +101,19 @@ def due(schedule: Schedule, **facts: Any) -> Evidence:
             "it has no time before its start_time, Sun 2026-11-22 14:20:00 CET",
         ),
         (
-            evidence(replace(HOURLY, max_runs=3), mark={"runs": 3}),
+            evidence(replace(HOURLY, max_runs=3), progress={"runs": 3}),
             "max_runs",
             "it is over: 3 of its ticks have run",
         ),
         (
-            replace(evidence(), mark=None),
+            replace(evidence(), progress=None),
             "not_taken_up",
             "no hub has taken it up",
         ),
         (replace(evidence(), fingerprint="another"), "edited", "the file says another time than the hub has"),
-        (evidence(mark={"paused": True}), "paused", "it is paused: by an operator; resume it with POST"),
+        (evidence(progress={"paused": True}), "paused", "it is paused: by an operator; resume it with POST"),
         (
-            replace(evidence(), mark=replace(evidence().mark, since=NOW - 2 * HOUR)),  # type: ignore[type-var]
+            replace(evidence(), progress=replace(evidence().progress, since=NOW - 2 * HOUR)),  # type: ignore[type-var]
             "owed",
             "its time Sun 2026-11-22 12:00:00 CET is past, and the hub has not accounted for it",
         ),
@@ -177,7 +179,7 @@ def test_each_finding_alone(known: Evidence, kind: str, words: str) -> None:
 def test_all_that_is_in_the_way_is_told() -> None:
     """Several things come together, those of the hub first, then of the file, then of the ledger."""
     known = evidence(
-        replace(HOURLY, enabled=False), GONE, mark={"paused": True}, last_run=run(RunState.FAILED, "boom")
+        replace(HOURLY, enabled=False), GONE, progress={"paused": True}, last_run=run(RunState.FAILED, "boom")
     )
     assert [each.kind for each in findings(known)] == ["no_hub", "disabled", "paused", "last_failed"]
 
@@ -188,7 +190,7 @@ def test_a_pause_tells_since_when_ticks_are_skipped_for_it() -> None:
         *(tick(n * HOUR, reason=f"{PAUSED}too many") for n in (1, 2, 3)),
         tick(4 * HOUR, TickOutcome.RUN),
     )
-    (finding,) = findings(evidence(ticks=ticks, mark={"paused": True, "paused_reason": "too many"}))
+    (finding,) = findings(evidence(ticks=ticks, progress={"paused": True, "paused_reason": "too many"}))
     assert finding.text.startswith(
         "it is paused: too many; its ticks are skipped since Sun 2026-11-22 10:20:00 CET"
     )
@@ -203,11 +205,11 @@ def test_a_pause_lasts_while_no_hub_runs() -> None:
         tick(4 * HOUR, TickOutcome.RUN),
         tick(5 * HOUR, reason=f"{PAUSED}too many"),
     )
-    (finding,) = findings(evidence(ticks=ticks, mark={"paused": True, "paused_reason": "too many"}))
+    (finding,) = findings(evidence(ticks=ticks, progress={"paused": True, "paused_reason": "too many"}))
     assert "its ticks are skipped since Sun 2026-11-22 10:20:00 CET;" in finding.text
 
 
-@pytest.mark.parametrize(
+@pytest.progress.parametrize(
     ("newest", "words"),
     [
         (None, "there is no run of x"),
@@ -228,7 +230,7 @@ def test_a_follower_tells_how_the_newest_run_before_it_stands(newest: Run | None
 def test_a_paused_tick_does_not_wait_for_its_jitter() -> None:
     """What will be skipped for a pause is told as paused only; later than its jitter it is owed."""
     jittery = replace(HOURLY, jitter=30 * MINUTE)
-    (finding,) = findings(due(jittery, mark={"paused": True}))
+    (finding,) = findings(due(jittery, progress={"paused": True}))
     assert finding.kind == "paused"
     (finding,) = findings(replace(due(jittery), now=NOW + 30 * MINUTE))
     assert finding.kind == "owed"
@@ -242,11 +244,11 @@ def test_a_pause_that_is_over_is_still_a_reason() -> None:
 
 def test_an_edited_schedule_has_all_its_runs_left() -> None:
     """What it has run under another "when" no longer counts for max_runs."""
-    known = evidence(replace(HOURLY, max_runs=3), mark={"runs": 3})
+    known = evidence(replace(HOURLY, max_runs=3), progress={"runs": 3})
     assert (known.runs_left, replace(known, fingerprint="new").runs_left) == (0, 3)
 
 
-@pytest.mark.parametrize(
+@pytest.progress.parametrize(
     "known",
     [
         evidence(folder=GONE, last_run=run(RunState.RUNNING)),

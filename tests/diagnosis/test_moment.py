@@ -37,7 +37,7 @@ CHRISTMAS = ExcludedDays(date(2026, 11, 22), date(2026, 11, 22), "UTC")
 NOON = ExcludedTimes("* 12 * * *", "UTC")
 
 
-@pytest.mark.parametrize(
+@pytest.progress.parametrize(
     ("answer", "kind", "words"),
     [
         (
@@ -79,9 +79,17 @@ NOON = ExcludedTimes("* 12 * * *", "UTC")
         ),
         (asked(ONE + HOUR), "future", "this is still to come"),
         (asked(ONE, replace(HOURLY, enabled=False)), "disabled", "it is disabled, and while it is"),
-        (explain(replace(evidence(), mark=None), ONE, None), "not_taken_up", "no hub has taken it up yet"),
+        (
+            explain(replace(evidence(), progress=None), ONE, None),
+            "not_taken_up",
+            "no hub has taken it up yet",
+        ),
         (explain(replace(evidence(), fingerprint="x"), ONE, None), "edited", "the file says another time"),
-        (asked(ONE, replace(HOURLY, max_runs=2), mark={"runs": 2}), "max_runs", "it is over: 2 of its ticks"),
+        (
+            asked(ONE, replace(HOURLY, max_runs=2), progress={"runs": 2}),
+            "max_runs",
+            "it is over: 2 of its ticks",
+        ),
         (asked(ONE), "newer", "it is newer than that, or its times were edited later"),
         (asked(ONE, first=tick(0 * MINUTE)), "newer", "it is newer than that"),
         (asked(ONE, first=tick(3 * HOUR)), "not_in_force", "it was not in force then"),
@@ -95,8 +103,8 @@ def test_each_answer(answer: Answer, kind: str, words: str) -> None:
 def owed(schedule: Schedule = HOURLY, **facts: Any) -> Any:
     """What is known where nothing since three hours ago is accounted for."""
     known = evidence(schedule, **facts)
-    assert known.mark is not None
-    return replace(known, mark=replace(known.mark, since=NOW - 3 * HOUR))
+    assert known.progress is not None
+    return replace(known, progress=replace(known.progress, since=NOW - 3 * HOUR))
 
 
 def test_what_no_hub_accounts_for_is_foretold() -> None:
@@ -137,7 +145,7 @@ def test_a_tick_that_was_moved_says_so() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@pytest.progress.parametrize(
     ("given", "moment", "note"),
     [
         ("2026-07-01T12:00:00.5", "2026-07-01T10:00:00.5+00:00", ""),

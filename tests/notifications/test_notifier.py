@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from reactorhub.errors import DeliveryError, LedgerError, UnknownChannel
 from reactorhub.model.notification import PATIENCE, IncidentEventKind, NoticeState
-from reactorhub.model.schedule import ScheduleMark
+from reactorhub.model.schedule import ScheduleProgress
 from reactorhub.notifications.channels.memory import MemoryChannel
 from reactorhub.notifications.notifier import LONGEST_NAP, LONGEST_TRY, SOON, Notifier
 from reactorhub.storage.memory.ledger import MemoryLedger
@@ -44,8 +44,8 @@ class Desk:
     def tell(self, schedule: str, to: tuple[str, ...] = ("ops",)) -> None:
         """Let a run of a schedule fail."""
         incident_event = a_fact(IncidentEventKind.FAILED, int(self.clock.seconds()), schedule, to)
-        mark = ScheduleMark(name=schedule, fingerprint="f", since=NOON)
-        self.ledger.set_marks([mark], incident_event=incident_event)
+        mark = ScheduleProgress(name=schedule, fingerprint="f", since=NOON)
+        self.ledger.set_progress([mark], incident_event=incident_event)
         self.notifier.wake()
 
     def pass_by(self, seconds: float) -> None:

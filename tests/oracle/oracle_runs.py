@@ -76,7 +76,7 @@ class RunsOnPaper:
         self.runs: list[Sim] = []
         self._kept: dict[RunKey, Sim] = {}
         self.rules: dict[str, Rule] = {}
-        self.marks: dict[str, Mark] = {}
+        self.progress: dict[str, Mark] = {}
         self._going: dict[str, set[Sim]] = {}
         self._line: dict[str, list[tuple[Sim, int]]] = {}
 
@@ -112,21 +112,23 @@ class RunsOnPaper:
         return True
 
     def _reach(self, name: str, moment: int) -> None:
-        mark = self.marks.get(name)
-        if mark is not None:
-            mark.since = moment if mark.since - self.wall > DAY else max(mark.since, moment)
+        progress = self.progress.get(name)
+        if progress is not None:
+            progress.since = moment if progress.since - self.wall > DAY else max(progress.since, moment)
 
     def _over(self, name: str) -> bool:
-        rule, mark = self.rules.get(name), self.marks.get(name)
-        return rule is not None and mark is not None and rule.runs is not None and mark.runs >= rule.runs
+        rule, progress = self.rules.get(name), self.progress.get(name)
+        return (
+            rule is not None and progress is not None and rule.runs is not None and progress.runs >= rule.runs
+        )
 
     def _count(self, name: str, by: int) -> None:
-        if name in self.marks:
-            self.marks[name].runs += by
+        if name in self.progress:
+            self.progress[name].runs += by
 
     def _refused(self, rule: Rule) -> bool:
         unfinished = [run for run in self.runs if run.name == rule.name]
-        if self.marks[rule.name].paused:
+        if self.progress[rule.name].paused:
             return True
         if rule.at_once is None or len(unfinished) < rule.at_once:
             return False

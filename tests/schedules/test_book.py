@@ -94,7 +94,7 @@ def test_a_restart_counts_on() -> None:
     assert again.since() == {"hourly": START + HOUR}
 
 
-@pytest.mark.parametrize(
+@pytest.progress.parametrize(
     ("edited", "fresh"),
     [
         (schedule(hours=2), True),
@@ -153,7 +153,7 @@ def test_a_pause_does_not_lose_a_tick() -> None:
     """A tick that is accounted for while a pause is written stays accounted for."""
     store = IncidentStore().opened(schedule())
     written: Deferred[None] = Deferred()
-    store.ledger.set_marks = lambda keep, forget=(), incident_event=None: written  # type: ignore[method-assign]
+    store.ledger.set_progress = lambda keep, forget=(), incident_event=None: written  # type: ignore[method-assign]
     pausing = Deferred.fromCoroutine(store.book.pause("hourly", None))
     store.book.advance("hourly", START + HOUR)
     written.callback(None)
@@ -165,12 +165,12 @@ def test_a_schedule_removed_while_its_pause_is_written() -> None:
     """The reload waits for the pause, and then forgets it."""
     store = IncidentStore().opened(schedule())
     written: Deferred[None] = Deferred()
-    keep_marks, store.ledger.set_marks = (
-        store.ledger.set_marks,
+    keep_marks, store.ledger.set_progress = (
+        store.ledger.set_progress,
         lambda keep, forget=(), incident_event=None: written,
     )  # type: ignore
     pausing = Deferred.fromCoroutine(store.book.pause("hourly", None))
-    store.ledger.set_marks = keep_marks  # type: ignore[method-assign]
+    store.ledger.set_progress = keep_marks  # type: ignore[method-assign]
     reloading = Deferred.fromCoroutine(store.book.replace({}))
     written.callback(None)
     assert reloading.called
@@ -219,12 +219,12 @@ class SlowMarks(MemoryLedger):
         self.writes: list[Deferred[None]] = []
         self.slow = False
 
-    def set_marks(self, *args: Any, **more: Any) -> Deferred[None]:
+    def set_progress(self, *args: Any, **more: Any) -> Deferred[None]:
         """Keep marks, in time."""
         if not self.slow:
-            return super().set_marks(*args, **more)
+            return super().set_progress(*args, **more)
         written: Deferred[None] = Deferred()
-        written.addCallback(lambda _: super(SlowMarks, self).set_marks(*args, **more))
+        written.addCallback(lambda _: super(SlowMarks, self).set_progress(*args, **more))
         self.writes.append(written)
         return written
 
@@ -234,7 +234,7 @@ class SlowMarks(MemoryLedger):
             self.writes.pop(0).callback(None)
 
 
-@pytest.mark.parametrize("first", ["pause", "replace"])
+@pytest.progress.parametrize("first", ["pause", "replace"])
 def test_a_pause_during_a_reload(first: str) -> None:
     """A pause and an edit of the same schedule that are written at the same time both hold, on disk too."""
     ledger = SlowMarks()

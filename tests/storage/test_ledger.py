@@ -20,7 +20,7 @@ from reactorhub.errors import InvalidRequest, LedgerError, UnknownBatch, Unknown
 from reactorhub.model.batch import Batch
 from reactorhub.model.follow_up import ChainedTick, FollowUp
 from reactorhub.model.run import ACTIVE, RetryRule, Run, RunSpec, RunState
-from reactorhub.model.schedule import ScheduleMark, Tick, TickOutcome
+from reactorhub.model.schedule import ScheduleProgress, Tick, TickOutcome
 from reactorhub.storage import rows
 from reactorhub.storage.ledger import Ledger, LedgerCounts, Page, RunFilter
 from reactorhub.storage.memory.ledger import MemoryLedger
@@ -345,8 +345,8 @@ class LedgerSuite:
 
     async def test_finish_run_with_starts(self) -> None:
         """Ticks that a run's end brings about are kept with it; two of one instant come after each other."""
-        mark = ScheduleMark(name="after", fingerprint="f", since=NOON)
-        await self.ledger.set_marks([mark])
+        progress = ScheduleProgress(name="after", fingerprint="f", since=NOON)
+        await self.ledger.set_progress([progress])
         await self.add(a_run(1), a_run(2))
         starts = [a_start(number) for number in (3, 4)]
         first = await self.ledger.finish_run(a_run(1, state=RunState.FAILED), FollowUp(starts=(starts[0],)))
@@ -355,18 +355,18 @@ class LedgerSuite:
         self.assertEqual(await self.ledger.waiting_runs(), [starts[0].run, starts[1].later().run])
         page = await self.ledger.ticks("after", 9)
         self.assertEqual(list(page.rows), [starts[1].later().tick, starts[0].tick])
-        self.assertEqual((await self.ledger.marks())["after"].runs, 2)
+        self.assertEqual((await self.ledger.progress())["after"].runs, 2)
 
     async def test_a_skipped_start_is_no_run(self) -> None:
         """A tick that a run's end brings about may be skipped: its row is kept, and no run is counted."""
-        await self.ledger.set_marks([ScheduleMark(name="after", fingerprint="f", since=NOON)])
+        await self.ledger.set_progress([ScheduleProgress(name="after", fingerprint="f", since=NOON)])
         await self.add(a_run(1))
         skipped = ChainedTick(
             tick=a_tick(3, schedule="after", outcome=TickOutcome.SKIPPED, reason="busy"), run=None
         )
         await self.ledger.finish_run(a_run(1, state=RunState.FAILED), FollowUp(starts=(skipped,)))
         self.assertEqual(list((await self.ledger.ticks("after", 9)).rows), [skipped.tick])
-        self.assertEqual((await self.ledger.marks())["after"].runs, 0)
+        self.assertEqual((await self.ledger.progress())["after"].runs, 0)
 
     async def test_the_last_end_completes_a_batch(self) -> None:
         """The run that a batch wants in the end is kept with the end of its last run, whichever that is."""
@@ -407,13 +407,13 @@ class LedgerSuite:
 
     async def test_a_count_of_runs_ends_with_its_fingerprint(self) -> None:
         """Replacing a mark leaves the count of its runs as it is, unless the fingerprint is another one."""
-        mark = ScheduleMark(name="hourly", fingerprint="f", since=NOON)
-        await self.ledger.set_marks([mark])
+        progress = ScheduleProgress(name="hourly", fingerprint="f", since=NOON)
+        await self.ledger.set_progress([progress])
         await self.ledger.record_tick(a_tick(1))
-        await self.ledger.set_marks([replace(mark, paused=True, runs=7)])
-        self.assertEqual((await self.ledger.marks())["hourly"].runs, 1)
-        await self.ledger.set_marks([replace(mark, fingerprint="g")])
-        self.assertEqual((await self.ledger.marks())["hourly"].runs, 0)
+        await self.ledger.set_progress([replace(progress, paused=True, runs=7)])
+        self.assertEqual((await self.ledger.progress())["hourly"].runs, 1)
+        await self.ledger.set_progress([replace(progress, fingerprint="g")])
+        self.assertEqual((await self.ledger.progress())["hourly"].runs, 0)
 
     async def test_last_runs(self) -> None:
         """The newest run of each schedule is the one added last, in whatever state."""
@@ -434,7 +434,7 @@ class LedgerSuite:
         self.assertEqual(await self.ledger.runs(RunFilter(spider="prices"), 5), Page((), None))
         self.assertEqual(await self.ledger.ticks("hourly", 5), Page((), None))
         self.assertEqual((await self.ledger.waiting_runs(), await self.ledger.last_runs()), ([], {}))
-        self.assertEqual((await self.ledger.marks(), await self.ledger.overrides()), ({}, {}))
+        self.assertEqual((await self.ledger.progress(), await self.ledger.overrides()), ({}, {}))
         self.assertEqual(await self.ledger.counts(), LedgerCounts(runs={}, ticks=0))
 
     async def test_counts(self) -> None:
@@ -462,14 +462,14 @@ class LedgerSuite:
 
     async def test_a_tick_is_recorded_once(self) -> None:
         """A second row for the same schedule and nominal time writes nothing: no tick, no run, no mark."""
-        mark = ScheduleMark(name="hourly", fingerprint="f", since=NOON)
-        await self.ledger.set_marks([mark])
+        progress = ScheduleProgress(name="hourly", fingerprint="f", since=NOON)
+        await self.ledger.set_progress([progress])
         self.assertTrue(await self.ledger.record_tick(a_tick(1, run_id="run-1"), a_run(1)))
         again = a_tick(1, run_id="run-2", until=NOON + 9 * MINUTE)
         self.assertFalse(await self.ledger.record_tick(again, a_run(2)))
         self.assertEqual(await self.listed(), ["run-1"])
         self.assertEqual((await self.ledger.ticks("hourly", 5)).rows, (a_tick(1, run_id="run-1"),))
-        self.assertEqual((await self.ledger.marks())["hourly"].since, NOON + MINUTE)
+        self.assertEqual((await self.ledger.progress())["hourly"].since, NOON + MINUTE)
 
     async def test_simultaneous_ticks(self) -> None:
         """Of several asked for at once exactly the first one wins."""
@@ -480,27 +480,28 @@ class LedgerSuite:
     async def test_a_tick_and_its_run_are_one(self) -> None:
         """Where the run is refused the tick is not kept either, and the mark does not move."""
         await self.add(a_run(1))
-        await self.ledger.set_marks([ScheduleMark(name="hourly", fingerprint="f", since=NOON)])
+        await self.ledger.set_progress([ScheduleProgress(name="hourly", fingerprint="f", since=NOON)])
         with self.assertRaises(LedgerError):
             await self.ledger.record_tick(a_tick(1), a_run(1))
         self.assertEqual((await self.ledger.ticks("hourly", 5)).rows, ())
-        self.assertEqual((await self.ledger.marks())["hourly"].since, NOON)
+        self.assertEqual((await self.ledger.progress())["hourly"].since, NOON)
         self.assertTrue(await self.ledger.record_tick(a_tick(1), a_run(2)))
 
     async def test_ticks_move_the_mark_forward_only(self) -> None:
         """A tick moves its schedule's mark to its time, or its ``until``, never back and no other mark."""
-        marks = [
-            ScheduleMark(name=name, fingerprint="f", since=NOON, paused=True) for name in ("hourly", "daily")
+        progress = [
+            ScheduleProgress(name=name, fingerprint="f", since=NOON, paused=True)
+            for name in ("hourly", "daily")
         ]
-        await self.ledger.set_marks(marks)
+        await self.ledger.set_progress(progress)
         since = []
         for tick in (a_tick(5), a_tick(3), a_tick(6, until=NOON + 8 * MINUTE), a_tick(7)):
             await self.ledger.record_tick(tick)
-            since.append((await self.ledger.marks())["hourly"].since)
+            since.append((await self.ledger.progress())["hourly"].since)
         self.assertEqual(since, [NOON + minutes * MINUTE for minutes in (5, 5, 8, 8)])
         self.assertEqual(
-            await self.ledger.marks(),
-            {"hourly": replace(marks[0], since=since[-1], runs=4), "daily": marks[1]},
+            await self.ledger.progress(),
+            {"hourly": replace(progress[0], since=since[-1], runs=4), "daily": progress[1]},
         )
 
     async def test_a_missed_tick_gives_way(self) -> None:
@@ -527,56 +528,60 @@ class LedgerSuite:
     async def test_a_misled_mark_follows_the_tick_back(self) -> None:
         """A mark more than a day ahead of the clock came of a wrong one: the next tick puts it right."""
         for days, expected in ((1, NOON + timedelta(days=1)), (2, NOON + MINUTE)):
-            mark = ScheduleMark(name=f"{days}", fingerprint="f", since=NOON + timedelta(days=days))
-            await self.ledger.set_marks([mark])
-            await self.ledger.record_tick(a_tick(1, schedule=mark.name))
-            self.assertEqual((await self.ledger.marks())[mark.name].since, expected)
+            progress = ScheduleProgress(name=f"{days}", fingerprint="f", since=NOON + timedelta(days=days))
+            await self.ledger.set_progress([progress])
+            await self.ledger.record_tick(a_tick(1, schedule=progress.name))
+            self.assertEqual((await self.ledger.progress())[progress.name].since, expected)
 
     async def test_a_mark_follows_a_tick_that_has_its_row(self) -> None:
         """A tick told again moves the mark to its own time, a range of ticks no further than to its first."""
-        await self.ledger.set_marks([ScheduleMark(name="hourly", fingerprint="f", since=NOON - MINUTE)])
+        await self.ledger.set_progress(
+            [ScheduleProgress(name="hourly", fingerprint="f", since=NOON - MINUTE)]
+        )
         for minute in (0, 1):
             await self.ledger.record_tick(a_tick(minute, outcome=TickOutcome.MISSED))
-        await self.ledger.set_marks([ScheduleMark(name="hourly", fingerprint="f", since=NOON - MINUTE)])
+        await self.ledger.set_progress(
+            [ScheduleProgress(name="hourly", fingerprint="f", since=NOON - MINUTE)]
+        )
         again = a_tick(0, outcome=TickOutcome.MISSED, until=NOON + 9 * MINUTE)
         self.assertFalse(await self.ledger.record_tick(again))
-        self.assertEqual((await self.ledger.marks())["hourly"].since, NOON)
+        self.assertEqual((await self.ledger.progress())["hourly"].since, NOON)
         self.assertFalse(await self.ledger.record_tick(a_tick(1, outcome=TickOutcome.MISSED)))
-        self.assertEqual((await self.ledger.marks())["hourly"].since, NOON + MINUTE)
+        self.assertEqual((await self.ledger.progress())["hourly"].since, NOON + MINUTE)
 
     async def test_a_mark_does_not_pass_a_tick_that_is_not_accounted_for(self) -> None:
         """A tick told after one whose write failed has its row, but the mark waits for that other one."""
-        mark = ScheduleMark(name="hourly", fingerprint="f", since=NOON)
+        progress = ScheduleProgress(name="hourly", fingerprint="f", since=NOON)
         for since in (NOON, NOON + timedelta(days=2)):
-            await self.ledger.set_marks([replace(mark, since=since)])
+            await self.ledger.set_progress([replace(progress, since=since)])
             for _ in range(2):
                 await self.ledger.record_tick(a_tick(2), after=NOON + MINUTE)
-                self.assertEqual((await self.ledger.marks())["hourly"].since, since)
-        await self.ledger.set_marks([mark])
+                self.assertEqual((await self.ledger.progress())["hourly"].since, since)
+        await self.ledger.set_progress([progress])
         await self.ledger.record_tick(a_tick(1))
         await self.ledger.record_tick(a_tick(2), after=NOON + MINUTE)
-        self.assertEqual((await self.ledger.marks())["hourly"].since, NOON + 2 * MINUTE)
+        self.assertEqual((await self.ledger.progress())["hourly"].since, NOON + 2 * MINUTE)
 
     async def test_a_misled_mark_follows_a_tick_that_is_known(self) -> None:
         """It does so too where the tick ran before: else the next downtime would not be accounted for."""
         await self.ledger.record_tick(a_tick(1))
-        mark = ScheduleMark(name="hourly", fingerprint="f", since=NOON + timedelta(days=2), runs=3)
-        await self.ledger.set_marks([mark])
+        progress = ScheduleProgress(name="hourly", fingerprint="f", since=NOON + timedelta(days=2), runs=3)
+        await self.ledger.set_progress([progress])
         self.assertFalse(await self.ledger.record_tick(a_tick(1), a_run(1)))
-        self.assertEqual((await self.ledger.marks())["hourly"], replace(mark, since=NOON + MINUTE))
+        self.assertEqual((await self.ledger.progress())["hourly"], replace(progress, since=NOON + MINUTE))
 
     async def test_a_tick_makes_no_mark(self) -> None:
         """A tick of a schedule without a mark leaves it without one."""
         await self.ledger.record_tick(a_tick(1))
-        self.assertEqual(await self.ledger.marks(), {})
+        self.assertEqual(await self.ledger.progress(), {})
 
     async def test_marks_are_replaced_and_forgotten(self) -> None:
         """Marks named to be kept are replaced whole, those to be forgotten go, all others stay."""
-        kept = [ScheduleMark(name=name, fingerprint="1", since=NOON) for name in ("a", "b", "c")]
-        await self.ledger.set_marks(kept)
-        paused = ScheduleMark(name="a", fingerprint="2", since=NOON, paused=True, paused_reason="by hand")
-        await self.ledger.set_marks([paused], forget=["b", "unknown"])
-        self.assertEqual(await self.ledger.marks(), {"a": paused, "c": kept[2]})
+        kept = [ScheduleProgress(name=name, fingerprint="1", since=NOON) for name in ("a", "b", "c")]
+        await self.ledger.set_progress(kept)
+        paused = ScheduleProgress(name="a", fingerprint="2", since=NOON, paused=True, paused_reason="by hand")
+        await self.ledger.set_progress([paused], forget=["b", "unknown"])
+        self.assertEqual(await self.ledger.progress(), {"a": paused, "c": kept[2]})
 
     async def test_overrides(self) -> None:
         """An override is any JSON value; the last one counts, and None removes it."""
@@ -642,13 +647,13 @@ class LedgerSuite:
 
     async def test_prune_keeps_marks_and_overrides(self) -> None:
         """Where a schedule stands, whether it is paused, and the limits outlive their history."""
-        mark = ScheduleMark(name="hourly", fingerprint="f", since=NOON, paused=True)
-        await self.ledger.set_marks([mark])
+        progress = ScheduleProgress(name="hourly", fingerprint="f", since=NOON, paused=True)
+        await self.ledger.set_progress([progress])
         await self.ledger.set_override("limits", 1)
         await self.over(ended(5))
         await self.ledger.prune(NOON + timedelta(days=1), 100)
         self.assertEqual(
-            await self.ledger.marks(), {"hourly": replace(mark, since=NOON + 5 * MINUTE, runs=1)}
+            await self.ledger.progress(), {"hourly": replace(progress, since=NOON + 5 * MINUTE, runs=1)}
         )
         self.assertEqual(await self.ledger.overrides(), {"limits": 1})
 
@@ -714,7 +719,7 @@ class LedgerSuite:
             lambda: self.ledger.save_run(a_run(1)),
             lambda: self.ledger.record_tick(a_tick(1)),
             lambda: self.ledger.finish_run(a_run(1)),
-            lambda: self.ledger.set_marks([]),
+            lambda: self.ledger.set_progress([]),
             lambda: self.ledger.set_override("x", 1),
             lambda: self.ledger.prune(NOON, 2),
             lambda: self.ledger.run("run-1"),
@@ -726,7 +731,7 @@ class LedgerSuite:
             self.ledger.last_runs,
             lambda: self.ledger.ticks("hourly", 1),
             self.ledger.counts,
-            self.ledger.marks,
+            self.ledger.progress,
             self.ledger.overrides,
         ]
         for call in calls:

@@ -16,7 +16,7 @@ from reactorhub.errors import LedgerError
 from reactorhub.model.follow_up import FollowUp
 from reactorhub.model.notification import IncidentEventKind, Notice, NoticeKind, NoticeState
 from reactorhub.model.run import RunState
-from reactorhub.model.schedule import ScheduleMark, TickOutcome
+from reactorhub.model.schedule import ScheduleProgress, TickOutcome
 from reactorhub.policies.incidents import MOST_SETTLED, MOST_WAITING
 from reactorhub.storage.ledger import Ledger
 from reactorhub.storage.memory.ledger import MemoryLedger
@@ -119,10 +119,10 @@ class OutboxSuite:
 
     async def test_pauses_are_told(self) -> None:
         """A pause is told with the mark that it is kept in."""
-        mark = ScheduleMark(name="prices", fingerprint="f", since=NOON, paused=True)
-        await self.ledger.set_marks([mark], incident_event=a_fact(IncidentEventKind.PAUSED, 1))
+        progress = ScheduleProgress(name="prices", fingerprint="f", since=NOON, paused=True)
+        await self.ledger.set_progress([progress], incident_event=a_fact(IncidentEventKind.PAUSED, 1))
         self.assertEqual(await self.waiting(), ["prices-1-ops"])
-        self.assertTrue((await self.ledger.marks())["prices"].paused)
+        self.assertTrue((await self.ledger.progress())["prices"].paused)
 
     async def test_incidents_are_kept(self) -> None:
         """A failure that goes on is not told again after the ledger was opened anew; its end is."""

@@ -13,7 +13,7 @@ import pytest
 
 from reactorhub.errors import LedgerError
 from reactorhub.model.run import Run, RunState
-from reactorhub.model.schedule import ScheduleMark, Tick, TickOutcome
+from reactorhub.model.schedule import ScheduleProgress, Tick, TickOutcome
 from reactorhub.storage import rows
 from reactorhub.storage.sqlite import sql
 from reactorhub.storage.sqlite.file import SqliteFile, schema_scripts, upgrade
@@ -78,15 +78,17 @@ def test_durations_cost_the_same_with_any_history(hub: SqliteFile, path: Path) -
 
 def test_marks_ticks_and_runs_come_back(hub: SqliteFile, path: Path) -> None:
     """A pause with its reason, ticks newest first, the newest run and the unfinished ones are told."""
-    mark = ScheduleMark(name="hourly", fingerprint="f", since=NOON, paused=True, paused_reason="by hand")
+    progress = ScheduleProgress(
+        name="hourly", fingerprint="f", since=NOON, paused=True, paused_reason="by hand"
+    )
     runs = [succeeded(1, 5), a_run(2, schedule="hourly", state=RunState.RUNNING), a_run(3, schedule=None)]
     ticks = [replace(a_tick(n), schedule="hourly", nominal_time=NOON + n * HOUR) for n in range(3)]
     keep(hub, *runs)
-    hub.commit([lambda db: sql.set_marks(db, [mark], [])])
+    hub.commit([lambda db: sql.set_progress(db, [progress], [])])
     hub.commit([lambda db, tick=tick: sql.record_tick(db, tick, None) for tick in ticks])  # type: ignore[misc]
     hub.commit([lambda db: sql.set_override(db, "limits", {"max_concurrent_runs": 3})])
     with look(path) as found:
-        assert found.marks() == {"hourly": replace(mark, since=NOON + 2 * HOUR, runs=3)}
+        assert found.progress() == {"hourly": replace(progress, since=NOON + 2 * HOUR, runs=3)}
         assert found.ticks("hourly", 2) == ticks[:0:-1]
         assert (found.first_tick("hourly"), found.first_tick("other")) == (ticks[0], None)
         assert (found.newest_run("hourly"), found.newest_run("other")) == (runs[1], None)
@@ -168,19 +170,21 @@ def test_nothing_can_be_written(hub: SqliteFile, path: Path) -> None:
 
 def test_an_older_file_reads_as_the_upgrade_would_leave_it(path: Path) -> None:
     """What version 1 did not know yet has its default, and the file stays at version 1."""
-    mark = ScheduleMark(name="hourly", fingerprint="f", since=NOON, paused=True, paused_reason="by hand")
+    progress = ScheduleProgress(
+        name="hourly", fingerprint="f", since=NOON, paused=True, paused_reason="by hand"
+    )
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         upgrade(db, schema_scripts()[:1])
         there = {table: columns_of(db, table) for table in ("runs", "marks")}
         for table, columns, row in (
             ("runs", rows.RUN_COLUMNS, rows.write_run(succeeded(1, 5))),
-            ("marks", rows.MARK_COLUMNS, rows.write_mark(mark)),
+            ("marks", rows.PROGRESS_COLUMNS, rows.write_progress(progress)),
         ):
             old = {name: v for name, v in zip(columns.split(", "), row, strict=True) if name in there[table]}
             places = ", ".join("?" * len(old))
             db.execute(f"INSERT INTO {table} ({', '.join(old)}) VALUES ({places})", tuple(old.values()))
     with look(path) as found:
-        assert (found.newest_run("hourly"), found.marks()) == (succeeded(1, 5), {"hourly": mark})
+        assert (found.newest_run("hourly"), found.progress()) == (succeeded(1, 5), {"hourly": progress})
         assert found._db.execute("PRAGMA user_version").fetchone() == (1,)
 
 

@@ -14,7 +14,7 @@ from reactorhub.model.batch import Batch
 from reactorhub.model.follow_up import NO_FOLLOW_UP, FollowUp
 from reactorhub.model.notification import IncidentEvent, Notice
 from reactorhub.model.run import Run, RunState
-from reactorhub.model.schedule import ScheduleMark, Tick
+from reactorhub.model.schedule import ScheduleProgress, Tick
 from reactorhub.policies.incidents import OWN_MISTAKES, announce
 from reactorhub.storage.ledger import Ledger, LedgerCounts, Page, RunFilter
 from reactorhub.storage.memory.notifications import MemoryIncidentStore
@@ -88,19 +88,19 @@ class MemoryLedger:
             self._tell(incident_event)
         return kept
 
-    def set_marks(
+    def set_progress(
         self,
-        keep: Sequence[ScheduleMark],
+        keep: Sequence[ScheduleProgress],
         forget: Sequence[str] = (),
         incident_event: IncidentEvent | None = None,
     ) -> Deferred[None]:
         """Forget some schedules' marks, replace others, and keep what is to be told."""
-        return self._write(lambda: self._set_marks(keep, forget, incident_event))
+        return self._write(lambda: self._set_progress(keep, forget, incident_event))
 
-    def _set_marks(
-        self, keep: Sequence[ScheduleMark], forget: Sequence[str], incident_event: IncidentEvent | None
+    def _set_progress(
+        self, keep: Sequence[ScheduleProgress], forget: Sequence[str], incident_event: IncidentEvent | None
     ) -> None:
-        self._tables.set_marks(keep, forget)
+        self._tables.set_progress(keep, forget)
         self._tell(incident_event)
 
     def set_override(self, name: str, value: Any) -> Deferred[None]:
@@ -151,9 +151,9 @@ class MemoryLedger:
         """How much is kept."""
         return self._read(self._tables.counts)
 
-    def marks(self) -> Deferred[dict[str, ScheduleMark]]:
+    def progress(self) -> Deferred[dict[str, ScheduleProgress]]:
         """What is remembered of each schedule, by name."""
-        return self._read(self._tables.marks)
+        return self._read(self._tables.progress)
 
     def overrides(self) -> Deferred[dict[str, Any]]:
         """What operators have set at run time."""

@@ -14,7 +14,7 @@ from reactorhub.errors import LedgerError, UnknownBatch, UnknownRun
 from reactorhub.model.batch import Batch
 from reactorhub.model.follow_up import ChainedTick, FollowUp
 from reactorhub.model.run import Run, RunState
-from reactorhub.model.schedule import ScheduleMark, Tick, TickOutcome
+from reactorhub.model.schedule import ScheduleProgress, Tick, TickOutcome
 from reactorhub.storage import rows
 from reactorhub.storage.ledger import LedgerCounts, Page, RunFilter
 
@@ -58,7 +58,7 @@ class MemoryTables:
         self._places: dict[str, int] = {}  # never used again, so that cursors stay true
         self._next_place = count(1)
         self._ticks: dict[tuple[str, int], Tick] = {}
-        self._marks: dict[str, ScheduleMark] = {}
+        self._progress: dict[str, ScheduleProgress] = {}
         self._overrides: dict[str, str] = {}
         self._batches: dict[str, Batch] = {}
 
@@ -146,26 +146,26 @@ class MemoryTables:
         if run is not None:
             self.add_run(run)
         self._ticks[key] = kept
-        if mark := self._marks.get(tick.schedule):
-            reached = mark.reached(tick.until or tick.nominal_time, tick.recorded_at, after)
+        if progress := self._progress.get(tick.schedule):
+            reached = progress.reached(tick.until or tick.nominal_time, tick.recorded_at, after)
             ran = tick.outcome is TickOutcome.RUN
-            self._marks[tick.schedule] = replace(reached, runs=mark.runs + ran)
+            self._progress[tick.schedule] = replace(reached, runs=progress.runs + ran)
         return True
 
     def _put_right(self, tick: Tick, after: datetime | None) -> None:
         """Let a mark follow a tick that has its row already, but no further than that row."""
-        if mark := self._marks.get(tick.schedule):
-            self._marks[tick.schedule] = mark.reached(tick.nominal_time, tick.recorded_at, after)
+        if progress := self._progress.get(tick.schedule):
+            self._progress[tick.schedule] = progress.reached(tick.nominal_time, tick.recorded_at, after)
 
-    def set_marks(self, keep: Sequence[ScheduleMark], forget: Sequence[str]) -> None:
+    def set_progress(self, keep: Sequence[ScheduleProgress], forget: Sequence[str]) -> None:
         """Forget some schedules' marks, then replace others."""
-        kept = {mark.name: rows.read_mark(rows.write_mark(mark)) for mark in keep}
+        kept = {progress.name: rows.read_progress(rows.write_progress(progress)) for progress in keep}
         for name in forget:
-            self._marks.pop(name, None)
-        for name, mark in kept.items():
-            old = self._marks.get(name)
-            same = old is not None and old.fingerprint == mark.fingerprint
-            self._marks[name] = replace(mark, runs=old.runs) if old is not None and same else mark
+            self._progress.pop(name, None)
+        for name, progress in kept.items():
+            old = self._progress.get(name)
+            same = old is not None and old.fingerprint == progress.fingerprint
+            self._progress[name] = replace(progress, runs=old.runs) if old is not None and same else progress
 
     def set_override(self, name: str, value: Any) -> None:
         """Keep an override; None removes it."""
@@ -253,9 +253,9 @@ class MemoryTables:
             runs=dict(Counter(run.state for run in self._runs.values())), ticks=len(self._ticks)
         )
 
-    def marks(self) -> dict[str, ScheduleMark]:
+    def progress(self) -> dict[str, ScheduleProgress]:
         """Return what is remembered of each schedule, by name."""
-        return dict(self._marks)
+        return dict(self._progress)
 
     def overrides(self) -> dict[str, Any]:
         """Return what operators have set at run time, by name."""

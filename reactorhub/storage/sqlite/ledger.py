@@ -28,7 +28,7 @@ from reactorhub.model.batch import Batch
 from reactorhub.model.follow_up import NO_FOLLOW_UP, FollowUp
 from reactorhub.model.notification import IncidentEvent, Notice
 from reactorhub.model.run import Run, RunState
-from reactorhub.model.schedule import ScheduleMark, Tick
+from reactorhub.model.schedule import ScheduleProgress, Tick
 from reactorhub.storage.ledger import Ledger, LedgerCounts, Page, RunFilter
 from reactorhub.storage.outbox import NoticeCounts
 from reactorhub.storage.rows import read_cursor
@@ -152,16 +152,16 @@ class SqliteLedger:
 
         return self._write(change)
 
-    def set_marks(
+    def set_progress(
         self,
-        keep: Sequence[ScheduleMark],
+        keep: Sequence[ScheduleProgress],
         forget: Sequence[str] = (),
         incident_event: IncidentEvent | None = None,
     ) -> Deferred[None]:
         """Forget some schedules' marks and replace others, in one transaction with what is to be told."""
 
         def change(db: sql.Database) -> None:
-            sql.set_marks(db, tuple(keep), tuple(forget))
+            sql.set_progress(db, tuple(keep), tuple(forget))
             notices.tell(db, incident_event)
 
         return self._write(change)
@@ -218,9 +218,9 @@ class SqliteLedger:
         """How much is kept."""
         return self._read(sql.counts)
 
-    def marks(self) -> Deferred[dict[str, ScheduleMark]]:
+    def progress(self) -> Deferred[dict[str, ScheduleProgress]]:
         """What is remembered of each schedule, by name."""
-        return self._read(sql.marks)
+        return self._read(sql.progress)
 
     def overrides(self) -> Deferred[dict[str, Any]]:
         """What operators have set at run time."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from reactorhub.errors import LedgerError
 from reactorhub.model.run import UNFINISHED, Run
-from reactorhub.model.schedule import ScheduleMark, Tick
+from reactorhub.model.schedule import ScheduleProgress, Tick
 from reactorhub.storage import rows
 from reactorhub.storage.sqlite import sql
 from reactorhub.storage.sqlite.file import explanation, newer, schema_scripts, upgrade
@@ -91,10 +91,12 @@ class Look:
             found.update({name: took} if took else {})
         return found
 
-    def marks(self) -> dict[str, ScheduleMark]:
+    def progress(self) -> dict[str, ScheduleProgress]:
         """Return what is remembered of each schedule, by name."""
-        found = self._db.execute(f"SELECT {self._columns('marks', rows.MARK_COLUMNS)} FROM marks").fetchall()
-        return {row[0]: rows.read_mark(row) for row in found}
+        found = self._db.execute(
+            f"SELECT {self._columns('marks', rows.PROGRESS_COLUMNS)} FROM marks"
+        ).fetchall()
+        return {row[0]: rows.read_progress(row) for row in found}
 
     def overrides(self) -> dict[str, Any]:
         """Return what operators have set at run time, by name."""
