@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from reactorhub.config import HubConfig
     from reactorhub.diagnosis.findings import DataFolderState
     from reactorhub.policies.limits import Limits
-    from reactorhub.storage.sqlite.reading import Look
+    from reactorhub.storage.sqlite.reading import LedgerSnapshot
 
 
 def data_folder_state(data_dir: Path) -> DataFolderState:
@@ -51,22 +51,22 @@ def _written_at(data_dir: Path) -> datetime | None:
 
 
 @contextmanager
-def ledger(data_dir: Path) -> Iterator[Look | None]:
+def ledger(data_dir: Path) -> Iterator[LedgerSnapshot | None]:
     """Open the ledger of a data folder; None if there is none yet, since no hub has begun one.
 
     :raises LedgerError: if it cannot be read.
     """
     from reactorhub.storage.layout import LEDGER
-    from reactorhub.storage.sqlite.reading import look
+    from reactorhub.storage.sqlite.reading import open_snapshot
 
     if not (data_dir / LEDGER).exists():
         yield None
         return
-    with look(data_dir / LEDGER) as found:
+    with open_snapshot(data_dir / LEDGER) as found:
         yield found
 
 
-def limits_of(config: HubConfig, found: Look | None) -> Limits:
+def limits_of(config: HubConfig, found: LedgerSnapshot | None) -> Limits:
     """Return the limits of the file, with what an operator has set at run time above them."""
     from reactorhub.policies.limits import OVERRIDE, Limits
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from reactorhub.config import HubConfig
     from reactorhub.forecast.demand import Basis, Demand, Hour, PileUp
     from reactorhub.model.schedule import Schedule, ScheduleProgress
-    from reactorhub.storage.sqlite.reading import Look
+    from reactorhub.storage.sqlite.reading import LedgerSnapshot
 
 HEADING = ("HOUR", "STARTS", "IN USE", "PEAK", "SLOTS", "")
 MOST_NAMES = 10
@@ -96,7 +96,7 @@ def _planned(config: HubConfig, data_dir: Path | None, ahead: timedelta, assume:
 
 
 def _basis(
-    config: HubConfig, found: Look | None, assume: timedelta, *, running: bool
+    config: HubConfig, found: LedgerSnapshot | None, assume: timedelta, *, running: bool
 ) -> tuple[Basis, dict[str, str]]:
     """What the forecast is made from, and why which schedules are paused.
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from reactorhub.diagnosis.moment import Answer
     from reactorhub.model.run import Run
     from reactorhub.model.schedule import Schedule, Tick
-    from reactorhub.storage.sqlite.reading import Look
+    from reactorhub.storage.sqlite.reading import LedgerSnapshot
 
 MOST_TICKS = 1000
 """So many of the newest ticks are counted, and may be shown."""
@@ -106,7 +106,7 @@ def _config(file: Path) -> HubConfig:
         end(f"{error}\nreactorhub: no hub starts with this file, and one that runs goes on with it as it was")
 
 
-def _report(evidence: Evidence, found: Look | None, given: datetime | None, count: int) -> _Report:
+def _report(evidence: Evidence, found: LedgerSnapshot | None, given: datetime | None, count: int) -> _Report:
     from reactorhub.diagnosis.findings import findings
     from reactorhub.diagnosis.moment import explain, reading_of
 
@@ -122,7 +122,7 @@ def _report(evidence: Evidence, found: Look | None, given: datetime | None, coun
     return _Report(evidence, findings(evidence), shown, runs, answer, note)
 
 
-def _evidence(config: HubConfig, schedule: Schedule, folder: Path, found: Look | None) -> Evidence:
+def _evidence(config: HubConfig, schedule: Schedule, folder: Path, found: LedgerSnapshot | None) -> Evidence:
     from reactorhub.diagnosis.findings import Evidence
     from reactorhub.policies.fingerprint import fingerprint
     from reactorhub.triggers.rules import After

@@ -17,7 +17,7 @@ from reactorhub.model.schedule import ScheduleProgress, Tick, TickOutcome
 from reactorhub.storage import rows
 from reactorhub.storage.sqlite import sql
 from reactorhub.storage.sqlite.file import SqliteFile, schema_scripts, upgrade
-from reactorhub.storage.sqlite.reading import NEWEST_RUNS, look
+from reactorhub.storage.sqlite.reading import NEWEST_RUNS, open_snapshot
 from tests.storage.test_ledger import NOON, a_run, a_tick
 
 SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
@@ -53,7 +53,7 @@ def test_durations_are_those_of_the_newest_successes(hub: SqliteFile, path: Path
     """Only succeeded runs of the schedules asked for count, the newest first and no more than twenty."""
     keep(hub, *(succeeded(n, n) for n in range(30)), succeeded(30, 99, "other"), succeeded(31, 99, None))
     keep(hub, replace(succeeded(32, 99), state=RunState.FAILED), a_run(33, schedule="hourly"))
-    with look(path) as found:
+    with open_snapshot(path) as found:
         durations = found.durations(["hourly", "fresh"])
     assert durations == {"hourly": tuple(n * SECOND for n in range(29, 29 - NEWEST_RUNS, -1))}
 
@@ -61,7 +61,7 @@ def test_durations_are_those_of_the_newest_successes(hub: SqliteFile, path: Path
 def test_durations_cost_the_same_with_any_history(hub: SqliteFile, path: Path) -> None:
     """The newest runs of one state of one schedule are one stretch of an index: no scan, no sort."""
     keep(hub, succeeded(1, 1))
-    with look(path) as found:
+    with open_snapshot(path) as found:
         statements: list[str] = []
         found._db.set_trace_callback(statements.append)
         found.durations(["hourly"])
@@ -87,7 +87,7 @@ def test_marks_ticks_and_runs_come_back(hub: SqliteFile, path: Path) -> None:
     hub.commit([lambda db: sql.set_progress(db, [progress], [])])
     hub.commit([lambda db, tick=tick: sql.record_tick(db, tick, None) for tick in ticks])  # type: ignore[misc]
     hub.commit([lambda db: sql.set_override(db, "limits", {"max_concurrent_runs": 3})])
-    with look(path) as found:
+    with open_snapshot(path) as found:
         assert found.progress() == {"hourly": replace(progress, since=NOON + 2 * HOUR, runs=3)}
         assert found.ticks("hourly", 2) == ticks[:0:-1]
         assert (found.first_tick("hourly"), found.first_tick("other")) == (ticks[0], None)
@@ -111,7 +111,7 @@ def test_a_moment_is_found_in_a_row_that_stands_for_many(hub: SqliteFile, path: 
     )
     for tick in (single, many):
         hub.commit([lambda db, tick=tick: sql.record_tick(db, tick, None)])  # type: ignore[misc]
-    with look(path) as found:
+    with open_snapshot(path) as found:
         whose = {n: found.tick("hourly", NOON + n * HOUR) for n in (-1, 0, 0.5, 1, 3, 5, 6)}
     assert whose == {-1: None, 0: single, 0.5: None, 1: many, 3: many, 5: many, 6: None}
 
@@ -129,7 +129,7 @@ def test_after_a_clean_stop_nothing_is_created(path: Path) -> None:
     file.close()
     before = contents(path.parent)
     assert before.keys() == {"hub.db"}
-    with look(path) as found:
+    with open_snapshot(path) as found:
         assert found.durations(["hourly"]) == {"hourly": (5 * SECOND,)}
     assert contents(path.parent) == before
 
@@ -142,7 +142,7 @@ def test_what_a_killed_hub_left_in_the_wal_is_read(hub: SqliteFile, path: Path, 
     for each in path.parent.glob("hub.db*"):
         (folder / each.name).write_bytes(each.read_bytes())
     before = contents(folder)
-    with look(folder / "hub.db") as found:
+    with open_snapshot(folder / "hub.db") as found:
         assert found.newest_run("hourly") == succeeded(1, 5)
     after = contents(folder)
     assert after.keys() == before.keys()
@@ -154,17 +154,20 @@ def test_what_a_killed_hub_left_in_the_wal_is_read(hub: SqliteFile, path: Path, 
 def test_all_answers_are_of_one_moment(hub: SqliteFile, path: Path) -> None:
     """What the hub writes meanwhile neither waits for the reader nor shows before its next look."""
     keep(hub, succeeded(1, 5))
-    with look(path) as found:
+    with open_snapshot(path) as found:
         assert found.run("run-2") is None and found.run("run-1") is not None
         keep(hub, succeeded(2, 5))
         assert found.run("run-2") is None
-    with look(path) as found:
+    with open_snapshot(path) as found:
         assert found.run("run-2") == succeeded(2, 5)
 
 
 def test_nothing_can_be_written(hub: SqliteFile, path: Path) -> None:
     """The connection takes no write, and says so in a sentence that names the file."""
-    with pytest.raises(LedgerError, match=r"hub\.db cannot be used: attempt to write"), look(path) as found:
+    with (
+        pytest.raises(LedgerError, match=r"hub\.db cannot be used: attempt to write"),
+        open_snapshot(path) as found,
+    ):
         found._db.execute("DELETE FROM marks")
 
 
@@ -183,7 +186,7 @@ def test_an_older_file_reads_as_the_upgrade_would_leave_it(path: Path) -> None:
             old = {name: v for name, v in zip(columns.split(", "), row, strict=True) if name in there[table]}
             places = ", ".join("?" * len(old))
             db.execute(f"INSERT INTO {table} ({', '.join(old)}) VALUES ({places})", tuple(old.values()))
-    with look(path) as found:
+    with open_snapshot(path) as found:
         assert (found.newest_run("hourly"), found.progress()) == (succeeded(1, 5), {"hourly": progress})
         assert found._db.execute("PRAGMA user_version").fetchone() == (1,)
 
@@ -202,16 +205,16 @@ def test_what_cannot_be_read_is_said(path: Path) -> None:
     for sentence, text in cases.items():
         if text is not None:
             path.write_bytes(text)
-        with pytest.raises(LedgerError, match=sentence), look(path):
+        with pytest.raises(LedgerError, match=sentence), open_snapshot(path):
             pass
     path.write_bytes(b"no database at all" * 100)
-    with pytest.raises(LedgerError, match="move the file away"), look(path):
+    with pytest.raises(LedgerError, match="move the file away"), open_snapshot(path):
         pass
     path.unlink()
     with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA user_version = 999")
-    with pytest.raises(LedgerError, match="a newer reactorhub wrote it"), look(path):
+    with pytest.raises(LedgerError, match="a newer reactorhub wrote it"), open_snapshot(path):
         pass
     path.with_name("hub.db-wal").write_bytes(b"")
-    with pytest.raises(LedgerError, match=r"hub\.db-shm is missing beside hub\.db-wal"), look(path):
+    with pytest.raises(LedgerError, match=r"hub\.db-shm is missing beside hub\.db-wal"), open_snapshot(path):
         pass

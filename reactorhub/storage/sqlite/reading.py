@@ -23,7 +23,7 @@ _PATIENCE = 5.0  # seconds to wait for a hub that is just creating or recovering
 
 
 @contextmanager
-def look(path: Path) -> Iterator[Look]:
+def open_snapshot(path: Path) -> Iterator[LedgerSnapshot]:
     """Open the ledger for questions, all answered as of one moment.
 
     A file of an older schema is read as the upgrade would leave it.
@@ -35,7 +35,7 @@ def look(path: Path) -> Iterator[Look]:
         with closing(_connect(path)) as db:
             defaults = _newest_defaults() if _is_old(db) else {}
             db.execute("BEGIN")
-            yield Look(db, defaults)
+            yield LedgerSnapshot(db, defaults)
     except sqlite3.Error as error:
         raise explanation(path, error) from error
     except LedgerError as error:
@@ -67,7 +67,7 @@ def _is_old(db: sqlite3.Connection) -> bool:
     return bool(version < known)
 
 
-class Look:
+class LedgerSnapshot:
     """The questions. Make it with :func:`look`."""
 
     def __init__(self, db: sqlite3.Connection, defaults: Mapping[str, Mapping[str, str]]) -> None:
