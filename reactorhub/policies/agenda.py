@@ -113,7 +113,7 @@ def last_tick(trigger: Trigger, since: datetime, until: datetime) -> datetime | 
 
 
 @dataclass(eq=False, slots=True)
-class Account:
+class ScheduleAccount:
     """How far a schedule's ticks are dealt with: all up to ``since``, and those in ``settled`` after it.
 
     ``next`` is when its first tick still to come is to start, known once it was ``looked`` at; so nothing
@@ -129,7 +129,7 @@ class Account:
     queued: bool = False
     failing: bool = False
     settled: frozenset[datetime] = frozenset()
-    work: tuple[Due | Missed, ...] = ()
+    owed: tuple[Due | Missed, ...] = ()
     reach: datetime = field(init=False)
 
     def __post_init__(self) -> None:
@@ -148,15 +148,15 @@ class Account:
     def look(self, now: datetime) -> None:
         """Find out what is owed now and when the next tick comes."""
         planned = plan([(self.schedule, self.since)], now)
-        self.work = tuple(tick for tick in planned.ticks if tick.nominal_time not in self.settled)
+        self.owed = tuple(tick for tick in planned.ticks if tick.nominal_time not in self.settled)
         self.next, self.looked, self.reach = planned.wake_at, True, max(self.since, now)
 
     def take(self, most: int) -> list[Due | Missed]:
         """The next ticks to deal with. A row that stands for many ticks goes by itself."""
         count = 1
-        while count < min(most, len(self.work)) and all(map(_single, self.work[count - 1 : count + 1])):
+        while count < min(most, len(self.owed)) and all(map(_single, self.owed[count - 1 : count + 1])):
             count += 1
-        taken, self.work = list(self.work[:count]), self.work[count:]
+        taken, self.owed = list(self.owed[:count]), self.owed[count:]
         return taken
 
     def settle(self, ticks: list[Due | Missed], done: list[bool]) -> bool:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from reactorhub.model.run import RunSpec
 from reactorhub.model.schedule import Catchup, Schedule
-from reactorhub.policies.agenda import MOST, Account, Due, Missed, plan, upcoming
+from reactorhub.policies.agenda import MOST, Due, Missed, ScheduleAccount, plan, upcoming
 from reactorhub.policies.jitter import start_at
 from reactorhub.triggers.cron import Cron
 from reactorhub.triggers.rules import Interval, Once, Trigger
@@ -284,9 +284,9 @@ def test_the_next_ticks_can_be_previewed() -> None:
     assert upcoming(schedule(Once(NOW + HOUR)), NOW, 5) == (NOW + HOUR,)
 
 
-def account(down: timedelta, catchup: Catchup = Catchup.ALL) -> Account:
+def account(down: timedelta, catchup: Catchup = Catchup.ALL) -> ScheduleAccount:
     """A schedule's account that has looked at the clock after some time down."""
-    found = Account(schedule(catchup=catchup), NOW - down)
+    found = ScheduleAccount(schedule(catchup=catchup), NOW - down)
     found.look(NOW)
     return found
 
@@ -296,7 +296,7 @@ def test_an_account_moves_forward_with_what_is_dealt_with() -> None:
     ours = account(3 * MINUTE)
     assert ours.settle(ours.take(100), [True, True, True])
     ours.look(NOW)
-    assert (ours.since, ours.next, ours.work) == (NOW, NOW + MINUTE, type(ours.work)())
+    assert (ours.since, ours.next, ours.owed) == (NOW, NOW + MINUTE, type(ours.owed)())
 
 
 def test_an_account_asks_again_only_for_what_failed() -> None:
@@ -304,18 +304,18 @@ def test_an_account_asks_again_only_for_what_failed() -> None:
     ours = account(3 * MINUTE)
     assert not ours.settle(ours.take(100), [True, False, True])
     ours.look(NOW)
-    assert [tick.nominal_time for tick in ours.work] == [NOW - MINUTE]
+    assert [tick.nominal_time for tick in ours.owed] == [NOW - MINUTE]
     assert ours.settle(ours.take(100), [True])
     ours.look(NOW + MINUTE)
-    assert [tick.nominal_time for tick in ours.work] == [NOW + MINUTE]
+    assert [tick.nominal_time for tick in ours.owed] == [NOW + MINUTE]
 
 
 def test_a_row_for_many_ticks_is_taken_by_itself() -> None:
     """Slices are of the size asked for, and the row that stands for many has a slice of its own."""
-    ours = Account(schedule(EVERY_SECOND), NOW - HOUR)
+    ours = ScheduleAccount(schedule(EVERY_SECOND), NOW - HOUR)
     ours.look(NOW)
     sizes = []
-    while ours.work:
+    while ours.owed:
         ticks = ours.take(400)
         sizes.append(len(ticks))
         ours.settle(ticks, [True] * len(ticks))
