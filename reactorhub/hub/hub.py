@@ -319,8 +319,8 @@ class Hub:
     async def status(self) -> View:
         """Return how the hub stands."""
         drift = {"limits": self._limits.view()["drift"], "paused": self._parts.book.all_paused()}
-        counts, notices = await self._ledger.counts(), await self._ledger.notice_counts()
-        return {**self._status.status(counts, notices), "drift": drift}
+        counts, notifications = await self._ledger.counts(), await self._ledger.notification_counts()
+        return {**self._status.status(counts, notifications), "drift": drift}
 
     def heartbeat(self) -> View:
         """Return what the hub says of itself every few seconds; costs no look into the ledger."""

@@ -16,7 +16,7 @@ from reactorhub.runs.dispatcher import Dispatcher
 from reactorhub.runs.lifecycle import RunServices
 from reactorhub.schedules.book import ScheduleBook
 from reactorhub.storage.ledger import LedgerCounts
-from reactorhub.storage.outbox import NoticeCounts
+from reactorhub.storage.outbox import NotificationCounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ class HubStatus:
             "needs_restart": self.needs_restart(),
         }
 
-    def status(self, counts: LedgerCounts, notices: NoticeCounts) -> View:
+    def status(self, counts: LedgerCounts, notifications: NotificationCounts) -> View:
         """Return all there is to say; ``counts`` tells how much the ledger holds, ``notices`` of those."""
         return {
             **self.heartbeat(),
@@ -77,7 +77,7 @@ class HubStatus:
             "uptime_seconds": round((self._now() - self._started_at).total_seconds(), 3),
             "runs": {state.value: counts.runs.get(state, 0) for state in RunState},
             "config": self.config_view(),
-            "notify": asdict(notices),
+            "notify": asdict(notifications),
             "ledger": {"runs": sum(counts.runs.values()), "ticks": counts.ticks},
         }
 

@@ -15,9 +15,9 @@ from reactorhub.model.notification import (
     Incident,
     IncidentEvent,
     IncidentEventKind,
-    Notice,
-    NoticeKind,
-    NoticeState,
+    Notification,
+    NotificationKind,
+    NotificationState,
 )
 
 MOST_WAITING = 1000
@@ -36,7 +36,7 @@ NO_CHANNEL = "the schedule file has no such channel any more"
 """Why a notice is given up whose channel is gone."""
 
 
-def judge(incident: Incident | None, event: IncidentEvent) -> tuple[Incident | None, NoticeKind | None]:
+def judge(incident: Incident | None, event: IncidentEvent) -> tuple[Incident | None, NotificationKind | None]:
     """Return what becomes of the open incident of this fact's kind, and what is to be told, if anything.
 
     :param incident: the one that is open now.
@@ -46,7 +46,7 @@ def judge(incident: Incident | None, event: IncidentEvent) -> tuple[Incident | N
             return replace(incident, count=incident.count + 1), None
         return Incident(schedule=event.schedule, kind=event.incident, since=event.at), event.incident
     over = incident is not None and event.event_kind is IncidentEventKind.SUCCEEDED
-    return None, NoticeKind.RECOVERED if over else None
+    return None, NotificationKind.RECOVERED if over else None
 
 
 OWN_MISTAKES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -56,26 +56,26 @@ OWN_MISTAKES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueEr
 class IncidentStore(Protocol):
     """The part of a ledger that rules work on, within one transaction."""
 
-    def incident(self, schedule: str, kind: NoticeKind) -> Incident | None:
+    def incident(self, schedule: str, kind: NotificationKind) -> Incident | None:
         """The open incident of this kind."""
 
     def open_incident(self, incident: Incident) -> None:
         """Keep an incident, or replace what is kept of it."""
 
-    def close_incident(self, schedule: str, kind: NoticeKind) -> None:
+    def close_incident(self, schedule: str, kind: NotificationKind) -> None:
         """Forget an incident, if there is one."""
 
-    def untried(self, channel: str, kind: NoticeKind) -> Notice | None:
+    def untried(self, channel: str, kind: NotificationKind) -> Notification | None:
         """The newest notice of this kind that waits in a channel and was never tried."""
 
     def waiting(self, channel: str) -> int:
         """How many notices wait in a channel."""
 
-    def put(self, notice: Notice) -> None:
+    def put(self, notification: Notification) -> None:
         """Keep a notice, or replace what is kept of it."""
 
 
-def announce(event: IncidentEvent, store: IncidentStore) -> list[Notice]:
+def announce(event: IncidentEvent, store: IncidentStore) -> list[Notification]:
     """Note what a fact does to its incident, and keep the notices that follow.
 
     :return: those of them that are given up at once, since too many wait.
@@ -87,38 +87,42 @@ def announce(event: IncidentEvent, store: IncidentStore) -> list[Notice]:
     elif before is not None:
         store.close_incident(event.schedule, event.incident)
     lost = []
-    for channel, notice_id in zip(event.rule.to, event.ids, strict=True):
+    for channel, notification_id in zip(event.rule.to, event.ids, strict=True):
         if event.event_kind is IncidentEventKind.MISSED:
-            lost += _gather(event, channel, notice_id, told, store)
+            lost += _gather(event, channel, notification_id, told, store)
         elif told is not None and told in event.rule.on and (incident := before or after):
-            lost += _put(_notice(event, channel, notice_id, told, incident), store)
+            lost += _put(_notification(event, channel, notification_id, told, incident), store)
     return lost
 
 
 def _gather(
-    event: IncidentEvent, channel: str, notice_id: str, told: NoticeKind | None, store: IncidentStore
-) -> list[Notice]:
+    event: IncidentEvent,
+    channel: str,
+    notification_id: str,
+    told: NotificationKind | None,
+    store: IncidentStore,
+) -> list[Notification]:
     """Put missed ticks into the notice that waits already, be it of this schedule or of others."""
-    if NoticeKind.MISSED not in event.rule.on:
+    if NotificationKind.MISSED not in event.rule.on:
         return []
-    waiting = store.untried(channel, NoticeKind.MISSED)
+    waiting = store.untried(channel, NotificationKind.MISSED)
     if waiting is not None and (told is not None or event.schedule in _named(waiting)):
         store.put(joined(waiting, event))
     elif told is not None:
         opened = Incident(schedule=event.schedule, kind=told, since=event.at)
-        first = joined(replace(_notice(event, channel, notice_id, told, opened), about={}), event)
+        first = joined(replace(_notification(event, channel, notification_id, told, opened), about={}), event)
         return _put(replace(first, not_before=event.at + GATHERING), store)
     return []
 
 
-def _named(notice: Notice) -> list[str]:
-    return [entry["schedule"] for entry in notice.about.get("missed", ())]
+def _named(notification: Notification) -> list[str]:
+    return [entry["schedule"] for entry in notification.about.get("missed", ())]
 
 
-def joined(notice: Notice, event: IncidentEvent) -> Notice:
+def joined(notification: Notification, event: IncidentEvent) -> Notification:
     """Return a notice of missed ticks with those of this fact in it."""
-    entries, others = list(notice.about.get("missed", ())), notice.about.get("others", 0)
-    names, entry = _named(notice), {"schedule": event.schedule, "ticks": 1, **event.about["missed"]}
+    entries, others = list(notification.about.get("missed", ())), notification.about.get("others", 0)
+    names, entry = _named(notification), {"schedule": event.schedule, "ticks": 1, **event.about["missed"]}
     if event.schedule in names:
         known = entries[place := names.index(event.schedule)]
         more = known["more"] or entry["more"]
@@ -127,14 +131,14 @@ def joined(notice: Notice, event: IncidentEvent) -> Notice:
         entries.append(entry)
     else:
         others += 1
-    return replace(notice, about={"hub": event.about.get("hub"), "missed": entries, "others": others})
+    return replace(notification, about={"hub": event.about.get("hub"), "missed": entries, "others": others})
 
 
-def _notice(
-    event: IncidentEvent, channel: str, notice_id: str, kind: NoticeKind, incident: Incident
-) -> Notice:
-    return Notice(
-        id=notice_id,
+def _notification(
+    event: IncidentEvent, channel: str, notification_id: str, kind: NotificationKind, incident: Incident
+) -> Notification:
+    return Notification(
+        id=notification_id,
         channel=channel,
         kind=kind,
         schedule=event.schedule,
@@ -146,10 +150,10 @@ def _notice(
     )
 
 
-def _put(notice: Notice, store: IncidentStore) -> list[Notice]:
-    full = store.waiting(notice.channel) >= MOST_WAITING
+def _put(notification: Notification, store: IncidentStore) -> list[Notification]:
+    full = store.waiting(notification.channel) >= MOST_WAITING
     if full:
         reason = f"{MOST_WAITING} notices wait in this channel already"
-        notice = replace(notice, state=NoticeState.GIVEN_UP, error=reason)
-    store.put(notice)
-    return [notice] if full else []
+        notification = replace(notification, state=NotificationState.GIVEN_UP, error=reason)
+    store.put(notification)
+    return [notification] if full else []

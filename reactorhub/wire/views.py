@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from reactorhub.model.batch import Batch
-from reactorhub.model.notification import NoticeKind, NotifyRule
+from reactorhub.model.notification import NotificationKind, NotifyRule
 from reactorhub.model.run import RetryRule, Run, RunSpec, RunState
 from reactorhub.model.schedule import Schedule, Tick, at_once
 from reactorhub.model.spider import BrokenModule, SpiderInfo
@@ -161,7 +161,7 @@ def retry_view(rule: RetryRule) -> View:
 
 def notify_view(rule: NotifyRule) -> View:
     """Return the view of whom a schedule tells, and of what."""
-    return {"to": list(rule.to), "on": [kind.value for kind in NoticeKind if kind in rule.on]}
+    return {"to": list(rule.to), "on": [kind.value for kind in NotificationKind if kind in rule.on]}
 
 
 def spider_view(spider: SpiderInfo) -> View:

@@ -17,9 +17,9 @@ from reactorhub.model.notification import (
     Incident,
     IncidentEvent,
     IncidentEventKind,
-    Notice,
-    NoticeKind,
-    NoticeState,
+    Notification,
+    NotificationKind,
+    NotificationState,
     NotifyRule,
     wait,
 )
@@ -35,7 +35,7 @@ def a_fact(
     number: int = 0,
     schedule: str = "prices",
     to: tuple[str, ...] = ("ops",),
-    on: frozenset[NoticeKind] = TOLD,
+    on: frozenset[NotificationKind] = TOLD,
     **about: Any,
 ) -> IncidentEvent:
     """A fact, so many seconds after noon. A missed tick says which it was."""
@@ -52,16 +52,16 @@ def a_fact(
     )
 
 
-def told(events: Iterable[IncidentEvent], store: MemoryIncidentStore | None = None) -> list[Notice]:
+def told(events: Iterable[IncidentEvent], store: MemoryIncidentStore | None = None) -> list[Notification]:
     """What waits in the end, oldest first in each channel."""
     store = store or MemoryIncidentStore()
     for event in events:
         announce(event, store)
     found = []
-    while heads := store.next_notices():
+    while heads := store.next_notifications():
         found += heads
-        for notice in heads:
-            store.put(notice.delivered())
+        for notification in heads:
+            store.put(notification.delivered())
     return found
 
 
@@ -89,10 +89,10 @@ P, U = IncidentEventKind.PAUSED, IncidentEventKind.RESUMED
         ([R, U], []),
     ],
 )
-def test_one_notice_for_an_incident(happenings: list[IncidentEventKind], kinds: list[str]) -> None:
+def test_one_notification_for_an_incident(happenings: list[IncidentEventKind], kinds: list[str]) -> None:
     """What opens an incident is told, what goes on is not; a failure's end is told too."""
     events = [a_fact(event_kind, number) for number, event_kind in enumerate(happenings)]
-    assert [notice.kind.value for notice in told(events)] == kinds
+    assert [notification.kind.value for notification in told(events)] == kinds
 
 
 def test_recovery_says_how_many_failed_since_when() -> None:
@@ -104,10 +104,10 @@ def test_recovery_says_how_many_failed_since_when() -> None:
     assert (recovered.about, recovered.created_at) == ({"run": {"id": "b"}}, NOON + 4 * SECOND)
 
 
-def test_each_channel_has_its_own_notice() -> None:
+def test_each_channel_has_its_own_notification() -> None:
     """A rule with two channels makes two notices with ids of their own."""
-    notices = told([a_fact(F, to=("ops", "hook"))])
-    assert [(notice.channel, notice.id) for notice in notices] == [
+    notifications = told([a_fact(F, to=("ops", "hook"))])
+    assert [(notification.channel, notification.id) for notification in notifications] == [
         ("ops", "prices-0-ops"),
         ("hook", "prices-0-hook"),
     ]
@@ -116,28 +116,28 @@ def test_each_channel_has_its_own_notice() -> None:
 @pytest.mark.parametrize(
     ("on", "kinds"),
     [
-        ({NoticeKind.FAILED}, ["failed"]),
-        ({NoticeKind.RECOVERED}, ["recovered"]),
-        ({NoticeKind.MISSED}, ["missed"]),
-        ({NoticeKind.PAUSED}, ["paused"]),
+        ({NotificationKind.FAILED}, ["failed"]),
+        ({NotificationKind.RECOVERED}, ["recovered"]),
+        ({NotificationKind.MISSED}, ["missed"]),
+        ({NotificationKind.PAUSED}, ["paused"]),
         (set(), []),
     ],
 )
-def test_only_what_was_asked_for(on: set[NoticeKind], kinds: list[str]) -> None:
+def test_only_what_was_asked_for(on: set[NotificationKind], kinds: list[str]) -> None:
     """``on`` chooses what is told; an incident is known all the same."""
     events = [a_fact(each, number, on=frozenset(on)) for number, each in enumerate([F, F, S, M, M, P])]
-    assert [notice.kind.value for notice in told(events)] == kinds
+    assert [notification.kind.value for notification in told(events)] == kinds
 
 
 def test_schedules_that_miss_together_share_a_message() -> None:
     """Missed ticks of several schedules go into one notice per channel, which waits a little for them."""
     names = [f"s{number}" for number in range(MOST_NAMED + 5)]
     events = [a_fact(M, number, name) for name in names for number in (0, 1)]
-    (notice,) = told(events)
-    assert notice.not_before == NOON + GATHERING
-    assert [entry["schedule"] for entry in notice.about["missed"]] == names[:MOST_NAMED]
-    assert notice.about["others"] == 5
-    assert notice.about["missed"][0] == {
+    (notification,) = told(events)
+    assert notification.not_before == NOON + GATHERING
+    assert [entry["schedule"] for entry in notification.about["missed"]] == names[:MOST_NAMED]
+    assert notification.about["others"] == 5
+    assert notification.about["missed"][0] == {
         "schedule": "s0",
         "ticks": 2,
         "from": "tick 0",
@@ -147,11 +147,11 @@ def test_schedules_that_miss_together_share_a_message() -> None:
     }
 
 
-def test_nothing_joins_a_notice_that_was_tried() -> None:
+def test_nothing_joins_a_notification_that_was_tried() -> None:
     """Once a notice was tried its text stays; later misses of other schedules make another one."""
     store = MemoryIncidentStore()
     announce(a_fact(M, 0, "a"), store)
-    store.try_notice("a-0-ops")
+    store.try_notification("a-0-ops")
     for number in (1, 2):
         announce(a_fact(M, number, "a"), store)
     announce(a_fact(M, 3, "b"), store)
@@ -175,17 +175,17 @@ def test_the_outbox_is_bounded() -> None:
 def test_alerts_alternate(happenings: list[IncidentEventKind]) -> None:
     """However things go, failures and recoveries are told in turns, and a failure is told if one is open."""
     store, events = MemoryIncidentStore(), [a_fact(each, number) for number, each in enumerate(happenings)]
-    kinds = [notice.kind for notice in told(events, store)]
-    about_runs = [kind for kind in kinds if kind in (NoticeKind.FAILED, NoticeKind.RECOVERED)]
-    assert about_runs == [NoticeKind.FAILED, NoticeKind.RECOVERED] * (len(about_runs) // 2) + (
-        [NoticeKind.FAILED] * (len(about_runs) % 2)
+    kinds = [notification.kind for notification in told(events, store)]
+    about_runs = [kind for kind in kinds if kind in (NotificationKind.FAILED, NotificationKind.RECOVERED)]
+    assert about_runs == [NotificationKind.FAILED, NotificationKind.RECOVERED] * (len(about_runs) // 2) + (
+        [NotificationKind.FAILED] * (len(about_runs) % 2)
     )
-    assert (store.incident("prices", NoticeKind.FAILED) is not None) == bool(len(about_runs) % 2)
+    assert (store.incident("prices", NotificationKind.FAILED) is not None) == bool(len(about_runs) % 2)
 
 
 def test_judging_counts() -> None:
     """An incident that goes on is counted, and keeps when it began."""
-    incident = Incident(schedule="prices", kind=NoticeKind.FAILED, since=NOON)
+    incident = Incident(schedule="prices", kind=NotificationKind.FAILED, since=NOON)
     assert judge(incident, a_fact(F, 9)) == (replace(incident, count=2), None)
 
 
@@ -197,35 +197,35 @@ def test_waits_grow(attempts: int, seconds: float) -> None:
     assert wait(attempts) == seconds
 
 
-def a_notice(**events: Any) -> Notice:
+def a_notification(**events: Any) -> Notification:
     """A notice of noon."""
-    told = {"id": "1", "channel": "ops", "kind": NoticeKind.FAILED, "schedule": "prices"} | events
-    return Notice(created_at=NOON, not_before=NOON, since=NOON, **told)
+    told = {"id": "1", "channel": "ops", "kind": NotificationKind.FAILED, "schedule": "prices"} | events
+    return Notification(created_at=NOON, not_before=NOON, since=NOON, **told)
 
 
 @pytest.mark.parametrize(
     ("age", "again", "after", "state", "waits"),
     [
-        (timedelta(), True, None, NoticeState.WAITING, timedelta(seconds=10)),
-        (timedelta(), True, 300.0, NoticeState.WAITING, timedelta(seconds=300)),
-        (timedelta(), True, 1.0, NoticeState.WAITING, timedelta(seconds=10)),
-        (timedelta(), True, 1e12, NoticeState.WAITING, PATIENCE),
-        (timedelta(), False, None, NoticeState.GIVEN_UP, None),
-        (PATIENCE - SECOND, True, None, NoticeState.WAITING, SECOND),
-        (PATIENCE, True, None, NoticeState.GIVEN_UP, None),
+        (timedelta(), True, None, NotificationState.WAITING, timedelta(seconds=10)),
+        (timedelta(), True, 300.0, NotificationState.WAITING, timedelta(seconds=300)),
+        (timedelta(), True, 1.0, NotificationState.WAITING, timedelta(seconds=10)),
+        (timedelta(), True, 1e12, NotificationState.WAITING, PATIENCE),
+        (timedelta(), False, None, NotificationState.GIVEN_UP, None),
+        (PATIENCE - SECOND, True, None, NotificationState.WAITING, SECOND),
+        (PATIENCE, True, None, NotificationState.GIVEN_UP, None),
     ],
 )
 def test_after_a_try_that_failed(
-    age: timedelta, again: bool, after: float | None, state: NoticeState, waits: timedelta | None
+    age: timedelta, again: bool, after: float | None, state: NotificationState, waits: timedelta | None
 ) -> None:
     """A notice waits as long as it should or was asked to; after a day, or where nothing helps, no more."""
-    notice = a_notice(attempts=1).failed("no answer", NOON + age, again, after)
-    assert (notice.state, notice.error) == (state, "no answer")
+    notification = a_notification(attempts=1).failed("no answer", NOON + age, again, after)
+    assert (notification.state, notification.error) == (state, "no answer")
     if waits is not None:
-        assert notice.not_before == NOON + age + waits
+        assert notification.not_before == NOON + age + waits
 
 
 def test_delivered() -> None:
     """A notice that has arrived has no error any more."""
-    notice = a_notice(error="no answer").delivered()
-    assert (notice.state, notice.error) == (NoticeState.DELIVERED, None)
+    notification = a_notification(error="no answer").delivered()
+    assert (notification.state, notification.error) == (NotificationState.DELIVERED, None)

@@ -27,7 +27,7 @@ from twisted.mail.smtp import (
 from twisted.python.failure import Failure
 
 from reactorhub.errors import DeliveryError
-from reactorhub.model.notification import Notice
+from reactorhub.model.notification import Notification
 from reactorhub.notifications.channels.addresses import EmailChannel
 from reactorhub.notifications.channels.channel import Channel
 from reactorhub.notifications.channels.unreachable import MOST_HEARD, why_unreached
@@ -39,16 +39,16 @@ _LONGEST_SAID = 300  # characters of what a server says that are repeated
 _POLICY = SMTP.clone(linesep="\n", cte_type="7bit")  # Twisted makes the line ends of the wire itself
 
 
-def mail(notice: Notice, config: EmailChannel) -> bytes:
+def mail(notification: Notification, config: EmailChannel) -> bytes:
     """Return a notice as a mail. The same notice is the same mail, with the same ``Message-ID``."""
     message = EmailMessage(policy=_POLICY)
     message["From"] = config.sender
     message["To"] = ", ".join(config.to)
-    message["Subject"] = title(notice)
-    message["Date"] = format_datetime(notice.created_at)
-    message["Message-ID"] = f"<{notice.id}@{config.sender.rpartition('@')[2]}>"
+    message["Subject"] = title(notification)
+    message["Date"] = format_datetime(notification.created_at)
+    message["Message-ID"] = f"<{notification.id}@{config.sender.rpartition('@')[2]}>"
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office replies, please
-    message.set_content(text(notice) + "\n")
+    message.set_content(text(notification) + "\n")
     return message.as_bytes()
 
 
@@ -72,12 +72,12 @@ class Email:
         self._reactor = reactor
         self._tls = tls
 
-    def send(self, notice: Notice) -> Deferred[None]:
+    def send(self, notification: Notification) -> Deferred[None]:
         """Mail a notice; fires once the server has taken it for one person at least.
 
         Of the others there is a line in the log.
         """
-        sending = Deferred.fromCoroutine(self._send(mail(notice, self._config)))
+        sending = Deferred.fromCoroutine(self._send(mail(notification, self._config)))
         sending.addTimeout(LONGEST, self._reactor)
         return sending.addErrback(self._explain)
 

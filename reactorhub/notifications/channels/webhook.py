@@ -29,19 +29,19 @@ from zope.interface import implementer
 
 from reactorhub import __version__
 from reactorhub.errors import DeliveryError
-from reactorhub.model.notification import Notice
+from reactorhub.model.notification import Notification
 from reactorhub.notifications.channels.addresses import WebhookChannel
 from reactorhub.notifications.channels.channel import Channel
 from reactorhub.notifications.channels.unreachable import MOST_HEARD, why_unreached
-from reactorhub.notifications.messages import notice_view
+from reactorhub.notifications.messages import notification_view
 
 LONGEST = 15.0  # seconds for a try, as the specification advises
 _TRY_AGAIN = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 
 
-def signature(key: bytes, notice_id: str, seconds: int, body: bytes) -> str:
+def signature(key: bytes, notification_id: str, seconds: int, body: bytes) -> str:
     """Return the value of the header ``webhook-signature``."""
-    signed = f"{notice_id}.{seconds}.".encode() + body
+    signed = f"{notification_id}.{seconds}.".encode() + body
     return f"v1,{b64encode(hmac.new(key, signed, sha256).digest()).decode()}"
 
 
@@ -63,24 +63,26 @@ class Webhook:
         ways = _Ways(reactor, policy or BrowserLikePolicyForHTTPS())
         self._agent = Agent.usingEndpointFactory(reactor, ways, pool)
 
-    def send(self, notice: Notice) -> Deferred[None]:
+    def send(self, notification: Notification) -> Deferred[None]:
         """Post a notice; fires once the receiver has answered with a 2xx."""
-        body = json.dumps(notice_view(notice), ensure_ascii=False).encode("utf-8", "backslashreplace")
+        body = json.dumps(notification_view(notification), ensure_ascii=False).encode(
+            "utf-8", "backslashreplace"
+        )
         asking: Deferred[IResponse] = self._agent.request(
-            b"POST", self._config.url.encode("ascii"), self._headers(notice, body), _Body(body)
+            b"POST", self._config.url.encode("ascii"), self._headers(notification, body), _Body(body)
         )
         asking.addTimeout(LONGEST, self._reactor)
         return asking.addCallbacks(self._judge, self._explain)
 
-    def _headers(self, notice: Notice, body: bytes) -> Headers:
+    def _headers(self, notification: Notification, body: bytes) -> Headers:
         seconds = int(self._now().timestamp())
         return Headers(
             {
                 "Content-Type": ["application/json"],
                 "User-Agent": [f"reactorhub/{__version__}"],
-                "webhook-id": [notice.id],
+                "webhook-id": [notification.id],
                 "webhook-timestamp": [str(seconds)],
-                "webhook-signature": [signature(self._config.key, notice.id, seconds, body)],
+                "webhook-signature": [signature(self._config.key, notification.id, seconds, body)],
             }
         )
 

@@ -12,14 +12,14 @@ from twisted.logger import Logger
 from reactorhub.errors import LedgerError
 from reactorhub.model.batch import Batch
 from reactorhub.model.follow_up import NO_FOLLOW_UP, FollowUp
-from reactorhub.model.notification import IncidentEvent, Notice
+from reactorhub.model.notification import IncidentEvent, Notification
 from reactorhub.model.run import Run, RunState
 from reactorhub.model.schedule import ScheduleProgress, Tick
 from reactorhub.policies.incidents import OWN_MISTAKES, announce
 from reactorhub.storage.ledger import Ledger, LedgerCounts, Page, RunFilter
 from reactorhub.storage.memory.notifications import MemoryIncidentStore
 from reactorhub.storage.memory.tables import MemoryTables
-from reactorhub.storage.outbox import NoticeCounts, say
+from reactorhub.storage.outbox import NotificationCounts, say
 
 R = TypeVar("R")
 
@@ -159,19 +159,19 @@ class MemoryLedger:
         """What operators have set at run time."""
         return self._read(self._tables.overrides)
 
-    def next_notices(self) -> Deferred[list[Notice]]:
+    def next_notifications(self) -> Deferred[list[Notification]]:
         """The oldest waiting notice of each channel that has one."""
-        return self._read(self._incidents.next_notices)
+        return self._read(self._incidents.next_notifications)
 
-    def try_notice(self, notice_id: str) -> Deferred[Notice]:
+    def try_notification(self, notification_id: str) -> Deferred[Notification]:
         """Count one more try of a notice; fires with the notice."""
-        return self._write(lambda: self._incidents.try_notice(notice_id))
+        return self._write(lambda: self._incidents.try_notification(notification_id))
 
-    def settle_notice(self, notice: Notice) -> Deferred[None]:
+    def settle_notification(self, notification: Notification) -> Deferred[None]:
         """Replace what is kept of a notice."""
-        return self._write(lambda: self._incidents.put(notice))
+        return self._write(lambda: self._incidents.put(notification))
 
-    def notice_counts(self) -> Deferred[NoticeCounts]:
+    def notification_counts(self) -> Deferred[NotificationCounts]:
         """How the notices fare."""
         return self._read(self._incidents.counts)
 

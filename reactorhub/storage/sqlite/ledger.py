@@ -26,14 +26,14 @@ from twisted.python.threadpool import ThreadPool
 from reactorhub.errors import InvalidRequest, LedgerError
 from reactorhub.model.batch import Batch
 from reactorhub.model.follow_up import NO_FOLLOW_UP, FollowUp
-from reactorhub.model.notification import IncidentEvent, Notice
+from reactorhub.model.notification import IncidentEvent, Notification
 from reactorhub.model.run import Run, RunState
 from reactorhub.model.schedule import ScheduleProgress, Tick
 from reactorhub.storage.ledger import Ledger, LedgerCounts, Page, RunFilter
-from reactorhub.storage.outbox import NoticeCounts
+from reactorhub.storage.outbox import NotificationCounts
 from reactorhub.storage.rows import read_cursor
 from reactorhub.storage.sqlite import listing, sql
-from reactorhub.storage.sqlite import notifications as notices
+from reactorhub.storage.sqlite import notifications as notifications
 from reactorhub.storage.sqlite.file import Change, SqliteFile
 from reactorhub.storage.sqlite.pruning import prune
 
@@ -127,7 +127,7 @@ class SqliteLedger:
         """Replace what is kept of a run that has ended, and keep what its end brings about; or do neither."""
 
         def change(db: sql.Database) -> FollowUp:
-            notices.tell(db, follow_up.incident_event)
+            notifications.tell(db, follow_up.incident_event)
             return sql.finish_run(db, run, follow_up)
 
         return self._write(change)
@@ -147,7 +147,7 @@ class SqliteLedger:
 
         def change(db: sql.Database) -> bool:
             recorded = sql.record_tick(db, tick, run, after)
-            notices.tell(db, incident_event if recorded else None)
+            notifications.tell(db, incident_event if recorded else None)
             return recorded
 
         return self._write(change)
@@ -162,7 +162,7 @@ class SqliteLedger:
 
         def change(db: sql.Database) -> None:
             sql.set_progress(db, tuple(keep), tuple(forget))
-            notices.tell(db, incident_event)
+            notifications.tell(db, incident_event)
 
         return self._write(change)
 
@@ -226,25 +226,25 @@ class SqliteLedger:
         """What operators have set at run time."""
         return self._read(sql.overrides)
 
-    def next_notices(self) -> Deferred[list[Notice]]:
+    def next_notifications(self) -> Deferred[list[Notification]]:
         """The oldest waiting notice of each channel that has one."""
-        return self._read(notices.next_notices)
+        return self._read(notifications.next_notifications)
 
-    def try_notice(self, notice_id: str) -> Deferred[Notice]:
+    def try_notification(self, notification_id: str) -> Deferred[Notification]:
         """Count one more try of a notice; fires with the notice."""
-        return self._write(notices.try_notice, notice_id)
+        return self._write(notifications.try_notification, notification_id)
 
-    def settle_notice(self, notice: Notice) -> Deferred[None]:
+    def settle_notification(self, notification: Notification) -> Deferred[None]:
         """Replace what is kept of a notice."""
-        return self._write(notices.settle_notice, notice)
+        return self._write(notifications.settle_notification, notification)
 
-    def notice_counts(self) -> Deferred[NoticeCounts]:
+    def notification_counts(self) -> Deferred[NotificationCounts]:
         """How the notices fare."""
-        return self._read(notices.notice_counts)
+        return self._read(notifications.notification_counts)
 
     def tidy_alerts(self, schedules: Collection[str], channels: Collection[str]) -> Deferred[None]:
         """Forget the incidents of all other schedules; give up what waits in channels that are no more."""
-        return self._write(notices.tidy_alerts, tuple(schedules), tuple(channels))
+        return self._write(notifications.tidy_alerts, tuple(schedules), tuple(channels))
 
     def _write(
         self, change: Callable[Concatenate[sql.Database, P], R], *args: P.args, **more: P.kwargs
