@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from reactorhub.storage.sqlite.reading import LedgerSnapshot
 
 HEADING = ("HOUR", "STARTS", "IN USE", "PEAK", "SLOTS", "")
-MOST_NAMES = 10
+MAX_NAMES = 10
 """At most this many schedules are named in a line."""
 
-MOST_SKIPS = 10
+MAX_SKIPS = 10
 """So many schedules with skipped ticks have a line each: those that would skip the most."""
 
 
@@ -53,8 +53,8 @@ class _Plan:
     no_ledger: str
 
     def names(self, names: tuple[str, ...]) -> str:
-        rest = len(names) - MOST_NAMES
-        return ", ".join(names[:MOST_NAMES]) + (f" and {rest:,} more" if rest > 0 else "")
+        rest = len(names) - MAX_NAMES
+        return ", ".join(names[:MAX_NAMES]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 @click.command()
@@ -70,10 +70,10 @@ class _Plan:
 def plan(span: str, assume: str, data_dir: Path | None, file: Path, as_json: bool) -> None:
     """Forecast hour by hour how many slots the schedules want, and where they pile up."""
     ahead, assumed = read_span(span, "--next"), read_span(assume, "--assume")
-    from reactorhub.forecast.demand import LONGEST_SPAN
+    from reactorhub.forecast.demand import MAX_SPAN
 
-    if ahead > LONGEST_SPAN:
-        raise click.BadParameter(f"looks at most {LONGEST_SPAN.days}d ahead", param_hint="--next")
+    if ahead > MAX_SPAN:
+        raise click.BadParameter(f"looks at most {MAX_SPAN.days}d ahead", param_hint="--next")
     found = _planned(read_or_end(file), data_dir, ahead, assumed)
     if as_json:
         print_json(_view(found))
@@ -151,9 +151,9 @@ def _print(plan: _Plan) -> None:
     if demand.others:
         click.echo(f"pile-up: and {demand.others:,} more, of other schedules, with shorter waits")
     worst = sorted(demand.skips, key=lambda skips: -skips.skipped)
-    for skips in worst[:MOST_SKIPS]:
+    for skips in worst[:MAX_SKIPS]:
         click.echo(f"warning: {skips.schedule} would skip {skips.skipped:,} of {many(skips.ticks, 'tick')}")
-    if rest := worst[MOST_SKIPS:]:
+    if rest := worst[MAX_SKIPS:]:
         skipped, ticks = sum(each.skipped for each in rest), sum(each.ticks for each in rest)
         others = f"{many(len(rest), 'more schedule')} would skip {skipped:,} of {many(ticks, 'tick')}"
         click.echo(f"warning: and {others}")

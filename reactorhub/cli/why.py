@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from reactorhub.model.schedule import Schedule, Tick
     from reactorhub.storage.sqlite.reading import LedgerSnapshot
 
-MOST_TICKS = 1000
+MAX_TICKS = 1000
 """So many of the newest ticks are counted, and may be shown."""
 
 HEADING = ("TIME", "OUTCOME", "RUN", "REASON")
@@ -72,7 +72,7 @@ class _Report:
 @click.option(
     "-n",
     "count",
-    type=click.IntRange(0, MOST_TICKS),
+    type=click.IntRange(0, MAX_TICKS),
     default=10,
     show_default=True,
     help="How many ticks to show.",
@@ -140,7 +140,7 @@ def _evidence(config: HubConfig, schedule: Schedule, folder: Path, found: Ledger
     return replace(
         evidence,
         progress=found.progress().get(name),
-        ticks=found.ticks(name, MOST_TICKS),
+        ticks=found.ticks(name, MAX_TICKS),
         first=found.first_tick(name),
         last_run=found.newest_run(name),
         upstream={each: found.newest_run(each) for each in trigger.upstream}

@@ -18,16 +18,16 @@ from reactorhub.policies.limits import Limits
 from reactorhub.triggers.durations import SECOND
 from reactorhub.triggers.rules import After
 
-MOST_TICKS = 250_000
+MAX_TICKS = 250_000
 """The forecast ends before the tick that would be one more than these."""
 
-MOST_PILES = 5
+MAX_PILES = 5
 """At most this many different pile-ups are told of: those in which a run waits longest."""
 
-LONGEST_SPAN = timedelta(days=31)
+MAX_SPAN = timedelta(days=31)
 """How far a forecast may reach."""
 
-_MOST_LATE = 60  # so many ticks before now are looked at, whether they wait for their jitter
+_MAX_LATE = 60  # so many ticks before now are looked at, whether they wait for their jitter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +122,7 @@ def demand(basis: Basis, now: datetime, until: datetime, timezone: str) -> Deman
     until = _play(simulation, ahead.values(), simulated_schedules, now, until)
     simulation.finish(_seconds(until - now))
     piles = _piles(simulation.meter.contentions, basis.limits, now)
-    chosen = sorted(piles[:MOST_PILES], key=lambda pile: pile.begin)
+    chosen = sorted(piles[:MAX_PILES], key=lambda pile: pile.begin)
     return Demand(
         hours=tuple(_hours(simulation.meter.periods, now, until)),
         pile_ups=tuple(chosen),
@@ -221,7 +221,7 @@ def _play(
     looked = 0
     for moment, group in coming(schedules, now):
         looked += len(group)
-        if moment >= until or looked > MOST_TICKS:
+        if moment >= until or looked > MAX_TICKS:
             return min(moment, until)
         simulation.play(_seconds(moment - now))
         for schedule in group:
@@ -234,7 +234,7 @@ def _late(simulation: Rehearsal, schedule: Schedule, simulated: SimulatedSchedul
     """Announce the tick before now that still waits for its jitter, if there is one."""
     assert schedule.trigger is not None
     tick = schedule.trigger.next_after(now - schedule.jitter)
-    for _ in range(_MOST_LATE):
+    for _ in range(_MAX_LATE):
         if tick is None or tick > now:
             return
         if (start := start_at(schedule, tick)) > now:

@@ -21,7 +21,7 @@ from reactorhub.policies.overlap import WAITING
 HUB = "max_concurrent_runs"
 """The name of the limit of all runs together; that of a queue is ``queues.NAME``."""
 
-MOST_HOLDERS = 20
+MAX_HOLDERS = 20
 """So many of the newest runs that hold slots are named as part of a jam that they cause."""
 
 _END, _TICK = range(2)  # of what comes in the same moment, runs end first
@@ -194,7 +194,7 @@ class Rehearsal:
         names, queue = {simulated_run.simulated.name}, simulated_run.simulated.queue
         simulated_run.short = self._missing(queue)
         if not self.meter.is_contended(simulated_run.short):
-            holders = (other.simulated for other in islice(reversed(self._holding), MOST_HOLDERS))
+            holders = (other.simulated for other in islice(reversed(self._holding), MAX_HOLDERS))
             names |= {each.name for each in holders if simulated_run.short == HUB or each.queue == queue}
         of_queue = self._used[queue] + self._waiting[queue]
         self.meter.contention(

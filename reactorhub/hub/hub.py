@@ -33,7 +33,7 @@ from reactorhub.wire.batch_orders import BatchOrder
 from reactorhub.wire.orders import Order, rerun_of
 from reactorhub.wire.views import batch_view, run_view
 
-_LONGEST_WRITE = 10.0  # seconds for which a cancel waits until a ledger in trouble has written it down
+_MAX_WRITE_WAIT = 10.0  # seconds for which a cancel waits until a ledger in trouble has written it down
 
 
 class Hub:
@@ -181,7 +181,7 @@ class Hub:
             return await self.run(run_id)
         order = Stop(state=RunState.CANCELLED, reason="cancelled by an operator")
         ordered = live_run.stop(order, FORCED if force else Escalation.graceful(live_run.run.spec.stop_grace))
-        await _at_most(ordered, _LONGEST_WRITE, self._parts.services)
+        await _at_most(ordered, _MAX_WRITE_WAIT, self._parts.services)
         return live_run.run
 
     async def pause(self, name: str, reason: str | None = None) -> View:

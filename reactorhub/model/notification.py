@@ -11,10 +11,10 @@ from typing import Any
 PATIENCE = timedelta(hours=24)
 """A notice that could not be delivered for so long is given up."""
 
-FIRST_WAIT = 10.0
+FIRST_RETRY_DELAY = 10.0
 """Seconds until a notice is tried again; each further wait is twice as long."""
 
-LONGEST_WAIT = 3600.0
+MAX_RETRY_DELAY = 3600.0
 """Seconds between two tries, at most."""
 
 
@@ -147,4 +147,4 @@ class Notification:
 
 def wait(attempts: int) -> float:
     """Return how many seconds lie between a try that failed, the ``attempts``-th, and the next one."""
-    return min(FIRST_WAIT * 2.0 ** min(max(attempts - 1, 0), 30), LONGEST_WAIT)
+    return min(FIRST_RETRY_DELAY * 2.0 ** min(max(attempts - 1, 0), 30), MAX_RETRY_DELAY)

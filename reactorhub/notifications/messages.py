@@ -14,14 +14,14 @@ EVENT = "schedule."
 """What the type of a notice about a schedule begins with."""
 
 
-LONGEST = 2000
+MAX_LENGTH = 2000
 """How many characters of a reason, or of any other text that is not the hub's own, people are told."""
 
 _ODD = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
 """Kinds of characters that are not seen, or that change how others are: those are written as escapes."""
 
 
-def plain(text: str, limit: int = LONGEST) -> str:
+def plain(text: str, limit: int = MAX_LENGTH) -> str:
     """Return a text that a spider, a site or a server may have made, as it can be shown to people.
 
     Its further lines are moved in, so that none of them looks like one of the hub's own.

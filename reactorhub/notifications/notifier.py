@@ -21,10 +21,10 @@ from reactorhub.storage.outbox import Outbox, say
 SOON = 0.2
 """Seconds after a fact until the outbox is looked into; what happens meanwhile is found by the same look."""
 
-LONGEST_NAP = 60.0
+MAX_NAP = 60.0
 """Seconds between two looks at the wall clock while a notice waits, so that clock steps are seen."""
 
-LONGEST_TRY = 120.0
+MAX_TRY = 120.0
 """Seconds after which a channel that has not answered at all is cut off."""
 
 _TRY_AGAIN = 5.0  # seconds until a ledger that could not write or read is asked again
@@ -155,7 +155,7 @@ class Notifier:
             if due or notification.channel in self._proven:
                 self._begin(notification, channel)
             else:
-                self._look_in(min(left, LONGEST_NAP))
+                self._look_in(min(left, MAX_NAP))
         self._proven.clear()
 
     def _begin(self, notification: Notification, channel: Channel) -> None:
@@ -185,7 +185,7 @@ class Notifier:
     async def _sent(self, notification: Notification, channel: Channel) -> Notification:
         """Send a notice; return it as it then stands."""
         try:
-            await channel.send(notification).addTimeout(LONGEST_TRY, self._clock)
+            await channel.send(notification).addTimeout(MAX_TRY, self._clock)
         except DeliveryError as error:
             if not self._started:
                 raise CancelledError from error

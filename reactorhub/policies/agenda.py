@@ -14,7 +14,7 @@ from reactorhub.triggers.durations import INSTANT, SECOND, duration_text
 from reactorhub.triggers.rules import Interval, Trigger
 from reactorhub.triggers.window import Window
 
-MOST = 1000
+MAX_DUE = 1000
 """At most this many missed ticks of a schedule get a row of their own."""
 
 ON_TIME = timedelta(seconds=10)
@@ -178,7 +178,7 @@ def _order(tick: Due | Missed) -> tuple[datetime, str]:
 
 @dataclass(frozen=True, slots=True)
 class _Owed:
-    """The ticks of a schedule that are due ``now``: all in ``ticks`` and, if these are more than ``MOST``,
+    """The ticks of a schedule that are due ``now``: all in ``ticks`` and, if these are more than ``MAX_DUE``,
     all after them up to ``until``."""
 
     schedule: Schedule
@@ -194,7 +194,7 @@ def _owed(
     """What is due since then, and the first tick that is not. Jitter keeps back the newest tick at most,
     since every tick starts before the next one."""
     ticks, coming = _ticks(trigger, since, now)
-    many = len(ticks) > MOST
+    many = len(ticks) > MAX_DUE
     newest = (last_tick(trigger, since, now) if many else ticks[-1]) if ticks and schedule.jitter else None
     if newest is None or start_at(schedule, newest) <= now:
         return _Owed(schedule, trigger, ticks, now, now), trigger.next_after(now) if many else coming
@@ -203,10 +203,10 @@ def _owed(
 
 
 def _ticks(trigger: Trigger, since: datetime, now: datetime) -> tuple[list[datetime], datetime | None]:
-    """The ticks in (since, now], but no more than ``MOST`` + 1 of them, and the tick after the last one."""
+    """The ticks in (since, now], but no more than ``MAX_DUE`` + 1 of them, and the tick after the last one."""
     found: list[datetime] = []
     tick = trigger.next_after(since)
-    while tick is not None and tick <= now and len(found) <= MOST:
+    while tick is not None and tick <= now and len(found) <= MAX_DUE:
         found.append(tick)
         tick = trigger.next_after(tick)
     return found, tick
@@ -227,7 +227,7 @@ def _in_time(owed: _Owed, tick: datetime) -> bool:
 def _kept(owed: _Owed) -> tuple[datetime, ...]:
     """Those of the ticks up to now that run, oldest first."""
     most = 1 if owed.schedule.catchup is Catchup.LATEST else owed.schedule.max_catchup
-    if len(owed.ticks) > MOST:
+    if len(owed.ticks) > MAX_DUE:
         return _newest(owed.trigger, _opening(owed) - INSTANT, owed.until, most)
     return tuple(tick for tick in owed.ticks if _in_time(owed, tick))[-most:]
 
@@ -246,10 +246,10 @@ def _opening(owed: _Owed) -> datetime:
 def _missed(owed: _Owed, kept: tuple[datetime, ...]) -> Iterable[Missed]:
     schedule, ticks = owed.schedule, owed.ticks
     end = kept[0] if kept else owed.until + INSTANT
-    for tick in ticks[:MOST]:
+    for tick in ticks[:MAX_DUE]:
         if tick < end:
             yield Missed(schedule, tick, None, _reason(schedule, not _in_time(owed, tick)))
-    if len(ticks) > MOST and (start := ticks[MOST]) < end:
+    if len(ticks) > MAX_DUE and (start := ticks[MAX_DUE]) < end:
         until = last_tick(owed.trigger, start - INSTANT, end - INSTANT) or start
         yield Missed(schedule, start, until, _rest(owed.trigger, start, until))
 
@@ -267,7 +267,7 @@ def _counted(trigger: Trigger, first: datetime, last: datetime) -> int | None:
     if isinstance(rule, Interval):
         return (last - first) // rule.every + 1
     ticks, _ = _ticks(trigger, first, last)
-    return None if len(ticks) > MOST else len(ticks) + 1
+    return None if len(ticks) > MAX_DUE else len(ticks) + 1
 
 
 def _reason(schedule: Schedule, too_old: bool) -> str:
@@ -285,14 +285,14 @@ def _reason(schedule: Schedule, too_old: bool) -> str:
 def _newest(trigger: Trigger, since: datetime, until: datetime, most: int) -> tuple[datetime, ...]:
     """The newest ticks in (since, until], oldest first, at a cost that does not grow with that span.
 
-    It goes back in strides from a tick that exists, each short enough to hold no more than ``MOST`` ticks.
+    It goes back in strides from a tick that exists, each short enough to hold no more than ``MAX_DUE`` ticks.
     """
     found: deque[datetime] = deque()
-    stride = MOST * SECOND
+    stride = MAX_DUE * SECOND
     while len(found) < most and (last := last_tick(trigger, since, until)) is not None:
         opening = max(since, last - stride)
         ticks, _ = _ticks(trigger, opening, last)
-        if len(ticks) > MOST:
+        if len(ticks) > MAX_DUE:
             stride /= 2
             continue
         found.extendleft(reversed(ticks))

@@ -20,13 +20,13 @@ from reactorhub.model.notification import (
     NotificationState,
 )
 
-MOST_WAITING = 1000
+MAX_WAITING = 1000
 """How many notices of one channel may wait; what comes then is given up at once."""
 
-MOST_SETTLED = 1000
+MAX_SETTLED = 1000
 """How many notices of one channel that are delivered or given up are kept, the newest."""
 
-MOST_NAMED = 20
+MAX_NAMED = 20
 """How many schedules a notice of missed ticks names; of the others it says how many they are."""
 
 GATHERING = timedelta(seconds=5)
@@ -127,7 +127,7 @@ def joined(notification: Notification, event: IncidentEvent) -> Notification:
         known = entries[place := names.index(event.schedule)]
         more = known["more"] or entry["more"]
         entries[place] = {**known, "ticks": known["ticks"] + 1, "until": entry["until"], "more": more}
-    elif len(entries) < MOST_NAMED:
+    elif len(entries) < MAX_NAMED:
         entries.append(entry)
     else:
         others += 1
@@ -151,9 +151,9 @@ def _notification(
 
 
 def _put(notification: Notification, store: IncidentStore) -> list[Notification]:
-    full = store.waiting(notification.channel) >= MOST_WAITING
+    full = store.waiting(notification.channel) >= MAX_WAITING
     if full:
-        reason = f"{MOST_WAITING} notices wait in this channel already"
+        reason = f"{MAX_WAITING} notices wait in this channel already"
         notification = replace(notification, state=NotificationState.GIVEN_UP, error=reason)
     store.put(notification)
     return [notification] if full else []

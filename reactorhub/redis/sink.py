@@ -27,13 +27,13 @@ from reactorhub.redis.scripts import LOAD, Command, RedisKeys, event_text
 RUNS_PER_WRITE = 50
 EVENTS_PER_WRITE = 200
 FIRST_DELAY = 0.2
-LONGEST_DELAY = 3.0
+MAX_RETRY_DELAY = 3.0
 _EXPECTED = (LinkError, ConnectError, OSError)
 
 
 def backoff(failures: int) -> float:
     """Return the seconds to wait after so many failures in a row."""
-    return float(min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(failures - 1, 10)))
+    return float(min(MAX_RETRY_DELAY, FIRST_DELAY * 2 ** min(failures - 1, 10)))
 
 
 def _refusals(replies: Sequence[Any]) -> list[Exception]:

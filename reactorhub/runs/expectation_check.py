@@ -14,7 +14,7 @@ from reactorhub.storage.ledger import Ledger, RunFilter
 
 log = Logger()
 
-_MOST_TOLD = 10  # what a reason tells of, so that it can be read
+_MAX_NAMED = 10  # what a reason tells of, so that it can be read
 
 
 async def held_to_expectations(run: Run, ledger: Ledger) -> Run:
@@ -50,8 +50,8 @@ async def _history(expectations: Sequence[Expectation], run: Run, ledger: Ledger
 
 
 def _told(faults: Sequence[str]) -> str:
-    rest = len(faults) - _MOST_TOLD
-    return "; ".join([*faults[:_MOST_TOLD], *([f"and {rest} more"] if rest > 0 else [])])
+    rest = len(faults) - _MAX_NAMED
+    return "; ".join([*faults[:_MAX_NAMED], *([f"and {rest} more"] if rest > 0 else [])])
 
 
 def _failed(run: Run, reason: str) -> Run:

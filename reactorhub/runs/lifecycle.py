@@ -27,7 +27,7 @@ from reactorhub.runs.slots import Slots
 from reactorhub.storage.ledger import Ledger
 
 _TRY_AGAIN = 5.0  # seconds until a ledger that could not write is asked again
-_LONGEST_NAP = 60.0  # seconds; a later time is waited for in steps, so that clock steps and suspends are seen
+_MAX_NAP = 60.0  # seconds; a later time is waited for in steps, so that clock steps and suspends are seen
 _INSTANT = 1e-6  # seconds; no time is told finer, and what is left below that is the rounding of floats
 _OWN_ERROR = "the hub has an error in the life of run {run_id}"
 
@@ -140,7 +140,7 @@ class Lifecycle:
         """Wait for the run's time; False if it was told not to. A time that has come has come for good."""
         began = self._services.clock.seconds()
         while (left := self._time_left(self._services.clock.seconds() - began)) >= _INSTANT:
-            if not await self._pause(min(left, _LONGEST_NAP)):
+            if not await self._pause(min(left, _MAX_NAP)):
                 return False
         return True
 

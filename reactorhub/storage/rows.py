@@ -34,7 +34,7 @@ BATCH_COLUMNS = "id, created_at, on_complete, finished_at, completion"
 _RUN_NAMES = tuple(RUN_COLUMNS.split(", "))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_LARGEST = 2**63 - 1
+_MAX_INTEGER = 2**63 - 1
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
@@ -271,8 +271,8 @@ def read_cursor(kind: str, cursor: str | None) -> int | None:
     try:
         place = int(urlsafe_b64decode(cursor.encode() + b"==").decode().removeprefix(f"{kind}:"))
     except ValueError:
-        place = _LARGEST + 1
-    if abs(place) > _LARGEST or _cursor(kind, place) != cursor:
+        place = _MAX_INTEGER + 1
+    if abs(place) > _MAX_INTEGER or _cursor(kind, place) != cursor:
         raise InvalidRequest(
             {"cursor": "is not from this list; take next_cursor of the page before, unchanged"}
         )

@@ -19,7 +19,7 @@ from reactorhub.triggers.durations import INSTANT, SECOND
 from reactorhub.triggers.rules import Interval, Trigger
 from reactorhub.triggers.wall_clock import change_of_offset, wall_time, zone
 
-MOST_STRETCHES = 1_500
+MAX_PERIODS = 1_500
 """How many stretches of left-out time in a row are looked past. A stretch is a range of dates, or the rest of
 a day of which crons leave no tick; who leaves out more than that has no ticks any more."""
 
@@ -158,7 +158,7 @@ def end_of(trigger: Trigger | None) -> datetime | None:
 def _first_left(window: Window, tick: datetime) -> datetime | None:
     """The first tick from ``tick`` on that is not left out."""
     ahead: datetime | None = tick
-    for passed in range(MOST_STRETCHES):
+    for passed in range(MAX_PERIODS):
         if ahead is None or not window.reaches(ahead):
             return None
         ends = [end for rule in window.exclude if (end := _until(rule, ahead)) is not None]
@@ -166,7 +166,7 @@ def _first_left(window: Window, tick: datetime) -> datetime | None:
             return ahead
         if passed == FEW_STRETCHES and _leaves_nothing(window.exclude):
             return None
-        if passed >= SOME_STRETCHES and (ahead - tick).days >= MOST_STRETCHES:
+        if passed >= SOME_STRETCHES and (ahead - tick).days >= MAX_PERIODS:
             return None
         past = _past_the_stretch if passed < FEW_STRETCHES else _past_the_day
         ahead = past(window, ahead, max(ends))

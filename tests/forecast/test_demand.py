@@ -176,7 +176,7 @@ def test_runs_that_go_on_hold_their_slots() -> None:
 
 def test_work_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A forecast of too many ticks ends early and says when; the last hour is as short as that."""
-    monkeypatch.setattr(room, "MOST_TICKS", 100)
+    monkeypatch.setattr(room, "MAX_TICKS", 100)
     found = asked(schedule("a", Interval(MINUTE)))
     assert found.until == NOW + 101 * MINUTE == found.hours[-1].end
     assert sum(hour.starts for hour in found.hours) == 100

@@ -28,7 +28,7 @@ from zope.interface import implementer
 from reactorhub.errors import DeliveryError
 from reactorhub.model.notification import Notification, NotificationKind
 from reactorhub.notifications.channels.channel import Channel
-from reactorhub.notifications.channels.unreachable import MOST_HEARD
+from reactorhub.notifications.channels.unreachable import MAX_HEARD
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RUN = {
@@ -163,7 +163,7 @@ class Chatterbox(Protocol):
     def connectionMade(self) -> None:
         """Talk."""
         transport: Any = self.transport
-        transport.write(self.words * (3 * MOST_HEARD // len(self.words)))
+        transport.write(self.words * (3 * MAX_HEARD // len(self.words)))
 
 
 def listen_to_chatter(case: TestCase, words: bytes) -> int:

@@ -184,7 +184,7 @@ class EmailTests(ChannelSuite):
 
     async def test_no_answer_in_time(self) -> None:
         """A server that takes too long is left."""
-        self.patch(email_channel, "LONGEST", 0.3)
+        self.patch(email_channel, "MAX_TRY", 0.3)
         self.hold()
         error = await self.failure()
         self.assertEqual(

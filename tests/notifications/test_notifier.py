@@ -16,7 +16,7 @@ from reactorhub.errors import DeliveryError, LedgerError, UnknownChannel
 from reactorhub.model.notification import PATIENCE, IncidentEventKind, NotificationState
 from reactorhub.model.schedule import ScheduleProgress
 from reactorhub.notifications.channels.memory import MemoryChannel
-from reactorhub.notifications.notifier import LONGEST_NAP, LONGEST_TRY, SOON, Notifier
+from reactorhub.notifications.notifier import MAX_NAP, MAX_TRY, SOON, Notifier
 from reactorhub.storage.memory.ledger import MemoryLedger
 from tests.policies.test_incidents import NOON, a_fact
 from tests.support.hubs import done, hub_log
@@ -250,7 +250,7 @@ def test_a_channel_that_never_answers() -> None:
     with at_work() as desk:
         desk.ops.held = []
         desk.tell("a")
-        desk.pass_by(LONGEST_TRY + 1)
+        desk.pass_by(MAX_TRY + 1)
         assert desk.counts() == (1, 0)
         desk.ops.held = None
         desk.pass_by(20)
@@ -324,7 +324,7 @@ def test_clock_steps(hours: int) -> None:
         desk.pass_by(1)
         desk.ops.trouble = None
         desk.step = timedelta(hours=hours)
-        desk.pass_by(3600 + 20 + LONGEST_NAP)
+        desk.pass_by(3600 + 20 + MAX_NAP)
         assert desk.sent() == ["a"]
 
 

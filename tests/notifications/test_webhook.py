@@ -136,7 +136,7 @@ class WebhookTests(ChannelSuite):
 
     async def test_no_answer_in_time(self) -> None:
         """A receiver that takes too long is left."""
-        self.patch(webhook_channel, "LONGEST", 0.2)
+        self.patch(webhook_channel, "MAX_TRY", 0.2)
         self.hold()
         error = await self.failure()
         self.assertEqual((error.again, str(error)[-27:]), (True, "no answer within 0.2 seconds"[-27:]))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from reactorhub.model.run import RunSpec
 from reactorhub.model.schedule import Catchup, Schedule
-from reactorhub.policies.agenda import MOST, Due, Missed, ScheduleAccount, plan, upcoming
+from reactorhub.policies.agenda import MAX_DUE, Due, Missed, ScheduleAccount, plan, upcoming
 from reactorhub.policies.jitter import start_at
 from reactorhub.triggers.cron import Cron
 from reactorhub.triggers.rules import Interval, Once, Trigger
@@ -123,11 +123,11 @@ def test_ten_years_down_cost_a_bounded_number_of_questions(
 ) -> None:
     """After ten years ``max_catchup`` ticks run at most, a few rows say missed, and all ticks are covered."""
     counted, since = Counted(trigger), NOW - 3650 * DAY
-    down = schedule(counted, catchup=catchup, window=window, jitter=jitter, max_catchup=MOST)
+    down = schedule(counted, catchup=catchup, window=window, jitter=jitter, max_catchup=MAX_DUE)
     found = plan([(down, since)], NOW)
-    assert len(counted.calls) < 10 * MOST
-    assert len(found.due) <= MOST
-    assert len(found.missed) <= MOST + 1
+    assert len(counted.calls) < 10 * MAX_DUE
+    assert len(found.due) <= MAX_DUE
+    assert len(found.missed) <= MAX_DUE + 1
     covered = since
     for tick in found.ticks:
         assert trigger.next_after(covered) == tick.nominal_time
@@ -140,8 +140,8 @@ def test_the_rest_of_the_missed_ticks_share_one_row() -> None:
     """Beyond a thousand missed ticks one row names the first and the last of the others."""
     found = plan([(schedule(EVERY_SECOND), NOW - HOUR)], NOW)
     rest = found.missed[-1]
-    assert [tick.until for tick in found.missed[:-1]] == [None] * MOST
-    assert (rest.nominal_time, rest.until) == (NOW - HOUR + (MOST + 1) * SECOND, NOW - SECOND)
+    assert [tick.until for tick in found.missed[:-1]] == [None] * MAX_DUE
+    assert (rest.nominal_time, rest.until) == (NOW - HOUR + (MAX_DUE + 1) * SECOND, NOW - SECOND)
     assert rest.reason == "more ticks missed from 2026-05-13T11:16:41Z to 2026-05-13T11:59:59Z"
     assert [tick.nominal_time for tick in found.due] == [NOW]
 

@@ -23,7 +23,7 @@ from reactorhub.model.notification import (
     NotifyRule,
     wait,
 )
-from reactorhub.policies.incidents import GATHERING, MOST_NAMED, MOST_WAITING, announce, judge
+from reactorhub.policies.incidents import GATHERING, MAX_NAMED, MAX_WAITING, announce, judge
 from reactorhub.storage.memory.notifications import MemoryIncidentStore
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -131,11 +131,11 @@ def test_only_what_was_asked_for(on: set[NotificationKind], kinds: list[str]) ->
 
 def test_schedules_that_miss_together_share_a_message() -> None:
     """Missed ticks of several schedules go into one notice per channel, which waits a little for them."""
-    names = [f"s{number}" for number in range(MOST_NAMED + 5)]
+    names = [f"s{number}" for number in range(MAX_NAMED + 5)]
     events = [a_fact(M, number, name) for name in names for number in (0, 1)]
     (notification,) = told(events)
     assert notification.not_before == NOON + GATHERING
-    assert [entry["schedule"] for entry in notification.about["missed"]] == names[:MOST_NAMED]
+    assert [entry["schedule"] for entry in notification.about["missed"]] == names[:MAX_NAMED]
     assert notification.about["others"] == 5
     assert notification.about["missed"][0] == {
         "schedule": "s0",
@@ -163,10 +163,10 @@ def test_nothing_joins_a_notification_that_was_tried() -> None:
 def test_the_outbox_is_bounded() -> None:
     """With very many notices waiting in a channel, further ones are given up and say why; others are not."""
     store = MemoryIncidentStore()
-    for number in range(MOST_WAITING + 3):
+    for number in range(MAX_WAITING + 3):
         announce(a_fact(F, number, f"s{number}"), store)
     announce(a_fact(F, 0, "other", to=("hook",)), store)
-    assert (store.waiting("ops"), store.waiting("hook")) == (MOST_WAITING, 1)
+    assert (store.waiting("ops"), store.waiting("hook")) == (MAX_WAITING, 1)
     assert store.counts().given_up == 3
     assert "ops: 1000 notices wait in this channel already" in str(store.counts().last_error)
 

@@ -17,7 +17,7 @@ from reactorhub.model.follow_up import FollowUp
 from reactorhub.model.notification import IncidentEventKind, Notification, NotificationKind, NotificationState
 from reactorhub.model.run import RunState
 from reactorhub.model.schedule import ScheduleProgress, TickOutcome
-from reactorhub.policies.incidents import MOST_SETTLED, MOST_WAITING
+from reactorhub.policies.incidents import MAX_SETTLED, MAX_WAITING
 from reactorhub.storage.ledger import Ledger
 from reactorhub.storage.memory.ledger import MemoryLedger
 from reactorhub.storage.notification_rows import read_notification, write_notification
@@ -167,10 +167,10 @@ class OutboxSuite:
 
     async def test_only_the_newest_settled_are_kept(self) -> None:
         """Notices that are settled do not pile up for ever."""
-        for number in range(MOST_SETTLED + 2):
+        for number in range(MAX_SETTLED + 2):
             settled = replace(FULL, id=str(number), channel="hook")
             await self.ledger.settle_notification(settled)
-        self.assertEqual((await self.ledger.notification_counts()).given_up, MOST_SETTLED)
+        self.assertEqual((await self.ledger.notification_counts()).given_up, MAX_SETTLED)
 
     async def test_tidying(self) -> None:
         """Incidents of schedules that tell nobody any more are forgotten; without a channel nothing waits."""
@@ -188,7 +188,7 @@ class OutboxSuite:
     async def test_what_is_given_up_is_in_the_log(self) -> None:
         """A notice that finds too many waiting, or loses its channel, is given up with a line in the log."""
         with hub_log() as events:
-            for number in range(MOST_WAITING + 1):
+            for number in range(MAX_WAITING + 1):
                 await self.ledger.settle_notification(
                     replace(FULL, id=str(number), state=NotificationState.WAITING, channel="hook")
                 )
@@ -200,11 +200,11 @@ class OutboxSuite:
 
     async def test_tidying_keeps_only_the_newest(self) -> None:
         """Of a channel that is no more as many notices are kept as of any other."""
-        for number in range(MOST_SETTLED):
+        for number in range(MAX_SETTLED):
             await self.ledger.settle_notification(replace(FULL, id=str(number), channel="old"))
         await self.fail(1, to=("old",))
         await self.ledger.tidy_alerts([], ["ops"])
-        self.assertEqual((await self.ledger.notification_counts()).given_up, MOST_SETTLED)
+        self.assertEqual((await self.ledger.notification_counts()).given_up, MAX_SETTLED)
 
     async def test_a_mistake_in_the_rules_costs_the_notification_alone(self) -> None:
         """Where the rules themselves go wrong the run's end is kept all the same, and the log says so."""

@@ -191,6 +191,6 @@ def test_last_lines_of_any_file(lines: list[bytes], ended: bool, wanted: int, bl
 def test_the_last_line_of_one_that_never_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A line longer than what is looked at is given from there on, not searched to its beginning."""
     monkeypatch.setattr(files, "_BLOCK", 8)
-    monkeypatch.setattr(files, "_MOST_TAIL", 32)
+    monkeypatch.setattr(files, "_MAX_TAIL", 32)
     (path := tmp_path / "log").write_bytes(b"x" * 1000)
     assert last_lines(path, 1) == b"x" * 32

@@ -24,8 +24,8 @@ from reactorhub.errors import last_line
 from reactorhub.model.run import CrawlEnd
 from reactorhub.policies.comparisons import fraction
 
-_LONGEST_REASON = 200  # characters of a finish reason
-_MOST = 10**15  # what a count is cut to
+_MAX_REASON = 200  # characters of a finish reason
+_MAX_COUNT = 10**15  # what a count is cut to
 _LOOK_AGAIN = 0.05  # seconds between looks at whether an opening crawl can be stopped yet
 
 
@@ -98,7 +98,7 @@ class ScrapyCrawl:
             self.opened.callback(None)
 
     def _spider_closed(self, spider: Spider, reason: object) -> None:
-        self._finish_reason = _text(reason)[:_LONGEST_REASON]
+        self._finish_reason = _text(reason)[:_MAX_REASON]
         if self._crawler is not None:
             for level, count in self._run_log.counts.items():
                 self._crawler.stats.set_value(f"log_count/{level}", count)
@@ -214,7 +214,7 @@ def _collected(crawler: Crawler) -> dict[str, Any]:
 
 def _count(stat: object) -> int:
     """Return a stat that counts something; 0 where a spider has made something else of it."""
-    return min(max(int(fraction(stat) or 0), 0), _MOST)
+    return min(max(int(fraction(stat) or 0), 0), _MAX_COUNT)
 
 
 def _feeds(path: Path) -> dict[str, dict[str, Any]]:

@@ -17,7 +17,7 @@ from scrapy.exceptions import IgnoreRequest
 from reactorhub.containment.contexts import ESCAPES, contain
 from reactorhub.errors import EscapedError
 
-MOST_SCHEDULED = 10_000  # requests from start() that may wait in a crawl's scheduler before start() is paused
+MAX_SCHEDULED = 10_000  # requests from start() that may wait in a crawl's scheduler before start() is paused
 _PAUSE = 0.02  # seconds between looks at whether a paused start() may go on
 
 Call = Callable[..., Any]
@@ -154,7 +154,7 @@ async def _paced(start: AsyncIterator[Any], engine: ExecutionEngine) -> AsyncIte
         yield each
         if engine.needs_backout():
             await asyncio.sleep(0)
-        while _scheduled(engine) >= MOST_SCHEDULED:  # noqa: ASYNC110 - the scheduler tells nobody it shrinks
+        while _scheduled(engine) >= MAX_SCHEDULED:  # noqa: ASYNC110 - the scheduler tells nobody it shrinks
             await asyncio.sleep(_PAUSE)
 
 

@@ -30,12 +30,12 @@ from reactorhub.errors import DeliveryError
 from reactorhub.model.notification import Notification
 from reactorhub.notifications.channels.addresses import EmailChannel
 from reactorhub.notifications.channels.channel import Channel
-from reactorhub.notifications.channels.unreachable import MOST_HEARD, why_unreached
+from reactorhub.notifications.channels.unreachable import MAX_HEARD, why_unreached
 from reactorhub.notifications.messages import plain, text, title
 
-LONGEST = 60.0  # seconds for a try
+MAX_TRY = 60.0  # seconds for a try
 _SILENCE = 30.0  # seconds a server may take for one answer
-_LONGEST_SAID = 300  # characters of what a server says that are repeated
+_MAX_QUOTED = 300  # characters of what a server says that are repeated
 _POLICY = SMTP.clone(linesep="\n", cte_type="7bit")  # Twisted makes the line ends of the wire itself
 
 
@@ -78,7 +78,7 @@ class Email:
         Of the others there is a line in the log.
         """
         sending = Deferred.fromCoroutine(self._send(mail(notification, self._config)))
-        sending.addTimeout(LONGEST, self._reactor)
+        sending.addTimeout(MAX_TRY, self._reactor)
         return sending.addErrback(self._explain)
 
     async def _send(self, message: bytes) -> None:
@@ -135,7 +135,7 @@ class _Sender(ESMTPSender):
     def dataReceived(self, data: bytes) -> None:
         """Hang up on a server that talks without end."""
         self._heard += len(data)
-        if self._heard > MOST_HEARD:
+        if self._heard > MAX_HEARD:
             transport: Any = self.transport
             transport.abortConnection()
         else:
@@ -176,7 +176,7 @@ def _refused(answers: Any) -> list[tuple[str, int, str]]:
 def _said(code: int, answer: bytes | str) -> str:
     """Return what a server answered, in one line."""
     text = answer.decode("utf-8", "replace") if isinstance(answer, bytes) else str(answer)
-    text = plain(" ".join(text.split()), _LONGEST_SAID)
+    text = plain(" ".join(text.split()), _MAX_QUOTED)
     return f"{code} {text}" if code > 0 else text
 
 
@@ -190,7 +190,7 @@ def _reason(failure: Failure) -> str:
     if isinstance(error, SMTPClientError):
         refused = _refused(error.addresses)
         return refused[-1][2] if refused else _said(error.code, error.resp)
-    return why_unreached(error, LONGEST)
+    return why_unreached(error, MAX_TRY)
 
 
 _: type[Channel] = Email

@@ -32,10 +32,10 @@ from reactorhub.errors import DeliveryError
 from reactorhub.model.notification import Notification
 from reactorhub.notifications.channels.addresses import WebhookChannel
 from reactorhub.notifications.channels.channel import Channel
-from reactorhub.notifications.channels.unreachable import MOST_HEARD, why_unreached
+from reactorhub.notifications.channels.unreachable import MAX_HEARD, why_unreached
 from reactorhub.notifications.messages import notification_view
 
-LONGEST = 15.0  # seconds for a try, as the specification advises
+MAX_TRY = 15.0  # seconds for a try, as the specification advises
 _TRY_AGAIN = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 
 
@@ -71,7 +71,7 @@ class Webhook:
         asking: Deferred[IResponse] = self._agent.request(
             b"POST", self._config.url.encode("ascii"), self._headers(notification, body), _Body(body)
         )
-        asking.addTimeout(LONGEST, self._reactor)
+        asking.addTimeout(MAX_TRY, self._reactor)
         return asking.addCallbacks(self._judge, self._explain)
 
     def _headers(self, notification: Notification, body: bytes) -> Headers:
@@ -108,7 +108,7 @@ def _reason(failure: Failure) -> str:
     error = failure.value
     if isinstance(error, ResponseFailed) and error.reasons:
         error = error.reasons[0].value
-    return why_unreached(error, LONGEST)
+    return why_unreached(error, MAX_TRY)
 
 
 def _phrase(code: int) -> str:
@@ -137,7 +137,7 @@ class _Ways:
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         """Return the way to the host of an address."""
-        way: Any = HostnameEndpoint(self._reactor, uri.host, uri.port, LONGEST)
+        way: Any = HostnameEndpoint(self._reactor, uri.host, uri.port, MAX_TRY)
         if uri.scheme == b"https":
             way = wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), way)
         return _Way(way)
@@ -145,7 +145,7 @@ class _Ways:
 
 @implementer(IStreamClientEndpoint)
 class _Way:
-    """An endpoint whose connections end when the other side says more than ``MOST_HEARD``."""
+    """An endpoint whose connections end when the other side says more than ``MAX_HEARD``."""
 
     def __init__(self, endpoint: IStreamClientEndpoint) -> None:
         self._endpoint = endpoint
@@ -167,7 +167,7 @@ class _Counted(ProtocolWrapper):
     def dataReceived(self, data: bytes) -> None:
         """Hand it on, or hang up."""
         self._heard += len(data)
-        if self._heard > MOST_HEARD:
+        if self._heard > MAX_HEARD:
             self.abortConnection()
         else:
             super().dataReceived(data)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from reactorhub.errors import LedgerError
 from reactorhub.model.notification import Incident, Notification, NotificationKind, NotificationState
-from reactorhub.policies.incidents import MOST_SETTLED, NO_CHANNEL
+from reactorhub.policies.incidents import MAX_SETTLED, NO_CHANNEL
 from reactorhub.storage import notification_rows as rows
 from reactorhub.storage.outbox import NotificationCounts
 
@@ -45,7 +45,7 @@ class MemoryIncidentStore:
         """Keep a notice, or replace what is kept of it."""
         self._notifications[notification.id] = rows.read_notification(rows.write_notification(notification))
         if notification.state is not NotificationState.WAITING:
-            for old in self._in(notification.channel, notification.state)[:-MOST_SETTLED]:
+            for old in self._in(notification.channel, notification.state)[:-MAX_SETTLED]:
                 del self._notifications[old.id]
 
     def next_notifications(self) -> list[Notification]:

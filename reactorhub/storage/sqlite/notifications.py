@@ -15,7 +15,7 @@ from reactorhub.model.notification import (
     NotificationKind,
     NotificationState,
 )
-from reactorhub.policies.incidents import MOST_SETTLED, NO_CHANNEL, OWN_MISTAKES, announce
+from reactorhub.policies.incidents import MAX_SETTLED, NO_CHANNEL, OWN_MISTAKES, announce
 from reactorhub.storage import notification_rows as rows
 from reactorhub.storage.outbox import NotificationCounts, say
 from reactorhub.storage.sqlite.sql import Database
@@ -137,7 +137,7 @@ def _forget_settled(db: Database, channel: str) -> None:
                 "DELETE FROM notices WHERE channel = :channel AND state = :state AND seq <= (SELECT seq"
                 " FROM notices WHERE channel = :channel AND state = :state"
                 " ORDER BY seq DESC LIMIT 1 OFFSET :kept)",
-                {"channel": channel, "state": state.value, "kept": MOST_SETTLED},
+                {"channel": channel, "state": state.value, "kept": MAX_SETTLED},
             )
 
 
