@@ -190,7 +190,7 @@ class Hub:
         :raises UnknownSchedule: if there is none of this name.
         """
         changed = await self._parts.book.pause(name, reason)
-        return await self._views.told("schedule.paused", name, changed)
+        return await self._views.announced("schedule.paused", name, changed)
 
     async def resume(self, name: str) -> View:
         """Let a schedule's ticks run again.
@@ -198,7 +198,7 @@ class Hub:
         :raises UnknownSchedule: if there is none of this name.
         """
         changed = await self._parts.book.resume(name)
-        return await self._views.told("schedule.resumed", name, changed)
+        return await self._views.announced("schedule.resumed", name, changed)
 
     async def try_channel(self, name: str) -> View:
         """Send a test message by a channel, outside its outbox; return what came of it.
@@ -350,7 +350,7 @@ class Hub:
 
     async def _pause_if_failing(self, run: Run) -> None:
         if await self._failures.pauses(run):
-            await self._views.told("schedule.paused", run.spec.schedule or "", True)
+            await self._views.announced("schedule.paused", run.spec.schedule or "", True)
 
 
 def _limits_of(config: HubConfig) -> Limits:

@@ -41,7 +41,7 @@ class ScheduleViews:
         newest = await self._services.ledger.runs(RunFilter(schedule=name), 1)
         return self._view(schedule, next(iter(newest.rows), None))
 
-    async def told(self, kind: str, name: str, changed: bool) -> View:
+    async def announced(self, kind: str, name: str, changed: bool) -> View:
         """Return a schedule's view, and tell of it if it has changed.
 
         :param kind: the type of the event.

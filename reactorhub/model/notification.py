@@ -12,7 +12,7 @@ PATIENCE = timedelta(hours=24)
 """A notice that could not be delivered for so long is given up."""
 
 FIRST_RETRY_DELAY = 10.0
-"""Seconds until a notice is tried again; each further wait is twice as long."""
+"""Seconds until a notice is tried again; each further retry_delay is twice as long."""
 
 MAX_RETRY_DELAY = 3600.0
 """Seconds between two tries, at most."""
@@ -136,15 +136,15 @@ class Notification:
         """Return this notice after a try that failed: it waits longer and longer, or is given up.
 
         :param again: whether another try could help.
-        :param after: how many seconds the other side asked to wait.
+        :param after: how many seconds the other side asked to retry_delay.
         """
         if not again or now - self.created_at >= PATIENCE:
             return replace(self, state=NotificationState.GIVEN_UP, error=error)
         asked = min(after or 0.0, PATIENCE.total_seconds())
-        pause = timedelta(seconds=max(wait(self.attempts), asked))
+        pause = timedelta(seconds=max(retry_delay(self.attempts), asked))
         return replace(self, error=error, not_before=min(now + pause, self.created_at + PATIENCE))
 
 
-def wait(attempts: int) -> float:
+def retry_delay(attempts: int) -> float:
     """Return how many seconds lie between a try that failed, the ``attempts``-th, and the next one."""
     return min(FIRST_RETRY_DELAY * 2.0 ** min(max(attempts - 1, 0), 30), MAX_RETRY_DELAY)

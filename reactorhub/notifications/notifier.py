@@ -16,7 +16,7 @@ from reactorhub.errors import DeliveryError, LedgerError, UnknownChannel
 from reactorhub.model.notification import PATIENCE, Notification, NotificationKind, NotificationState
 from reactorhub.notifications.channels.channel import Channel
 from reactorhub.policies.incidents import NO_CHANNEL
-from reactorhub.storage.outbox import Outbox, say
+from reactorhub.storage.outbox import Outbox, log_changes
 
 SOON = 0.2
 """Seconds after a fact until the outbox is looked into; what happens meanwhile is found by the same look."""
@@ -180,7 +180,7 @@ class Notifier:
         if settled.state is NotificationState.WAITING and notification.channel not in self._channels:
             settled = replace(settled, state=NotificationState.GIVEN_UP, error=NO_CHANNEL)
         await self._until_kept(lambda: self._outbox.settle_notification(settled))
-        say([settled])
+        log_changes([settled])
 
     async def _sent(self, notification: Notification, channel: Channel) -> Notification:
         """Send a notice; return it as it then stands."""

@@ -142,7 +142,7 @@ def counted_fields(expect: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(_fields(expect))
 
 
-def judge(expectations: Iterable[Expectation], run: Run, history: Sequence[Run]) -> list[str]:
+def unmet(expectations: Iterable[Expectation], run: Run, history: Sequence[Run]) -> list[str]:
     """Return a sentence for each expectation that does not hold. Never raises.
 
     :param run: one that has ended, with its facts.

@@ -36,7 +36,9 @@ NO_CHANNEL = "the schedule file has no such channel any more"
 """Why a notice is given up whose channel is gone."""
 
 
-def judge(incident: Incident | None, event: IncidentEvent) -> tuple[Incident | None, NotificationKind | None]:
+def next_incident(
+    incident: Incident | None, event: IncidentEvent
+) -> tuple[Incident | None, NotificationKind | None]:
     """Return what becomes of the open incident of this fact's kind, and what is to be told, if anything.
 
     :param incident: the one that is open now.
@@ -81,7 +83,7 @@ def announce(event: IncidentEvent, store: IncidentStore) -> list[Notification]:
     :return: those of them that are given up at once, since too many wait.
     """
     before = store.incident(event.schedule, event.incident)
-    after, told = judge(before, event)
+    after, told = next_incident(before, event)
     if after is not None:
         store.open_incident(after)
     elif before is not None:

@@ -19,7 +19,7 @@ WAITING = frozenset({Overlap.BUFFER_ONE, Overlap.BUFFER_ALL, Overlap.CANCEL_OTHE
 """The policies under which a run waits for its turn."""
 
 
-def refusal(schedule: Schedule, unfinished: Sequence[Run]) -> str | None:
+def skip_reason(schedule: Schedule, unfinished: Sequence[Run]) -> str | None:
     """Return why a tick is to be skipped, or None where it becomes a run.
 
     :param unfinished: the runs of the same schedule that are not final, oldest first.

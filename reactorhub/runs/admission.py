@@ -10,7 +10,7 @@ from reactorhub.model.follow_up import ChainedTick
 from reactorhub.model.run import Run, RunSpec
 from reactorhub.model.schedule import Schedule, Tick, TickOutcome
 from reactorhub.policies.chains import spec_after
-from reactorhub.policies.overlap import PAUSED, refusal
+from reactorhub.policies.overlap import PAUSED, skip_reason
 from reactorhub.runs.lifecycle import RunServices
 from reactorhub.runs.registry import RunRegistry
 from reactorhub.schedules.book import ScheduleBook
@@ -103,4 +103,4 @@ class Admission:
             return f"{PAUSED}{paused}"
         if self._waiting() >= self.most_waiting:
             return f"the hub is at capacity: the limit of {self.most_waiting} waiting runs is reached"
-        return refusal(schedule, self._registry.of(schedule.name))
+        return skip_reason(schedule, self._registry.of(schedule.name))

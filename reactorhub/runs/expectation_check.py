@@ -9,7 +9,7 @@ from twisted.logger import Logger
 
 from reactorhub.errors import LedgerError
 from reactorhub.model.run import Run, RunState
-from reactorhub.policies.expectations import Expectation, judge, read
+from reactorhub.policies.expectations import Expectation, read, unmet
 from reactorhub.storage.ledger import Ledger, RunFilter
 
 log = Logger()
@@ -31,7 +31,7 @@ async def held_to_expectations(run: Run, ledger: Ledger) -> Run:
         expectations = read(run.spec.expect)
     except ValueError as error:
         return _failed(run, f"an expectation cannot be read: {error}")
-    faults = judge(expectations, run, await _history(expectations, run, ledger))
+    faults = unmet(expectations, run, await _history(expectations, run, ledger))
     return _failed(run, f"an expectation did not hold: {_told(faults)}") if faults else run
 
 

@@ -20,7 +20,7 @@ from reactorhub.engine.protocols import Crawl, Engine
 from reactorhub.errors import LedgerError, last_line
 from reactorhub.model.follow_up import NO_FOLLOW_UP, FollowUp
 from reactorhub.model.run import ACTIVE, CrawlEnd, Run, RunState, Stop
-from reactorhub.policies.outcome import judge
+from reactorhub.policies.outcome import outcome_of
 from reactorhub.runs.escalation import Escalation, StopTimers
 from reactorhub.runs.expectation_check import held_to_expectations
 from reactorhub.runs.slots import Slots
@@ -205,7 +205,7 @@ class Lifecycle:
         return self._judged(end)
 
     def _judged(self, end: CrawlEnd) -> Run:
-        outcome = judge(end, self._stop)
+        outcome = outcome_of(end, self._stop)
         return self.run.moved(
             outcome.state,
             finished_at=self._services.now(),

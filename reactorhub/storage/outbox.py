@@ -14,7 +14,7 @@ from reactorhub.model.notification import Notification, NotificationState
 _log = Logger()
 
 
-def say(notifications: Iterable[Notification]) -> None:
+def log_changes(notifications: Iterable[Notification]) -> None:
     """Write a line about each notice, as it stands now."""
     for notification in notifications:
         facts = {

@@ -29,7 +29,7 @@ _CUT_OFF = b"HTTP/1.1 413 Request Entity Too Large\r\nConnection: close\r\nConte
 _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(?::[0-9]+)?")
 
 
-def refusal(method: bytes, host: bytes | None, origin: bytes | None, fetch_site: bytes | None) -> Any:
+def request_refusal(method: bytes, host: bytes | None, origin: bytes | None, fetch_site: bytes | None) -> Any:
     """Return (status, detail) for a request that must not be served, or None."""
     if not host:
         return HTTPStatus.BAD_REQUEST, "the request has no Host header"
@@ -83,7 +83,7 @@ class GuardedRequest(Request):
 
     def process(self) -> None:
         """Serve the request, or say why not."""
-        refused = refusal(self.method, *(self.getHeader(name) for name in _TELLING))
+        refused = request_refusal(self.method, *(self.getHeader(name) for name in _TELLING))
         if self._too_large:
             detail = f"the body is larger than {MAX_BODY} bytes"
             refused = HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail

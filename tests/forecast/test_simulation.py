@@ -14,7 +14,7 @@ from reactorhub.forecast.simulation import HUB, Rehearsal, SimulatedRun, Simulat
 from reactorhub.model.run import Run, RunSpec, RunState
 from reactorhub.model.schedule import Overlap, Schedule, at_once
 from reactorhub.policies.limits import Limits
-from reactorhub.policies.overlap import refusal
+from reactorhub.policies.overlap import skip_reason
 from reactorhub.runs.slots import Slots
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -93,7 +93,7 @@ def test_a_tick_is_refused_as_by_the_rule(policy: Overlap, most: int | None, goi
     player = simulated(overlap=policy, most=at_once(schedule))
     player.runs = {SimulatedRun(player): None for _ in runs}
     player.slotless = queued
-    assert _is_refused(player) == (refusal(schedule, runs) is not None)
+    assert _is_refused(player) == (skip_reason(schedule, runs) is not None)
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ from reactorhub.policies.expectations import (
     FIELD_COUNT,
     MAX_NAME,
     counted_fields,
-    judge,
     parse,
     parse_field,
     read,
+    unmet,
 )
 from tests.support.hubs import START
 
@@ -48,7 +48,7 @@ def ended(
 
 def said(expect: Mapping[str, Any], run: Run, *history: Run) -> list[str]:
     """What is said of a run that is held to this."""
-    return judge(read(expect), run, history)
+    return unmet(read(expect), run, history)
 
 
 @pytest.mark.parametrize(

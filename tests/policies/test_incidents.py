@@ -21,9 +21,9 @@ from reactorhub.model.notification import (
     NotificationKind,
     NotificationState,
     NotifyRule,
-    wait,
+    retry_delay,
 )
-from reactorhub.policies.incidents import GATHERING, MAX_NAMED, MAX_WAITING, announce, judge
+from reactorhub.policies.incidents import GATHERING, MAX_NAMED, MAX_WAITING, announce, next_incident
 from reactorhub.storage.memory.notifications import MemoryIncidentStore
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -168,7 +168,7 @@ def test_the_outbox_is_bounded() -> None:
     announce(a_fact(F, 0, "other", to=("hook",)), store)
     assert (store.waiting("ops"), store.waiting("hook")) == (MAX_WAITING, 1)
     assert store.counts().given_up == 3
-    assert "ops: 1000 notices wait in this channel already" in str(store.counts().last_error)
+    assert "ops: 1000 notices retry_delay in this channel already" in str(store.counts().last_error)
 
 
 @given(st.lists(st.sampled_from(list(IncidentEventKind))))
@@ -186,7 +186,7 @@ def test_alerts_alternate(happenings: list[IncidentEventKind]) -> None:
 def test_judging_counts() -> None:
     """An incident that goes on is counted, and keeps when it began."""
     incident = Incident(schedule="prices", kind=NotificationKind.FAILED, since=NOON)
-    assert judge(incident, a_fact(F, 9)) == (replace(incident, count=2), None)
+    assert next_incident(incident, a_fact(F, 9)) == (replace(incident, count=2), None)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_judging_counts() -> None:
 )
 def test_waits_grow(attempts: int, seconds: float) -> None:
     """A notice is tried again after 10 seconds, then twice as long each time, at most after an hour."""
-    assert wait(attempts) == seconds
+    assert retry_delay(attempts) == seconds
 
 
 def a_notification(**events: Any) -> Notification:

@@ -9,7 +9,7 @@ import pytest
 
 from reactorhub.model.run import Run, RunSpec, RunState
 from reactorhub.model.schedule import Overlap, Schedule, at_once
-from reactorhub.policies.overlap import older, refusal, replacement, replaces_others, starts_at_most
+from reactorhub.policies.overlap import older, replacement, replaces_others, skip_reason, starts_at_most
 from tests.support.hubs import START
 
 QUEUED, STARTING, RUNNING, STOPPING = (
@@ -84,16 +84,16 @@ def under(policy: Overlap, most: int | None = None) -> Schedule:
 )
 def test_refusals(policy: Overlap, most: int | None, unfinished: tuple[RunState, ...], says: str) -> None:
     """Each policy lets a tick run, or says in a sentence why not."""
-    assert refusal(under(policy, most), runs(*unfinished)) == says
+    assert skip_reason(under(policy, most), runs(*unfinished)) == says
 
 
 def test_a_retry_that_waits_is_in_the_way() -> None:
     """Under skip it is the reason; under buffer_one it is what the one run waits for."""
     says = "overlap is skip and run retry waits to be tried again, as attempt 2"
-    assert refusal(under(Overlap.SKIP), [waiting_retry()]) == says
-    assert refusal(under(Overlap.BUFFER_ONE), [waiting_retry()]) is None
+    assert skip_reason(under(Overlap.SKIP), [waiting_retry()]) == says
+    assert skip_reason(under(Overlap.BUFFER_ONE), [waiting_retry()]) is None
     says = "overlap is buffer_one and run run0 already waits"
-    assert refusal(under(Overlap.BUFFER_ONE), [waiting_retry(), *runs(QUEUED)]) == says
+    assert skip_reason(under(Overlap.BUFFER_ONE), [waiting_retry(), *runs(QUEUED)]) == says
 
 
 @pytest.mark.parametrize(

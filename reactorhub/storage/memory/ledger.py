@@ -19,7 +19,7 @@ from reactorhub.policies.incidents import OWN_MISTAKES, announce
 from reactorhub.storage.ledger import Ledger, LedgerCounts, Page, RunFilter
 from reactorhub.storage.memory.notifications import MemoryIncidentStore
 from reactorhub.storage.memory.tables import MemoryTables
-from reactorhub.storage.outbox import NotificationCounts, say
+from reactorhub.storage.outbox import NotificationCounts, log_changes
 
 R = TypeVar("R")
 
@@ -177,13 +177,13 @@ class MemoryLedger:
 
     def tidy_alerts(self, schedules: Collection[str], channels: Collection[str]) -> Deferred[None]:
         """Forget the incidents of all other schedules; give up what waits in channels that are no more."""
-        return self._write(lambda: say(self._incidents.tidy(schedules, channels)))
+        return self._write(lambda: log_changes(self._incidents.tidy(schedules, channels)))
 
     def _tell(self, incident_event: IncidentEvent | None) -> None:
         if incident_event is None:
             return
         try:
-            say(announce(incident_event, self._incidents))
+            log_changes(announce(incident_event, self._incidents))
         except OWN_MISTAKES:
             self.log.failure(
                 "nobody is told that {name} has {happening}",

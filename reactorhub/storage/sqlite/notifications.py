@@ -17,7 +17,7 @@ from reactorhub.model.notification import (
 )
 from reactorhub.policies.incidents import MAX_SETTLED, NO_CHANNEL, OWN_MISTAKES, announce
 from reactorhub.storage import notification_rows as rows
-from reactorhub.storage.outbox import NotificationCounts, say
+from reactorhub.storage.outbox import NotificationCounts, log_changes
 from reactorhub.storage.sqlite.sql import Database
 
 _log = Logger()
@@ -86,7 +86,7 @@ def tell(db: Database, incident_event: IncidentEvent | None) -> None:
     if incident_event is None:
         return
     try:
-        say(announce(incident_event, SqliteIncidentStore(db)))
+        log_changes(announce(incident_event, SqliteIncidentStore(db)))
     except OWN_MISTAKES:
         _log.failure(
             "nobody is told that {name} has {happening}",
@@ -168,5 +168,5 @@ def tidy_alerts(db: Database, schedules: Collection[str], channels: Collection[s
             "UPDATE notices SET state = ?, error = ? WHERE channel = ? AND state = ?",
             (NotificationState.GIVEN_UP.value, NO_CHANNEL, channel, _WAITING),
         )
-        say(replace(each, state=NotificationState.GIVEN_UP, error=NO_CHANNEL) for each in lost)
+        log_changes(replace(each, state=NotificationState.GIVEN_UP, error=NO_CHANNEL) for each in lost)
         _forget_settled(db, channel)
