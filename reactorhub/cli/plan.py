@@ -111,8 +111,8 @@ def _basis(
         progress, schedules = found.progress(), config.schedules
         paused = {
             name: why
-            for name, progress in progress.items()
-            if name in schedules and (why := progress.why_paused) is not None
+            for name, each in progress.items()
+            if name in schedules and (why := each.why_paused) is not None
         }
         facts = {
             "durations": found.durations(schedules),
@@ -123,7 +123,7 @@ def _basis(
         schedules=config.schedules,
         assume=assume,
         limits=limits,
-        most_waiting=config.max_queued_runs,
+        max_waiting=config.max_queued_runs,
         paused=frozenset(paused),
         **facts,
     )

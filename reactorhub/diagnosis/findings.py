@@ -159,8 +159,8 @@ def _since(evidence: Evidence) -> str:
             first = tick
         elif tick.outcome is not TickOutcome.MISSED:
             break
-    since = f"; its ticks are skipped since {evidence.show(first.nominal_time)}" if first else ""
-    return f"{since}; resume it with POST /api/schedules/{evidence.schedule.name}/resume"
+    accounted_until = f"; its ticks are skipped since {evidence.show(first.nominal_time)}" if first else ""
+    return f"{accounted_until}; resume it with POST /api/schedules/{evidence.schedule.name}/resume"
 
 
 def _is_of_pause(tick: Tick, progress: ScheduleProgress | None) -> bool:
@@ -179,7 +179,7 @@ def _of_the_tick_due(evidence: Evidence) -> Iterator[Finding]:
     if not evidence.folder.running or progress is None or progress.fingerprint != evidence.fingerprint:
         return
     trigger = schedule.trigger if schedule.enabled and evidence.runs_left != 0 else None
-    tick = trigger.next_after(progress.since) if trigger else None
+    tick = trigger.next_after(progress.accounted_until) if trigger else None
     if tick is None or tick > evidence.now:
         return
     start, when = start_at(schedule, tick), evidence.show(tick)
@@ -195,22 +195,22 @@ def _of_the_run(run: Run, evidence: Evidence) -> Iterator[Finding]:
     if run.state is RunState.QUEUED:
         yield Finding("waiting", f"its run {run.id} waits {_waits(run, evidence)}")
     elif run.state.active and evidence.folder.running:
-        since = f" since {evidence.show(run.started_at)}" if run.started_at else ""
-        yield Finding("running", f"its run {run.id} is {run.state.value}{since}")
+        accounted_until = f" since {evidence.show(run.started_at)}" if run.started_at else ""
+        yield Finding("running", f"its run {run.id} is {run.state.value}{accounted_until}")
     elif run.state.final and run.state is not RunState.SUCCEEDED:
         yield Finding(f"last_{run.state.value}", f"its newest run, {run.id}, {_ended(run)}{_reason(run)}")
 
 
 def _waits(run: Run, evidence: Evidence) -> str:
-    until, since = run.spec.not_before, f"since {evidence.show(run.created_at)}"
+    until, accounted_until = run.spec.not_before, f"since {evidence.show(run.created_at)}"
     if until is not None and until > evidence.now:
         return f"until {evidence.show(until)} to be tried again"
     if not evidence.folder.running:
-        return f"{since}, and goes on once a hub runs"
+        return f"{accounted_until}, and goes on once a hub runs"
     if evidence.limits is None:
-        return f"{since} for its turn or for a slot of queue {run.spec.queue}"
+        return f"{accounted_until} for its turn or for a slot of queue {run.spec.queue}"
     what = waits_for(run, evidence.schedule, evidence.unfinished, evidence.limits, evidence.show)
-    return f"{since} {what}"
+    return f"{accounted_until} {what}"
 
 
 def _reason(run: Run) -> str:

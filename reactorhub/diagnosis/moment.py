@@ -126,8 +126,8 @@ def _unrecorded(schedule: Schedule, moment: datetime, evidence: Evidence) -> tup
     held = _held_back(evidence, progress)
     if held is not None:
         return held
-    if moment > progress.since:
-        return _to_come(schedule, moment, progress.since, evidence)
+    if moment > progress.accounted_until:
+        return _to_come(schedule, moment, progress.accounted_until, evidence)
     if first is None or moment < first.nominal_time:
         oldest = f"; its oldest row is that of {evidence.show(first.nominal_time)}" if first else ""
         text = "it is newer than that, or its times were edited later, or the row was removed with age"
@@ -146,7 +146,9 @@ def _held_back(evidence: Evidence, progress: ScheduleProgress) -> tuple[str, str
     return None
 
 
-def _to_come(schedule: Schedule, moment: datetime, since: datetime, evidence: Evidence) -> tuple[str, str]:
+def _to_come(
+    schedule: Schedule, moment: datetime, accounted_until: datetime, evidence: Evidence
+) -> tuple[str, str]:
     """What is to become of a time that is not accounted for yet."""
     start = start_at(schedule, moment)
     if start > evidence.now:
@@ -154,7 +156,7 @@ def _to_come(schedule: Schedule, moment: datetime, since: datetime, evidence: Ev
     if evidence.folder.running:
         return "owed", "the hub has not accounted for it yet; read the hub's log if that lasts"
     fate = "would run"
-    for tick in plan([(schedule, since)], evidence.now).missed:
+    for tick in plan([(schedule, accounted_until)], evidence.now).missed:
         if _covers(tick, moment):
             fate = f"would be missed: {tick.reason}"
     return "no_hub", f"no hub is running to account for it; if one were started now, it {fate}"

@@ -44,7 +44,7 @@ class Basis:
     durations: Mapping[str, Sequence[timedelta]]
     assume: timedelta
     limits: Limits
-    most_waiting: int
+    max_waiting: int
     runs: Mapping[str, int] = field(default_factory=dict)
     going: tuple[Run, ...] = ()
     paused: frozenset[str] = frozenset()
@@ -117,7 +117,7 @@ def demand(basis: Basis, now: datetime, until: datetime, timezone: str) -> Deman
     simulated_schedules = {name: _actor(schedule, basis) for name, schedule in basis.schedules.items()}
     _chain(ahead.values(), simulated_schedules)
     edges = list(_edges(now, until, ZoneInfo(timezone)))
-    simulation = Rehearsal(basis.limits, basis.most_waiting, [_seconds(edge - now) for edge in edges])
+    simulation = Rehearsal(basis.limits, basis.max_waiting, [_seconds(edge - now) for edge in edges])
     _resume(simulation, basis, simulated_schedules, now)
     until = _play(simulation, ahead.values(), simulated_schedules, now, until)
     simulation.finish(_seconds(until - now))
@@ -161,7 +161,7 @@ def _actor(schedule: Schedule, basis: Basis) -> SimulatedSchedule:
         priority=spec.priority,
         seconds=_lasting(basis.durations.get(schedule.name), spec.timeout, basis.assume),
         overlap=schedule.overlap,
-        most=at_once(schedule),
+        limit=at_once(schedule),
         left=schedule.runs_left(basis.runs.get(schedule.name, 0)),
     )
 
@@ -202,7 +202,7 @@ def _stranger(run: Run, basis: Basis) -> SimulatedSchedule:
         priority=spec.priority,
         seconds=_lasting(None, spec.timeout, basis.assume),
         overlap=Overlap.ALLOW_ALL,
-        most=None,
+        limit=None,
     )
 
 

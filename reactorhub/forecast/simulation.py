@@ -37,7 +37,7 @@ class SimulatedSchedule:
     priority: int
     seconds: float
     overlap: Overlap
-    most: int | None
+    limit: int | None
     left: int | None = None
     followers: list[SimulatedSchedule] = field(default_factory=list)
     ticks: int = 0
@@ -66,14 +66,14 @@ class Rehearsal:
     ``pressure`` is what was seen of the slots; actors know what became of their ticks.
     """
 
-    def __init__(self, limits: Limits, most_waiting: int, edges: Sequence[float]) -> None:
+    def __init__(self, limits: Limits, max_waiting: int, edges: Sequence[float]) -> None:
         """
         :param most_waiting: how many queued runs the hub takes; beyond it ticks are skipped.
         :param edges: where stretches begin, and the end of the last one.
         """
         self._limit = limits.max_concurrent_runs
         self._queues = limits.queues
-        self._most_waiting = most_waiting
+        self._most_waiting = max_waiting
         self.meter = ContentionMeter(edges)
         self._numbers = count()
         self._events: list[tuple[float, int, int, SimulatedSchedule | SimulatedRun]] = []
@@ -162,7 +162,7 @@ class Rehearsal:
             self._want(simulated_run)
 
     def _turn(self, simulated: SimulatedSchedule) -> None:
-        while simulated.line and (simulated.most is None or _going(simulated) < simulated.most):
+        while simulated.line and (simulated.limit is None or _going(simulated) < simulated.limit):
             self._want(simulated.line.popleft())
 
     def _want(self, simulated_run: SimulatedRun) -> None:
@@ -262,7 +262,7 @@ def _going(simulated: SimulatedSchedule) -> int:
 
 def _is_refused(simulated: SimulatedSchedule) -> bool:
     """What :func:`reactorhub.policies.overlap.refusal` says, of runs that are only counted."""
-    if simulated.most is None or len(simulated.runs) < simulated.most:
+    if simulated.limit is None or len(simulated.runs) < simulated.limit:
         return False
     if simulated.overlap is Overlap.BUFFER_ONE:
         return simulated.slotless > 0

@@ -102,7 +102,7 @@ class ScheduleProgress:
 
     name: str
     fingerprint: str
-    since: datetime
+    accounted_until: datetime
     paused: bool = False
     paused_reason: str | None = None
     resumed_at: datetime | None = None
@@ -118,10 +118,10 @@ class ScheduleProgress:
 
         :param after: another moment that is to be reached before; without that the mark stays where it is.
         """
-        misled = self.since - now > FAR_AHEAD
-        if after is not None and (misled or self.since < after):
+        misled = self.accounted_until - now > FAR_AHEAD
+        if after is not None and (misled or self.accounted_until < after):
             return self
-        return replace(self, since=moment if misled else max(self.since, moment))
+        return replace(self, accounted_until=moment if misled else max(self.accounted_until, moment))
 
 
 def at_once(schedule: Schedule) -> int | None:

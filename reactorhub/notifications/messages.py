@@ -101,7 +101,8 @@ def text(notification: Notification) -> str:
             lines = [
                 f"{notification.schedule} is paused: {plain(str(reason))}",
                 "",
-                f"Its ticks are skipped until it is resumed: POST /api/schedules/{notification.schedule}/resume",
+                "Its ticks are skipped until it is resumed: "
+                f"POST /api/schedules/{notification.schedule}/resume",
             ]
         case NotificationKind.TEST:
             lines = ["If you read this, notices arrive."]

@@ -123,7 +123,7 @@ class ScheduleAccount:
     """
 
     schedule: Schedule
-    since: datetime
+    accounted_until: datetime
     next: datetime | None = None
     looked: bool = False
     queued: bool = False
@@ -133,7 +133,7 @@ class ScheduleAccount:
     reach: datetime = field(init=False)
 
     def __post_init__(self) -> None:
-        self.reach = self.since
+        self.reach = self.accounted_until
 
     @property
     def rule(self) -> tuple[Trigger | None, bool]:
@@ -147,14 +147,14 @@ class ScheduleAccount:
 
     def look(self, now: datetime) -> None:
         """Find out what is owed now and when the next tick comes."""
-        planned = plan([(self.schedule, self.since)], now)
+        planned = plan([(self.schedule, self.accounted_until)], now)
         self.owed = tuple(tick for tick in planned.ticks if tick.nominal_time not in self.settled)
-        self.next, self.looked, self.reach = planned.wake_at, True, max(self.since, now)
+        self.next, self.looked, self.reach = planned.wake_at, True, max(self.accounted_until, now)
 
-    def take(self, most: int) -> list[Due | Missed]:
+    def take(self, limit: int) -> list[Due | Missed]:
         """The next ticks to deal with. A row that stands for many ticks goes by itself."""
         count = 1
-        while count < min(most, len(self.owed)) and all(map(_single, self.owed[count - 1 : count + 1])):
+        while count < min(limit, len(self.owed)) and all(map(_single, self.owed[count - 1 : count + 1])):
             count += 1
         taken, self.owed = list(self.owed[:count]), self.owed[count:]
         return taken
@@ -162,9 +162,11 @@ class ScheduleAccount:
     def settle(self, ticks: list[Due | Missed], done: list[bool]) -> bool:
         """Note which of the ticks taken were dealt with, and say whether all were."""
         reached = done.index(False) if False in done else len(done)
-        self.since = max([self.since, *(tick.last for tick in ticks[:reached])])
+        self.accounted_until = max([self.accounted_until, *(tick.last for tick in ticks[:reached])])
         dealt_with = {tick.nominal_time for tick, well in zip(ticks, done, strict=True) if well}
-        self.settled = frozenset(moment for moment in self.settled | dealt_with if moment > self.since)
+        self.settled = frozenset(
+            moment for moment in self.settled | dealt_with if moment > self.accounted_until
+        )
         return reached == len(done)
 
 
@@ -203,7 +205,7 @@ def _owed(
 
 
 def _ticks(trigger: Trigger, since: datetime, now: datetime) -> tuple[list[datetime], datetime | None]:
-    """The ticks in (since, now], but no more than ``MAX_DUE`` + 1 of them, and the tick after the last one."""
+    """The ticks in (since, now], at most ``MAX_DUE`` + 1 of them, and the tick after the last one."""
     found: list[datetime] = []
     tick = trigger.next_after(since)
     while tick is not None and tick <= now and len(found) <= MAX_DUE:
@@ -226,10 +228,10 @@ def _in_time(owed: _Owed, tick: datetime) -> bool:
 
 def _kept(owed: _Owed) -> tuple[datetime, ...]:
     """Those of the ticks up to now that run, oldest first."""
-    most = 1 if owed.schedule.catchup is Catchup.LATEST else owed.schedule.max_catchup
+    limit = 1 if owed.schedule.catchup is Catchup.LATEST else owed.schedule.max_catchup
     if len(owed.ticks) > MAX_DUE:
-        return _newest(owed.trigger, _opening(owed) - INSTANT, owed.until, most)
-    return tuple(tick for tick in owed.ticks if _in_time(owed, tick))[-most:]
+        return _newest(owed.trigger, _opening(owed) - INSTANT, owed.until, limit)
+    return tuple(tick for tick in owed.ticks if _in_time(owed, tick))[-limit:]
 
 
 def _opening(owed: _Owed) -> datetime:
@@ -282,14 +284,14 @@ def _reason(schedule: Schedule, too_old: bool) -> str:
     return f"the hub was not running or not able to run it then; {why}"
 
 
-def _newest(trigger: Trigger, since: datetime, until: datetime, most: int) -> tuple[datetime, ...]:
+def _newest(trigger: Trigger, since: datetime, until: datetime, limit: int) -> tuple[datetime, ...]:
     """The newest ticks in (since, until], oldest first, at a cost that does not grow with that span.
 
     It goes back in strides from a tick that exists, each short enough to hold no more than ``MAX_DUE`` ticks.
     """
     found: deque[datetime] = deque()
     stride = MAX_DUE * SECOND
-    while len(found) < most and (last := last_tick(trigger, since, until)) is not None:
+    while len(found) < limit and (last := last_tick(trigger, since, until)) is not None:
         opening = max(since, last - stride)
         ticks, _ = _ticks(trigger, opening, last)
         if len(ticks) > MAX_DUE:
@@ -297,7 +299,7 @@ def _newest(trigger: Trigger, since: datetime, until: datetime, most: int) -> tu
             continue
         found.extendleft(reversed(ticks))
         stride, until = stride * 2, opening
-    return tuple(found)[-most:]
+    return tuple(found)[-limit:]
 
 
 def _stamp(moment: datetime) -> str:

@@ -28,10 +28,10 @@ class Admission:
         book: ScheduleBook,
         registry: RunRegistry,
         new_id: Callable[[], str],
-        most_waiting: int,
+        max_waiting: int,
     ) -> None:
         """:param most_waiting: how many queued runs the hub takes before it refuses more."""
-        self.most_waiting = most_waiting
+        self.max_waiting = max_waiting
         self._services = services
         self._book = book
         self._registry = registry
@@ -43,11 +43,11 @@ class Admission:
         :raises QueueFull: if so many would then wait that the hub takes none of them.
         :raises InvalidRequest: if they are more than the hub ever takes.
         """
-        if len(specs) > self.most_waiting:
-            why = f"are {len(specs)}, and hub.max_queued_runs lets no more than {self.most_waiting} wait"
+        if len(specs) > self.max_waiting:
+            why = f"are {len(specs)}, and hub.max_queued_runs lets no more than {self.max_waiting} wait"
             raise InvalidRequest({"runs": why})
-        if self._waiting() + len(specs) > self.most_waiting:
-            raise QueueFull(f"the limit of {self.most_waiting} waiting runs is reached; try again later")
+        if self._waiting() + len(specs) > self.max_waiting:
+            raise QueueFull(f"the limit of {self.max_waiting} waiting runs is reached; try again later")
         runs = [self.new(spec) for spec in specs]
         for run in runs:
             self._registry.reserve(run)
@@ -101,6 +101,6 @@ class Admission:
         paused = self._book.paused(schedule.name)
         if paused is not None:
             return f"{PAUSED}{paused}"
-        if self._waiting() >= self.most_waiting:
-            return f"the hub is at capacity: the limit of {self.most_waiting} waiting runs is reached"
+        if self._waiting() >= self.max_waiting:
+            return f"the hub is at capacity: the limit of {self.max_waiting} waiting runs is reached"
         return skip_reason(schedule, self._registry.of(schedule.name))

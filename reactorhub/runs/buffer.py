@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 @dataclass(frozen=True, slots=True, eq=False)
 class _Waiter:
     run_id: str
-    most: int
+    limit: int
     ready: Deferred[None]
 
 
@@ -36,10 +36,10 @@ class OverlapBuffer:
         """Count a run that waits for nobody."""
         self._line(schedule).going.add(run_id)
 
-    def wait(self, schedule: str, run_id: str, most: int) -> Deferred[None]:
+    def wait(self, schedule: str, run_id: str, limit: int) -> Deferred[None]:
         """Return what fires once fewer than ``most`` runs go on and none that came before still waits."""
         ready: Deferred[None] = Deferred()
-        self._line(schedule).waiting.append(_Waiter(run_id, most, ready))
+        self._line(schedule).waiting.append(_Waiter(run_id, limit, ready))
         self._go_on(schedule)
         return ready
 
@@ -59,7 +59,7 @@ class OverlapBuffer:
 
     def _go_on(self, schedule: str) -> None:
         line = self._line(schedule)
-        while line.waiting and len(line.going) < line.waiting[0].most:
+        while line.waiting and len(line.going) < line.waiting[0].limit:
             waiter = line.waiting.popleft()
             line.going.add(waiter.run_id)
             if not waiter.ready.called:  # a cancelled wait has failed already, and its run will leave

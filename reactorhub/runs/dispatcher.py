@@ -46,7 +46,7 @@ class Dispatcher:
         book: ScheduleBook,
         new_id: Callable[[], str],
         emit: Emit,
-        most_waiting: int,
+        max_waiting: int,
         *,
         reporter: IncidentReporter | None = None,
     ) -> None:
@@ -62,7 +62,7 @@ class Dispatcher:
         self._emit = emit
         self._registry = RunRegistry()
         self._batches = Batches(services.ledger)
-        self._admission = Admission(services, book, self._registry, new_id, most_waiting)
+        self._admission = Admission(services, book, self._registry, new_id, max_waiting)
         self._buffer = OverlapBuffer()
         self._listeners: list[Ended] = []
         self._stopping = False
@@ -72,9 +72,9 @@ class Dispatcher:
         """The runs that are not final, by id, oldest first."""
         return self._registry.live_runs
 
-    def limit_waiting(self, most: int) -> None:
+    def limit_waiting(self, limit: int) -> None:
         """Take from now on so many queued runs before more are refused."""
-        self._admission.most_waiting = most
+        self._admission.max_waiting = limit
 
     def listen(self, ended: Ended) -> None:
         """Tell ``ended`` of each run that has become final, and of what its end has brought about."""
@@ -247,18 +247,18 @@ class Dispatcher:
 
     def _take(self, run: Run, schedule: Schedule | None) -> None:
         live_run = Lifecycle(run, self._services, self._overlap_wait(run, schedule), self._follow_up)
-        self._registry.join(live_run)
+        self._registry.add(live_run)
         live_run.finished().addCallback(lambda _: self._ended(live_run))
         if self._stopping:  # it was on its way to the disk when the hub was told to stop
             live_run.put_down()
         live_run.begin()
 
     def _overlap_wait(self, run: Run, schedule: Schedule | None) -> Deferred[None] | None:
-        most = starts_at_most(schedule, run)
-        if most is None or run.spec.schedule is None:
+        limit = starts_at_most(schedule, run)
+        if limit is None or run.spec.schedule is None:
             self._enter(run)
             return None
-        return self._buffer.wait(run.spec.schedule, run.id, most)
+        return self._buffer.wait(run.spec.schedule, run.id, limit)
 
     def _enter(self, run: Run) -> None:
         if run.spec.schedule is not None:
@@ -289,7 +289,7 @@ class Dispatcher:
     def _ended(self, live_run: Lifecycle) -> None:
         """Let the next attempt take a run's place before anybody else's turn comes."""
         run, follow_up = live_run.run, live_run.follow_up
-        self._registry.leave(run)
+        self._registry.remove(run)
         if self._stopping:
             self._leave_queued(run, self._announced(follow_up))
             if not run.state.final:
@@ -342,8 +342,8 @@ class Dispatcher:
 
     def _replace(self, run: Run, *, older_only: bool = False) -> None:
         """Cancel the other runs of the same schedule, or only those that came before."""
-        stop, mates = replacement(run.spec.nominal_time), self._registry.of(run.spec.schedule or "")
-        for other in older(run, mates) if older_only else mates:
+        stop, unfinished = replacement(run.spec.nominal_time), self._registry.of(run.spec.schedule or "")
+        for other in older(run, unfinished) if older_only else unfinished:
             live_run = self.live_runs.get(other.id)
             if live_run is not None and other.id != run.id:
                 live_run.stop(stop, Escalation.graceful(other.spec.stop_grace))

@@ -37,12 +37,12 @@ async def held_to_expectations(run: Run, ledger: Ledger) -> Run:
 
 async def _history(expectations: Sequence[Expectation], run: Run, ledger: Ledger) -> Sequence[Run]:
     """Ask for earlier runs, if anybody needs them; without an answer it is as if there were none."""
-    most = max(each.history for each in expectations)
-    if not most or run.spec.schedule is None:
+    limit = max(each.history for each in expectations)
+    if not limit or run.spec.schedule is None:
         return ()
     succeeded = RunFilter(schedule=run.spec.schedule, states=frozenset({RunState.SUCCEEDED}))
     try:
-        page = await ledger.runs(succeeded, most)
+        page = await ledger.runs(succeeded, limit)
     except LedgerError as error:
         log.error("run {run_id} is not compared with earlier runs: {error}", run_id=run.id, error=error)
         return ()

@@ -15,7 +15,7 @@ class RunRegistry:
 
     def __init__(self) -> None:
         self._live_runs: dict[str, Lifecycle] = {}
-        self._announced: dict[str, Run] = {}
+        self._reserved: dict[str, Run] = {}
         self._ending: set[str] = set()
         self._by_schedule: dict[str, dict[str, None]] = {}
 
@@ -26,21 +26,21 @@ class RunRegistry:
 
     def __len__(self) -> int:
         """Leaves out the runs whose end is being written down."""
-        return len(self._live_runs) - len(self._ending) + len(self._announced)
+        return len(self._live_runs) - len(self._ending) + len(self._reserved)
 
     def reserve(self, run: Run) -> None:
         """Count a run from now on."""
-        self._announced[run.id] = run
+        self._reserved[run.id] = run
         self._enlist(run)
 
     def withdraw(self, run: Run) -> None:
         """Count a run no more that was announced, if it was, since nothing came of it."""
-        if self._announced.pop(run.id, None) is not None:
+        if self._reserved.pop(run.id, None) is not None:
             self._strike(run)
 
-    def join(self, live_run: Lifecycle) -> None:
+    def add(self, live_run: Lifecycle) -> None:
         """Take a run up, announced before or not."""
-        self._announced.pop(live_run.run.id, None)
+        self._reserved.pop(live_run.run.id, None)
         self._live_runs[live_run.run.id] = live_run
         self._enlist(live_run.run)
 
@@ -49,7 +49,7 @@ class RunRegistry:
         if run.id in self._live_runs:
             self._ending.add(run.id)
 
-    def leave(self, run: Run) -> None:
+    def remove(self, run: Run) -> None:
         """Forget a run that is over."""
         del self._live_runs[run.id]
         self._ending.discard(run.id)
@@ -61,7 +61,7 @@ class RunRegistry:
 
     def _run(self, run_id: str) -> Run:
         live_run = self._live_runs.get(run_id)
-        return self._announced[run_id] if live_run is None else live_run.run
+        return self._reserved[run_id] if live_run is None else live_run.run
 
     def _enlist(self, run: Run) -> None:
         if run.spec.schedule is not None:

@@ -106,7 +106,7 @@ class ScheduleBook:
 
     def entries(self) -> Iterable[tuple[Schedule, datetime]]:
         """Return each schedule with the moment after which its ticks are to be accounted for."""
-        return [(schedule, self._progress[name].since) for name, schedule in self.schedules.items()]
+        return [(schedule, self._progress[name].accounted_until) for name, schedule in self.schedules.items()]
 
     def paused(self, name: str) -> str | None:
         """Return why a schedule is paused, or None if it is not."""
@@ -182,8 +182,8 @@ class ScheduleBook:
     def _new_progress(self, name: str, rule: str, moment: datetime) -> ScheduleProgress:
         old = self._progress.get(name)
         if old is not None:
-            return replace(old, fingerprint=rule, since=moment, runs=0)
-        return ScheduleProgress(name=name, fingerprint=rule, since=moment)
+            return replace(old, fingerprint=rule, accounted_until=moment, runs=0)
+        return ScheduleProgress(name=name, fingerprint=rule, accounted_until=moment)
 
 
 def _by_upstream(schedules: Iterable[Schedule]) -> dict[str, list[Schedule]]:

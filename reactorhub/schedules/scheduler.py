@@ -108,9 +108,9 @@ class Scheduler:
         holds at once, also for a tick that is waiting for its start.
         """
         former, self._entries, now = self._entries, {}, self._now()
-        for schedule, since in entries:
+        for schedule, accounted_until in entries:
             known = former.get(schedule.name)
-            entry = self._known(known, schedule) or self._new(known, schedule, since, now)
+            entry = self._known(known, schedule) or self._new(known, schedule, accounted_until, now)
             self._entries[schedule.name] = entry
         self._coming = [row for row in self._coming if self._current(row[-1]) and not row[-1].queued]
         heapify(self._coming)
@@ -122,7 +122,7 @@ class Scheduler:
         return {name: entry.next if entry.looked else self._guess(entry) for name, entry in entries}
 
     def _guess(self, entry: ScheduleAccount) -> datetime | None:
-        coming = upcoming(entry.schedule, max(entry.since, self._now()), 1)
+        coming = upcoming(entry.schedule, max(entry.accounted_until, self._now()), 1)
         return start_at(entry.schedule, coming[0]) if coming else None
 
     def _known(self, entry: ScheduleAccount | None, schedule: Schedule) -> ScheduleAccount | None:
@@ -136,10 +136,12 @@ class Scheduler:
         return entry
 
     def _new(
-        self, former: ScheduleAccount | None, schedule: Schedule, since: datetime, now: datetime
+        self, former: ScheduleAccount | None, schedule: Schedule, accounted_until: datetime, now: datetime
     ) -> ScheduleAccount:
         enabled_again = former is not None and former.schedule.trigger == schedule.trigger
-        entry = ScheduleAccount(schedule, now if enabled_again or since - now > FAR_AHEAD else since)
+        entry = ScheduleAccount(
+            schedule, now if enabled_again or accounted_until - now > FAR_AHEAD else accounted_until
+        )
         if entry.ticking:
             self._queue(entry)
         return entry
@@ -179,7 +181,7 @@ class Scheduler:
         for name, entry in self._entries.items():
             if entry.ticking and entry.reach - now > FAR_AHEAD:
                 # A new account: what is still under way in the old one is of a time that has not come.
-                self._entries[name] = ScheduleAccount(entry.schedule, min(entry.since, now))
+                self._entries[name] = ScheduleAccount(entry.schedule, min(entry.accounted_until, now))
                 self._queue(self._entries[name])
         self._coming = [row for row in self._coming if self._current(row[-1])]
         heapify(self._coming)

@@ -149,7 +149,7 @@ class Ledger(Outbox, Protocol):
     def set_override(self, name: str, value: Any) -> Deferred[None]:
         """Keep an override; None removes it."""
 
-    def prune(self, before: datetime, most: int) -> Deferred[int]:
+    def prune(self, before: datetime, limit: int) -> Deferred[int]:
         """Forget final runs that ended before this moment, in the order of their ends, each with its tick;
         then ticks that no run was made of, recorded before it; then batches that were done before it. Fires
         with how many rows went; 0: none is left.

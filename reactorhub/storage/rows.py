@@ -206,7 +206,7 @@ def write_progress(progress: ScheduleProgress) -> Row:
     return (
         progress.name,
         progress.fingerprint,
-        to_number(progress.since),
+        to_number(progress.accounted_until),
         progress.paused,
         sound(progress.paused_reason),
         _number(progress.resumed_at),
@@ -216,11 +216,11 @@ def write_progress(progress: ScheduleProgress) -> Row:
 
 def read_progress(row: Row) -> ScheduleProgress:
     """Return the mark that :func:`write_mark` wrote."""
-    name, fingerprint, since, paused, reason, resumed_at, runs = row
+    name, fingerprint, accounted_until, paused, reason, resumed_at, runs = row
     return ScheduleProgress(
         name=name,
         fingerprint=fingerprint,
-        since=to_moment(since),
+        accounted_until=to_moment(accounted_until),
         paused=bool(paused),
         paused_reason=reason,
         resumed_at=_moment(resumed_at),

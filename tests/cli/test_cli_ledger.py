@@ -101,7 +101,7 @@ def hub(folder: Path) -> Iterator[None]:
 def mark(name: str, **facts: Any) -> ScheduleProgress:
     """What the ledger remembers of a schedule of this file, accounted for up to the last full hour."""
     schedule = load(Path("schedule.yaml"), {}, "test").schedules[name]
-    known = {"name": name, "fingerprint": fingerprint(schedule), "since": LAST} | facts
+    known = {"name": name, "fingerprint": fingerprint(schedule), "accounted_until": LAST} | facts
     return ScheduleProgress(**known)
 
 
@@ -242,7 +242,9 @@ def tick(hours: int, outcome: TickOutcome, reason: str | None = None, run_id: st
 def history(folder: Path) -> Iterator[None]:
     """A ledger with three ticks of the hourly schedule, the newest skipped."""
     with ledger(folder) as write:
-        write(sql.set_progress, [mark("hourly", since=NOW + 2 * HOUR)], [])  # so that nothing is owed
+        write(
+            sql.set_progress, [mark("hourly", accounted_until=NOW + 2 * HOUR)], []
+        )  # so that nothing is owed
         run_ = replace(ended(1, "hourly", 5, RunState.FAILED), reason="no items")
         write(sql.record_tick, tick(2, TickOutcome.RUN, run_id="run-1"), run_)
         write(sql.record_tick, tick(1, TickOutcome.MISSED, "the hub was not running"), None)

@@ -27,9 +27,12 @@ GONE = DataFolderState(folder="/var/hub", running=False, written_at=NOW - 3 * HO
 
 def evidence(schedule: Schedule = HOURLY, folder: DataFolderState = RUNNING, **facts: Any) -> Evidence:
     """What is known of a schedule in whose way nothing is, but for the facts."""
-    since = NOW - 20 * MINUTE
+    accounted_until = NOW - 20 * MINUTE
     progress = ScheduleProgress(
-        name="a", fingerprint=fingerprint(schedule), since=since, **facts.pop("mark", {})
+        name="a",
+        fingerprint=fingerprint(schedule),
+        accounted_until=accounted_until,
+        **facts.pop("progress", {}),
     )
     return Evidence(
         **{
@@ -38,7 +41,7 @@ def evidence(schedule: Schedule = HOURLY, folder: DataFolderState = RUNNING, **f
             "folder": folder,
             "now": NOW,
             "zone": "Europe/Berlin",
-            "mark": progress,
+            "progress": progress,
         }
         | facts
     )
@@ -62,10 +65,10 @@ def due(schedule: Schedule, **facts: Any) -> Evidence:
     """A schedule whose tick of this hour is not accounted for yet."""
     known = evidence(schedule, **facts)
     assert known.progress is not None
-    return replace(known, progress=replace(known.progress, since=NOW - HOUR))
+    return replace(known, progress=replace(known.progress, accounted_until=NOW - HOUR))
 
 
-@pytest.progress.parametrize(
+@pytest.mark.parametrize(
     ("known", "kind", "words"),
     [
         (evidence(), "in_order", "all is in order; its next time is Sun 2026-11-22 14:00:00 CET"),
@@ -113,7 +116,7 @@ def due(schedule: Schedule, **facts: Any) -> Evidence:
         (replace(evidence(), fingerprint="another"), "edited", "the file says another time than the hub has"),
         (evidence(progress={"paused": True}), "paused", "it is paused: by an operator; resume it with POST"),
         (
-            replace(evidence(), progress=replace(evidence().progress, since=NOW - 2 * HOUR)),  # type: ignore[type-var]
+            replace(evidence(), progress=replace(evidence().progress, accounted_until=NOW - 2 * HOUR)),  # type: ignore[type-var]
             "owed",
             "its time Sun 2026-11-22 12:00:00 CET is past, and the hub has not accounted for it",
         ),
@@ -209,7 +212,7 @@ def test_a_pause_lasts_while_no_hub_runs() -> None:
     assert "its ticks are skipped since Sun 2026-11-22 10:20:00 CET;" in finding.text
 
 
-@pytest.progress.parametrize(
+@pytest.mark.parametrize(
     ("newest", "words"),
     [
         (None, "there is no run of x"),
@@ -248,7 +251,7 @@ def test_an_edited_schedule_has_all_its_runs_left() -> None:
     assert (known.runs_left, replace(known, fingerprint="new").runs_left) == (0, 3)
 
 
-@pytest.progress.parametrize(
+@pytest.mark.parametrize(
     "known",
     [
         evidence(folder=GONE, last_run=run(RunState.RUNNING)),

@@ -37,7 +37,7 @@ CHRISTMAS = ExcludedDays(date(2026, 11, 22), date(2026, 11, 22), "UTC")
 NOON = ExcludedTimes("* 12 * * *", "UTC")
 
 
-@pytest.progress.parametrize(
+@pytest.mark.parametrize(
     ("answer", "kind", "words"),
     [
         (
@@ -104,7 +104,7 @@ def owed(schedule: Schedule = HOURLY, **facts: Any) -> Any:
     """What is known where nothing since three hours ago is accounted for."""
     known = evidence(schedule, **facts)
     assert known.progress is not None
-    return replace(known, progress=replace(known.progress, since=NOW - 3 * HOUR))
+    return replace(known, progress=replace(known.progress, accounted_until=NOW - 3 * HOUR))
 
 
 def test_what_no_hub_accounts_for_is_foretold() -> None:
@@ -145,7 +145,7 @@ def test_a_tick_that_was_moved_says_so() -> None:
     )
 
 
-@pytest.progress.parametrize(
+@pytest.mark.parametrize(
     ("given", "moment", "note"),
     [
         ("2026-07-01T12:00:00.5", "2026-07-01T10:00:00.5+00:00", ""),

@@ -34,7 +34,7 @@ def told(waiting: Run, *others: Run, schedule: Schedule = ONE_BY_ONE) -> str:
 GOING, OTHER = RunState.RUNNING, {"schedule": "b"}
 
 
-@pytest.progress.parametrize(
+@pytest.mark.parametrize(
     ("others", "text"),
     [
         ([run("r1", GOING, 5)], "for its turn: run r1 is running since 11:55"),

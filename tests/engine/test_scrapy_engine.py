@@ -11,8 +11,7 @@ from twisted.internet.task import LoopingCall
 from reactorhub.engine.scrapy.crawl import _text
 from reactorhub.errors import UnknownSpider
 from reactorhub.model.run import CrawlEnd, Run, RunSpec, RunState
-from reactorhub.policies.expectations import outcome_of as unmet
-from reactorhub.policies.expectations import read
+from reactorhub.policies.expectations import read, unmet
 from reactorhub.policies.outcome import outcome_of
 from tests.support.hubs import START
 from tests.support.shop_project import EngineCase, spider, until

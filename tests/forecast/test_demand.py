@@ -46,7 +46,7 @@ def asked(
         durations=took or {},
         assume=MINUTE,
         limits=limits or Limits(2, {"default": 2}),
-        most_waiting=10_000,
+        max_waiting=10_000,
         **facts,
     )
     return demand(basis, NOW, NOW + span, timezone)
@@ -62,7 +62,7 @@ def test_hours_are_those_of_the_wall_clock() -> None:
 
 def test_hours_stay_full_over_a_change_of_half_an_hour() -> None:
     """Where clocks go back by half an hour, a stretch is an hour and a half, or the hour comes twice."""
-    basis = Basis(schedules={}, durations={}, assume=MINUTE, limits=Limits(1, {}), most_waiting=1)
+    basis = Basis(schedules={}, durations={}, assume=MINUTE, limits=Limits(1, {}), max_waiting=1)
     begin = datetime(2026, 4, 4, 13, 0, tzinfo=UTC)  # 2:00 is put back to 1:30 at 15:00 UTC on Lord Howe
     found = demand(basis, begin, begin + 4 * HOUR, "Australia/Lord_Howe")
     assert sum(((hour.end - hour.begin) for hour in found.hours), timedelta()) == 4 * HOUR

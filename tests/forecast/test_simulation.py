@@ -25,17 +25,17 @@ def simulated(
     name: str = "a", seconds: float = 60.0, overlap: Overlap = Overlap.ALLOW_ALL, **rules: Any
 ) -> SimulatedSchedule:
     """A schedule on the stage."""
-    most = None if overlap is Overlap.ALLOW_ALL else 1
+    limit = None if overlap is Overlap.ALLOW_ALL else 1
     return SimulatedSchedule(
-        **{"name": name, "queue": "default", "priority": 0, "most": most} | rules,
+        **{"name": name, "queue": "default", "priority": 0, "limit": limit} | rules,
         seconds=seconds,
         overlap=overlap,
     )
 
 
-def simulation(limit: int = 1, most_waiting: int = 100, **queues: int) -> Rehearsal:
+def simulation(limit: int = 1, max_waiting: int = 100, **queues: int) -> Rehearsal:
     """A stage for an hour."""
-    return Rehearsal(Limits(limit, {"default": limit, **queues}), most_waiting, [0.0, HOUR])
+    return Rehearsal(Limits(limit, {"default": limit, **queues}), max_waiting, [0.0, HOUR])
 
 
 orders = st.lists(
@@ -84,13 +84,13 @@ def test_slots_are_handed_out_as_the_hub_does(
     st.integers(0, 4),
     st.integers(0, 4),
 )
-def test_a_tick_is_refused_as_by_the_rule(policy: Overlap, most: int | None, going: int, queued: int) -> None:
+def test_a_tick_is_skipped_by_the_rule(policy: Overlap, limit: int | None, going: int, queued: int) -> None:
     """The counts of the rehearsal and the runs of the hub lead to the same answer."""
     spec = RunSpec(spider="s", project="p", schedule="a")
-    schedule = Schedule(name="a", spec=spec, overlap=policy, max_instances=most)
+    schedule = Schedule(name="a", spec=spec, overlap=policy, max_instances=limit)
     states = [RunState.RUNNING] * going + [RunState.QUEUED] * queued
     runs = [Run(id=str(n), spec=spec, created_at=NOW, state=state) for n, state in enumerate(states)]
-    player = simulated(overlap=policy, most=at_once(schedule))
+    player = simulated(overlap=policy, limit=at_once(schedule))
     player.runs = {SimulatedRun(player): None for _ in runs}
     player.slotless = queued
     assert _is_refused(player) == (skip_reason(schedule, runs) is not None)
@@ -157,7 +157,7 @@ def test_followers_start_where_runs_end() -> None:
 
 def test_a_full_hub_skips() -> None:
     """Beyond the runs that the hub lets wait, ticks are skipped; who comes in the same moment still waits."""
-    rehearsal, player = simulation(limit=1, most_waiting=2), simulated()
+    rehearsal, player = simulation(limit=1, max_waiting=2), simulated()
     for _ in range(5):
         rehearsal.tick(0.0, player)
     rehearsal.finish(HOUR)

@@ -128,7 +128,7 @@ def runs(hub: Hub) -> list[dict[str, Any]]:
     return finals
 
 
-def progress(text: str) -> set[tuple[str, str]]:
+def marks(text: str) -> set[tuple[str, str]]:
     """Return the (run, kind) of every marker in a text."""
     return set(re.findall(r"MARK (m\d+) ([\w-]+)", text))
 
@@ -140,19 +140,19 @@ def test_runs_succeed(runs: list[dict[str, Any]]) -> None:
 
 def test_every_record_is_in_its_own_file(hub: Hub, runs: list[dict[str, Any]]) -> None:
     """Each file has every kind of marker of its own run and not one of another's."""
-    found = {run["args"]["mark"]: progress(hub.log(run["id"])) for run in runs[QUIET:]}
+    found = {run["args"]["mark"]: marks(hub.log(run["id"])) for run in runs[QUIET:]}
     assert found == {mark: {(mark, kind) for kind in KINDS} for mark in found}
 
 
 def test_no_record_of_a_run_is_in_the_hubs_own_log(hub: Hub, runs: list[dict[str, Any]]) -> None:
     """What runs log stays out of the hub's output, but for the errors that Twisted itself reports there."""
     assert len(runs) == RUNS
-    assert {kind for _, kind in progress(hub.output)} <= {"deferred-unhandled"}
+    assert {kind for _, kind in marks(hub.output)} <= {"deferred-unhandled"}
 
 
 def test_log_level_holds_for_one_run(hub: Hub, runs: list[dict[str, Any]]) -> None:
     """A run with LOG_LEVEL=ERROR writes errors only, and those of its neighbours are not silenced by it."""
-    found = {run["args"]["mark"]: progress(hub.log(run["id"])) for run in runs[:QUIET]}
+    found = {run["args"]["mark"]: marks(hub.log(run["id"])) for run in runs[:QUIET]}
     assert found == {mark: {(mark, "deferred-unhandled")} for mark in found}
 
 

@@ -26,8 +26,8 @@ def test_there_are_nine_states_each_waiting_active_or_final() -> None:
     assert {state for state in RunState if state.final} == FINAL
 
 
-@pytest.progress.parametrize("state", RunState)
-@pytest.progress.parametrize("to", RunState)
+@pytest.mark.parametrize("state", RunState)
+@pytest.mark.parametrize("to", RunState)
 def test_only_what_the_table_says_happens(state: RunState, to: RunState) -> None:
     """A run moves where the table leads, and is refused, unchanged, where it does not."""
     before = run(state)
@@ -59,7 +59,7 @@ def test_a_run_that_waits_is_started_or_cancelled() -> None:
     assert TRANSITIONS[RunState.QUEUED] == {RunState.STARTING, RunState.CANCELLED}
 
 
-@pytest.progress.parametrize("state", sorted(ACTIVE))
+@pytest.mark.parametrize("state", sorted(ACTIVE))
 def test_every_active_run_can_end_in_every_way(state: RunState) -> None:
     """Whatever a crawl is doing, each final state can be written down."""
     assert TRANSITIONS[state] >= FINAL

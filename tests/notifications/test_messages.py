@@ -25,7 +25,7 @@ def missed(*names: str, others: int = 0, ticks: int = 1, more: bool = False) -> 
 
 
 @pytest.mark.parametrize(
-    ("notice", "line"),
+    ("notification", "line"),
     [
         (a_notification(), "[lab] prices failed"),
         (a_notification(about={"run": {**RUN, "state": "timed_out"}}), "prices timed out"),
@@ -49,7 +49,7 @@ def test_titles(notification: Notification, line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("notice", "expected"),
+    ("notification", "expected"),
     [
         (a_notification(), "error: ValueError: größer\nattempt: 3\n"),
         (a_notification(), "log: /api/runs/01a200e6-efb3-7007-b5e3-bd2624e9c3cc/log\n\nNothing more is said"),

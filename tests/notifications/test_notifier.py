@@ -44,8 +44,8 @@ class Desk:
     def tell(self, schedule: str, to: tuple[str, ...] = ("ops",)) -> None:
         """Let a run of a schedule fail."""
         incident_event = a_fact(IncidentEventKind.FAILED, int(self.clock.seconds()), schedule, to)
-        mark = ScheduleProgress(name=schedule, fingerprint="f", since=NOON)
-        self.ledger.set_progress([mark], incident_event=incident_event)
+        progress = ScheduleProgress(name=schedule, fingerprint="f", accounted_until=NOON)
+        self.ledger.set_progress([progress], incident_event=incident_event)
         self.notifier.wake()
 
     def pass_by(self, seconds: float) -> None:

@@ -132,7 +132,7 @@ class Oracle(OrdersOnPaper):
 
     def _read(self, rules: Iterable[Rule]) -> None:
         self.rules = {rule.name: rule for rule in rules}
-        progress: dict[str, Mark] = {}
+        every: dict[str, Mark] = {}
         for name, rule in self.rules.items():
             progress = self.progress.get(name)
             identity = (*rule.identity, rule.runs)
@@ -140,8 +140,8 @@ class Oracle(OrdersOnPaper):
                 progress = Mark(identity, self.wall)
             elif progress.identity != identity:
                 progress = Mark(identity, self.wall, 0, progress.paused, progress.resumed)
-            progress[name] = progress
-        self.progress = progress
+            every[name] = progress
+        self.progress = every
 
     def _begin(self) -> None:
         self._accounts = {}

@@ -164,15 +164,15 @@ BUSY = 71  # a write at which every schedule has runs that wait or go on
 STARTING_WRITES = 8  # of the start after that
 
 
-@pytest.progress.parametrize("written", [True, False])
-@pytest.progress.parametrize("dies_at", range(1, ALL_WRITES, 1 if SOAKING else 7))
+@pytest.mark.parametrize("written", [True, False])
+@pytest.mark.parametrize("dies_at", range(1, ALL_WRITES, 1 if SOAKING else 7))
 def test_whenever_it_dies_all_is_made_good(dies_at: int, written: bool) -> None:
     """Nothing is lost and nothing happens twice, at whichever write the hub is killed."""
     Aftermath(dies_at, written).check()
 
 
-@pytest.progress.parametrize("written", [True, False])
-@pytest.progress.parametrize("again_at", range(1, STARTING_WRITES + 1))
+@pytest.mark.parametrize("written", [True, False])
+@pytest.mark.parametrize("again_at", range(1, STARTING_WRITES + 1))
 def test_it_may_die_in_its_start_too(again_at: int, written: bool) -> None:
     """A start that is killed half way is made good by the next one."""
     Aftermath(BUSY, written, again_at).check()

@@ -168,7 +168,7 @@ def test_the_outbox_is_bounded() -> None:
     announce(a_fact(F, 0, "other", to=("hook",)), store)
     assert (store.waiting("ops"), store.waiting("hook")) == (MAX_WAITING, 1)
     assert store.counts().given_up == 3
-    assert "ops: 1000 notices retry_delay in this channel already" in str(store.counts().last_error)
+    assert "ops: 1000 notices wait in this channel already" in str(store.counts().last_error)
 
 
 @given(st.lists(st.sampled_from(list(IncidentEventKind))))

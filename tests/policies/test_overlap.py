@@ -32,13 +32,13 @@ def waiting_retry() -> Run:
     return Run(id="retry", spec=replace(SPEC, attempt=2, retry_of="run0"), created_at=START)
 
 
-def under(policy: Overlap, most: int | None = None) -> Schedule:
+def under(policy: Overlap, limit: int | None = None) -> Schedule:
     """A schedule with this policy."""
-    return Schedule(name="hourly", spec=SPEC, overlap=policy, max_instances=most)
+    return Schedule(name="hourly", spec=SPEC, overlap=policy, max_instances=limit)
 
 
 @pytest.mark.parametrize(
-    ("policy", "most", "unfinished", "says"),
+    ("policy", "limit", "unfinished", "says"),
     [
         (Overlap.SKIP, None, (), None),
         (Overlap.SKIP, None, (QUEUED,), "overlap is skip and run run0 is still queued"),
@@ -82,9 +82,9 @@ def under(policy: Overlap, most: int | None = None) -> Schedule:
         ),
     ],
 )
-def test_refusals(policy: Overlap, most: int | None, unfinished: tuple[RunState, ...], says: str) -> None:
+def test_refusals(policy: Overlap, limit: int | None, unfinished: tuple[RunState, ...], says: str) -> None:
     """Each policy lets a tick run, or says in a sentence why not."""
-    assert skip_reason(under(policy, most), runs(*unfinished)) == says
+    assert skip_reason(under(policy, limit), runs(*unfinished)) == says
 
 
 def test_a_retry_that_waits_is_in_the_way() -> None:
@@ -97,7 +97,7 @@ def test_a_retry_that_waits_is_in_the_way() -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "most", "at_most", "waits_among"),
+    ("policy", "limit", "at_most", "waits_among"),
     [
         (Overlap.SKIP, None, 1, None),
         (Overlap.SKIP, 4, 4, None),
@@ -108,13 +108,16 @@ def test_a_retry_that_waits_is_in_the_way() -> None:
         (Overlap.ALLOW_ALL, 4, 4, None),
     ],
 )
-def test_turns(policy: Overlap, most: int | None, at_most: int | None, waits_among: int | None) -> None:
+def test_turns(policy: Overlap, limit: int | None, at_most: int | None, waits_among: int | None) -> None:
     """How many go on at once, and whether a run waits for its turn among them; retries never do, nor do runs
     by hand."""
     (run,) = runs(QUEUED)
-    assert (at_once(under(policy, most)), starts_at_most(under(policy, most), run)) == (at_most, waits_among)
-    assert starts_at_most(under(policy, most), waiting_retry()) is None
-    assert starts_at_most(under(policy, most), replace(run, spec=replace(SPEC, nominal_time=None))) is None
+    assert (at_once(under(policy, limit)), starts_at_most(under(policy, limit), run)) == (
+        at_most,
+        waits_among,
+    )
+    assert starts_at_most(under(policy, limit), waiting_retry()) is None
+    assert starts_at_most(under(policy, limit), replace(run, spec=replace(SPEC, nominal_time=None))) is None
     assert starts_at_most(None, run) is None
 
 

@@ -60,17 +60,17 @@ def test_a_cancelled_wait() -> None:
 
 
 @given(st.integers(1, 3), st.lists(st.integers(0, 9), max_size=40))
-def test_never_more_than_so_many_at_once(most: int, moves: list[int]) -> None:
+def test_never_more_than_so_many_at_once(limit: int, moves: list[int]) -> None:
     """Whatever comes and leaves, at most so many go on, and nobody waits while there is room."""
     buffer = OverlapBuffer()
     waits: dict[str, Deferred[None]] = {}
     for number, move in enumerate(moves):
         if move < 6 or not waits:
-            waits[str(number)] = buffer.wait("hourly", str(number), most)
+            waits[str(number)] = buffer.wait("hourly", str(number), limit)
         else:
             gone = list(waits)[move % len(waits)]
             del waits[gone]
             buffer.leave("hourly", gone)
         going = [wait.called for wait in waits.values()]
         assert going == sorted(going, reverse=True)
-        assert sum(going) == min(most, len(waits))
+        assert sum(going) == min(limit, len(waits))

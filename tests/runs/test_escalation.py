@@ -13,7 +13,7 @@ RUNGS = ["stop", "abort", "cancel_tasks", "abandon"]
 
 
 @pytest.mark.parametrize(
-    ("ladder", "seconds"),
+    ("escalation", "seconds"),
     [(Escalation.graceful(30), [0, 30, 35, 40]), (FORCED, [0, 0, 5, 10]), (SHUTDOWN, [0, 1, 2, 2.5])],
 )
 def test_each_rung_in_its_time(escalation: Escalation, seconds: list[float]) -> None:

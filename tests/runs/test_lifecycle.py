@@ -223,7 +223,7 @@ def test_a_time_that_goes_back(retry_of: str | None, starts: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rung", "seconds"),
+    ("step", "seconds"),
     [("stop", 0), ("abort", 30), ("cancel_tasks", 35), ("abandon", 40)],
 )
 def test_the_ladder(step: str, seconds: int) -> None:

@@ -31,11 +31,11 @@ def test_a_run_joins_and_leaves() -> None:
     live_runs = [Lifecycle(a_run(name), services) for name in "123"]
     registry.reserve(live_runs[0].run)
     for live_run in reversed(live_runs):
-        registry.join(live_run)
+        registry.add(live_run)
     assert (ids(registry), list(registry.live_runs), len(registry)) == (["1", "3", "2"], ["3", "2", "1"], 3)
     registry.ending(live_runs[2].run)
     assert (ids(registry), len(registry)) == (["1", "3", "2"], 2)
-    registry.leave(live_runs[2].run)
+    registry.remove(live_runs[2].run)
     assert (ids(registry), len(registry)) == (["1", "2"], 2)
 
 
@@ -43,7 +43,7 @@ def test_a_run_that_nothing_came_of_is_withdrawn() -> None:
     """It counts no more; a run that has joined stays, and one never announced is no mistake."""
     registry, live_run = RunRegistry(), Lifecycle(a_run("2"), Bench().services)
     registry.reserve(a_run("1"))
-    registry.join(live_run)
+    registry.add(live_run)
     for run in (a_run("1"), live_run.run, a_run("3")):
         registry.withdraw(run)
     assert (ids(registry), len(registry)) == (["2"], 1)
@@ -65,7 +65,7 @@ def test_the_life_tells_how_a_run_stands() -> None:
     """Once a run has joined its state is the live one."""
     registry, bench = RunRegistry(), Bench()
     live_run = Lifecycle(a_run("1"), bench.services)
-    registry.join(live_run)
+    registry.add(live_run)
     bench.ledger.add_run(live_run.run)
     live_run.begin()
     bench.turn()

@@ -219,7 +219,7 @@ def test_a_success_between_two_runs_that_were_tried_again() -> None:
     assert shop.at_rest() and paused(shop) is None
 
 
-@pytest.progress.parametrize("waits", ["buffer_one", "allow_all"])
+@pytest.mark.parametrize("waits", ["buffer_one", "allow_all"])
 def test_a_pause_that_the_hub_did_not_live_to_write_while_others_went_on(waits: str) -> None:
     """The pause is made up for at the next start, also where a newer run waited, or died with the hub."""
     shop = Shop(f"overlap: {waits}, pause_on_failure: 1")

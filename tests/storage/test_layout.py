@@ -28,7 +28,7 @@ def test_different_names_have_different_folders(one: str, other: str) -> None:
     assert (folder_name(one) == folder_name(other)) == (one == other)
 
 
-@pytest.progress.parametrize(
+@pytest.mark.parametrize(
     ("name", "folder"),
     [
         ("prices", "prices"),

@@ -345,7 +345,7 @@ class LedgerSuite:
 
     async def test_finish_run_with_starts(self) -> None:
         """Ticks that a run's end brings about are kept with it; two of one instant come after each other."""
-        progress = ScheduleProgress(name="after", fingerprint="f", since=NOON)
+        progress = ScheduleProgress(name="after", fingerprint="f", accounted_until=NOON)
         await self.ledger.set_progress([progress])
         await self.add(a_run(1), a_run(2))
         starts = [a_start(number) for number in (3, 4)]
@@ -359,7 +359,9 @@ class LedgerSuite:
 
     async def test_a_skipped_start_is_no_run(self) -> None:
         """A tick that a run's end brings about may be skipped: its row is kept, and no run is counted."""
-        await self.ledger.set_progress([ScheduleProgress(name="after", fingerprint="f", since=NOON)])
+        await self.ledger.set_progress(
+            [ScheduleProgress(name="after", fingerprint="f", accounted_until=NOON)]
+        )
         await self.add(a_run(1))
         skipped = ChainedTick(
             tick=a_tick(3, schedule="after", outcome=TickOutcome.SKIPPED, reason="busy"), run=None
@@ -407,7 +409,7 @@ class LedgerSuite:
 
     async def test_a_count_of_runs_ends_with_its_fingerprint(self) -> None:
         """Replacing a mark leaves the count of its runs as it is, unless the fingerprint is another one."""
-        progress = ScheduleProgress(name="hourly", fingerprint="f", since=NOON)
+        progress = ScheduleProgress(name="hourly", fingerprint="f", accounted_until=NOON)
         await self.ledger.set_progress([progress])
         await self.ledger.record_tick(a_tick(1))
         await self.ledger.set_progress([replace(progress, paused=True, runs=7)])
@@ -462,14 +464,14 @@ class LedgerSuite:
 
     async def test_a_tick_is_recorded_once(self) -> None:
         """A second row for the same schedule and nominal time writes nothing: no tick, no run, no mark."""
-        progress = ScheduleProgress(name="hourly", fingerprint="f", since=NOON)
+        progress = ScheduleProgress(name="hourly", fingerprint="f", accounted_until=NOON)
         await self.ledger.set_progress([progress])
         self.assertTrue(await self.ledger.record_tick(a_tick(1, run_id="run-1"), a_run(1)))
         again = a_tick(1, run_id="run-2", until=NOON + 9 * MINUTE)
         self.assertFalse(await self.ledger.record_tick(again, a_run(2)))
         self.assertEqual(await self.listed(), ["run-1"])
         self.assertEqual((await self.ledger.ticks("hourly", 5)).rows, (a_tick(1, run_id="run-1"),))
-        self.assertEqual((await self.ledger.progress())["hourly"].since, NOON + MINUTE)
+        self.assertEqual((await self.ledger.progress())["hourly"].accounted_until, NOON + MINUTE)
 
     async def test_simultaneous_ticks(self) -> None:
         """Of several asked for at once exactly the first one wins."""
@@ -480,28 +482,30 @@ class LedgerSuite:
     async def test_a_tick_and_its_run_are_one(self) -> None:
         """Where the run is refused the tick is not kept either, and the mark does not move."""
         await self.add(a_run(1))
-        await self.ledger.set_progress([ScheduleProgress(name="hourly", fingerprint="f", since=NOON)])
+        await self.ledger.set_progress(
+            [ScheduleProgress(name="hourly", fingerprint="f", accounted_until=NOON)]
+        )
         with self.assertRaises(LedgerError):
             await self.ledger.record_tick(a_tick(1), a_run(1))
         self.assertEqual((await self.ledger.ticks("hourly", 5)).rows, ())
-        self.assertEqual((await self.ledger.progress())["hourly"].since, NOON)
+        self.assertEqual((await self.ledger.progress())["hourly"].accounted_until, NOON)
         self.assertTrue(await self.ledger.record_tick(a_tick(1), a_run(2)))
 
     async def test_ticks_move_the_mark_forward_only(self) -> None:
         """A tick moves its schedule's mark to its time, or its ``until``, never back and no other mark."""
         progress = [
-            ScheduleProgress(name=name, fingerprint="f", since=NOON, paused=True)
+            ScheduleProgress(name=name, fingerprint="f", accounted_until=NOON, paused=True)
             for name in ("hourly", "daily")
         ]
         await self.ledger.set_progress(progress)
         since = []
         for tick in (a_tick(5), a_tick(3), a_tick(6, until=NOON + 8 * MINUTE), a_tick(7)):
             await self.ledger.record_tick(tick)
-            since.append((await self.ledger.progress())["hourly"].since)
+            since.append((await self.ledger.progress())["hourly"].accounted_until)
         self.assertEqual(since, [NOON + minutes * MINUTE for minutes in (5, 5, 8, 8)])
         self.assertEqual(
             await self.ledger.progress(),
-            {"hourly": replace(progress[0], since=since[-1], runs=4), "daily": progress[1]},
+            {"hourly": replace(progress[0], accounted_until=since[-1], runs=4), "daily": progress[1]},
         )
 
     async def test_a_missed_tick_gives_way(self) -> None:
@@ -528,47 +532,53 @@ class LedgerSuite:
     async def test_a_misled_mark_follows_the_tick_back(self) -> None:
         """A mark more than a day ahead of the clock came of a wrong one: the next tick puts it right."""
         for days, expected in ((1, NOON + timedelta(days=1)), (2, NOON + MINUTE)):
-            progress = ScheduleProgress(name=f"{days}", fingerprint="f", since=NOON + timedelta(days=days))
+            progress = ScheduleProgress(
+                name=f"{days}", fingerprint="f", accounted_until=NOON + timedelta(days=days)
+            )
             await self.ledger.set_progress([progress])
             await self.ledger.record_tick(a_tick(1, schedule=progress.name))
-            self.assertEqual((await self.ledger.progress())[progress.name].since, expected)
+            self.assertEqual((await self.ledger.progress())[progress.name].accounted_until, expected)
 
     async def test_a_mark_follows_a_tick_that_has_its_row(self) -> None:
         """A tick told again moves the mark to its own time, a range of ticks no further than to its first."""
         await self.ledger.set_progress(
-            [ScheduleProgress(name="hourly", fingerprint="f", since=NOON - MINUTE)]
+            [ScheduleProgress(name="hourly", fingerprint="f", accounted_until=NOON - MINUTE)]
         )
         for minute in (0, 1):
             await self.ledger.record_tick(a_tick(minute, outcome=TickOutcome.MISSED))
         await self.ledger.set_progress(
-            [ScheduleProgress(name="hourly", fingerprint="f", since=NOON - MINUTE)]
+            [ScheduleProgress(name="hourly", fingerprint="f", accounted_until=NOON - MINUTE)]
         )
         again = a_tick(0, outcome=TickOutcome.MISSED, until=NOON + 9 * MINUTE)
         self.assertFalse(await self.ledger.record_tick(again))
-        self.assertEqual((await self.ledger.progress())["hourly"].since, NOON)
+        self.assertEqual((await self.ledger.progress())["hourly"].accounted_until, NOON)
         self.assertFalse(await self.ledger.record_tick(a_tick(1, outcome=TickOutcome.MISSED)))
-        self.assertEqual((await self.ledger.progress())["hourly"].since, NOON + MINUTE)
+        self.assertEqual((await self.ledger.progress())["hourly"].accounted_until, NOON + MINUTE)
 
     async def test_a_mark_does_not_pass_a_tick_that_is_not_accounted_for(self) -> None:
         """A tick told after one whose write failed has its row, but the mark waits for that other one."""
-        progress = ScheduleProgress(name="hourly", fingerprint="f", since=NOON)
+        progress = ScheduleProgress(name="hourly", fingerprint="f", accounted_until=NOON)
         for since in (NOON, NOON + timedelta(days=2)):
-            await self.ledger.set_progress([replace(progress, since=since)])
+            await self.ledger.set_progress([replace(progress, accounted_until=since)])
             for _ in range(2):
                 await self.ledger.record_tick(a_tick(2), after=NOON + MINUTE)
-                self.assertEqual((await self.ledger.progress())["hourly"].since, since)
+                self.assertEqual((await self.ledger.progress())["hourly"].accounted_until, since)
         await self.ledger.set_progress([progress])
         await self.ledger.record_tick(a_tick(1))
         await self.ledger.record_tick(a_tick(2), after=NOON + MINUTE)
-        self.assertEqual((await self.ledger.progress())["hourly"].since, NOON + 2 * MINUTE)
+        self.assertEqual((await self.ledger.progress())["hourly"].accounted_until, NOON + 2 * MINUTE)
 
     async def test_a_misled_mark_follows_a_tick_that_is_known(self) -> None:
         """It does so too where the tick ran before: else the next downtime would not be accounted for."""
         await self.ledger.record_tick(a_tick(1))
-        progress = ScheduleProgress(name="hourly", fingerprint="f", since=NOON + timedelta(days=2), runs=3)
+        progress = ScheduleProgress(
+            name="hourly", fingerprint="f", accounted_until=NOON + timedelta(days=2), runs=3
+        )
         await self.ledger.set_progress([progress])
         self.assertFalse(await self.ledger.record_tick(a_tick(1), a_run(1)))
-        self.assertEqual((await self.ledger.progress())["hourly"], replace(progress, since=NOON + MINUTE))
+        self.assertEqual(
+            (await self.ledger.progress())["hourly"], replace(progress, accounted_until=NOON + MINUTE)
+        )
 
     async def test_a_tick_makes_no_mark(self) -> None:
         """A tick of a schedule without a mark leaves it without one."""
@@ -577,9 +587,13 @@ class LedgerSuite:
 
     async def test_marks_are_replaced_and_forgotten(self) -> None:
         """Marks named to be kept are replaced whole, those to be forgotten go, all others stay."""
-        kept = [ScheduleProgress(name=name, fingerprint="1", since=NOON) for name in ("a", "b", "c")]
+        kept = [
+            ScheduleProgress(name=name, fingerprint="1", accounted_until=NOON) for name in ("a", "b", "c")
+        ]
         await self.ledger.set_progress(kept)
-        paused = ScheduleProgress(name="a", fingerprint="2", since=NOON, paused=True, paused_reason="by hand")
+        paused = ScheduleProgress(
+            name="a", fingerprint="2", accounted_until=NOON, paused=True, paused_reason="by hand"
+        )
         await self.ledger.set_progress([paused], forget=["b", "unknown"])
         self.assertEqual(await self.ledger.progress(), {"a": paused, "c": kept[2]})
 
@@ -647,13 +661,14 @@ class LedgerSuite:
 
     async def test_prune_keeps_marks_and_overrides(self) -> None:
         """Where a schedule stands, whether it is paused, and the limits outlive their history."""
-        progress = ScheduleProgress(name="hourly", fingerprint="f", since=NOON, paused=True)
+        progress = ScheduleProgress(name="hourly", fingerprint="f", accounted_until=NOON, paused=True)
         await self.ledger.set_progress([progress])
         await self.ledger.set_override("limits", 1)
         await self.over(ended(5))
         await self.ledger.prune(NOON + timedelta(days=1), 100)
         self.assertEqual(
-            await self.ledger.progress(), {"hourly": replace(progress, since=NOON + 5 * MINUTE, runs=1)}
+            await self.ledger.progress(),
+            {"hourly": replace(progress, accounted_until=NOON + 5 * MINUTE, runs=1)},
         )
         self.assertEqual(await self.ledger.overrides(), {"limits": 1})
 

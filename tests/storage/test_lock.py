@@ -80,7 +80,7 @@ def test_release(tmp_path: Path) -> None:
     second.release()
 
 
-@pytest.progress.parametrize("close_fds", [True, False])
+@pytest.mark.parametrize("close_fds", [True, False])
 def test_children_do_not_hold_it(tmp_path: Path, close_fds: bool) -> None:
     """A program that the hub has started does not keep the folder locked once the hub has let go."""
     lock = DataLock(tmp_path)
@@ -96,7 +96,7 @@ def test_children_do_not_hold_it(tmp_path: Path, close_fds: bool) -> None:
             child.kill()
 
 
-@pytest.progress.parametrize("place", ["file", "file/var"])
+@pytest.mark.parametrize("place", ["file", "file/var"])
 def test_unusable_folder(tmp_path: Path, place: str) -> None:
     """A file where the folder should be is refused with a sentence that names it."""
     (tmp_path / "file").write_text("")

@@ -119,7 +119,7 @@ class OutboxSuite:
 
     async def test_pauses_are_told(self) -> None:
         """A pause is told with the mark that it is kept in."""
-        progress = ScheduleProgress(name="prices", fingerprint="f", since=NOON, paused=True)
+        progress = ScheduleProgress(name="prices", fingerprint="f", accounted_until=NOON, paused=True)
         await self.ledger.set_progress([progress], incident_event=a_fact(IncidentEventKind.PAUSED, 1))
         self.assertEqual(await self.waiting(), ["prices-1-ops"])
         self.assertTrue((await self.ledger.progress())["prices"].paused)
@@ -241,7 +241,7 @@ class SqliteOutboxTests(OutboxSuite, TestCase):
 
     async def test_the_next_notification_costs_no_search(self) -> None:
         """The oldest waiting notices are found along the index, however many are settled."""
-        from reactorhub.storage.sqlite import notifications as notifications
+        from reactorhub.storage.sqlite import notifications
 
         seen: list[str] = []
 

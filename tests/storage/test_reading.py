@@ -79,7 +79,7 @@ def test_durations_cost_the_same_with_any_history(hub: SqliteFile, path: Path) -
 def test_marks_ticks_and_runs_come_back(hub: SqliteFile, path: Path) -> None:
     """A pause with its reason, ticks newest first, the newest run and the unfinished ones are told."""
     progress = ScheduleProgress(
-        name="hourly", fingerprint="f", since=NOON, paused=True, paused_reason="by hand"
+        name="hourly", fingerprint="f", accounted_until=NOON, paused=True, paused_reason="by hand"
     )
     runs = [succeeded(1, 5), a_run(2, schedule="hourly", state=RunState.RUNNING), a_run(3, schedule=None)]
     ticks = [replace(a_tick(n), schedule="hourly", nominal_time=NOON + n * HOUR) for n in range(3)]
@@ -88,7 +88,7 @@ def test_marks_ticks_and_runs_come_back(hub: SqliteFile, path: Path) -> None:
     hub.commit([lambda db, tick=tick: sql.record_tick(db, tick, None) for tick in ticks])  # type: ignore[misc]
     hub.commit([lambda db: sql.set_override(db, "limits", {"max_concurrent_runs": 3})])
     with open_snapshot(path) as found:
-        assert found.progress() == {"hourly": replace(progress, since=NOON + 2 * HOUR, runs=3)}
+        assert found.progress() == {"hourly": replace(progress, accounted_until=NOON + 2 * HOUR, runs=3)}
         assert found.ticks("hourly", 2) == ticks[:0:-1]
         assert (found.first_tick("hourly"), found.first_tick("other")) == (ticks[0], None)
         assert (found.newest_run("hourly"), found.newest_run("other")) == (runs[1], None)
@@ -174,7 +174,7 @@ def test_nothing_can_be_written(hub: SqliteFile, path: Path) -> None:
 def test_an_older_file_reads_as_the_upgrade_would_leave_it(path: Path) -> None:
     """What version 1 did not know yet has its default, and the file stays at version 1."""
     progress = ScheduleProgress(
-        name="hourly", fingerprint="f", since=NOON, paused=True, paused_reason="by hand"
+        name="hourly", fingerprint="f", accounted_until=NOON, paused=True, paused_reason="by hand"
     )
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         upgrade(db, schema_scripts()[:1])

@@ -365,7 +365,7 @@ def test_upgraded_equals_fresh() -> None:
 def test_what_version_1_wrote_reads_the_same() -> None:
     """Runs and marks of a file from before there were retries come back, without any."""
     progress = ScheduleProgress(
-        name="hourly", fingerprint="f", since=NOON, paused=True, paused_reason="by hand"
+        name="hourly", fingerprint="f", accounted_until=NOON, paused=True, paused_reason="by hand"
     )
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
         upgrade(db, schema_scripts()[:1])

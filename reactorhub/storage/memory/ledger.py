@@ -107,9 +107,9 @@ class MemoryLedger:
         """Keep an override; None removes it."""
         return self._write(lambda: self._tables.set_override(name, value))
 
-    def prune(self, before: datetime, most: int) -> Deferred[int]:
+    def prune(self, before: datetime, limit: int) -> Deferred[int]:
         """Forget at most so many rows of what was over before this moment; fire with how many went."""
-        return self._write(lambda: self._tables.prune(before, most))
+        return self._write(lambda: self._tables.prune(before, limit))
 
     def run(self, run_id: str) -> Deferred[Run]:
         """Look a run up. Fails with UnknownRun."""

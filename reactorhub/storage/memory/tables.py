@@ -173,21 +173,21 @@ class MemoryTables:
         if value is not None:
             self._overrides[name] = rows.json_text(value)
 
-    def prune(self, before: datetime, most: int) -> int:
+    def prune(self, before: datetime, limit: int) -> int:
         """Forget at most so many rows of what was over before this moment; return how many went."""
         gone = 0
         for _, run_id in sorted(self._ended(before)):
-            if gone + 2 > most:
+            if gone + 2 > limit:
                 return gone
             gone += 1 + self._forget(run_id)
         loose = [
             key for key, tick in self._ticks.items() if tick.run_id is None and tick.recorded_at < before
         ]
-        for key in sorted(loose, key=lambda key: self._ticks[key].recorded_at)[: most - gone]:
+        for key in sorted(loose, key=lambda key: self._ticks[key].recorded_at)[: limit - gone]:
             del self._ticks[key]
             gone += 1
         ends = [(batch.finished_at, batch.id) for batch in self._batches.values() if batch.finished_at]
-        for _, batch_id in sorted(end for end in ends if end[0] < before)[: most - gone]:
+        for _, batch_id in sorted(end for end in ends if end[0] < before)[: limit - gone]:
             del self._batches[batch_id]
             gone += 1
         return gone

@@ -32,8 +32,7 @@ from reactorhub.model.schedule import ScheduleProgress, Tick
 from reactorhub.storage.ledger import Ledger, LedgerCounts, Page, RunFilter
 from reactorhub.storage.outbox import NotificationCounts
 from reactorhub.storage.rows import read_cursor
-from reactorhub.storage.sqlite import listing, sql
-from reactorhub.storage.sqlite import notifications as notifications
+from reactorhub.storage.sqlite import listing, notifications, sql
 from reactorhub.storage.sqlite.file import Change, SqliteFile
 from reactorhub.storage.sqlite.pruning import prune
 
@@ -170,9 +169,9 @@ class SqliteLedger:
         """Keep an override; None removes it."""
         return self._write(sql.set_override, name, value)
 
-    def prune(self, before: datetime, most: int) -> Deferred[int]:
+    def prune(self, before: datetime, limit: int) -> Deferred[int]:
         """Forget at most so many rows of what was over before this moment; fire with how many went."""
-        return self._write(prune, before, most)
+        return self._write(prune, before, limit)
 
     def run(self, run_id: str) -> Deferred[Run]:
         """Look a run up. Fails with UnknownRun."""
