@@ -56,7 +56,7 @@ from reactorhub.wire.orders import _READERS, MAX_ARG, MAX_ARGS, SAFE_SETTINGS
 from reactorhub.wire.views import batch_view, broken_view, run_view, schedule_view, spider_view, tick_view
 from tests.docs.docs_runner import KINDS, STARTED_BY_READER, Block, blocks, matches, own_file, practice, steps
 from tests.integration.hubs import CHECKOUT
-from tests.support.hubs import Bench
+from tests.support.hubs import HubHarness
 from tests.support.receiver import SECRET
 
 DOCS = CHECKOUT / "docs"
@@ -261,10 +261,10 @@ def test_shapes_are_those_of_the_views() -> None:
 
 def status_of_a_hub() -> dict[str, object]:
     """Return the status of a hub on doubles."""
-    bench = Bench()
-    bench.ledger.open()
+    harness = HubHarness()
+    harness.ledger.open()
     seen: list[dict[str, object]] = []
-    Deferred.fromCoroutine(bench.hub.status()).addCallback(seen.append)
+    Deferred.fromCoroutine(harness.hub.status()).addCallback(seen.append)
     return seen[0]
 
 

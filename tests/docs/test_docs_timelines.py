@@ -18,7 +18,8 @@ from reactorhub.policies.retries import failures_in_a_row
 from reactorhub.storage.ledger import RunFilter
 from tests.docs.docs_runner import blocks
 from tests.integration.hubs import CHECKOUT
-from tests.support.hubs import START, Bench, config, done
+from tests.support.deferreds import done
+from tests.support.hubs import START, HubHarness, config
 
 POLICIES = CHECKOUT / "docs" / "policies"
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -35,12 +36,12 @@ def table(page: Path) -> list[Row]:
     return [[cell.strip() for cell in line.split("|")] for line in lines[1:]]
 
 
-def bench(page: Path) -> Bench:
+def harness(page: Path) -> HubHarness:
     """Return a hub with the schedule that the page shows, its spider aside."""
     rule = next(block for block in blocks(page) if block.options.get("fragment") == "schedule")
     keys = re.sub(r"^spider: .*\n", "", dedent(rule.text), flags=re.MULTILINE)
     lines = "".join(f"    {line}\n" for line in keys.splitlines())
-    made = Bench(config(f"schedules:\n  a:\n    spider: prices\n    project: default\n{lines}"), Clock())
+    made = HubHarness(config(f"schedules:\n  a:\n    spider: prices\n    project: default\n{lines}"), Clock())
     done(made.hub.recover())
     return made
 
@@ -54,14 +55,14 @@ def clock_time(moment: datetime | None) -> str:
     return f"{text}:{seconds:02.0f}" if seconds else text
 
 
-def runs(subject: Bench) -> list[Run]:
+def runs(subject: HubHarness) -> list[Run]:
     """Return all runs, oldest first."""
     found: list[Run] = []
     subject.ledger.runs(RunFilter(), 1000).addCallback(lambda page: found.extend(reversed(page.rows)))
     return found
 
 
-def end_old_crawls(subject: Bench, minutes: float, **end: str) -> None:
+def end_old_crawls(subject: HubHarness, minutes: float, **end: str) -> None:
     """Let the crawls end whose run started so many minutes ago."""
     started = {run.id: run.started_at for run in runs(subject)}
     for crawl in [each for each in subject.engine.crawls if not each.done.called]:
@@ -71,7 +72,7 @@ def end_old_crawls(subject: Bench, minutes: float, **end: str) -> None:
             subject.turn()
 
 
-def overlapped(subject: Bench) -> Iterator[Row]:
+def overlapped(subject: HubHarness) -> Iterator[Row]:
     """Let the ticks come, and return what became of them."""
     schedule = subject.book.get("a")
     for minute in range(180):
@@ -95,13 +96,13 @@ def overlapped(subject: Bench) -> Iterator[Row]:
 )
 def test_overlap(page: Path) -> None:
     """Ticks ten minutes apart, whose runs take 25 minutes, become what the page's table says."""
-    assert list(overlapped(bench(page))) == table(page)
+    assert list(overlapped(harness(page))) == table(page)
 
 
 def test_retries() -> None:
     """Attempts that fail a minute after they began follow each other as the page's table says."""
     page = POLICIES / "retries.md"
-    subject = bench(page)
+    subject = harness(page)
     done(subject.hub.trigger("a"))
     for _ in range(3600):
         subject.turn()
@@ -152,7 +153,7 @@ def test_limits() -> None:
     """Schedules that are due together get their slots when the page's table says."""
     page = POLICIES / "limits.md"
     text = next(block.text for block in blocks(page) if block.options.get("save") == "schedule.yaml")
-    subject = Bench(config(text), Clock())
+    subject = HubHarness(config(text), Clock())
     done(subject.hub.recover())
     for schedule in subject.book.schedules.values():
         done(subject.hub.tick(schedule, subject.now()))

@@ -17,7 +17,8 @@ from reactorhub.policies.overlap import PAUSED, skip_reason
 from reactorhub.triggers.rules import Interval
 from tests.docs.docs_runner import matches
 from tests.docs.test_docs import first_column, section
-from tests.support.hubs import Bench, done
+from tests.support.deferreds import done
+from tests.support.hubs import HubHarness
 
 PAGE = "why.md"
 SOURCES = Path(__file__).parents[2] / "reactorhub"
@@ -59,15 +60,15 @@ def refusals() -> Iterator[str]:
 
 def of_the_hub() -> Iterator[str]:
     """The reasons of ticks that a paused schedule and a full hub skip."""
-    bench = Bench()
-    bench.ledger.open()
-    done(bench.book.open(bench.config.schedules))
-    schedule = bench.config.schedules["every"]
-    bench.dispatcher.limit_waiting(0)
-    done(bench.dispatcher.tick(schedule, NOW))
-    done(bench.book.pause("every", "maintenance"))
-    done(bench.dispatcher.tick(schedule, NOW + timedelta(minutes=1)))
-    rows = bench.ledger.ticks("every", 9)
+    harness = HubHarness()
+    harness.ledger.open()
+    done(harness.book.open(harness.config.schedules))
+    schedule = harness.config.schedules["every"]
+    harness.dispatcher.limit_waiting(0)
+    done(harness.dispatcher.tick(schedule, NOW))
+    done(harness.book.pause("every", "maintenance"))
+    done(harness.dispatcher.tick(schedule, NOW + timedelta(minutes=1)))
+    rows = harness.ledger.ticks("every", 9)
     seen: list[str] = []
     rows.addCallback(lambda page: seen.extend(tick.reason or "" for tick in page.rows))
     yield from seen

@@ -17,7 +17,8 @@ from reactorhub.errors import ConfigError, LedgerError, Mistake
 from reactorhub.hub.reload import Reloader
 from reactorhub.model.values import View
 from tests.integration.hubs import until
-from tests.support.hubs import SCHEDULES, Bench, config, done, hub_log, waited
+from tests.support.deferreds import done
+from tests.support.hubs import SCHEDULES, HubHarness, config, hub_log
 
 GONE = ConfigError([Mistake("schedule.yaml", 1, 1, "", "there is no such file")])
 NEW = SCHEDULES + "  fresh: {spider: prices, interval: 5m}\n"
@@ -27,8 +28,8 @@ class Desk:
     """A hub, its schedule file as a test edits it, and the reloader that watches it."""
 
     def __init__(self) -> None:
-        self.bench = Bench()
-        done(self.bench.hub.recover())
+        self.harness = HubHarness()
+        done(self.harness.hub.recover())
         self.signature: Any = 1
         self.text: str | Exception = SCHEDULES
         self.reads: list[Deferred[HubConfig]] = []
@@ -36,7 +37,11 @@ class Desk:
         self.in_force = 0
         self.most_in_force = 0
         self.reloader = Reloader(
-            self.bench.clock, self.bench.hub, lambda: succeed(self.signature), self.read, self.put_in_force
+            self.harness.clock,
+            self.harness.hub,
+            lambda: succeed(self.signature),
+            self.read,
+            self.put_in_force,
         )
 
     def read(self) -> Deferred[HubConfig]:
@@ -60,7 +65,7 @@ class Desk:
         self.in_force += 1
         self.most_in_force = max(self.most_in_force, self.in_force)
         try:
-            return await self.bench.hub.put_in_force(new)
+            return await self.harness.hub.put_in_force(new)
         finally:
             self.in_force -= 1
 
@@ -76,12 +81,12 @@ class Desk:
     def beat(self, seconds: int) -> int:
         """Let so many seconds pass; return how often the file was read in them."""
         before = len(self.reads)
-        self.bench.clock.pump([1] * seconds)
+        self.harness.clock.pump([1] * seconds)
         return len(self.reads) - before
 
     def errors(self) -> list[str]:
         """The mistakes that the status shows."""
-        return list(done(self.bench.hub.status())["config"]["errors"])
+        return list(done(self.harness.hub.status())["config"]["errors"])
 
 
 @pytest.fixture
@@ -97,7 +102,7 @@ def test_an_untouched_file_is_not_read() -> None:
     assert desk.beat(60) == 0
     desk.reloader.stop()
     desk.reloader.stop()
-    assert desk.bench.clock.getDelayedCalls() == []
+    assert desk.harness.clock.getDelayedCalls() == []
 
 
 def test_a_change_from_before_the_watch_is_read() -> None:
@@ -106,7 +111,7 @@ def test_a_change_from_before_the_watch_is_read() -> None:
     desk.edit(NEW, 2)
     desk.reloader.watch(1)
     assert desk.beat(2) == 1
-    assert "fresh" in desk.bench.book.schedules
+    assert "fresh" in desk.harness.book.schedules
 
 
 def test_a_change_is_read_once_it_has_settled() -> None:
@@ -116,9 +121,9 @@ def test_a_change_is_read_once_it_has_settled() -> None:
         desk.edit(NEW, signature)
         assert desk.beat(1) == 0
     assert desk.beat(1) == 1
-    assert "fresh" in desk.bench.book.schedules
+    assert "fresh" in desk.harness.book.schedules
     assert desk.beat(60) == 0
-    assert desk.bench.events() == ["config.reloaded"]
+    assert desk.harness.events() == ["config.reloaded"]
 
 
 def test_every_kind_of_change_shows_in_the_signature(tmp_path: Path) -> None:
@@ -168,13 +173,13 @@ def test_mistakes_go_to_status_event_and_log(logged: list[LogEvent]) -> None:
     assert desk.beat(60) == 1
     (error,) = desk.errors()
     assert error.startswith("schedule.yaml:2:1: this is not YAML")
-    assert desk.bench.sink.events[-1]["config"]["errors"] == [error]
+    assert desk.harness.sink.events[-1]["config"]["errors"] == [error]
     assert [error in str(event.get("error")) for event in logged] == [True]
-    assert "hourly" in desk.bench.book.schedules
+    assert "hourly" in desk.harness.book.schedules
     desk.edit(NEW, 3)
     assert desk.beat(2) == 1
-    assert desk.errors() == [] and "fresh" in desk.bench.book.schedules
-    assert desk.bench.events() == ["config.rejected", "config.reloaded"]
+    assert desk.errors() == [] and "fresh" in desk.harness.book.schedules
+    assert desk.harness.events() == ["config.rejected", "config.reloaded"]
 
 
 @pytest.mark.parametrize("text", ["", "\n", "# nothing\n"])
@@ -184,7 +189,7 @@ def test_an_emptied_file_keeps_the_config_in_force(text: str) -> None:
     desk.edit(text, 2)
     with pytest.raises(ConfigError, match="the file is empty"):
         done(desk.reloader.reload())
-    assert "hourly" in desk.bench.book.schedules
+    assert "hourly" in desk.harness.book.schedules
     desk.edit("schedules: {}", 3)
     assert "hourly" in done(desk.reloader.reload())["removed"]
 
@@ -195,10 +200,10 @@ def test_a_removed_file_keeps_the_config_in_force() -> None:
     desk.edit(GONE, None)
     assert desk.beat(60) == 1
     assert desk.errors() == ["schedule.yaml:1:1: there is no such file"]
-    assert "hourly" in desk.bench.book.schedules
+    assert "hourly" in desk.harness.book.schedules
     desk.edit(NEW, 2)
     assert desk.beat(2) == 1
-    assert desk.errors() == [] and "fresh" in desk.bench.book.schedules
+    assert desk.errors() == [] and "fresh" in desk.harness.book.schedules
 
 
 def test_a_reload_by_order() -> None:
@@ -225,7 +230,7 @@ def test_a_bad_reload_by_order() -> None:
     with pytest.raises(ConfigError, match="no such file"):
         done(desk.reloader.reload())
     done(desk.reloader.reload_quietly())
-    assert desk.bench.events() == ["config.rejected"] * 2
+    assert desk.harness.events() == ["config.rejected"] * 2
 
 
 def test_one_at_a_time() -> None:
@@ -240,7 +245,7 @@ def test_one_at_a_time() -> None:
         desk.answer()
         assert reload.called
     assert desk.most_in_force == 1
-    assert done(desk.bench.hub.schedule("fresh"))["trigger"]["text"] == "2h"
+    assert done(desk.harness.hub.schedule("fresh"))["trigger"]["text"] == "2h"
 
 
 def test_a_storm_of_orders_is_two_reloads(logged: list[LogEvent]) -> None:
@@ -252,12 +257,12 @@ def test_a_storm_of_orders_is_two_reloads(logged: list[LogEvent]) -> None:
     assert [reload.called for reload in storm] == [True] + [False] * 9_999
     desk.edit(NEW, 2)
     desk.answer()
-    answers = [view for reload in storm[1:] for view in [done(waited(reload))]]
+    answers = [view for reload in storm[1:] for view in [done(reload)]]
     assert len(desk.reads) == 2 and desk.most_in_force == 1
     assert all(answer["added"] == ["fresh"] for answer in answers)
-    assert desk.bench.events() == ["config.reloaded"] * 2
+    assert desk.harness.events() == ["config.reloaded"] * 2
     assert len([event for event in logged if "is in force" in str(event.get("log_format"))]) == 2
-    assert desk.bench.clock.getDelayedCalls() == []
+    assert desk.harness.clock.getDelayedCalls() == []
 
 
 def test_a_storm_shares_its_mistakes() -> None:
@@ -273,8 +278,8 @@ def test_a_storm_shares_its_mistakes() -> None:
     desk.answer()
     for reload in (storm[1], storm[3]):
         with pytest.raises(ConfigError, match="no such file"):
-            done(waited(reload))
-    assert desk.bench.events() == ["config.reloaded", "config.rejected"]
+            done(reload)
+    assert desk.harness.events() == ["config.reloaded", "config.rejected"]
     desk.slow = False
     desk.edit(NEW, 3)
     assert done(desk.reloader.reload())["added"] == ["fresh"]
@@ -312,27 +317,27 @@ def test_the_watch_looks_once_a_second() -> None:
 def test_a_ledger_that_cannot_keep_the_change() -> None:
     """Where the new config cannot be kept, the old one stays, and the status says why."""
     desk = Desk().watching()
-    desk.bench.ledger.fail_writes = LedgerError("the disk is full; make room")
+    desk.harness.ledger.fail_writes = LedgerError("the disk is full; make room")
     desk.edit(NEW, 2)
     assert desk.beat(5) == 1
     assert desk.errors() == ["the disk is full; make room"]
-    assert "fresh" not in desk.bench.book.schedules
-    desk.bench.ledger.fail_writes = None
+    assert "fresh" not in desk.harness.book.schedules
+    desk.harness.ledger.fail_writes = None
     assert done(desk.reloader.reload())["added"] == ["fresh"]
 
 
 def test_a_change_that_could_not_be_kept_is_tried_again() -> None:
     """Once a minute, until the ledger takes it; mistakes in a file are no better for waiting."""
     desk = Desk().watching()
-    desk.bench.ledger.fail_writes = LedgerError("the disk is full; make room")
+    desk.harness.ledger.fail_writes = LedgerError("the disk is full; make room")
     desk.edit(NEW, 2)
     assert (desk.beat(5), desk.beat(60), desk.beat(60)) == (1, 1, 1)
-    desk.bench.ledger.fail_writes = None
+    desk.harness.ledger.fail_writes = None
     assert desk.beat(60) == 1
-    assert desk.errors() == [] and "fresh" in desk.bench.book.schedules
+    assert desk.errors() == [] and "fresh" in desk.harness.book.schedules
     desk.edit("schedules: [", 3)
     assert desk.beat(300) == 1
-    desk.bench.ledger.fail_writes = LedgerError("the disk is full; make room")
+    desk.harness.ledger.fail_writes = LedgerError("the disk is full; make room")
     desk.edit(SCHEDULES, 4)
     assert desk.beat(5) == 1
     desk.edit("schedules: [", 5)
@@ -348,7 +353,7 @@ def test_the_watch_goes_on_after_an_error_of_the_hub(logged: list[LogEvent]) -> 
     assert failure.check(ZeroDivisionError)
     desk.edit(NEW, 3)
     assert desk.beat(2) == 1
-    assert "fresh" in desk.bench.book.schedules
+    assert "fresh" in desk.harness.book.schedules
 
 
 def test_the_watch_goes_on_after_the_disk_failed(logged: list[LogEvent]) -> None:

@@ -19,7 +19,8 @@ from reactorhub.notifications.channels.memory import MemoryChannel
 from reactorhub.notifications.notifier import MAX_NAP, MAX_TRY, SOON, Notifier
 from reactorhub.storage.memory.ledger import MemoryLedger
 from tests.policies.test_incidents import NOON, a_fact
-from tests.support.hubs import done, hub_log
+from tests.support.deferreds import done
+from tests.support.hubs import hub_log
 
 DOWN = DeliveryError("nobody listens", again=True)
 

@@ -11,7 +11,8 @@ from reactorhub.notifications.channels.memory import MemoryChannel
 from reactorhub.policies.agenda import Missed
 from reactorhub.policies.incidents import GATHERING
 from reactorhub.storage.memory.ledger import MemoryLedger
-from tests.support.hubs import START, Bench, config, done
+from tests.support.deferreds import done
+from tests.support.hubs import START, HubHarness, config
 from tests.support.receiver import SECRET
 from tests.support.web_client import Web
 
@@ -36,30 +37,32 @@ class Office:
 
     def __init__(self, ledger: MemoryLedger | None = None, text: str = FILE) -> None:
         self.ops = MemoryChannel()
-        self.bench = Bench(config(text), ledger=ledger or MemoryLedger(), channels={"ops": self.ops})
-        done(self.bench.hub.recover())
-        self.bench.notifier.start()
+        self.harness = HubHarness(config(text), ledger=ledger or MemoryLedger(), channels={"ops": self.ops})
+        done(self.harness.hub.recover())
+        self.harness.notifier.start()
 
     def run(self, schedule: str = "plain", *, well: bool = False) -> None:
         """Let a run of a schedule end, well or not."""
-        done(self.bench.hub.trigger(schedule))
+        done(self.harness.hub.trigger(schedule))
         self.end(well=well)
 
     def end(self, *, well: bool) -> None:
         """End the newest crawl."""
-        self.bench.turn()
-        self.bench.engine.crawls[-1].finish("finished" if well else "shutdown")
-        self.bench.turn()
+        self.harness.turn()
+        self.harness.engine.crawls[-1].finish("finished" if well else "shutdown")
+        self.harness.turn()
 
     def miss(self, schedule: str, ticks: Sequence[int]) -> None:
         """Let ticks of a schedule be missed."""
         for minute in ticks:
-            missed = Missed(self.bench.book.get(schedule), START + minute * MINUTE, None, "the hub was down")
-            done(self.bench.hub.missed(missed))
+            missed = Missed(
+                self.harness.book.get(schedule), START + minute * MINUTE, None, "the hub was down"
+            )
+            done(self.harness.hub.missed(missed))
 
     def told(self) -> list[Notification]:
         """All that people were told, once there was time for it."""
-        self.bench.clock.pump([0.1] * int(GATHERING.total_seconds() * 10 + 10))
+        self.harness.clock.pump([0.1] * int(GATHERING.total_seconds() * 10 + 10))
         return self.ops.sent
 
     def lines(self) -> list[str]:
@@ -68,8 +71,8 @@ class Office:
 
     def close(self) -> None:
         """See that no timer is left."""
-        self.bench.notifier.stop()
-        assert self.bench.clock.getDelayedCalls() == []
+        self.harness.notifier.stop()
+        assert self.harness.clock.getDelayedCalls() == []
 
 
 def test_one_alert_for_many_failures() -> None:
@@ -91,11 +94,11 @@ def test_an_attempt_that_is_followed_by_another_tells_nothing() -> None:
     office = Office()
     office.run("tough")
     assert office.lines() == []
-    office.bench.clock.advance(10)
+    office.harness.clock.advance(10)
     office.end(well=True)
     assert office.lines() == []
     office.run("tough")
-    office.bench.clock.advance(10)
+    office.harness.clock.advance(10)
     office.end(well=False)
     assert office.lines() == ["tough failed"]
     assert office.ops.sent[0].about["run"]["attempt"] == 2
@@ -105,9 +108,9 @@ def test_an_attempt_that_is_followed_by_another_tells_nothing() -> None:
 def test_a_cancelled_run_tells_nothing() -> None:
     """What an operator has stopped is neither a failure nor a recovery."""
     office = Office()
-    run = done(office.bench.hub.trigger("plain"))
-    done(office.bench.hub.cancel(run.id))
-    office.bench.turn()
+    run = done(office.harness.hub.trigger("plain"))
+    done(office.harness.hub.cancel(run.id))
+    office.harness.turn()
     assert office.lines() == []
     office.close()
 
@@ -117,9 +120,9 @@ def test_schedules_without_channels_tell_nothing() -> None:
     office = Office()
     office.run("secret")
     office.miss("secret", [0])
-    done(office.bench.hub.pause("secret"))
+    done(office.harness.hub.pause("secret"))
     assert office.lines() == []
-    assert done(office.bench.hub.status())["notify"] == {"waiting": 0, "given_up": 0, "last_error": None}
+    assert done(office.harness.hub.status())["notify"] == {"waiting": 0, "given_up": 0, "last_error": None}
     office.close()
 
 
@@ -135,7 +138,7 @@ def test_a_downtime_is_told_once_for_all() -> None:
     ]
     office.miss("plain", [10])
     assert len(office.told()) == 1
-    done(office.bench.hub.tick(office.bench.book.get("plain"), START + 20 * MINUTE))
+    done(office.harness.hub.tick(office.harness.book.get("plain"), START + 20 * MINUTE))
     office.end(well=True)
     office.miss("plain", [30])
     office.miss("other", [30])
@@ -147,7 +150,7 @@ def test_a_downtime_is_told_once_for_all() -> None:
 def test_missed_ticks_of_a_paused_schedule_tell_nothing() -> None:
     """They would not have run."""
     office = Office()
-    done(office.bench.hub.pause("plain"))
+    done(office.harness.hub.pause("plain"))
     office.miss("plain", [1])
     assert office.lines() == ["plain paused"]
     office.close()
@@ -157,9 +160,9 @@ def test_pauses_are_told() -> None:
     """An operator's pause is told with its reason, once; after a resume the next one is told again."""
     office = Office()
     for reason in ("cleaning", "still cleaning"):
-        done(office.bench.hub.pause("plain", reason))
-    done(office.bench.hub.resume("plain"))
-    done(office.bench.hub.pause("plain"))
+        done(office.harness.hub.pause("plain", reason))
+    done(office.harness.hub.resume("plain"))
+    done(office.harness.hub.pause("plain"))
     first, second = office.told()
     assert first.about["schedule"]["paused_reason"] == "cleaning"
     assert second.about["schedule"]["paused_reason"] == "by an operator"
@@ -182,7 +185,7 @@ def test_a_restart_forgets_nothing() -> None:
     before.ops.held = []
     before.run()
     before.told()
-    after = Office(before.bench.ledger)
+    after = Office(before.harness.ledger)
     after.run()
     after.run(well=True)
     assert after.lines() == ["plain failed", "plain recovered"]
@@ -197,7 +200,7 @@ def test_a_schedule_that_tells_nobody_any_more() -> None:
     office.run()
     quiet = FILE.replace("plain: {", "plain: {notify: [], ")
     for text in (quiet, FILE):
-        done(office.bench.hub.put_in_force(config(text)))
+        done(office.harness.hub.put_in_force(config(text)))
     office.run()
     assert office.lines() == ["plain failed", "plain failed"]
     office.close()
@@ -214,7 +217,7 @@ def test_arguments_that_are_secrets_are_not_told() -> None:
 def test_trying_a_channel() -> None:
     """The API sends a test message and says what came of it; an unknown channel is not found."""
     ops = MemoryChannel()
-    web = Web(Bench(config(FILE), channels={"ops": ops}))
+    web = Web(HubHarness(config(FILE), channels={"ops": ops}))
     reply: Any = web.post("/api/notify/ops/test")
     assert (reply.status, reply.json) == (200, {"channel": "ops", "delivered": True, "error": None})
     assert [notification.kind.value for notification in ops.sent] == ["test"]

@@ -25,7 +25,8 @@ from tests.oracle.oracle import Oracle
 from tests.oracle.oracle_rules import SECOND, Rule, microseconds
 from tests.oracle.oracle_runs import Row, RunKey
 from tests.oracle.oracle_strategies import BEGIN, CHAINED, TIMED, consistent, one
-from tests.support.hubs import START, done, waited
+from tests.support.deferreds import done
+from tests.support.hubs import START
 from tests.support.oracle_hub import Process
 
 STEPS = st.sampled_from([1, 5, 60, 3600, 90_000])
@@ -106,7 +107,7 @@ class HubAgainstOracle(RuleBasedStateMachine):
         found: dict[RunKey, Run] = {}
         places: dict[str, int] = {}
         ordered = 0
-        for run in reversed(done(waited(self.ledger.runs(RunFilter(), 1_000_000))).rows):
+        for run in reversed(done(self.ledger.runs(RunFilter(), 1_000_000)).rows):
             spec = run.spec
             ordered += spec.nominal_time is None and spec.attempt == 1
             own = -ordered if spec.nominal_time is None else microseconds(spec.nominal_time)
@@ -163,7 +164,7 @@ class HubAgainstOracle(RuleBasedStateMachine):
     def the_ledger_says_what_the_oracle_says(self) -> None:
         found: dict[tuple[str, int], Row] = {}
         for name in (*TIMED, *CHAINED):
-            rows: list[Tick] = list(done(waited(self.ledger.ticks(name, 1_000_000))).rows)
+            rows: list[Tick] = list(done(self.ledger.ticks(name, 1_000_000)).rows)
             for row in rows:
                 until = None if row.until is None else microseconds(row.until)
                 found[name, microseconds(row.nominal_time)] = (row.outcome.value, until)

@@ -17,7 +17,8 @@ from reactorhub.model.run import RunSpec
 from reactorhub.storage.memory.ledger import MemoryLedger
 from tests.conftest import SOAKING
 from tests.oracle.oracle_rules import SECOND, Rule, microseconds
-from tests.support.hubs import START, done, waited
+from tests.support.deferreds import done
+from tests.support.hubs import START
 from tests.support.oracle_hub import Process
 
 SCHEDULES = {
@@ -131,7 +132,7 @@ class HubUnderLoad(RuleBasedStateMachine):
     def only_what_is_too_much_is_skipped(self) -> None:
         found: dict[Key, str] = {}
         for name in SCHEDULES:
-            for row in done(waited(self.ledger.ticks(name, 100_000))).rows:
+            for row in done(self.ledger.ticks(name, 100_000)).rows:
                 told = "at capacity" if "at capacity" in (row.reason or "") else row.outcome.value
                 found[name, microseconds(row.nominal_time) // SECOND] = told
         assert found == self.paper.rows

@@ -14,7 +14,8 @@ from reactorhub.storage.memory.ledger import MemoryLedger
 from tests.conftest import SOAKING
 from tests.oracle.oracle_rules import SECOND, Rule, microseconds
 from tests.oracle.oracle_strategies import OPTIONS, timed
-from tests.support.hubs import START, done, waited
+from tests.support.deferreds import done
+from tests.support.hubs import START
 from tests.support.oracle_hub import Process
 
 MINUTE = 60
@@ -33,13 +34,13 @@ JITTERY = st.builds(replace, TICKING, jitter=OPTIONS["jitter"])
 
 def fires(ledger: MemoryLedger) -> list[int]:
     """The nominal times of a schedule, oldest first, in microseconds."""
-    rows = done(waited(ledger.ticks("a", 100_000))).rows
+    rows = done(ledger.ticks("a", 100_000)).rows
     return [microseconds(row.nominal_time) for row in reversed(rows)]
 
 
 def created(ledger: MemoryLedger) -> list[tuple[int, int]]:
     """The nominal time of each tick's first attempt, and when it was made, in the order of making."""
-    rows = done(waited(ledger.runs(RunFilter(), 100_000))).rows
+    rows = done(ledger.runs(RunFilter(), 100_000)).rows
     runs = [run for run in reversed(rows) if run.spec.attempt == 1 and run.spec.nominal_time is not None]
     return [(microseconds(run.spec.nominal_time or START), microseconds(run.created_at)) for run in runs]
 

@@ -9,7 +9,8 @@ from twisted.internet.task import Clock
 from reactorhub.errors import LedgerError
 from reactorhub.model.run import Run
 from reactorhub.storage.ledger import RunFilter
-from tests.support.hubs import Bench, done
+from tests.support.deferreds import done
+from tests.support.hubs import HubHarness
 from tests.support.web_client import Web
 
 ORDER = {
@@ -28,21 +29,21 @@ def posted(web: Web, order: dict[str, Any] = ORDER) -> str:
 
 def end_one(web: Web, reason: str = "finished") -> None:
     """Let the oldest crawl that is going on end."""
-    web.bench.turn()
-    next(crawl for crawl in web.bench.engine.crawls if not crawl.done.called).finish(reason)
-    web.bench.turn()
+    web.harness.turn()
+    next(crawl for crawl in web.harness.engine.crawls if not crawl.done.called).finish(reason)
+    web.harness.turn()
 
 
 def runs(web: Web, **which: Any) -> list[Run]:
     """The runs that a filter lets through, oldest first."""
-    return list(reversed(done(web.bench.hub.runs(RunFilter(**which), 1000, None)).rows))
+    return list(reversed(done(web.harness.hub.runs(RunFilter(**which), 1000, None)).rows))
 
 
 def test_a_batch_is_done_when_its_last_run_is() -> None:
     """It counts its runs by state; the wish for the end is run once, whatever the others came to."""
     web = Web()
     path = posted(web)
-    web.bench.turn()
+    web.harness.turn()
     batch = web.get(path).json
     assert (batch["total"], batch["runs"], batch["done"]) == (3, {"queued": 1, "starting": 2}, False)
     for reason in ("finished", "shutdown"):
@@ -54,8 +55,8 @@ def test_a_batch_is_done_when_its_last_run_is() -> None:
     (last,) = runs(web, spider="report")
     assert (batch["completion"], last.spec.args, last.spec.batch) == (last.id, {"of": batch["id"]}, None)
     assert batch["finished_at"] is not None
-    assert web.bench.begun(last.id).spec.spider == "report"
-    assert web.bench.events().count("batch.finished") == 1
+    assert web.harness.begun(last.id).spec.spider == "report"
+    assert web.harness.events().count("batch.finished") == 1
 
 
 def test_the_runs_of_a_batch_can_be_listed() -> None:
@@ -72,14 +73,14 @@ def test_a_batch_that_never_fits() -> None:
     """One larger than all that may wait is a mistake, since it would not be taken later either; one that does
     not fit now is."""
     web = Web()
-    web.bench.dispatcher.limit_waiting(2)
+    web.harness.dispatcher.limit_waiting(2)
     reply = web.post("/api/batches", ORDER)
     assert (reply.status, reply.fields) == (422, {"runs"})
-    web.bench.dispatcher.limit_waiting(3)
+    web.harness.dispatcher.limit_waiting(3)
     web.submitted()
     reply = web.post("/api/batches", ORDER)
     assert (reply.status, reply.headers["retry-after"], len(runs(web))) == (429, "5", 1)
-    web.bench.turn()
+    web.harness.turn()
     posted(web)
 
 
@@ -89,7 +90,7 @@ def test_a_cancelled_run_counts_as_an_end() -> None:
     batch = web.get(posted(web, {"runs": ORDER["runs"]})).json
     for run in runs(web, batch=batch["id"]):
         web.post(f"/api/runs/{run.id}/cancel")
-        web.bench.turn()
+        web.harness.turn()
     batch = web.get(f"/api/batches/{batch['id']}").json
     assert (batch["runs"], batch["done"], batch["on_complete"]) == ({"cancelled": 3}, True, {})
     assert len(runs(web)) == 3
@@ -105,18 +106,18 @@ def test_a_batch_is_taken_whole_or_not_at_all() -> None:
     reply = web.post("/api/batches", order)
     fields = [each["field"] for each in reply.json["errors"]]
     assert (reply.status, fields) == (422, ["runs[1].spider", "runs[2].queue", "on_complete.run.spider"])
-    web.bench.dispatcher.limit_waiting(2)
+    web.harness.dispatcher.limit_waiting(2)
     assert web.post("/api/batches", ORDER).status == 422
-    assert (runs(web), web.bench.events()) == ([], [])
+    assert (runs(web), web.harness.events()) == ([], [])
 
 
 def test_a_batch_that_cannot_be_kept() -> None:
     """With a disk that is full nothing is taken on, and nothing counts."""
     web = Web()
-    web.bench.ledger.fail_writes = LedgerError("the disk is full")
+    web.harness.ledger.fail_writes = LedgerError("the disk is full")
     assert web.post("/api/batches", ORDER).status == 503
-    web.bench.ledger.fail_writes = None
-    web.bench.dispatcher.limit_waiting(3)
+    web.harness.ledger.fail_writes = None
+    web.harness.dispatcher.limit_waiting(3)
     posted(web)
 
 
@@ -133,23 +134,23 @@ def test_a_batch_outlives_the_hub() -> None:
     end_one(web)
     clock = Clock()
     clock.advance(60)
-    again = Web(Bench(clock=clock, ledger=web.bench.ledger))
-    done(again.bench.hub.adopt())
+    again = Web(HubHarness(clock=clock, ledger=web.harness.ledger))
+    done(again.harness.hub.adopt())
     assert again.get(path).json["runs"] == {"queued": 1, "succeeded": 1, "interrupted": 2}
     end_one(again)
     batch = again.get(path).json
     assert (batch["done"], batch["completion"]) == (True, runs(again, spider="report")[0].id)
     end_one(again)
-    assert len(runs(again)) == 5 and not again.bench.dispatcher.live_runs
+    assert len(runs(again)) == 5 and not again.harness.dispatcher.live_runs
 
 
 def test_a_batch_whose_last_run_died_with_the_hub() -> None:
     """The end is found at the next start, and what was wanted then runs."""
     web = Web()
     path = posted(web, {**ORDER, "runs": ORDER["runs"][:1]})
-    web.bench.turn()
-    again = Web(Bench(ledger=web.bench.ledger))
-    done(again.bench.hub.adopt())
-    again.bench.turn()
+    web.harness.turn()
+    again = Web(HubHarness(ledger=web.harness.ledger))
+    done(again.harness.hub.adopt())
+    again.harness.turn()
     assert again.get(path).json["runs"] == {"interrupted": 1}
-    assert [crawl.spec.spider for crawl in again.bench.engine.crawls] == ["report"]
+    assert [crawl.spec.spider for crawl in again.harness.engine.crawls] == ["report"]

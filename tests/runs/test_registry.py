@@ -5,7 +5,7 @@ from __future__ import annotations
 from reactorhub.model.run import Run, RunSpec
 from reactorhub.runs.lifecycle import Lifecycle
 from reactorhub.runs.registry import RunRegistry
-from tests.support.hubs import START, Bench
+from tests.support.hubs import START, HubHarness
 
 
 def a_run(name: str, schedule: str | None = "a") -> Run:
@@ -27,7 +27,7 @@ def test_an_announced_run_counts_at_once() -> None:
 
 def test_a_run_joins_and_leaves() -> None:
     """One that was announced keeps its place when it joins, and counts once; its end counts no more."""
-    registry, services = RunRegistry(), Bench().services
+    registry, services = RunRegistry(), HubHarness().services
     live_runs = [Lifecycle(a_run(name), services) for name in "123"]
     registry.reserve(live_runs[0].run)
     for live_run in reversed(live_runs):
@@ -41,7 +41,7 @@ def test_a_run_joins_and_leaves() -> None:
 
 def test_a_run_that_nothing_came_of_is_withdrawn() -> None:
     """It counts no more; a run that has joined stays, and one never announced is no mistake."""
-    registry, live_run = RunRegistry(), Lifecycle(a_run("2"), Bench().services)
+    registry, live_run = RunRegistry(), Lifecycle(a_run("2"), HubHarness().services)
     registry.reserve(a_run("1"))
     registry.add(live_run)
     for run in (a_run("1"), live_run.run, a_run("3")):
@@ -63,11 +63,11 @@ def test_schedules_are_apart_and_nothing_is_left_of_them() -> None:
 
 def test_the_life_tells_how_a_run_stands() -> None:
     """Once a run has joined its state is the live one."""
-    registry, bench = RunRegistry(), Bench()
-    live_run = Lifecycle(a_run("1"), bench.services)
+    registry, harness = RunRegistry(), HubHarness()
+    live_run = Lifecycle(a_run("1"), harness.services)
     registry.add(live_run)
-    bench.ledger.add_run(live_run.run)
+    harness.ledger.add_run(live_run.run)
     live_run.begin()
-    bench.turn()
+    harness.turn()
     (run,) = registry.of("a")
     assert run.state.active

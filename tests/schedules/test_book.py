@@ -19,7 +19,8 @@ from reactorhub.model.schedule import Overlap, Schedule, Tick, TickOutcome
 from reactorhub.schedules.book import Changes, ScheduleBook, compare
 from reactorhub.storage.memory.ledger import MemoryLedger
 from reactorhub.triggers.rules import Interval
-from tests.support.hubs import START, done
+from tests.support.deferreds import done
+from tests.support.hubs import START
 
 HOUR = timedelta(hours=1)
 

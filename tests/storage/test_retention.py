@@ -23,7 +23,8 @@ from reactorhub.storage.retention import (
     Retention,
     RetentionConfig,
 )
-from tests.support.hubs import START, done, hub_log
+from tests.support.deferreds import done
+from tests.support.hubs import START, hub_log
 
 DAY = timedelta(days=1)
 ALL = RetentionConfig(runs=90 * DAY, logs=14 * DAY, items=7 * DAY)

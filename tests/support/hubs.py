@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
-from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 
@@ -53,21 +52,6 @@ def config(text: str = SCHEDULES) -> HubConfig:
     return parse(text, "schedule.yaml", {}, Path("/nowhere"), "test")
 
 
-def done(order: Coroutine[Deferred[Any], Any, T]) -> T:
-    """Return what an order that needs no more waiting has come to."""
-    results: list[Any] = []
-    Deferred.fromCoroutine(order).addBoth(results.append)
-    (result,) = results
-    if hasattr(result, "raiseException"):
-        result.raiseException()
-    return result  # type: ignore[no-any-return]
-
-
-async def waited(deferred: Deferred[T]) -> T:
-    """Wait for a Deferred in a coroutine."""
-    return await deferred
-
-
 @contextmanager
 def hub_log() -> Iterator[list[LogEvent]]:
     """Collect what is written to the hub's log meanwhile."""
@@ -81,7 +65,7 @@ def hub_log() -> Iterator[list[LogEvent]]:
 
 
 @dataclass
-class Bench:
+class HubHarness:
     """A hub on doubles, with its parts within reach. The wall clock follows ``clock``, ahead by ``step``."""
 
     config: HubConfig = field(default_factory=config)
@@ -137,10 +121,24 @@ class Bench:
         while any(call.getTime() <= self.clock.seconds() for call in self.clock.getDelayedCalls()):
             self.clock.advance(0)
 
+    def advance(self, seconds: float = 0.0) -> None:
+        """Let so much time pass, in small steps."""
+        self.clock.pump([0, *[seconds / 10] * 10])
+
     def begun(self, run_id: str) -> ScriptedCrawl:
         """Return the crawl of a run that has its slot."""
         self.turn()
         return next(crawl for crawl in self.engine.crawls if crawl.run_id == run_id)
+
+    @property
+    def crawling(self) -> list[ScriptedCrawl]:
+        """The crawls that have not ended, oldest first."""
+        return [crawl for crawl in self.engine.crawls if not crawl.done.called]
+
+    def at_rest(self) -> bool:
+        """Whether all slots are back and nothing is left to happen."""
+        idle = not self.dispatcher.live_runs and self.slots.used == 0 and not self.slots.waiting
+        return idle and not self.clock.getDelayedCalls()
 
     def events(self) -> list[str]:
         """The types of all events so far."""

@@ -14,7 +14,8 @@ from reactorhub.model.run import RunSpec
 from reactorhub.schedules.scheduler import Scheduler
 from reactorhub.storage.memory.ledger import MemoryLedger
 from tests.oracle.oracle_rules import SECOND, Rule, fate, microseconds
-from tests.support.hubs import START, Bench, config, done
+from tests.support.deferreds import done
+from tests.support.hubs import START, HubHarness, config
 
 JUST = 1e-6
 NO_LIMITS = "max_concurrent_runs: 10000, max_queued_runs: 100000"
@@ -58,20 +59,22 @@ class Process:
         """:param begin: how many microseconds after the start of all it begins."""
         self.clock, self.ledger, self._limits = Clock(), ledger, limits
         self._begin, self._step = START + timedelta(microseconds=begin), timedelta()
-        bench = BenchAt(self.now, self.clock, ledger, self._file(rules), endless)
-        self.hub, self.engine, self.dispatcher = bench.hub, bench.engine, bench.dispatcher
-        self.book = bench.book
-        done(bench.hub.recover())
-        done(bench.hub.adopt())
-        done(bench.hub.run_on_start())
+        harness = HubHarnessAt(self.now, self.clock, ledger, self._file(rules), endless)
+        self.hub, self.engine, self.dispatcher = harness.hub, harness.engine, harness.dispatcher
+        self.book = harness.book
+        done(harness.hub.recover())
+        done(harness.hub.adopt())
+        done(harness.hub.run_on_start())
         self.turn()
         self.scheduler = Scheduler(
             self.clock,
             self.now,
-            lambda due, after: Deferred.fromCoroutine(bench.hub.tick(due.schedule, due.nominal_time, after)),
-            lambda missed, after: Deferred.fromCoroutine(bench.hub.missed(missed, after)),
+            lambda due, after: Deferred.fromCoroutine(
+                harness.hub.tick(due.schedule, due.nominal_time, after)
+            ),
+            lambda missed, after: Deferred.fromCoroutine(harness.hub.missed(missed, after)),
         )
-        self.scheduler.start(bench.hub.entries())
+        self.scheduler.start(harness.hub.entries())
         self.turn()
 
     def now(self) -> datetime:
@@ -114,8 +117,8 @@ class Process:
         return config("".join([head, *([each.yaml() for each in rules] or ["  {}\n"])]))
 
 
-class BenchAt(Bench):
-    """A bench with a wall clock of somebody else's."""
+class HubHarnessAt(HubHarness):
+    """A hub on doubles with a wall clock of somebody else's."""
 
     def __init__(
         self, now: Callable[[], datetime], clock: Clock, ledger: MemoryLedger, file: HubConfig, endless: bool

@@ -23,7 +23,7 @@ from reactorhub.storage.layout import RunPaths
 from reactorhub.web.api import Api
 from reactorhub.web.files import RunFiles
 from reactorhub.web.guard import GuardedSite
-from tests.support.hubs import Bench
+from tests.support.hubs import HubHarness
 
 
 @dataclass(frozen=True)
@@ -106,23 +106,23 @@ def _parsed(received: _Received, method: str) -> Reply | None:
 
 @dataclass
 class Web:
-    """The API of a hub on doubles. Whatever the site waits for, it waits for on the bench's clock."""
+    """The API of a hub on doubles. Whatever the site waits for, it waits for on the harness's clock."""
 
-    bench: Bench = field(default_factory=Bench)
+    harness: HubHarness = field(default_factory=HubHarness)
     data_dir: Path = Path("/nowhere")
 
     def __post_init__(self) -> None:
-        self.file: HubConfig | Exception = self.bench.config
+        self.file: HubConfig | Exception = self.harness.config
         self.paths = RunPaths(self.data_dir)
-        self.api = Api(self.bench.hub, RunFiles(self.paths, execute), self.reload)
-        self.site = GuardedSite(self.api.app.resource(), self.bench.clock)
-        Deferred.fromCoroutine(self.bench.hub.recover())
+        self.api = Api(self.harness.hub, RunFiles(self.paths, execute), self.reload)
+        self.site = GuardedSite(self.api.app.resource(), self.harness.clock)
+        Deferred.fromCoroutine(self.harness.hub.recover())
 
     async def reload(self) -> Any:
         """Put the config that ``file`` holds in force, or raise the error that it holds."""
         if isinstance(self.file, Exception):
             raise self.file
-        return await self.bench.hub.put_in_force(self.file)
+        return await self.harness.hub.put_in_force(self.file)
 
     def connect(self) -> Connection:
         """Open a connection."""

@@ -11,7 +11,7 @@ from reactorhub.engine.scripted import MemoryEngine
 from reactorhub.errors import ConfigError, LedgerError, Mistake
 from reactorhub.model.run import RunState
 from reactorhub.model.spider import BrokenModule
-from tests.support.hubs import SCHEDULES, START, Bench, config
+from tests.support.hubs import SCHEDULES, START, HubHarness, config
 from tests.support.web_client import Web
 from tests.wire.test_views import RUN_FIELDS, SCHEDULE_FIELDS, TICK_FIELDS
 
@@ -20,9 +20,9 @@ BROKEN = BrokenModule(project="shop", module="shop.spiders.bad", error="SyntaxEr
 
 def ticked(web: Web, name: str, minutes: int) -> None:
     """Let a tick of a schedule come due, so many minutes after the start."""
-    schedule = web.bench.book.get(name)
+    schedule = web.harness.book.get(name)
     moment = START.replace(minute=minutes)
-    done = Deferred.fromCoroutine(web.bench.hub.tick(schedule, moment))
+    done = Deferred.fromCoroutine(web.harness.hub.tick(schedule, moment))
     assert done.called and done.result is None
 
 
@@ -43,10 +43,10 @@ def test_head_has_no_body() -> None:
 def test_status_has_the_shape_of_the_contract() -> None:
     """Status counts runs by state, slots by queue, and says how reactor, sink, config and ledger fare."""
     web = Web()
-    web.bench.begun(web.submitted(queue="heavy"))
+    web.harness.begun(web.submitted(queue="heavy"))
     web.submitted(not_before="2026-11-22T00:00:00Z")
     ticked(web, "every", 1)
-    web.bench.clock.advance(2)
+    web.harness.clock.advance(2)
     status = web.get("/api/status").json
     assert {"version": "0.0", "name": "test", "uptime_seconds": 2.0}.items() <= status.items()
     assert status["started_at"] == "2026-11-21T12:00:00.000000Z"
@@ -69,7 +69,7 @@ def test_status_has_the_shape_of_the_contract() -> None:
 
 def test_spiders_that_can_run_and_modules_that_cannot() -> None:
     """Every spider is listed with its project, docstring and arguments; broken modules with the traceback."""
-    web = Web(Bench(engine=MemoryEngine({"shop": ["prices"], "news": ["front"]}, [BROKEN])))
+    web = Web(HubHarness(engine=MemoryEngine({"shop": ["prices"], "news": ["front"]}, [BROKEN])))
     listed = web.get("/api/spiders").json
     assert [(spider["name"], spider["project"]) for spider in listed["spiders"]] == [
         ("prices", "shop"),
@@ -114,7 +114,7 @@ def test_an_order_about_a_schedule_there_is_not(order: str) -> None:
 def test_a_preview() -> None:
     """``next`` gives nominal times with the local time and how daylight saving touched them."""
     text = SCHEDULES + '  daily: {spider: prices, cron: "30 2 * * *", timezone: Europe/Berlin}\n'
-    web = Web(Bench(config(text)))
+    web = Web(HubHarness(config(text)))
     path = "/api/schedules/daily/next?n=2&after="
     assert web.get(path + "2026-03-28T12:00:00Z").json["next"] == [
         {
@@ -179,20 +179,20 @@ def test_a_trigger_runs_a_schedule_now() -> None:
         run = reply.json
         assert (run["spider"], run["args"], run["tags"]) == ("report", {"day": "7"}, ["daily"])
         assert (run["schedule"], run["nominal_time"]) == ("by_hand", None)
-    web.bench.turn()
-    assert len(web.bench.engine.crawls) == 2
+    web.harness.turn()
+    assert len(web.harness.engine.crawls) == 2
 
 
 def test_a_pause_outlives_a_restart() -> None:
     """A paused schedule says so and why, in the next life of the hub too, until it is resumed."""
-    bench = Bench()
-    paused = Web(bench).form("/api/schedules/hourly/pause", ("reason", "the shop moves"))
+    harness = HubHarness()
+    paused = Web(harness).form("/api/schedules/hourly/pause", ("reason", "the shop moves"))
     assert (paused.json["paused"], paused.json["paused_reason"]) == (True, "the shop moves")
-    again = Web(Bench(ledger=bench.ledger))
+    again = Web(HubHarness(ledger=harness.ledger))
     assert again.get("/api/schedules/hourly").json["paused_reason"] == "the shop moves"
     resumed = again.post("/api/schedules/hourly/resume").json
     assert (resumed["paused"], resumed["paused_reason"], resumed["drift"]) == (False, None, {})
-    assert Web(Bench(ledger=bench.ledger)).get("/api/schedules/hourly").json["paused"] is False
+    assert Web(HubHarness(ledger=harness.ledger)).get("/api/schedules/hourly").json["paused"] is False
 
 
 def test_pausing_twice_is_one_event() -> None:
@@ -200,7 +200,7 @@ def test_pausing_twice_is_one_event() -> None:
     web = Web()
     for order in ("resume", "pause", "pause", "resume", "resume"):
         assert web.post(f"/api/schedules/hourly/{order}").status == 200
-    assert web.bench.events() == ["schedule.paused", "schedule.resumed"]
+    assert web.harness.events() == ["schedule.paused", "schedule.resumed"]
 
 
 @pytest.mark.parametrize(
@@ -244,15 +244,15 @@ def test_limits_are_in_force_at_once_and_outlive_a_restart() -> None:
     assert web.get("/api/limits").json["max_concurrent_runs"] == 2
     for _ in range(4):
         web.submitted()
-    web.bench.turn()
-    assert web.bench.slots.used == 2
+    web.harness.turn()
+    assert web.harness.slots.used == 2
     reply = web.post("/api/limits", {"max_concurrent_runs": 3, "queues": {"heavy": 2}}, "PATCH")
     assert (reply.status, reply.json["max_concurrent_runs"], reply.json["queues"]["heavy"]) == (200, 3, 2)
-    web.bench.turn()
-    assert web.bench.slots.used == 3
+    web.harness.turn()
+    assert web.harness.slots.used == 3
     assert web.get("/api/limits").json == reply.json
-    assert web.bench.events()[-1] != "limits.changed" and "limits.changed" in web.bench.events()
-    assert Web(Bench(ledger=web.bench.ledger)).get("/api/limits").json == reply.json
+    assert web.harness.events()[-1] != "limits.changed" and "limits.changed" in web.harness.events()
+    assert Web(HubHarness(ledger=web.harness.ledger)).get("/api/limits").json == reply.json
 
 
 def test_changes_of_limits_add_up() -> None:
@@ -290,10 +290,10 @@ def test_limits_that_make_no_sense(wanted: Any, fields: set[str]) -> None:
 def test_orders_that_cannot_be_kept(method: str, path: str) -> None:
     """What the ledger cannot write is refused with 503 and is not in force; status answers still."""
     web = Web()
-    web.bench.ledger.fail_writes = LedgerError("the disk is full; make room")
+    web.harness.ledger.fail_writes = LedgerError("the disk is full; make room")
     assert web.post(path, {"max_concurrent_runs": 9} if method == "PATCH" else {}, method).status == 503
-    assert web.bench.slots.limit == 2 and web.bench.book.paused("hourly") is None
-    assert web.get("/api/status").status == 200 and web.bench.events() == []
+    assert web.harness.slots.limit == 2 and web.harness.book.paused("hourly") is None
+    assert web.get("/api/status").status == 200 and web.harness.events() == []
 
 
 def test_a_reload_says_what_changed() -> None:
@@ -312,7 +312,7 @@ def test_a_reload_says_what_changed() -> None:
     }
     assert web.get("/api/limits").json["max_concurrent_runs"] == 5
     assert web.get("/api/schedules/by_hand").status == 404
-    assert web.bench.events() == ["config.reloaded"]
+    assert web.harness.events() == ["config.reloaded"]
 
 
 def test_a_reload_of_a_bad_file() -> None:

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from reactorhub.errors import LedgerError
 from reactorhub.model.run import Run
 from reactorhub.storage.memory.ledger import MemoryLedger
-from tests.support.hubs import SCHEDULES, Bench, config
+from tests.support.hubs import SCHEDULES, HubHarness, config
 from tests.support.web_client import Reply, Web
 
 ORDERS = ["submit", "trigger", "rerun"]
@@ -48,37 +48,37 @@ def test_cancelling_a_run_that_waits() -> None:
     reply = web.post(f"/api/runs/{run}/cancel")
     assert (reply.status, reply.json["state"]) == (200, "cancelled")
     assert reply.json["reason"] == "cancelled by an operator"
-    web.bench.turn()
-    assert web.bench.engine.crawls == [] and web.bench.clock.getDelayedCalls() == []
+    web.harness.turn()
+    assert web.harness.engine.crawls == [] and web.harness.clock.getDelayedCalls() == []
 
 
 @pytest.mark.parametrize("opened", [False, True])
 def test_cancelling_a_run_that_crawls(opened: bool) -> None:
     """A crawl is asked to end, opened or not; the run is stopping until it has, and then cancelled."""
     web = Web()
-    web.bench.engine.yields_to = "abort"
+    web.harness.engine.yields_to = "abort"
     run = web.submitted()
-    crawl = web.bench.begun(run)
+    crawl = web.harness.begun(run)
     if opened:
         crawl.open()
     assert web.post(f"/api/runs/{run}/cancel").json["state"] == "stopping"
     assert web.post(f"/api/runs/{run}/cancel").status == 200
     assert set(crawl.steps) == {"stop"}
-    web.bench.clock.advance(30)
+    web.harness.clock.advance(30)
     assert (state(web, run), crawl.steps[-1]) == ("cancelled", "abort")
-    assert web.bench.slots.used == 0 and web.bench.clock.getDelayedCalls() == []
+    assert web.harness.slots.used == 0 and web.harness.clock.getDelayedCalls() == []
 
 
 @pytest.mark.parametrize("body", [b'{"force": true}', b"force=true"])
 def test_forcing_a_crawl_to_end(body: bytes) -> None:
     """With ``force`` downloads are cut off at once, also where a graceful cancel was under way."""
     web = Web()
-    web.bench.engine.yields_to = "abort"
+    web.harness.engine.yields_to = "abort"
     run = web.submitted()
-    web.bench.begun(run)
+    web.harness.begun(run)
     assert web.post(f"/api/runs/{run}/cancel", {"force": False}).json["state"] == "stopping"
     assert web.raw(f"/api/runs/{run}/cancel", body).status == 200
-    web.bench.turn()
+    web.harness.turn()
     assert state(web, run) == "cancelled"
 
 
@@ -86,10 +86,10 @@ def test_cancelling_what_is_final() -> None:
     """A run that is final stays as it is."""
     web = Web()
     run = web.submitted()
-    web.bench.begun(run).finish()
+    web.harness.begun(run).finish()
     for order in (None, {"force": True}):
         assert web.post(f"/api/runs/{run}/cancel", order).json["state"] == "succeeded"
-    assert web.bench.events().count("run.finished") == 1
+    assert web.harness.events().count("run.finished") == 1
 
 
 @pytest.mark.parametrize("order", [{"force": 1.5}, {"force": "yes"}, {"force": None}, {"hard": True}])
@@ -113,12 +113,12 @@ def test_running_again() -> None:
 @pytest.mark.parametrize("order", ORDERS)
 def test_a_full_queue(order: str) -> None:
     """When as many runs wait as the hub takes, more are refused with a time to try again."""
-    web = Web(Bench(config(SCHEDULES.replace("name: test", "name: test\n  max_queued_runs: 1"))))
+    web = Web(HubHarness(config(SCHEDULES.replace("name: test", "name: test\n  max_queued_runs: 1"))))
     run = web.submitted()
     reply = ordered(web, order, run)
     assert (reply.status, reply.headers["retry-after"]) == (429, "5")
     assert reply.json["detail"] == "the limit of 1 waiting runs is reached; try again later"
-    web.bench.begun(run)
+    web.harness.begun(run)
     assert ordered(web, order, run).status == 201
 
 
@@ -127,8 +127,8 @@ def test_a_hub_that_stops(order: str) -> None:
     """A hub that is shutting down takes no orders, and answers questions still."""
     web = Web()
     run = web.submitted()
-    web.bench.begun(run).finish()
-    Deferred.fromCoroutine(web.bench.dispatcher.stop(60, Deferred()))
+    web.harness.begun(run).finish()
+    Deferred.fromCoroutine(web.harness.dispatcher.stop(60, Deferred()))
     reply = ordered(web, order, run)
     assert (reply.status, reply.headers["retry-after"]) == (503, "5")
     assert web.get("/api/status").status == 200
@@ -139,26 +139,26 @@ def test_a_ledger_that_cannot_write(order: str) -> None:
     """What cannot be kept is refused with 503, and nothing of it runs."""
     web = Web()
     run = web.submitted()
-    web.bench.begun(run).finish()
-    web.bench.ledger.fail_writes = LedgerError("the disk is full; make room")
+    web.harness.begun(run).finish()
+    web.harness.ledger.fail_writes = LedgerError("the disk is full; make room")
     reply = ordered(web, order, run)
     assert (reply.status, reply.json["detail"]) == (503, "the disk is full; make room")
-    web.bench.turn()
-    assert len(web.bench.engine.crawls) == 1 and not web.bench.dispatcher.live_runs
+    web.harness.turn()
+    assert len(web.harness.engine.crawls) == 1 and not web.harness.dispatcher.live_runs
 
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_a_client_that_orders_and_goes_away(order: str) -> None:
     """An order is carried out to its end, even if its client left while the disk was busy."""
-    web = Web(Bench(ledger=SlowLedger()))
-    assert isinstance(web.bench.ledger, SlowLedger)
-    web.bench.ledger.written.callback(None)
+    web = Web(HubHarness(ledger=SlowLedger()))
+    assert isinstance(web.harness.ledger, SlowLedger)
+    web.harness.ledger.written.callback(None)
     run = web.submitted()
-    web.bench.ledger.written = Deferred()
+    web.harness.ledger.written = Deferred()
     connection = web.connect()
     paths = {"submit": "runs", "trigger": "schedules/hourly/trigger", "rerun": f"runs/{run}/rerun"}
     connection.ask("POST", f"/api/{paths[order]}", b'{"spider": "prices"}')
     connection.leave()
-    web.bench.ledger.written.callback(None)
-    web.bench.turn()
-    assert len(web.bench.engine.crawls) == 2
+    web.harness.ledger.written.callback(None)
+    web.harness.turn()
+    assert len(web.harness.engine.crawls) == 2

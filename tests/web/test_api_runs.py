@@ -37,14 +37,14 @@ def test_an_order_that_cannot_be_taken(order: dict[str, Any], fields: set[str]) 
     web = Web()
     reply = web.post("/api/runs", order)
     assert (reply.status, reply.fields) == (422, fields)
-    assert web.bench.events() == [] and web.get("/api/runs").json["runs"] == []
+    assert web.harness.events() == [] and web.get("/api/runs").json["runs"] == []
 
 
 def test_live_stats() -> None:
     """While a crawl goes on its stats are live; when it has ended they are the last ones."""
     web = Web()
     run = web.submitted()
-    crawl = web.bench.begun(run)
+    crawl = web.harness.begun(run)
     crawl.open()
     crawl.scrape(3, errors=1)
     live = web.get(f"/api/runs/{run}").json
@@ -74,27 +74,27 @@ def test_waiting_until_the_run_is_final() -> None:
     """``wait`` answers the moment the run is final, on however silent a connection, and leaves no timer."""
     web = Web()
     run = web.submitted()
-    crawl = web.bench.begun(run)
+    crawl = web.harness.begun(run)
     connection = web.connect()
     connection.ask("GET", f"/api/runs/{run}?wait=120")
-    web.bench.clock.advance(100)
+    web.harness.clock.advance(100)
     assert connection.replies() == []
     crawl.finish()
     assert [reply.json["state"] for reply in connection.replies()] == ["succeeded"]
     connection.leave()
-    assert web.bench.clock.getDelayedCalls() == []
+    assert web.harness.clock.getDelayedCalls() == []
 
 
 def test_waiting_until_the_time_is_over() -> None:
     """``wait`` answers with the run as it stands when the seconds are over."""
     web = Web()
     run = web.submitted()
-    web.bench.begun(run)
+    web.harness.begun(run)
     connection = web.connect()
     connection.ask("GET", f"/api/runs/{run}?wait=2.5")
-    web.bench.clock.advance(2.4)
+    web.harness.clock.advance(2.4)
     assert connection.replies() == []
-    web.bench.clock.advance(0.1)
+    web.harness.clock.advance(0.1)
     assert [reply.json["state"] for reply in connection.replies()] == ["starting"]
 
 
@@ -102,16 +102,16 @@ def test_waiting_for_what_is_final_already() -> None:
     """There is nothing to wait for once a run is final."""
     web = Web()
     run = web.submitted()
-    web.bench.begun(run).finish()
+    web.harness.begun(run).finish()
     assert web.get(f"/api/runs/{run}?wait=120").json["state"] == "succeeded"
-    assert web.bench.clock.getDelayedCalls() == []
+    assert web.harness.clock.getDelayedCalls() == []
 
 
 def test_a_client_that_waits_and_goes_away() -> None:
     """Who no longer waits leaves no timer, and disturbs neither the run nor others who wait."""
     web = Web()
     run = web.submitted()
-    crawl = web.bench.begun(run)
+    crawl = web.harness.begun(run)
     leaving, staying = web.connect(), web.connect()
     for connection in (leaving, staying):
         connection.ask("GET", f"/api/runs/{run}?wait=60")
@@ -119,7 +119,7 @@ def test_a_client_that_waits_and_goes_away() -> None:
     crawl.finish()
     assert [reply.json["state"] for reply in staying.replies()] == ["succeeded"]
     staying.leave()
-    assert web.bench.clock.getDelayedCalls() == [] and leaving.replies() == []
+    assert web.harness.clock.getDelayedCalls() == [] and leaving.replies() == []
 
 
 @pytest.mark.parametrize("wait", ["-1", "121", "nan", "inf", "soon", ""])
@@ -135,11 +135,11 @@ def populated() -> tuple[Web, list[str]]:
     web, runs = Web(), []
     for n in range(3):
         runs.append(web.submitted(tags=["odd" if n % 2 else "even"]))
-        web.bench.begun(runs[-1]).finish("finished" if n else "shutdown")
-        web.bench.clock.advance(60)
+        web.harness.begun(runs[-1]).finish("finished" if n else "shutdown")
+        web.harness.clock.advance(60)
     runs.append(str(web.post("/api/schedules/hourly/trigger").json["id"]))
     runs.append(web.submitted(spider="report", queue="heavy"))
-    web.bench.turn()
+    web.harness.turn()
     return web, runs[::-1]
 
 

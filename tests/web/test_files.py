@@ -140,8 +140,8 @@ def test_a_run_without_files(tmp_path: Path, what: str) -> None:
 @pytest.mark.parametrize("what", ["log", "log?tail=3", "items", "items?limit=3"])
 def test_files_that_were_removed(store: IncidentStore, what: str) -> None:
     """The answer for a run whose files are gone says what may have removed them."""
-    store.bench.begun(store.run).finish()
-    store.bench.turn()
+    store.harness.begun(store.run).finish()
+    store.harness.turn()
     name, kept, rule = ("log", "log", "logs") if what.startswith("log") else ("items", "items file", "items")
     getattr(store.paths, name)("shop", "prices", store.run).unlink()
     reply = store.get(f"/api/runs/{store.run}/{what}")
@@ -154,7 +154,7 @@ def test_a_crawl_without_items_so_far(tmp_path: Path) -> None:
     """Of a crawl that goes on nobody says that its items were removed."""
     web = Web(data_dir=tmp_path)
     run = web.submitted()
-    web.bench.begun(run)
+    web.harness.begun(run)
     assert web.get(f"/api/runs/{run}/items").json["detail"].endswith("there is none yet")
 
 

@@ -135,7 +135,7 @@ def test_orders_from_foreign_pages_are_refused(headers: dict[str, str], status: 
     """An order that a page of another site made a browser send changes nothing; one's own may."""
     web = Web()
     assert web.ask("POST", "/api/runs", ORDER, headers).status == status
-    assert web.bench.events() == (["run.queued"] if status == 201 else [])
+    assert web.harness.events() == (["run.queued"] if status == 201 else [])
     if status == 403:
         assert web.ask("PATCH", "/api/limits", b'{"max_concurrent_runs": 9}', headers).status == 403
         assert web.ask("GET", "/api/status", headers=headers).status == 200
@@ -168,7 +168,7 @@ def test_bodies_have_a_limit(length: int, status: int) -> None:
     connection.ask("POST", "/api/runs", headers={"Transfer-Encoding": "chunked"})
     connection.send(chunked(order_of(length)))
     assert [reply.status for reply in connection.replies()] == [status]
-    assert len(web.bench.events()) == (2 if status == 201 else 0)
+    assert len(web.harness.events()) == (2 if status == 201 else 0)
     assert connection.transport.disconnecting is (status == 413)
 
 
@@ -191,7 +191,7 @@ def test_a_refused_body_is_not_read_as_further_requests() -> None:
     connection.ask("POST", "/api/runs", ORDER, {"Origin": "https://example.com"})
     connection.ask("POST", "/api/runs", ORDER)
     assert [reply.status for reply in connection.replies()] == [403]
-    assert web.bench.events() == []
+    assert web.harness.events() == []
 
 
 def test_connections_are_kept() -> None:
@@ -223,12 +223,12 @@ def test_silent_connections_are_closed() -> None:
     """A connection on which nothing happens for a minute is closed, and leaves no timer."""
     web = Web()
     connection = web.connect()
-    web.bench.clock.advance(IDLE - 1)
+    web.harness.clock.advance(IDLE - 1)
     assert not connection.transport.disconnecting
-    web.bench.clock.advance(1)
+    web.harness.clock.advance(1)
     assert connection.transport.disconnecting
     connection.leave()
-    assert web.bench.clock.getDelayedCalls() == []
+    assert web.harness.clock.getDelayedCalls() == []
 
 
 def test_too_many_connections_are_dropped() -> None:
@@ -240,4 +240,4 @@ def test_too_many_connections_are_dropped() -> None:
     assert web.get("/healthz").status == 200
     for connection in connections:
         connection.leave()
-    assert web.bench.clock.getDelayedCalls() == []
+    assert web.harness.clock.getDelayedCalls() == []

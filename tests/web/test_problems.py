@@ -116,7 +116,7 @@ class BrokenEngine(MemoryEngine):
 def test_a_mistake_of_the_hub_itself() -> None:
     """An error nobody foresaw is a 500 that tells the client nothing, while the log has the traceback."""
     web = Web()
-    web.bench.engine.__class__ = BrokenEngine
+    web.harness.engine.__class__ = BrokenEngine
     with hub_log() as logged:
         reply = web.get("/api/spiders")
     assert (reply.status, reply.json["detail"]) == (500, "the hub made a mistake; its log has the traceback")

@@ -58,7 +58,7 @@ def test_a_body_that_cannot_be_read_is_a_bad_request(body: bytes) -> None:
     web = Web()
     reply = web.raw("/api/runs", body)
     assert (reply.status, reply.fields) == (400, {"body"})
-    assert web.bench.events() == []
+    assert web.harness.events() == []
 
 
 @pytest.mark.parametrize("body", [b"[]", b'[{"spider": "prices"}]', b'"prices"', b"7", b"null"])
