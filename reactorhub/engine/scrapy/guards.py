@@ -19,6 +19,7 @@ from reactorhub.engine.scrapy.private import drop_delays, wrap_calls
 from reactorhub.errors import EscapedError
 
 MOST_SCHEDULED = 10_000  # start() pauses while so many requests wait in the crawl's scheduler
+_LAST_WAIT = 0.1  # seconds that code which begins after a cut may await something, an errback for example
 _PAUSE = 0.02  # seconds between checks whether a paused start() may go on
 
 Call = Callable[..., Any]
@@ -54,8 +55,7 @@ class InFlight:
         """Cut off everything that is awaited, and let no other download begin."""
         self._closed = True
         for task in tuple(self._tasks):
-            self._cutting.add(task)
-            task.cancel()
+            self._cut(task)
         drop_delays(engine)
 
     async def _waited(self, waiting: Awaitable[Any], instead: Exception) -> Any:
@@ -63,6 +63,7 @@ class InFlight:
         if task is None or task in self._tasks:
             return await waiting
         self._tasks.add(task)
+        late = task.get_loop().call_later(_LAST_WAIT, self._cut, task) if self._closed else None
         try:
             return await waiting
         except asyncio.CancelledError:
@@ -71,8 +72,14 @@ class InFlight:
             task.uncancel()
             raise instead from None
         finally:
+            if late is not None:
+                late.cancel()
             self._tasks.discard(task)
             self._cutting.discard(task)
+
+    def _cut(self, task: asyncio.Task[Any]) -> None:
+        self._cutting.add(task)
+        task.cancel()
 
 
 def guard(engine: ExecutionEngine, in_flight: InFlight) -> None:
