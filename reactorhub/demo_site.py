@@ -140,7 +140,7 @@ def _book_page(book: Book) -> Data:
     )
 
 
-def _shelf(title: str, folder: str, category: str | None = None) -> Resource:
+def _incidents(title: str, folder: str, category: str | None = None) -> Resource:
     """Return ``folder`` with its ``page-1.html``, ``page-2.html`` and so on, of all books or one category."""
     books = [book for book in BOOKS if category in (None, book.category)]
     cuts = range(0, len(books), BOOKS_PER_PAGE)
@@ -274,7 +274,7 @@ def bookshop(clock: IReactorTime) -> Resource:
 
     :param clock: what the slow pages wait on. A client that goes away leaves no delayed call behind.
     """
-    shelves = {slug(name): _shelf(name, f"/category/{slug(name)}", name) for name in CATEGORIES}
+    shelves = {slug(name): _incidents(name, f"/category/{slug(name)}", name) for name in CATEGORIES}
     broken = {
         "404": notFound(message="This page is missing on purpose."),
         "500": errorPage(500, "Internal Server Error", "This page fails on purpose."),
@@ -285,7 +285,7 @@ def bookshop(clock: IReactorTime) -> Resource:
     redirects.putChild(b"loop", Redirect(b"/redirect/loop"))
     pages = {
         "": _home(),
-        "catalogue": _shelf("All books", "/catalogue"),
+        "catalogue": _incidents("All books", "/catalogue"),
         "category": _folder(shelves),
         "book": _folder({f"{book.id}.html": _book_page(book) for book in BOOKS}),
         "robots.txt": _Answer(_robots),

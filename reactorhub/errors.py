@@ -125,12 +125,12 @@ class EscapedError(ReactorHubError):
     """Spider code raised what would have ended the process (``sys.exit()``) or hung its crawl."""
 
 
-LONGEST_LINE = 2000
+MAX_LINE = 2000
 """How many characters of an exception's text are kept: some hold a whole page of a site."""
 
 
 def last_line(error: BaseException) -> str:
     """Return the last line that Python would print of this exception, its type and its message, cut to
-    ``LONGEST_LINE`` characters."""
+    ``MAX_LINE`` characters."""
     line = traceback.format_exception_only(error)[-1].strip()
-    return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 1]}…"
+    return line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 1]}…"

@@ -10,11 +10,11 @@ import click
 from reactorhub import __version__
 from reactorhub.cli.check import check, schema
 from reactorhub.cli.common import DEFAULT_FILE, read
-from reactorhub.cli.next import MOST_TICKS, next_
+from reactorhub.cli.next import MAX_TICKS, next_
 from reactorhub.cli.plan import plan
 from reactorhub.cli.why import why
 
-__all__ = ["DEFAULT_FILE", "MOST_TICKS", "main", "read"]
+__all__ = ["DEFAULT_FILE", "MAX_TICKS", "main", "read"]
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

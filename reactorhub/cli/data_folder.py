@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from reactorhub.config import HubConfig
-    from reactorhub.diagnosis.findings import Premises
+    from reactorhub.diagnosis.findings import DataFolderState
     from reactorhub.policies.limits import Limits
-    from reactorhub.storage.sqlite.reading import Look
+    from reactorhub.storage.sqlite.reading import LedgerSnapshot
 
 
-def premises(data_dir: Path) -> Premises:
+def data_folder_state(data_dir: Path) -> DataFolderState:
     """Return how the folder is found.
 
     :raises StartError: if it cannot be looked at.
     """
-    from reactorhub.diagnosis.findings import Premises
+    from reactorhub.diagnosis.findings import DataFolderState
     from reactorhub.storage.layout import READY
     from reactorhub.storage.lock import DataLock
 
@@ -33,7 +33,7 @@ def premises(data_dir: Path) -> Premises:
             facts = json.loads((data_dir / READY).read_text("utf-8"))
         except (OSError, ValueError):  # it has not been there for long enough, or is about to end
             facts = {}
-    return Premises(
+    return DataFolderState(
         folder=str(data_dir),
         running=holder is not None,
         pid=int(holder) if holder and holder.isdecimal() else None,
@@ -51,22 +51,22 @@ def _written_at(data_dir: Path) -> datetime | None:
 
 
 @contextmanager
-def ledger(data_dir: Path) -> Iterator[Look | None]:
+def ledger(data_dir: Path) -> Iterator[LedgerSnapshot | None]:
     """Open the ledger of a data folder; None if there is none yet, since no hub has begun one.
 
     :raises LedgerError: if it cannot be read.
     """
     from reactorhub.storage.layout import LEDGER
-    from reactorhub.storage.sqlite.reading import look
+    from reactorhub.storage.sqlite.reading import open_snapshot
 
     if not (data_dir / LEDGER).exists():
         yield None
         return
-    with look(data_dir / LEDGER) as found:
+    with open_snapshot(data_dir / LEDGER) as found:
         yield found
 
 
-def limits_of(config: HubConfig, found: Look | None) -> Limits:
+def limits_of(config: HubConfig, found: LedgerSnapshot | None) -> Limits:
     """Return the limits of the file, with what an operator has set at run time above them."""
     from reactorhub.policies.limits import OVERRIDE, Limits
 

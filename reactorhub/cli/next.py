@@ -25,14 +25,14 @@ from reactorhub.triggers.wall_clock import local_text
 if TYPE_CHECKING:
     from reactorhub.model.schedule import Schedule
 
-MOST_TICKS = 1000
+MAX_TICKS = 1000
 HEADING = ("SCHEDULE", "LOCAL TIME", "UTC", "DST")
 
 
 @click.command("next")
 @click.argument("name", required=False)
 @click.option(
-    "-n", "count", type=click.IntRange(1, MOST_TICKS), default=10, show_default=True, help="How many times."
+    "-n", "count", type=click.IntRange(1, MAX_TICKS), default=10, show_default=True, help="How many times."
 )
 @click.option("--after", metavar="TIME", help="Begin after this time instead of now.")
 @config_option

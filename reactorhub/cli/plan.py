@@ -22,7 +22,7 @@ from reactorhub.cli.common import (
     read_or_end,
     read_span,
 )
-from reactorhub.cli.data_folder import ledger, limits_of, premises
+from reactorhub.cli.data_folder import data_folder_state, ledger, limits_of
 from reactorhub.errors import LedgerError, StartError
 from reactorhub.triggers.durations import duration_text
 from reactorhub.triggers.wall_clock import local_text
@@ -30,14 +30,14 @@ from reactorhub.triggers.wall_clock import local_text
 if TYPE_CHECKING:
     from reactorhub.config import HubConfig
     from reactorhub.forecast.demand import Basis, Demand, Hour, PileUp
-    from reactorhub.model.schedule import Schedule, ScheduleMark
-    from reactorhub.storage.sqlite.reading import Look
+    from reactorhub.model.schedule import Schedule, ScheduleProgress
+    from reactorhub.storage.sqlite.reading import LedgerSnapshot
 
 HEADING = ("HOUR", "STARTS", "IN USE", "PEAK", "SLOTS", "")
-MOST_NAMES = 10
+MAX_NAMES = 10
 """At most this many schedules are named in a line."""
 
-MOST_SKIPS = 10
+MAX_SKIPS = 10
 """So many schedules with skipped ticks have a line each: those that would skip the most."""
 
 
@@ -53,8 +53,8 @@ class _Plan:
     no_ledger: str
 
     def names(self, names: tuple[str, ...]) -> str:
-        rest = len(names) - MOST_NAMES
-        return ", ".join(names[:MOST_NAMES]) + (f" and {rest:,} more" if rest > 0 else "")
+        rest = len(names) - MAX_NAMES
+        return ", ".join(names[:MAX_NAMES]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 @click.command()
@@ -70,10 +70,10 @@ class _Plan:
 def plan(span: str, assume: str, data_dir: Path | None, file: Path, as_json: bool) -> None:
     """Forecast hour by hour how many slots the schedules want, and where they pile up."""
     ahead, assumed = read_span(span, "--next"), read_span(assume, "--assume")
-    from reactorhub.forecast.demand import LONGEST_SPAN
+    from reactorhub.forecast.demand import MAX_SPAN
 
-    if ahead > LONGEST_SPAN:
-        raise click.BadParameter(f"looks at most {LONGEST_SPAN.days}d ahead", param_hint="--next")
+    if ahead > MAX_SPAN:
+        raise click.BadParameter(f"looks at most {MAX_SPAN.days}d ahead", param_hint="--next")
     found = _planned(read_or_end(file), data_dir, ahead, assumed)
     if as_json:
         print_json(_view(found))
@@ -87,7 +87,7 @@ def _planned(config: HubConfig, data_dir: Path | None, ahead: timedelta, assume:
     folder, now = data_dir or config.data_dir, datetime.now(UTC)
     try:
         with ledger(folder) as found:
-            basis, paused = _basis(config, found, assume, running=premises(folder).running)
+            basis, paused = _basis(config, found, assume, running=data_folder_state(folder).running)
     except (LedgerError, StartError) as error:
         end(f"reactorhub: {error}")
     outlook = demand(basis, now, now + ahead, config.timezone)
@@ -96,7 +96,7 @@ def _planned(config: HubConfig, data_dir: Path | None, ahead: timedelta, assume:
 
 
 def _basis(
-    config: HubConfig, found: Look | None, assume: timedelta, *, running: bool
+    config: HubConfig, found: LedgerSnapshot | None, assume: timedelta, *, running: bool
 ) -> tuple[Basis, dict[str, str]]:
     """What the forecast is made from, and why which schedules are paused.
 
@@ -108,37 +108,37 @@ def _basis(
     facts: dict[str, Any] = {"durations": {}}
     paused: dict[str, str] = {}
     if found is not None:
-        marks, schedules = found.marks(), config.schedules
+        progress, schedules = found.progress(), config.schedules
         paused = {
             name: why
-            for name, mark in marks.items()
-            if name in schedules and (why := mark.why_paused) is not None
+            for name, each in progress.items()
+            if name in schedules and (why := each.why_paused) is not None
         }
         facts = {
             "durations": found.durations(schedules),
-            "runs": _runs(schedules.values(), marks),
+            "runs": _runs(schedules.values(), progress),
             "going": tuple(run for run in found.unfinished() if running or not run.state.active),
         }
     basis = Basis(
         schedules=config.schedules,
         assume=assume,
         limits=limits,
-        most_waiting=config.max_queued_runs,
+        max_waiting=config.max_queued_runs,
         paused=frozenset(paused),
         **facts,
     )
     return basis, paused
 
 
-def _runs(schedules: Iterable[Schedule], marks: Mapping[str, ScheduleMark]) -> dict[str, int]:
+def _runs(schedules: Iterable[Schedule], progress: Mapping[str, ScheduleProgress]) -> dict[str, int]:
     """How often those have run that may only run so often; an edited "when" counts anew."""
     from reactorhub.policies.fingerprint import fingerprint
 
-    bounded = [each for each in schedules if each.max_runs is not None and each.name in marks]
+    bounded = [each for each in schedules if each.max_runs is not None and each.name in progress]
     return {
-        each.name: marks[each.name].runs
+        each.name: progress[each.name].runs
         for each in bounded
-        if marks[each.name].fingerprint == fingerprint(each)
+        if progress[each.name].fingerprint == fingerprint(each)
     }
 
 
@@ -151,9 +151,9 @@ def _print(plan: _Plan) -> None:
     if demand.others:
         click.echo(f"pile-up: and {demand.others:,} more, of other schedules, with shorter waits")
     worst = sorted(demand.skips, key=lambda skips: -skips.skipped)
-    for skips in worst[:MOST_SKIPS]:
+    for skips in worst[:MAX_SKIPS]:
         click.echo(f"warning: {skips.schedule} would skip {skips.skipped:,} of {many(skips.ticks, 'tick')}")
-    if rest := worst[MOST_SKIPS:]:
+    if rest := worst[MAX_SKIPS:]:
         skipped, ticks = sum(each.skipped for each in rest), sum(each.ticks for each in rest)
         others = f"{many(len(rest), 'more schedule')} would skip {skipped:,} of {many(ticks, 'tick')}"
         click.echo(f"warning: and {others}")

@@ -23,7 +23,7 @@ from reactorhub.cli.common import (
     read,
     read_time,
 )
-from reactorhub.cli.data_folder import ledger, limits_of, premises
+from reactorhub.cli.data_folder import data_folder_state, ledger, limits_of
 from reactorhub.errors import ConfigError, LedgerError, StartError
 
 if TYPE_CHECKING:
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from reactorhub.diagnosis.moment import Answer
     from reactorhub.model.run import Run
     from reactorhub.model.schedule import Schedule, Tick
-    from reactorhub.storage.sqlite.reading import Look
+    from reactorhub.storage.sqlite.reading import LedgerSnapshot
 
-MOST_TICKS = 1000
+MAX_TICKS = 1000
 """So many of the newest ticks are counted, and may be shown."""
 
 HEADING = ("TIME", "OUTCOME", "RUN", "REASON")
@@ -72,7 +72,7 @@ class _Report:
 @click.option(
     "-n",
     "count",
-    type=click.IntRange(0, MOST_TICKS),
+    type=click.IntRange(0, MAX_TICKS),
     default=10,
     show_default=True,
     help="How many ticks to show.",
@@ -106,7 +106,7 @@ def _config(file: Path) -> HubConfig:
         end(f"{error}\nreactorhub: no hub starts with this file, and one that runs goes on with it as it was")
 
 
-def _report(evidence: Evidence, found: Look | None, given: datetime | None, count: int) -> _Report:
+def _report(evidence: Evidence, found: LedgerSnapshot | None, given: datetime | None, count: int) -> _Report:
     from reactorhub.diagnosis.findings import findings
     from reactorhub.diagnosis.moment import explain, reading_of
 
@@ -122,7 +122,7 @@ def _report(evidence: Evidence, found: Look | None, given: datetime | None, coun
     return _Report(evidence, findings(evidence), shown, runs, answer, note)
 
 
-def _evidence(config: HubConfig, schedule: Schedule, folder: Path, found: Look | None) -> Evidence:
+def _evidence(config: HubConfig, schedule: Schedule, folder: Path, found: LedgerSnapshot | None) -> Evidence:
     from reactorhub.diagnosis.findings import Evidence
     from reactorhub.policies.fingerprint import fingerprint
     from reactorhub.triggers.rules import After
@@ -131,7 +131,7 @@ def _evidence(config: HubConfig, schedule: Schedule, folder: Path, found: Look |
     evidence = Evidence(
         schedule=schedule,
         fingerprint=fingerprint(schedule),
-        premises=premises(folder),
+        folder=data_folder_state(folder),
         now=datetime.now(UTC),
         zone=(trigger and trigger.timezone) or config.timezone,
     )
@@ -139,8 +139,8 @@ def _evidence(config: HubConfig, schedule: Schedule, folder: Path, found: Look |
         return evidence
     return replace(
         evidence,
-        mark=found.marks().get(name),
-        ticks=found.ticks(name, MOST_TICKS),
+        progress=found.progress().get(name),
+        ticks=found.ticks(name, MAX_TICKS),
         first=found.first_tick(name),
         last_run=found.newest_run(name),
         upstream={each: found.newest_run(each) for each in trigger.upstream}
@@ -153,7 +153,7 @@ def _evidence(config: HubConfig, schedule: Schedule, folder: Path, found: Look |
 
 def _print(report: _Report) -> None:
     evidence = report.evidence
-    trigger, hub = evidence.schedule.trigger, evidence.premises
+    trigger, hub = evidence.schedule.trigger, evidence.folder
     click.echo(f"{evidence.schedule.name}: {f'{trigger.kind} {trigger.text}' if trigger else 'no trigger'}")
     for finding in report.findings:
         click.echo(f"- {finding.text}")
@@ -200,9 +200,9 @@ def _view(report: _Report) -> dict[str, Any]:
     from reactorhub.model.values import time_text
     from reactorhub.wire.views import run_view, schedule_view, tick_view
 
-    evidence, hub = report.evidence, report.evidence.premises
-    mark = evidence.mark
-    reason = None if mark is None else mark.why_paused
+    evidence, hub = report.evidence, report.evidence.folder
+    progress = evidence.progress
+    reason = None if progress is None else progress.why_paused
     last, left = evidence.last_run, evidence.runs_left
     standing = schedule_view(
         evidence.schedule, report.next, reason is not None, reason, last_run=last, runs_left=left

@@ -15,7 +15,7 @@ from reactorhub.config.checking import check
 from reactorhub.config.keys import FileKeys, HubKeys, ProjectKeys, RedisKeys, RetentionKeys
 from reactorhub.config.notify import read_channels
 from reactorhub.config.places import KeyPath, Place, Positions
-from reactorhub.config.schedules import Ground, read_schedules
+from reactorhub.config.schedules import References, read_schedules
 from reactorhub.config.yaml_source import Tree, read_yaml
 from reactorhub.engine.projects import ProjectConfig
 from reactorhub.errors import ConfigError, Mistake
@@ -113,17 +113,17 @@ def parse(
     hub = check(HubKeys, top.keys.hub, ("hub",), report)
     projects, queues = _projects(hub.keys, folder), _queues(hub.keys)
     channels = read_channels(hub.keys.notify, report)
-    ground = Ground(
+    references = References(
         timezone=hub.keys.timezone or "UTC",
         projects=_names(top.keys.hub, "projects") if "projects" in hub.broken else projects,
         queues=_names(top.keys.hub, "queues", DEFAULT_QUEUE) if "queues" in hub.broken else queues,
         report=report,
         channels=_names(top.keys.hub, "notify") if "notify" in hub.broken else hub.keys.notify or (),
     )
-    schedules = read_schedules(top.keys.defaults, top.keys.schedules or {}, ground)
+    schedules = read_schedules(top.keys.defaults, top.keys.schedules or {}, references)
     config = HubConfig(
         file=file,
-        timezone=ground.timezone,
+        timezone=references.timezone,
         queues=queues,
         projects=projects,
         channels=channels,

@@ -9,7 +9,7 @@ from reactorhub.config.places import KeyPath
 from reactorhub.config.values import NestedError, line, single
 from reactorhub.config.yaml_source import Kind, Scalar, Tree
 from reactorhub.policies.comparisons import EXAMPLES
-from reactorhub.policies.expectations import FIELDS, FINISH_REASON, MOST, parse, parse_field
+from reactorhub.policies.expectations import FIELDS, FINISH_REASON, MAX_EXPECTATIONS, parse, parse_field
 
 Found = list[tuple[KeyPath, str]]
 Parse = Callable[[str, object], object]
@@ -26,8 +26,8 @@ def expectations(raw: Tree) -> dict[str, Any]:
     if FIELDS in tree:
         fields = _mapping(tree[FIELDS], "fields", (FIELDS,), found)
         expect[FIELDS] = _read(fields, parse_field, (FIELDS,), found)
-    if len(expect) + len(expect.get(FIELDS, ())) > MOST:
-        found.append(((), f"has more than {MOST} expectations; write fewer"))
+    if len(expect) + len(expect.get(FIELDS, ())) > MAX_EXPECTATIONS:
+        found.append(((), f"has more than {MAX_EXPECTATIONS} expectations; write fewer"))
     if found:
         raise NestedError(found)
     return expect

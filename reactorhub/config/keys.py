@@ -30,10 +30,10 @@ from reactorhub.config.values import (
     zone,
 )
 from reactorhub.config.yaml_source import Kind, Scalar, Tree
-from reactorhub.model.notification import NoticeKind
+from reactorhub.model.notification import NotificationKind
 from reactorhub.model.run import RunState, arg_name
 from reactorhub.model.schedule import Catchup, Overlap
-from reactorhub.policies.limits import HIGHEST
+from reactorhub.policies.limits import MAX_LIMIT
 
 
 class Retriable(str, Enum):
@@ -58,10 +58,10 @@ class AfterState(str, Enum):
 class Telling(str, Enum):
     """What of a schedule people can be told of."""
 
-    FAILED = NoticeKind.FAILED.value
-    RECOVERED = NoticeKind.RECOVERED.value
-    MISSED = NoticeKind.MISSED.value
-    PAUSED = NoticeKind.PAUSED.value
+    FAILED = NotificationKind.FAILED.value
+    RECOVERED = NotificationKind.RECOVERED.value
+    MISSED = NotificationKind.MISSED.value
+    PAUSED = NotificationKind.PAUSED.value
 
 
 def mapping_or_nothing(raw: Tree) -> Tree:
@@ -96,7 +96,7 @@ Line = Annotated[str, BeforeValidator(line)]
 SecretLine = Annotated[str, BeforeValidator(secret_line)]
 Name = Annotated[str, BeforeValidator(name)]
 Flag = Annotated[bool, BeforeValidator(flag)]
-Limit = Annotated[int, BeforeValidator(whole(1, HIGHEST))]
+Limit = Annotated[int, BeforeValidator(whole(1, MAX_LIMIT))]
 Span = Annotated[timedelta, BeforeValidator(duration)]
 Moment = Annotated[datetime, BeforeValidator(moment)]
 CronText = Annotated[str, BeforeValidator(cron)]

@@ -28,7 +28,7 @@ NO_DEFAULTS = (*TRIGGERS, "anchor", "after_state", "run_on_start")
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class References:
     """What a schedule may refer to. ``projects`` and ``queues`` are None where the file's own cannot be read,
     so that nobody is told of a mistake that follows from another."""
 
@@ -39,50 +39,52 @@ class Ground:
     channels: Collection[str] | None = ()
 
 
-def read_schedules(defaults: Tree, schedules: Mapping[str, Tree], ground: Ground) -> dict[str, Schedule]:
+def read_schedules(
+    defaults: Tree, schedules: Mapping[str, Tree], references: References
+) -> dict[str, Schedule]:
     """Return the schedules by name. Those with mistakes, which go to the report, are left out."""
-    common = _defaults(defaults, ground)
-    found = {name: _schedule(name, tree, common, ground, schedules) for name, tree in schedules.items()}
+    common = _defaults(defaults, references)
+    found = {name: _schedule(name, tree, common, references, schedules) for name, tree in schedules.items()}
     read = {name: schedule for name, schedule in found.items() if schedule is not None}
-    check_chains(read, ground.report)
+    check_chains(read, references.report)
     return read
 
 
-def _defaults(tree: Tree, ground: Ground) -> Checked[ScheduleKeys]:
+def _defaults(tree: Tree, references: References) -> Checked[ScheduleKeys]:
     path = ("defaults",)
     if isinstance(tree, dict):
         for key in NO_DEFAULTS:
             if key in tree:
                 message = f"{key!r} cannot be a default; write it into each schedule"
-                ground.report.note((*path, key), message, at_key=True)
+                references.report.note((*path, key), message, at_key=True)
         tree = {key: value for key, value in tree.items() if key not in NO_DEFAULTS}
-    common = check(ScheduleKeys, tree, path, ground.report)
-    _check_references(common, ground)
-    _check_rules(common, common.keys, ground.report)
+    common = check(ScheduleKeys, tree, path, references.report)
+    _check_references(common, references)
+    _check_rules(common, common.keys, references.report)
     return common
 
 
 def _schedule(
-    name: str, tree: Tree, common: Checked[ScheduleKeys], ground: Ground, names: Collection[str]
+    name: str, tree: Tree, common: Checked[ScheduleKeys], references: References, names: Collection[str]
 ) -> Schedule | None:
-    report, path = ground.report, ("schedules", name)
+    report, path = references.report, ("schedules", name)
     noted(partial(values.name, name), path, report, at_key=True)
     own = check(ScheduleKeys, tree, path, report)
-    _check_references(own, ground)
+    _check_references(own, references)
     check_upstreams(own, names, report)
     keys = _merged(own.keys, common.keys)
     _check_rules(own, keys, report)
-    timezone = keys.timezone or ground.timezone
+    timezone = keys.timezone or references.timezone
     trigger = narrowed(_trigger(own, timezone, report), own, common, timezone, report)
     broken = own.broken | common.broken
     if keys.spider is None and "spider" not in broken:
         report.note(path, "there is no spider; write spider: NAME", at_key=True)
-    if keys.project is None and "project" not in broken and len(ground.projects or ()) > 1:
-        names = ", ".join(sorted(ground.projects or ()))
+    if keys.project is None and "project" not in broken and len(references.projects or ()) > 1:
+        names = ", ".join(sorted(references.projects or ()))
         report.note(path, f"several projects are configured; write project: with one of {names}", at_key=True)
-    if keys.spider is None or not ground.projects:
+    if keys.spider is None or not references.projects:
         return None
-    project = keys.project or next(iter(ground.projects))
+    project = keys.project or next(iter(references.projects))
     rules = _given(
         overlap=keys.overlap,
         max_instances=keys.max_instances,
@@ -143,20 +145,20 @@ def _merged(own: ScheduleKeys, common: ScheduleKeys) -> ScheduleKeys:
     return common.model_copy(update=changes)
 
 
-def _check_references(section: Checked[ScheduleKeys], ground: Ground) -> None:
+def _check_references(section: Checked[ScheduleKeys], references: References) -> None:
     """Check what a section says beside other sections, at the place where it says so."""
     keys = section.keys
     for key, kind, chosen, known in (
-        ("project", "project", keys.project, ground.projects),
-        ("queue", "queue", keys.queue, ground.queues),
+        ("project", "project", keys.project, references.projects),
+        ("queue", "queue", keys.queue, references.queues),
     ):
         if chosen is not None and known is not None and chosen not in known:
             message = f"there is no {kind} {chosen!r} under hub.{kind}s{suggestion(chosen, known)}"
-            ground.report.note((*section.path, key), message)
-    check_notify(section, ground.channels, ground.report)
+            references.report.note((*section.path, key), message)
+    check_notify(section, references.channels, references.report)
     if {"catchup_window", "misfire_grace_time"} <= set(section.given):
         message = "is another name for catchup_window; keep one of the two"
-        ground.report.note((*section.path, "misfire_grace_time"), message, at_key=True)
+        references.report.note((*section.path, "misfire_grace_time"), message, at_key=True)
 
 
 def _check_rules(section: Checked[ScheduleKeys], keys: ScheduleKeys, report: Report) -> None:

@@ -14,18 +14,18 @@ from reactorhub.forecast.upcoming import Group, coming
 from reactorhub.model.schedule import Catchup, Overlap, Schedule
 from reactorhub.model.values import time_text
 from reactorhub.triggers.rules import After, Once, Trigger
-from reactorhub.triggers.window import Bounded, end_of
+from reactorhub.triggers.window import Window, end_of
 
 DAY = timedelta(hours=24)
-MOST_LOOKS = 50_000
+MAX_LOOKS = 50_000
 """At most this many times the search for pile-ups asks a trigger when it ticks next. One that leaves out much
 takes longer to answer, and counts for several."""
 
 _EXCLUSIONS_A_LOOK = 16
-MOST_PILES = 5
+MAX_PILES = 5
 """At most this many different pile-ups are told of: those of the most schedules."""
 
-MOST_NAMES = 10
+MAX_NAMES = 10
 """At most this many schedules of a pile-up are named."""
 
 _MEETING = frozenset({Overlap.SKIP, Overlap.BUFFER_ONE, Overlap.CANCEL_OTHER})
@@ -98,14 +98,14 @@ def crowded(config: HubConfig, now: datetime) -> Iterator[Mistake]:
 def pile_ups(schedules: Iterable[Schedule], limit: int, after: datetime, until: datetime) -> Outlook:
     """Find the seconds between two moments in which more than ``limit`` schedules are due.
 
-    Nothing after ``MOST_LOOKS`` looks counts; ``until`` of the answer says how far they went. A schedule with
+    Nothing after ``MAX_LOOKS`` looks counts; ``until`` of the answer says how far they went. A schedule with
     jitter spreads its starts by itself, so it piles up with nobody.
     """
     found: dict[tuple[str, ...], tuple[datetime, list[Group], int]] = {}
     looks = 0
     ticks = coming((schedule for schedule in schedules if not schedule.jitter), after)
     for second, meeting in groupby(ticks, key=lambda tick: tick[0].replace(microsecond=0)):
-        if second > until or looks > MOST_LOOKS:
+        if second > until or looks > MAX_LOOKS:
             until = min(until, second)
             break
         groups = [group for _, group in meeting]
@@ -119,14 +119,14 @@ def pile_ups(schedules: Iterable[Schedule], limit: int, after: datetime, until: 
 
 def _looks(group: Group) -> int:
     trigger = group[0].trigger
-    return 1 + len(trigger.exclude) // _EXCLUSIONS_A_LOOK if isinstance(trigger, Bounded) else 1
+    return 1 + len(trigger.exclude) // _EXCLUSIONS_A_LOOK if isinstance(trigger, Window) else 1
 
 
 def _worst(found: Iterable[tuple[datetime, list[Group], int]], until: datetime) -> Outlook:
     by_size = sorted(found, key=lambda each: -sum(map(len, each[1])))
     piles = [
         Pile(first, tuple(sorted(schedule.name for group in groups for schedule in group)), times)
-        for first, groups, times in by_size[:MOST_PILES]
+        for first, groups, times in by_size[:MAX_PILES]
     ]
     in_order = tuple(sorted(piles, key=lambda pile: pile.first))
     return Outlook(in_order, len(by_size) - len(piles), until)
@@ -135,8 +135,8 @@ def _worst(found: Iterable[tuple[datetime, list[Group], int]], until: datetime) 
 def _sentence(pile: Pile, limit: int, zone: ZoneInfo) -> str:
     number, others = len(pile.schedules), pile.times - 1
     again = f" (and {others:,} more time{'s' * (others > 1)} within a day)" if others else ""
-    rest = number - MOST_NAMES
-    names = ", ".join(pile.schedules[:MOST_NAMES]) + (f" and {rest:,} more" if rest > 0 else "")
+    rest = number - MAX_NAMES
+    names = ", ".join(pile.schedules[:MAX_NAMES]) + (f" and {rest:,} more" if rest > 0 else "")
     return (
         f"{number:,} schedules are due at {pile.first.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}{again}, and "
         f"{limit:,} may run at once; spread them out, give them jitter, or raise the limit: {names}"

@@ -1,4 +1,4 @@
-"""What narrows a schedule's trigger: ``start_time``, ``end_time``, ``exclude``, from the keys to Bounded."""
+"""What narrows a schedule's trigger: ``start_time``, ``end_time``, ``exclude``, from the keys to Window."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reactorhub.config.places import KeyPath, Report, noted
 from reactorhub.triggers.cron import instant
 from reactorhub.triggers.durations import EPOCH, INSTANT
 from reactorhub.triggers.rules import Once, Trigger
-from reactorhub.triggers.window import Bounded, Days, Exclusion, Times
+from reactorhub.triggers.window import ExcludedDays, ExcludedTimes, Exclusion, Window
 
 TIMED = ("interval", "cron", "at")
 NEED_A_TIME = ("start_time", "end_time", "exclude", "jitter")
@@ -51,23 +51,23 @@ def narrowed(
     exclude = _exclusions((own, common), timezone)
     if start is None and end is None and not exclude:
         return rule
-    narrow = partial(Bounded, rule or Once(EPOCH), start, end, exclude)  # without a rule, for its mistakes
-    bounded = noted(narrow, _path("end_time", (own, common)), report)
+    narrow = partial(Window, rule or Once(EPOCH), start, end, exclude)  # without a rule, for its mistakes
+    window = noted(narrow, _path("end_time", (own, common)), report)
     if rule is None:
         return None
-    if bounded is not None and _is_idle(bounded) and not _is_idle(rule):
-        _complain(bounded, (own, common), report)
-    return bounded
+    if window is not None and _is_idle(window) and not _is_idle(rule):
+        _complain(window, (own, common), report)
+    return window
 
 
-def _complain(bounded: Bounded, sections: Sections, report: Report) -> None:
+def _complain(window: Window, sections: Sections, report: Report) -> None:
     """Say which key leaves no time; of a default also to whom."""
-    if not _is_idle(Bounded(bounded.rule, bounded.start, bounded.end)):
+    if not _is_idle(Window(window.rule, window.start, window.end)):
         key, message = "exclude", "leaves out every time at which {} could run; leave out less"
-    elif bounded.end is None:
+    elif window.end is None:
         key, message = "start_time", "{} has no time from then on; choose an earlier start_time"
     else:
-        since = " after start_time" if bounded.start is not None else ""
+        since = " after start_time" if window.start is not None else ""
         key, message = "end_time", f"{{}} has no time{since} up to then; choose a later end_time"
     own, said = sections[0], _said(key, sections)
     whom = "the schedule" if said is own else f"schedule {own.path[-1]!r}"
@@ -99,4 +99,4 @@ def _exclusions(sections: Sections, timezone: str) -> tuple[Exclusion, ...]:
 
 
 def _exclusion(entry: str | tuple[date, date], timezone: str) -> Exclusion:
-    return Days(*entry, timezone) if isinstance(entry, tuple) else Times(entry, timezone)
+    return ExcludedDays(*entry, timezone) if isinstance(entry, tuple) else ExcludedTimes(entry, timezone)

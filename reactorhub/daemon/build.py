@@ -18,7 +18,7 @@ from reactorhub.config import HubConfig
 from reactorhub.config.reading import file_signature
 from reactorhub.containment.lag import LagMeter
 from reactorhub.containment.run_logs import RunLogs
-from reactorhub.daemon.gc import Collector
+from reactorhub.daemon.gc import GcPause
 from reactorhub.engine.protocols import Engine
 from reactorhub.engine.scrapy.engine import ScrapyEngine
 from reactorhub.errors import ConfigError
@@ -27,7 +27,7 @@ from reactorhub.events.publisher import Telemetry
 from reactorhub.events.sink import Sink
 from reactorhub.hub.hub import Hub
 from reactorhub.hub.reload import Reloader
-from reactorhub.hub.status import Parts
+from reactorhub.hub.status import HubParts
 from reactorhub.model.ids import IdMaker
 from reactorhub.model.values import View
 from reactorhub.notifications.channels.addresses import (
@@ -41,11 +41,11 @@ from reactorhub.notifications.channels.channel import Channel
 from reactorhub.notifications.channels.email import Email
 from reactorhub.notifications.channels.webhook import Webhook
 from reactorhub.notifications.notifier import Notifier
-from reactorhub.notifications.reporter import Facts
+from reactorhub.notifications.reporter import IncidentReporter
 from reactorhub.redis.embedded import EmbeddedRedis
 from reactorhub.redis.sink import RedisSink
 from reactorhub.runs.dispatcher import Dispatcher
-from reactorhub.runs.lifecycle import World
+from reactorhub.runs.lifecycle import RunServices
 from reactorhub.runs.slots import Slots
 from reactorhub.schedules.book import ScheduleBook
 from reactorhub.schedules.scheduler import Scheduler
@@ -70,11 +70,11 @@ class Built:
     """What of a hub is started and stopped."""
 
     pool: ThreadPool
-    collector: Collector
+    gc_pause: GcPause
     ledger: SqliteLedger
     engine: ScrapyEngine
     redis: EmbeddedRedis | None
-    parts: Parts
+    parts: HubParts
     hub: Hub
     scheduler: Scheduler
     retention: Retention
@@ -93,16 +93,16 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
     engine = ScrapyEngine(reactor, RunLogs(paths.log), paths.items)
     parts = _parts(config, ledger, engine, _sink(config, redis, reactor), reactor)
     hub = Hub(config, parts, __version__)
-    collector = Collector(reactor)
-    scheduler = _scheduler(hub, _first_ticks(collector, parts.world.slots), reactor)
+    gc_pause = GcPause(reactor)
+    scheduler = _scheduler(hub, _first_ticks(gc_pause, parts.services.slots), reactor)
     in_thread: Callable[..., Deferred[Any]] = partial(threads.deferToThreadPool, reactor, pool)
 
     def read_file() -> Deferred[HubConfig]:
-        collector.hold()
-        return in_thread(read).addBoth(_released, collector)
+        gc_pause.hold()
+        return in_thread(read).addBoth(_released, gc_pause)
 
     sweeps = {name: partial(in_thread, OldFiles(config.data_dir / name).sweep) for name in ("logs", "items")}
-    retention = Retention(reactor, utc_now, ledger.prune, sweeps, lambda: parts.dispatcher.lives)
+    retention = Retention(reactor, utc_now, ledger.prune, sweeps, lambda: parts.dispatcher.live_runs)
 
     async def put_in_force(new: HubConfig) -> View:
         message = "a loaded project cannot change while the hub runs; restart it"
@@ -122,7 +122,7 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
     reloader = Reloader(reactor, hub, lambda: in_thread(file_signature, file), read_file, put_in_force)
     return Built(
         pool=pool,
-        collector=collector,
+        gc_pause=gc_pause,
         ledger=ledger,
         engine=engine,
         redis=redis,
@@ -135,12 +135,12 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
     )
 
 
-def _parts(config: HubConfig, ledger: Ledger, engine: Engine, sink: Sink, reactor: Any) -> Parts:
+def _parts(config: HubConfig, ledger: Ledger, engine: Engine, sink: Sink, reactor: Any) -> HubParts:
     new_id = IdMaker(utc_now)
     telemetry = Telemetry(reactor, utc_now, sink, new_id)
     notifier = Notifier(reactor, utc_now, ledger)
-    facts = Facts(new_id, utc_now, config.name, notifier.wake)
-    world = World(
+    reporter = IncidentReporter(new_id, utc_now, config.name, notifier.wake)
+    services = RunServices(
         clock=reactor,
         now=utc_now,
         ledger=ledger,
@@ -148,10 +148,12 @@ def _parts(config: HubConfig, ledger: Ledger, engine: Engine, sink: Sink, reacto
         slots=Slots(reactor, config.max_concurrent_runs, config.queues),
         changed=telemetry.run_changed,
     )
-    book = ScheduleBook(ledger, utc_now, reactor, facts)
-    return Parts(
-        world=world,
-        dispatcher=Dispatcher(world, book, new_id, telemetry.event, config.max_queued_runs, facts=facts),
+    book = ScheduleBook(ledger, utc_now, reactor, reporter)
+    return HubParts(
+        services=services,
+        dispatcher=Dispatcher(
+            services, book, new_id, telemetry.event, config.max_queued_runs, reporter=reporter
+        ),
         book=book,
         telemetry=telemetry,
         sink=sink,
@@ -171,18 +173,18 @@ def _scheduler(hub: Hub, busy: Callable[[bool], None], reactor: Any) -> Schedule
     )
 
 
-def _first_ticks(collector: Collector, slots: Slots) -> Callable[[bool], None]:
+def _first_ticks(gc_pause: GcPause, slots: Slots) -> Callable[[bool], None]:
     """Return what lets crawls and full collections wait until all ticks that are due have been taken up."""
 
     def busy(is_busy: bool) -> None:
         slots.hold(is_busy)
-        (collector.hold if is_busy else collector.release)()
+        (gc_pause.hold if is_busy else gc_pause.release)()
 
     return busy
 
 
-def _released(result: Any, collector: Collector) -> Any:
-    collector.release()
+def _released(result: Any, gc_pause: GcPause) -> Any:
+    gc_pause.release()
     return result
 
 

@@ -12,7 +12,7 @@ REST = 1.0
 """Seconds after a hold until full collections may happen again: what was held up has its turn first."""
 
 
-class Collector:
+class GcPause:
     """Lets full collections wait while something goes on that must not be stopped.
 
     A full collection looks at every object there is and stops the process meanwhile: for a tenth of a second

@@ -156,12 +156,14 @@ class HubService(Service):
         built.parts.notifier.start()
         built.scheduler.start(built.hub.entries())
         built.parts.lag.start()
-        built.parts.telemetry.start(lambda: tuple(built.parts.dispatcher.lives.values()), built.hub.heartbeat)
+        built.parts.telemetry.start(
+            lambda: tuple(built.parts.dispatcher.live_runs.values()), built.hub.heartbeat
+        )
         built.retention.start(built.hub.config.retention)
         built.reloader.watch(self._signature)
         self._ports[0].startReading()  # type: ignore[attr-defined]
         self._say_ready(built)
-        built.collector.settle()
+        built.gc_pause.settle()
         return True
 
     async def _stop(self) -> None:

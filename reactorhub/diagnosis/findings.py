@@ -11,14 +11,14 @@ from datetime import datetime
 
 from reactorhub.diagnosis.waiting import waits_for
 from reactorhub.model.run import Run, RunState
-from reactorhub.model.schedule import Schedule, ScheduleMark, Tick, TickOutcome
+from reactorhub.model.schedule import Schedule, ScheduleProgress, Tick, TickOutcome
 from reactorhub.policies.agenda import ON_TIME
 from reactorhub.policies.jitter import start_at
 from reactorhub.policies.limits import Limits
 from reactorhub.policies.overlap import PAUSED
 from reactorhub.triggers.rules import After, Trigger
 from reactorhub.triggers.wall_clock import local_text
-from reactorhub.triggers.window import Bounded, end_of
+from reactorhub.triggers.window import Window, end_of
 
 NOT_TAKEN_UP = "no hub has taken it up yet; start the hub, or let it reload the file"
 
@@ -26,7 +26,7 @@ _HANDS = "it runs when it is triggered by hand"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Premises:
+class DataFolderState:
     """The data folder as found: whether a hub has it, which one, and when its ledger was written last."""
 
     folder: str
@@ -47,10 +47,10 @@ class Evidence:
 
     schedule: Schedule
     fingerprint: str
-    premises: Premises
+    folder: DataFolderState
     now: datetime
     zone: str
-    mark: ScheduleMark | None = None
+    progress: ScheduleProgress | None = None
     ticks: Sequence[Tick] = ()
     first: Tick | None = None
     last_run: Run | None = None
@@ -61,8 +61,8 @@ class Evidence:
     @property
     def runs_left(self) -> int | None:
         """How many of its ticks may still become runs; None for any number. An edited "when" counts anew."""
-        counted = self.mark is not None and self.mark.fingerprint == self.fingerprint
-        return self.schedule.runs_left(self.mark.runs if self.mark and counted else 0)
+        counted = self.progress is not None and self.progress.fingerprint == self.fingerprint
+        return self.schedule.runs_left(self.progress.runs if self.progress and counted else 0)
 
     def show(self, moment: datetime) -> str:
         """Return a moment as the commands print it."""
@@ -89,14 +89,14 @@ def findings(evidence: Evidence) -> tuple[Finding, ...]:
 
 
 def _of_the_hub(evidence: Evidence) -> Iterator[Finding]:
-    hub = evidence.premises
+    hub = evidence.folder
     if not hub.running:
         last = f"; its ledger was last written at {evidence.show(hub.written_at)}" if hub.written_at else ""
         yield Finding("no_hub", f"no hub is running on {hub.folder}{last}; start one with twistd reactorhub")
 
 
 def _of_the_file(evidence: Evidence) -> Iterator[Finding]:
-    schedule, trigger, mark = evidence.schedule, evidence.schedule.trigger, evidence.mark
+    schedule, trigger, progress = evidence.schedule, evidence.schedule.trigger, evidence.progress
     if not schedule.enabled:
         yield Finding("disabled", "it is disabled; set enabled: true, or remove that key")
     if trigger is None:
@@ -107,13 +107,13 @@ def _of_the_file(evidence: Evidence) -> Iterator[Finding]:
         yield Finding("follows", f"{follows(trigger)}{newest}")
     elif trigger.next_after(evidence.now) is None:
         yield Finding("ended", f"{_text(trigger)} has no time to come; change it, or remove the schedule")
-    elif isinstance(trigger, Bounded) and trigger.start is not None and trigger.start > evidence.now:
+    elif isinstance(trigger, Window) and trigger.start is not None and trigger.start > evidence.now:
         yield Finding("not_begun", f"it has no time before its start_time, {evidence.show(trigger.start)}")
-    if mark is not None and evidence.runs_left == 0:
-        yield Finding("max_runs", over(mark))
-    if mark is None:
+    if progress is not None and evidence.runs_left == 0:
+        yield Finding("max_runs", over(progress))
+    if progress is None:
         yield Finding("not_taken_up", NOT_TAKEN_UP)
-    elif mark.fingerprint != evidence.fingerprint:
+    elif progress.fingerprint != evidence.fingerprint:
         yield Finding(
             "edited", "the file says another time than the hub has in force; start the hub, or let it reload"
         )
@@ -134,20 +134,20 @@ def _newest(name: str, run: Run | None) -> str:
 
 
 def _of_the_ledger(evidence: Evidence) -> Iterator[Finding]:
-    mark, newest = evidence.mark, next(iter(evidence.ticks), None)
-    if mark is not None and mark.paused:
-        yield Finding("paused", f"it is paused: {mark.why_paused}{_since(evidence)}")
+    progress, newest = evidence.progress, next(iter(evidence.ticks), None)
+    if progress is not None and progress.paused:
+        yield Finding("paused", f"it is paused: {progress.why_paused}{_since(evidence)}")
     yield from _of_the_tick_due(evidence)
-    if newest is not None and newest.outcome is not TickOutcome.RUN and not _is_of_pause(newest, mark):
+    if newest is not None and newest.outcome is not TickOutcome.RUN and not _is_of_pause(newest, progress):
         when = evidence.show(newest.until or newest.nominal_time)
         yield Finding(f"last_{newest.outcome.value}", f"its newest tick, {when}, was {became(newest)}")
     if evidence.last_run is not None:
         yield from _of_the_run(evidence.last_run, evidence)
 
 
-def over(mark: ScheduleMark) -> str:
+def over(progress: ScheduleProgress) -> str:
     """Say that a schedule has run as often as it may."""
-    return f"it is over: {mark.runs} of its ticks have run, and max_runs allows no more"
+    return f"it is over: {progress.runs} of its ticks have run, and max_runs allows no more"
 
 
 def _since(evidence: Evidence) -> str:
@@ -159,13 +159,13 @@ def _since(evidence: Evidence) -> str:
             first = tick
         elif tick.outcome is not TickOutcome.MISSED:
             break
-    since = f"; its ticks are skipped since {evidence.show(first.nominal_time)}" if first else ""
-    return f"{since}; resume it with POST /api/schedules/{evidence.schedule.name}/resume"
+    accounted_until = f"; its ticks are skipped since {evidence.show(first.nominal_time)}" if first else ""
+    return f"{accounted_until}; resume it with POST /api/schedules/{evidence.schedule.name}/resume"
 
 
-def _is_of_pause(tick: Tick, mark: ScheduleMark | None) -> bool:
+def _is_of_pause(tick: Tick, progress: ScheduleProgress | None) -> bool:
     """Whether a tick says no more than that the schedule is paused, as it still is."""
-    return mark is not None and mark.paused and (tick.reason or "").startswith(PAUSED)
+    return progress is not None and progress.paused and (tick.reason or "").startswith(PAUSED)
 
 
 def became(tick: Tick) -> str:
@@ -175,18 +175,18 @@ def became(tick: Tick) -> str:
 
 def _of_the_tick_due(evidence: Evidence) -> Iterator[Finding]:
     """What is to be said of the first tick that the running hub has not accounted for."""
-    schedule, mark = evidence.schedule, evidence.mark
-    if not evidence.premises.running or mark is None or mark.fingerprint != evidence.fingerprint:
+    schedule, progress = evidence.schedule, evidence.progress
+    if not evidence.folder.running or progress is None or progress.fingerprint != evidence.fingerprint:
         return
     trigger = schedule.trigger if schedule.enabled and evidence.runs_left != 0 else None
-    tick = trigger.next_after(mark.since) if trigger else None
+    tick = trigger.next_after(progress.accounted_until) if trigger else None
     if tick is None or tick > evidence.now:
         return
     start, when = start_at(schedule, tick), evidence.show(tick)
     if start + ON_TIME < evidence.now:
         text = f"its time {when} is past, and the hub has not accounted for it"
         yield Finding("owed", f"{text}; read the hub's log")
-    elif start > evidence.now and not mark.paused:
+    elif start > evidence.now and not progress.paused:
         yield Finding("jitter", f"its tick of {when} waits for its jitter, until {evidence.show(start)}")
 
 
@@ -194,23 +194,23 @@ def _of_the_run(run: Run, evidence: Evidence) -> Iterator[Finding]:
     """What is to be said of the newest run. A run that holds a slot on paper does not without a hub."""
     if run.state is RunState.QUEUED:
         yield Finding("waiting", f"its run {run.id} waits {_waits(run, evidence)}")
-    elif run.state.active and evidence.premises.running:
-        since = f" since {evidence.show(run.started_at)}" if run.started_at else ""
-        yield Finding("running", f"its run {run.id} is {run.state.value}{since}")
+    elif run.state.active and evidence.folder.running:
+        accounted_until = f" since {evidence.show(run.started_at)}" if run.started_at else ""
+        yield Finding("running", f"its run {run.id} is {run.state.value}{accounted_until}")
     elif run.state.final and run.state is not RunState.SUCCEEDED:
         yield Finding(f"last_{run.state.value}", f"its newest run, {run.id}, {_ended(run)}{_reason(run)}")
 
 
 def _waits(run: Run, evidence: Evidence) -> str:
-    until, since = run.spec.not_before, f"since {evidence.show(run.created_at)}"
+    until, accounted_until = run.spec.not_before, f"since {evidence.show(run.created_at)}"
     if until is not None and until > evidence.now:
         return f"until {evidence.show(until)} to be tried again"
-    if not evidence.premises.running:
-        return f"{since}, and goes on once a hub runs"
+    if not evidence.folder.running:
+        return f"{accounted_until}, and goes on once a hub runs"
     if evidence.limits is None:
-        return f"{since} for its turn or for a slot of queue {run.spec.queue}"
+        return f"{accounted_until} for its turn or for a slot of queue {run.spec.queue}"
     what = waits_for(run, evidence.schedule, evidence.unfinished, evidence.limits, evidence.show)
-    return f"{since} {what}"
+    return f"{accounted_until} {what}"
 
 
 def _reason(run: Run) -> str:

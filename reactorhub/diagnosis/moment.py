@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from reactorhub.diagnosis.findings import NOT_TAKEN_UP, Evidence, became, follows, over
-from reactorhub.model.schedule import Schedule, ScheduleMark, Tick
+from reactorhub.model.schedule import Schedule, ScheduleProgress, Tick
 from reactorhub.policies.agenda import Missed, last_tick, plan
 from reactorhub.policies.jitter import start_at
 from reactorhub.triggers.cron import dst_mark, instant
 from reactorhub.triggers.durations import INSTANT
 from reactorhub.triggers.rules import After, Trigger
-from reactorhub.triggers.window import Bounded
+from reactorhub.triggers.window import Window
 
 _BACK = tuple(timedelta(hours=hours) for hours in (1, 24, 24 * 32, 24 * 367, 24 * 3660))
 """How far back the time before a moment is looked for, nearest first."""
@@ -96,7 +96,7 @@ def _of_row(row: Tick, evidence: Evidence) -> str:
 
 def _no_time(trigger: Trigger, moment: datetime, evidence: Evidence) -> tuple[str, str]:
     """Why a trigger has no tick at a moment."""
-    if isinstance(trigger, Bounded) and _ticks_at(trigger.rule, moment):
+    if isinstance(trigger, Window) and _ticks_at(trigger.rule, moment):
         return _left_out(trigger, moment, evidence)
     if trigger.timezone is not None:
         local = moment.astimezone(ZoneInfo(trigger.timezone))
@@ -107,7 +107,7 @@ def _no_time(trigger: Trigger, moment: datetime, evidence: Evidence) -> tuple[st
     return "not_a_time", f"this is no time of {trigger.text}"
 
 
-def _left_out(trigger: Bounded, moment: datetime, evidence: Evidence) -> tuple[str, str]:
+def _left_out(trigger: Window, moment: datetime, evidence: Evidence) -> tuple[str, str]:
     if trigger.start is not None and moment < trigger.start:
         return "before_start", f"this lies before its start_time, {evidence.show(trigger.start)}"
     if trigger.end is not None and moment > trigger.end:
@@ -118,16 +118,16 @@ def _left_out(trigger: Bounded, moment: datetime, evidence: Evidence) -> tuple[s
 
 def _unrecorded(schedule: Schedule, moment: datetime, evidence: Evidence) -> tuple[str, str]:
     """Why a time of the trigger has no row."""
-    mark, first = evidence.mark, evidence.first
+    progress, first = evidence.progress, evidence.first
     if moment > evidence.now:
         return "future", "this is still to come"
-    if mark is None:
+    if progress is None:
         return "not_taken_up", NOT_TAKEN_UP
-    held = _held_back(evidence, mark)
+    held = _held_back(evidence, progress)
     if held is not None:
         return held
-    if moment > mark.since:
-        return _to_come(schedule, moment, mark.since, evidence)
+    if moment > progress.accounted_until:
+        return _to_come(schedule, moment, progress.accounted_until, evidence)
     if first is None or moment < first.nominal_time:
         oldest = f"; its oldest row is that of {evidence.show(first.nominal_time)}" if first else ""
         text = "it is newer than that, or its times were edited later, or the row was removed with age"
@@ -135,26 +135,28 @@ def _unrecorded(schedule: Schedule, moment: datetime, evidence: Evidence) -> tup
     return "not_in_force", "it was not in force then: disabled, out of the file, or with another time"
 
 
-def _held_back(evidence: Evidence, mark: ScheduleMark) -> tuple[str, str] | None:
+def _held_back(evidence: Evidence, progress: ScheduleProgress) -> tuple[str, str] | None:
     """Why none of a schedule's times is accounted for at present; None if they are."""
     if not evidence.schedule.enabled:
         return "disabled", "it is disabled, and while it is, its times are not accounted for"
-    if mark.fingerprint != evidence.fingerprint:
+    if progress.fingerprint != evidence.fingerprint:
         return "edited", "the file says another time than the hub had in force; an edit is not retroactive"
     if evidence.runs_left == 0:
-        return "max_runs", over(mark)
+        return "max_runs", over(progress)
     return None
 
 
-def _to_come(schedule: Schedule, moment: datetime, since: datetime, evidence: Evidence) -> tuple[str, str]:
+def _to_come(
+    schedule: Schedule, moment: datetime, accounted_until: datetime, evidence: Evidence
+) -> tuple[str, str]:
     """What is to become of a time that is not accounted for yet."""
     start = start_at(schedule, moment)
     if start > evidence.now:
         return "jitter", f"it waits for its jitter, until {evidence.show(start)}"
-    if evidence.premises.running:
+    if evidence.folder.running:
         return "owed", "the hub has not accounted for it yet; read the hub's log if that lasts"
     fate = "would run"
-    for tick in plan([(schedule, since)], evidence.now).missed:
+    for tick in plan([(schedule, accounted_until)], evidence.now).missed:
         if _covers(tick, moment):
             fate = f"would be missed: {tick.reason}"
     return "no_hub", f"no hub is running to account for it; if one were started now, it {fate}"

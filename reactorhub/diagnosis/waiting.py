@@ -8,7 +8,7 @@ from datetime import datetime
 from reactorhub.model.run import Run
 from reactorhub.model.schedule import Schedule
 from reactorhub.policies.limits import Limits
-from reactorhub.policies.overlap import turns
+from reactorhub.policies.overlap import starts_at_most
 
 Show = Callable[[datetime], str]
 
@@ -21,16 +21,16 @@ def waits_for(run: Run, schedule: Schedule, unfinished: Sequence[Run], limits: L
     :param limits: those in force.
     :param show: turns a moment into text.
     """
-    most, before = turns(schedule, run), _before(run, unfinished)
-    if most is not None and len(before) >= most:
+    limit, before = starts_at_most(schedule, run), _before(run, unfinished)
+    if limit is not None and len(before) >= limit:
         return f"for its turn: {_stands(before[0], show)}"
     queue, going = run.spec.queue, [other for other in unfinished if other.state.active]
     lane = [other for other in going if other.spec.queue == queue]
-    width, most = limits.queues.get(queue, limits.max_concurrent_runs), limits.max_concurrent_runs
+    width, limit = limits.queues.get(queue, limits.max_concurrent_runs), limits.max_concurrent_runs
     if len(lane) >= width:
         return f"for a slot of queue {queue} ({len(lane)} of {width} taken, {_longest(lane, show)})"
-    if len(going) >= most:
-        return f"for a slot of the hub ({len(going)} of {most} taken, {_longest(going, show)})"
+    if len(going) >= limit:
+        return f"for a slot of the hub ({len(going)} of {limit} taken, {_longest(going, show)})"
     return f"for a slot of queue {queue}"
 
 

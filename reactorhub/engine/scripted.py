@@ -23,7 +23,7 @@ class ScriptedCrawl:
         self.spec = spec
         self.opened: Deferred[None] = Deferred()
         self.done: Deferred[CrawlEnd] = Deferred()
-        self.rungs: list[str] = []
+        self.steps: list[str] = []
         self.yields_to = yields_to
         self._stats: dict[str, Any] = {}
         self._errors = 0
@@ -66,9 +66,9 @@ class ScriptedCrawl:
         """See :class:`reactorhub.engine.protocols.Crawl`."""
         self._rung("abandon")
 
-    def _rung(self, rung: str) -> None:
-        self.rungs.append(rung)
-        if rung == self.yields_to and not self.done.called:
+    def _rung(self, step: str) -> None:
+        self.steps.append(step)
+        if step == self.yields_to and not self.done.called:
             self.finish("shutdown")
 
 

@@ -46,16 +46,16 @@ class Telemetry:
         self._now = now
         self._sink = sink
         self._new_id = new_id
-        self._lives: Callable[[], Iterable[LiveRun]] = tuple
+        self._live_runs: Callable[[], Iterable[LiveRun]] = tuple
         self._hub_view: Callable[[], View] = dict
         self._loop = LoopingCall(self._sample)
         self._loop.clock = clock
 
     def start(
-        self, lives: Callable[[], Iterable[LiveRun]], hub_view: Callable[[], View], every: float = 2.0
+        self, live_runs: Callable[[], Iterable[LiveRun]], hub_view: Callable[[], View], every: float = 2.0
     ) -> None:
         """Send snapshots of all live crawls and of the hub, now and then every ``every`` seconds."""
-        self._lives, self._hub_view = lives, hub_view
+        self._live_runs, self._hub_view = live_runs, hub_view
         running: Deferred[LoopingCall] = self._loop.start(every)
         running.addErrback(lambda failure: self.log.failure("the snapshots have stopped", failure))
 
@@ -81,7 +81,7 @@ class Telemetry:
 
     def _sample(self) -> None:
         moment = self._now()
-        for life in self._lives():
-            if life.crawl is not None:
-                self._sink.publish_run(run_view(life.run, life.stats(), life.errors()), moment)
+        for live_run in self._live_runs():
+            if live_run.crawl is not None:
+                self._sink.publish_run(run_view(live_run.run, live_run.stats(), live_run.errors()), moment)
         self._sink.publish_hub(self._hub_view())

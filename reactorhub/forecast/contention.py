@@ -9,7 +9,7 @@ from math import inf
 
 
 @dataclass(slots=True)
-class Stretch:
+class Period:
     """What happened in a stretch of time: starts, seconds of slots in use, the most runs that wanted a slot
     at once, and the limits that were too small."""
 
@@ -22,7 +22,7 @@ class Stretch:
 
 
 @dataclass(slots=True)
-class Jam:
+class Contention:
     """A time during which somebody always waited for a limit: who was in it, how many runs wanted a slot at
     most, and how long the longest wait was."""
 
@@ -34,59 +34,59 @@ class Jam:
     waiting: int = 0
 
 
-class Pressure:
+class ContentionMeter:
     """Keeps the time. ``stretches`` and ``jams``, those that are over, are what was seen."""
 
     def __init__(self, edges: Sequence[float]) -> None:
         """:param edges: the seconds where stretches begin, and the end of the last one."""
         self.second = edges[0]
-        self.stretches = [Stretch(*pair) for pair in pairwise(edges)]
-        self.jams: list[Jam] = []
-        self._open: dict[str, Jam] = {}
-        self._rest: Iterator[Stretch] = iter([*self.stretches, Stretch(edges[-1], inf)])
-        self._stretch = next(self._rest)
+        self.periods = [Period(*pair) for pair in pairwise(edges)]
+        self.contentions: list[Contention] = []
+        self._open: dict[str, Contention] = {}
+        self._rest: Iterator[Period] = iter([*self.periods, Period(edges[-1], inf)])
+        self._period = next(self._rest)
 
     def go_on(self, second: float, used: int, wanted: int) -> None:
         """Let time pass, in which so many slots are used and wanted."""
-        while second >= self._stretch.end:
-            self._stretch.busy += used * (self._stretch.end - self.second)
-            self.second = self._stretch.end
-            self._stretch = next(self._rest)
-            self._stretch.short.update(self._open)
+        while second >= self._period.end:
+            self._period.busy += used * (self._period.end - self.second)
+            self.second = self._period.end
+            self._period = next(self._rest)
+            self._period.short.update(self._open)
             self.look(wanted)
-        self._stretch.busy += used * (second - self.second)
+        self._period.busy += used * (second - self.second)
         self.second = second
 
     def close(self) -> None:
         """Keep to the stretches no more what happens from now on."""
-        self._stretch = Stretch(self.second, inf)
+        self._period = Period(self.second, inf)
 
     def start(self) -> None:
         """Note that a run gets its slot."""
-        self._stretch.starts += 1
+        self._period.starts += 1
 
     def look(self, wanted: int) -> None:
         """Note that so many runs want a slot, or have one."""
-        self._stretch.peak = max(self._stretch.peak, wanted)
+        self._period.peak = max(self._period.peak, wanted)
 
-    def is_jammed(self, limit: str) -> bool:
+    def is_contended(self, limit: str) -> bool:
         """Whether somebody waits for a limit."""
         return limit in self._open
 
-    def jam(self, limit: str, names: Iterable[str], wanted: int) -> None:
+    def contention(self, limit: str, names: Iterable[str], wanted: int) -> None:
         """Note that one more run waits for a limit, of these names, while so many want what it limits."""
-        jam = self._open.get(limit)
-        if jam is None:
-            jam = self._open[limit] = Jam(limit, self.second, set())
-            self._stretch.short.add(limit)
-        jam.names.update(names)
-        jam.waiting += 1
-        jam.wanted = max(jam.wanted, wanted)
+        contention = self._open.get(limit)
+        if contention is None:
+            contention = self._open[limit] = Contention(limit, self.second, set())
+            self._period.short.add(limit)
+        contention.names.update(names)
+        contention.waiting += 1
+        contention.wanted = max(contention.wanted, wanted)
 
     def release(self, limit: str, since: float) -> None:
         """Note that a run waits for a limit no longer."""
-        jam = self._open[limit]
-        jam.waiting -= 1
-        jam.longest = max(jam.longest, self.second - since)
-        if not jam.waiting:
-            self.jams.append(self._open.pop(limit))
+        contention = self._open[limit]
+        contention.waiting -= 1
+        contention.longest = max(contention.longest, self.second - since)
+        if not contention.waiting:
+            self.contentions.append(self._open.pop(limit))

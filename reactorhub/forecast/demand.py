@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from statistics import median
 from zoneinfo import ZoneInfo
 
-from reactorhub.forecast.contention import Jam, Stretch
-from reactorhub.forecast.simulation import HUB, Actor, Rehearsal
+from reactorhub.forecast.contention import Contention, Period
+from reactorhub.forecast.simulation import HUB, Rehearsal, SimulatedSchedule
 from reactorhub.forecast.upcoming import coming
 from reactorhub.model.run import DEFAULT_QUEUE, Run, RunState
 from reactorhub.model.schedule import Overlap, Schedule, at_once
@@ -18,16 +18,16 @@ from reactorhub.policies.limits import Limits
 from reactorhub.triggers.durations import SECOND
 from reactorhub.triggers.rules import After
 
-MOST_TICKS = 250_000
+MAX_TICKS = 250_000
 """The forecast ends before the tick that would be one more than these."""
 
-MOST_PILES = 5
+MAX_PILES = 5
 """At most this many different pile-ups are told of: those in which a run waits longest."""
 
-LONGEST_SPAN = timedelta(days=31)
+MAX_SPAN = timedelta(days=31)
 """How far a forecast may reach."""
 
-_MOST_LATE = 60  # so many ticks before now are looked at, whether they wait for their jitter
+_MAX_LATE = 60  # so many ticks before now are looked at, whether they wait for their jitter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ class Basis:
     durations: Mapping[str, Sequence[timedelta]]
     assume: timedelta
     limits: Limits
-    most_waiting: int
+    max_waiting: int
     runs: Mapping[str, int] = field(default_factory=dict)
     going: tuple[Run, ...] = ()
     paused: frozenset[str] = frozenset()
@@ -114,23 +114,27 @@ def demand(basis: Basis, now: datetime, until: datetime, timezone: str) -> Deman
         for name, schedule in basis.schedules.items()
         if schedule.enabled and schedule.trigger is not None and name not in basis.paused
     }
-    actors = {name: _actor(schedule, basis) for name, schedule in basis.schedules.items()}
-    _chain(ahead.values(), actors)
+    simulated_schedules = {name: _actor(schedule, basis) for name, schedule in basis.schedules.items()}
+    _chain(ahead.values(), simulated_schedules)
     edges = list(_edges(now, until, ZoneInfo(timezone)))
-    stage = Rehearsal(basis.limits, basis.most_waiting, [_seconds(edge - now) for edge in edges])
-    _resume(stage, basis, actors, now)
-    until = _play(stage, ahead.values(), actors, now, until)
-    stage.finish(_seconds(until - now))
-    piles = _piles(stage.pressure.jams, basis.limits, now)
-    chosen = sorted(piles[:MOST_PILES], key=lambda pile: pile.begin)
+    simulation = Rehearsal(basis.limits, basis.max_waiting, [_seconds(edge - now) for edge in edges])
+    _resume(simulation, basis, simulated_schedules, now)
+    until = _play(simulation, ahead.values(), simulated_schedules, now, until)
+    simulation.finish(_seconds(until - now))
+    piles = _piles(simulation.meter.contentions, basis.limits, now)
+    chosen = sorted(piles[:MAX_PILES], key=lambda pile: pile.begin)
     return Demand(
-        hours=tuple(_hours(stage.pressure.stretches, now, until)),
+        hours=tuple(_hours(simulation.meter.periods, now, until)),
         pile_ups=tuple(chosen),
         others=len(piles) - len(chosen),
         skips=tuple(
-            Skips(actor.name, actor.skipped, actor.ticks) for actor in actors.values() if actor.skipped
+            Skips(simulated.name, simulated.skipped, simulated.ticks)
+            for simulated in simulated_schedules.values()
+            if simulated.skipped
         ),
-        assumed=tuple(name for name in ahead if actors[name].ticks and not basis.durations.get(name)),
+        assumed=tuple(
+            name for name in ahead if simulated_schedules[name].ticks and not basis.durations.get(name)
+        ),
         until=until,
     )
 
@@ -149,26 +153,26 @@ def _edges(now: datetime, until: datetime, zone: ZoneInfo) -> Iterator[datetime]
     yield until
 
 
-def _actor(schedule: Schedule, basis: Basis) -> Actor:
+def _actor(schedule: Schedule, basis: Basis) -> SimulatedSchedule:
     spec = schedule.spec
-    return Actor(
+    return SimulatedSchedule(
         name=schedule.name,
         queue=spec.queue,
         priority=spec.priority,
         seconds=_lasting(basis.durations.get(schedule.name), spec.timeout, basis.assume),
         overlap=schedule.overlap,
-        most=at_once(schedule),
+        limit=at_once(schedule),
         left=schedule.runs_left(basis.runs.get(schedule.name, 0)),
     )
 
 
-def _chain(schedules: Iterable[Schedule], actors: Mapping[str, Actor]) -> None:
+def _chain(schedules: Iterable[Schedule], simulated_schedules: Mapping[str, SimulatedSchedule]) -> None:
     """Let those follow that run after others have succeeded."""
     for schedule in schedules:
         trigger = schedule.trigger
         if isinstance(trigger, After) and RunState.SUCCEEDED.value in trigger.states:
             for name in trigger.upstream:
-                actors[name].followers.append(actors[schedule.name])
+                simulated_schedules[name].followers.append(simulated_schedules[schedule.name])
 
 
 def _lasting(past: Sequence[timedelta] | None, timeout: float | None, assume: timedelta) -> float:
@@ -176,34 +180,36 @@ def _lasting(past: Sequence[timedelta] | None, timeout: float | None, assume: ti
     return seconds if timeout is None else min(seconds, timeout)
 
 
-def _resume(stage: Rehearsal, basis: Basis, actors: Mapping[str, Actor], now: datetime) -> None:
+def _resume(
+    simulation: Rehearsal, basis: Basis, simulated_schedules: Mapping[str, SimulatedSchedule], now: datetime
+) -> None:
     """Put the runs that are not over on the stage: first those with slots."""
     for run in sorted(basis.going, key=lambda run: not run.state.active):
-        actor = actors.get(run.spec.schedule or "") or _stranger(run, basis)
+        simulated = simulated_schedules.get(run.spec.schedule or "") or _stranger(run, basis)
         if run.state.active:
             gone = now - (run.started_at or now)
-            stage.holds(actor, max(0.0, actor.seconds - _seconds(gone)))
+            simulation.holds(simulated, max(0.0, simulated.seconds - _seconds(gone)))
         else:
-            stage.waits(actor)
+            simulation.waits(simulated)
 
 
-def _stranger(run: Run, basis: Basis) -> Actor:
+def _stranger(run: Run, basis: Basis) -> SimulatedSchedule:
     """The part of a run that belongs to no schedule, or to none any more."""
     spec = run.spec
-    return Actor(
+    return SimulatedSchedule(
         name=f"{spec.spider} by hand",
         queue=spec.queue if spec.queue in basis.limits.queues else DEFAULT_QUEUE,
         priority=spec.priority,
         seconds=_lasting(None, spec.timeout, basis.assume),
         overlap=Overlap.ALLOW_ALL,
-        most=None,
+        limit=None,
     )
 
 
 def _play(
-    stage: Rehearsal,
+    simulation: Rehearsal,
     schedules: Iterable[Schedule],
-    actors: Mapping[str, Actor],
+    simulated_schedules: Mapping[str, SimulatedSchedule],
     now: datetime,
     until: datetime,
 ) -> datetime:
@@ -211,33 +217,33 @@ def _play(
     schedules = tuple(schedules)
     for schedule in schedules:
         if schedule.jitter:
-            _late(stage, schedule, actors[schedule.name], now)
+            _late(simulation, schedule, simulated_schedules[schedule.name], now)
     looked = 0
     for moment, group in coming(schedules, now):
         looked += len(group)
-        if moment >= until or looked > MOST_TICKS:
+        if moment >= until or looked > MAX_TICKS:
             return min(moment, until)
-        stage.play(_seconds(moment - now))
+        simulation.play(_seconds(moment - now))
         for schedule in group:
             start = start_at(schedule, moment) if schedule.jitter else moment
-            stage.tick(_seconds(start - now), actors[schedule.name])
+            simulation.tick(_seconds(start - now), simulated_schedules[schedule.name])
     return until
 
 
-def _late(stage: Rehearsal, schedule: Schedule, actor: Actor, now: datetime) -> None:
+def _late(simulation: Rehearsal, schedule: Schedule, simulated: SimulatedSchedule, now: datetime) -> None:
     """Announce the tick before now that still waits for its jitter, if there is one."""
     assert schedule.trigger is not None
     tick = schedule.trigger.next_after(now - schedule.jitter)
-    for _ in range(_MOST_LATE):
+    for _ in range(_MAX_LATE):
         if tick is None or tick > now:
             return
         if (start := start_at(schedule, tick)) > now:
-            stage.tick(_seconds(start - now), actor)
+            simulation.tick(_seconds(start - now), simulated)
         tick = schedule.trigger.next_after(tick)
 
 
-def _hours(stretches: Iterable[Stretch], now: datetime, until: datetime) -> Iterator[Hour]:
-    for each in stretches:
+def _hours(periods: Iterable[Period], now: datetime, until: datetime) -> Iterator[Hour]:
+    for each in periods:
         begin, end = (now + second * SECOND for second in (each.begin, each.end))
         if begin < until:
             end = min(end, until)
@@ -250,19 +256,19 @@ def _sorted(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def _piles(jams: Iterable[Jam], limits: Limits, now: datetime) -> list[PileUp]:
+def _piles(contentions: Iterable[Contention], limits: Limits, now: datetime) -> list[PileUp]:
     """The pile-ups, the longest wait first; those of the same schedules at the same limit are one."""
-    groups: dict[tuple[str, tuple[str, ...]], list[Jam]] = {}
-    for jam in jams:
-        groups.setdefault((jam.limit, _sorted(jam.names)), []).append(jam)
+    groups: dict[tuple[str, tuple[str, ...]], list[Contention]] = {}
+    for contention in contentions:
+        groups.setdefault((contention.limit, _sorted(contention.names)), []).append(contention)
     piles = [
         PileUp(
-            begin=now + min(jam.begin for jam in group) * SECOND,
+            begin=now + min(contention.begin for contention in group) * SECOND,
             limit=limit,
-            wanted=max(jam.wanted for jam in group),
+            wanted=max(contention.wanted for contention in group),
             slots=slots_of(limit, limits),
             schedules=names,
-            longest=max(jam.longest for jam in group) * SECOND,
+            longest=max(contention.longest for contention in group) * SECOND,
             times=len(group),
         )
         for (limit, names), group in groups.items()

@@ -13,7 +13,7 @@ from heapq import heappop, heappush
 from itertools import count, islice
 from math import inf
 
-from reactorhub.forecast.contention import Pressure
+from reactorhub.forecast.contention import ContentionMeter
 from reactorhub.model.schedule import Overlap
 from reactorhub.policies.limits import Limits
 from reactorhub.policies.overlap import WAITING
@@ -21,14 +21,14 @@ from reactorhub.policies.overlap import WAITING
 HUB = "max_concurrent_runs"
 """The name of the limit of all runs together; that of a queue is ``queues.NAME``."""
 
-MOST_HOLDERS = 20
+MAX_HOLDERS = 20
 """So many of the newest runs that hold slots are named as part of a jam that they cause."""
 
 _END, _TICK = range(2)  # of what comes in the same moment, runs end first
 
 
 @dataclass(eq=False, slots=True)
-class Actor:
+class SimulatedSchedule:
     """A schedule on the stage, and how it fares. ``most`` is how many of its runs may go on at once, ``left``
     how many of its ticks may still become runs; None stands for any number."""
 
@@ -37,22 +37,22 @@ class Actor:
     priority: int
     seconds: float
     overlap: Overlap
-    most: int | None
+    limit: int | None
     left: int | None = None
-    followers: list[Actor] = field(default_factory=list)
+    followers: list[SimulatedSchedule] = field(default_factory=list)
     ticks: int = 0
     skipped: int = 0
-    runs: dict[Act, None] = field(default_factory=dict)
-    line: deque[Act] = field(default_factory=deque)
+    runs: dict[SimulatedRun, None] = field(default_factory=dict)
+    line: deque[SimulatedRun] = field(default_factory=deque)
     slotless: int = 0
 
 
 @dataclass(eq=False, slots=True)
-class Act:
+class SimulatedRun:
     """A run on the stage. ``waits`` says that it wants a slot, since ``since``, and ``short`` which limit
     there is to wait for."""
 
-    actor: Actor
+    simulated: SimulatedSchedule
     since: float = 0.0
     short: str = ""
     waits: bool = False
@@ -66,38 +66,38 @@ class Rehearsal:
     ``pressure`` is what was seen of the slots; actors know what became of their ticks.
     """
 
-    def __init__(self, limits: Limits, most_waiting: int, edges: Sequence[float]) -> None:
+    def __init__(self, limits: Limits, max_waiting: int, edges: Sequence[float]) -> None:
         """
         :param most_waiting: how many queued runs the hub takes; beyond it ticks are skipped.
         :param edges: where stretches begin, and the end of the last one.
         """
         self._limit = limits.max_concurrent_runs
         self._queues = limits.queues
-        self._most_waiting = most_waiting
-        self.pressure = Pressure(edges)
+        self._most_waiting = max_waiting
+        self.meter = ContentionMeter(edges)
         self._numbers = count()
-        self._events: list[tuple[float, int, int, Actor | Act]] = []
-        self._holding: dict[Act, None] = {}
+        self._events: list[tuple[float, int, int, SimulatedSchedule | SimulatedRun]] = []
+        self._holding: dict[SimulatedRun, None] = {}
         self._used: Counter[str] = Counter()
-        self._lines: dict[str, list[tuple[int, int, Act]]] = {}
+        self._lines: dict[str, list[tuple[int, int, SimulatedRun]]] = {}
         self._waiting: Counter[str] = Counter()
         self._queued = 0
-        self._arrived: list[Act] = []
+        self._arrived: list[SimulatedRun] = []
         self._closed = False
 
-    def tick(self, second: float, actor: Actor) -> None:
+    def tick(self, second: float, simulated: SimulatedSchedule) -> None:
         """Announce a tick to come."""
-        heappush(self._events, (second, _TICK, next(self._numbers), actor))
+        heappush(self._events, (second, _TICK, next(self._numbers), simulated))
 
-    def holds(self, actor: Actor, left: float) -> None:
+    def holds(self, simulated: SimulatedSchedule, left: float) -> None:
         """Say that a run has its slot already, and for how long it still goes on."""
-        act = Act(actor, going=True)
-        actor.runs[act] = None
-        self._hold(act, left)
+        simulated_run = SimulatedRun(simulated, going=True)
+        simulated.runs[simulated_run] = None
+        self._hold(simulated_run, left)
 
-    def waits(self, actor: Actor) -> None:
+    def waits(self, simulated: SimulatedSchedule) -> None:
         """Say that a run is queued already."""
-        self._take(Act(actor))
+        self._take(SimulatedRun(simulated))
 
     def play(self, until: float) -> None:
         """Let happen what comes before a moment."""
@@ -108,79 +108,79 @@ class Rehearsal:
         """End the last stretch here. Who waits then still goes on, to know for how long; nothing ticks."""
         self.play(until)
         self._go_on(until)
-        self.pressure.close()
+        self.meter.close()
         self._closed = True
         while self._next() < inf and self._queued:
             self._step()
 
     def _next(self) -> float:
         """When something happens next. What belongs to the present moment has happened before that."""
-        if not self._events or self._events[0][0] > self.pressure.second:
+        if not self._events or self._events[0][0] > self.meter.second:
             self._settle()
         return self._events[0][0] if self._events else inf
 
     def _step(self) -> None:
         second, _, _, subject = heappop(self._events)
         self._go_on(second)
-        if isinstance(subject, Actor):
+        if isinstance(subject, SimulatedSchedule):
             self._arrive(subject)
         elif not subject.over:
             self._leave(subject, followed=True)
 
     def _go_on(self, second: float) -> None:
-        self.pressure.go_on(second, len(self._holding), self._wanted())
+        self.meter.go_on(second, len(self._holding), self._wanted())
 
     def _wanted(self) -> int:
         return len(self._holding) + self._waiting.total()
 
-    def _arrive(self, actor: Actor) -> None:
+    def _arrive(self, simulated: SimulatedSchedule) -> None:
         """A tick becomes a run, or is skipped."""
-        if self._closed or actor.left == 0:
+        if self._closed or simulated.left == 0:
             return
-        actor.ticks += 1
-        if self._queued >= self._most_waiting or _is_refused(actor):
-            actor.skipped += 1
+        simulated.ticks += 1
+        if self._queued >= self._most_waiting or _is_refused(simulated):
+            simulated.skipped += 1
             return
-        if actor.left is not None:
-            actor.left -= 1
-        act = Act(actor)
-        if actor.overlap is Overlap.CANCEL_OTHER:
-            for other in reversed(tuple(actor.runs)):  # so that none that waits has its turn in between
+        if simulated.left is not None:
+            simulated.left -= 1
+        simulated_run = SimulatedRun(simulated)
+        if simulated.overlap is Overlap.CANCEL_OTHER:
+            for other in reversed(tuple(simulated.runs)):  # so that none that waits has its turn in between
                 self._leave(other, followed=False)
-        self._take(act)
+        self._take(simulated_run)
 
-    def _take(self, act: Act) -> None:
+    def _take(self, simulated_run: SimulatedRun) -> None:
         """A run waits for its turn, if its policy says so, then for its slot."""
-        actor = act.actor
-        actor.runs[act] = None
-        actor.slotless += 1
+        simulated = simulated_run.simulated
+        simulated.runs[simulated_run] = None
+        simulated.slotless += 1
         self._queued += 1
-        if actor.overlap in WAITING:
-            actor.line.append(act)
-            self._turn(actor)
+        if simulated.overlap in WAITING:
+            simulated.line.append(simulated_run)
+            self._turn(simulated)
         else:
-            self._want(act)
+            self._want(simulated_run)
 
-    def _turn(self, actor: Actor) -> None:
-        while actor.line and (actor.most is None or _going(actor) < actor.most):
-            self._want(actor.line.popleft())
+    def _turn(self, simulated: SimulatedSchedule) -> None:
+        while simulated.line and (simulated.limit is None or _going(simulated) < simulated.limit):
+            self._want(simulated.line.popleft())
 
-    def _want(self, act: Act) -> None:
-        act.going = act.waits = True
-        act.since = self.pressure.second
-        queue, rank = act.actor.queue, -act.actor.priority
-        heappush(self._lines.setdefault(queue, []), (rank, next(self._numbers), act))
+    def _want(self, simulated_run: SimulatedRun) -> None:
+        simulated_run.going = simulated_run.waits = True
+        simulated_run.since = self.meter.second
+        queue, rank = simulated_run.simulated.queue, -simulated_run.simulated.priority
+        heappush(self._lines.setdefault(queue, []), (rank, next(self._numbers), simulated_run))
         self._waiting[queue] += 1
-        self._arrived.append(act)
+        self._arrived.append(simulated_run)
 
     def _settle(self) -> None:
         """Hand out slots once all that belongs to a moment has happened, and see who has to wait."""
-        self.pressure.look(self._wanted())
+        self.meter.look(self._wanted())
         self._grant()
         arrived, self._arrived = self._arrived, []
-        for act in arrived:
-            if act.waits:
-                self._jam(act)
+        for simulated_run in arrived:
+            if simulated_run.waits:
+                self._jam(simulated_run)
 
     def _missing(self, queue: str) -> str:
         """The limit that leaves no slot for a queue, the narrower one where both do; empty if none does."""
@@ -189,52 +189,54 @@ class Rehearsal:
             return f"queues.{queue}"
         return HUB if len(self._holding) >= self._limit else ""
 
-    def _jam(self, act: Act) -> None:
+    def _jam(self, simulated_run: SimulatedRun) -> None:
         """A run has to wait for a limit, because of those that hold the slots of it."""
-        names, queue = {act.actor.name}, act.actor.queue
-        act.short = self._missing(queue)
-        if not self.pressure.is_jammed(act.short):
-            holders = (other.actor for other in islice(reversed(self._holding), MOST_HOLDERS))
-            names |= {each.name for each in holders if act.short == HUB or each.queue == queue}
+        names, queue = {simulated_run.simulated.name}, simulated_run.simulated.queue
+        simulated_run.short = self._missing(queue)
+        if not self.meter.is_contended(simulated_run.short):
+            holders = (other.simulated for other in islice(reversed(self._holding), MAX_HOLDERS))
+            names |= {each.name for each in holders if simulated_run.short == HUB or each.queue == queue}
         of_queue = self._used[queue] + self._waiting[queue]
-        self.pressure.jam(act.short, names, self._wanted() if act.short == HUB else of_queue)
+        self.meter.contention(
+            simulated_run.short, names, self._wanted() if simulated_run.short == HUB else of_queue
+        )
 
-    def _unjam(self, act: Act) -> None:
+    def _unjam(self, simulated_run: SimulatedRun) -> None:
         """A run waits no longer, be it that it starts or that it is over."""
-        act.waits = False
-        self._waiting[act.actor.queue] -= 1
-        if act.short:
-            self.pressure.release(act.short, act.since)
+        simulated_run.waits = False
+        self._waiting[simulated_run.simulated.queue] -= 1
+        if simulated_run.short:
+            self.meter.release(simulated_run.short, simulated_run.since)
 
-    def _start(self, act: Act) -> None:
-        act.actor.slotless -= 1
+    def _start(self, simulated_run: SimulatedRun) -> None:
+        simulated_run.simulated.slotless -= 1
         self._queued -= 1
-        self.pressure.start()
-        self._hold(act, act.actor.seconds)
+        self.meter.start()
+        self._hold(simulated_run, simulated_run.simulated.seconds)
 
-    def _hold(self, act: Act, left: float) -> None:
-        self._holding[act] = None
-        self._used[act.actor.queue] += 1
-        self.pressure.look(self._wanted())
-        heappush(self._events, (self.pressure.second + left, _END, next(self._numbers), act))
+    def _hold(self, simulated_run: SimulatedRun, left: float) -> None:
+        self._holding[simulated_run] = None
+        self._used[simulated_run.simulated.queue] += 1
+        self.meter.look(self._wanted())
+        heappush(self._events, (self.meter.second + left, _END, next(self._numbers), simulated_run))
 
-    def _leave(self, act: Act, *, followed: bool) -> None:
+    def _leave(self, simulated_run: SimulatedRun, *, followed: bool) -> None:
         """A run is over: others have their turns and slots, and its followers tick."""
-        actor = act.actor
-        act.over = True
-        del actor.runs[act]
-        if act in self._holding:
-            del self._holding[act]
-            self._used[actor.queue] -= 1
+        simulated = simulated_run.simulated
+        simulated_run.over = True
+        del simulated.runs[simulated_run]
+        if simulated_run in self._holding:
+            del self._holding[simulated_run]
+            self._used[simulated.queue] -= 1
         else:
-            actor.slotless -= 1
+            simulated.slotless -= 1
             self._queued -= 1
-            if act.waits:
-                self._unjam(act)
-            elif not act.going:
-                actor.line.remove(act)
-        self._turn(actor)
-        for follower in actor.followers if followed else ():
+            if simulated_run.waits:
+                self._unjam(simulated_run)
+            elif not simulated_run.going:
+                simulated.line.remove(simulated_run)
+        self._turn(simulated)
+        for follower in simulated.followers if followed else ():
             self._arrive(follower)
 
     def _grant(self) -> None:
@@ -246,22 +248,22 @@ class Rehearsal:
             ready = [line for queue, line in self._lines.items() if line and self._has_room(queue)]
             if not ready:
                 return
-            *_, act = heappop(min(ready))
-            self._unjam(act)
-            self._start(act)
+            *_, simulated_run = heappop(min(ready))
+            self._unjam(simulated_run)
+            self._start(simulated_run)
 
     def _has_room(self, queue: str) -> bool:
         return self._used[queue] < self._queues.get(queue, self._limit)
 
 
-def _going(actor: Actor) -> int:
-    return len(actor.runs) - len(actor.line)
+def _going(simulated: SimulatedSchedule) -> int:
+    return len(simulated.runs) - len(simulated.line)
 
 
-def _is_refused(actor: Actor) -> bool:
+def _is_refused(simulated: SimulatedSchedule) -> bool:
     """What :func:`reactorhub.policies.overlap.refusal` says, of runs that are only counted."""
-    if actor.most is None or len(actor.runs) < actor.most:
+    if simulated.limit is None or len(simulated.runs) < simulated.limit:
         return False
-    if actor.overlap is Overlap.BUFFER_ONE:
-        return actor.slotless > 0
-    return actor.overlap not in WAITING
+    if simulated.overlap is Overlap.BUFFER_ONE:
+        return simulated.slotless > 0
+    return simulated.overlap not in WAITING

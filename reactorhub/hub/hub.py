@@ -13,10 +13,10 @@ from twisted.logger import Logger
 from reactorhub.config import HubConfig
 from reactorhub.engine.protocols import Engine
 from reactorhub.errors import QueueFull, UnknownSpider
-from reactorhub.hub.resolver import Admission
+from reactorhub.hub.resolver import SpecResolver
 from reactorhub.hub.schedules import ScheduleViews
-from reactorhub.hub.status import Parts, Standing
-from reactorhub.model.follow_up import Sequel
+from reactorhub.hub.status import HubParts, HubStatus
+from reactorhub.model.follow_up import FollowUp
 from reactorhub.model.run import Run, RunState, Stop
 from reactorhub.model.schedule import Schedule, Tick
 from reactorhub.model.spider import Catalog
@@ -24,8 +24,8 @@ from reactorhub.model.values import View
 from reactorhub.policies.agenda import Missed
 from reactorhub.policies.chains import spec_after
 from reactorhub.policies.limits import Limits
-from reactorhub.runs.escalation import FORCED, Ladder
-from reactorhub.runs.lifecycle import World
+from reactorhub.runs.escalation import FORCED, Escalation
+from reactorhub.runs.lifecycle import RunServices
 from reactorhub.runs.limits import LiveLimits
 from reactorhub.schedules.auto_pause import FailureWatch
 from reactorhub.storage.ledger import Ledger, Page, RunFilter
@@ -33,7 +33,7 @@ from reactorhub.wire.batch_orders import BatchOrder
 from reactorhub.wire.orders import Order, rerun_of
 from reactorhub.wire.views import batch_view, run_view
 
-_LONGEST_WRITE = 10.0  # seconds for which a cancel waits until a ledger in trouble has written it down
+_MAX_WRITE_WAIT = 10.0  # seconds for which a cancel waits until a ledger in trouble has written it down
 
 
 class Hub:
@@ -41,14 +41,14 @@ class Hub:
 
     log = Logger()
 
-    def __init__(self, config: HubConfig, parts: Parts, version: str) -> None:
-        self._standing = Standing(config, parts, version)
+    def __init__(self, config: HubConfig, parts: HubParts, version: str) -> None:
+        self._status = HubStatus(config, parts, version)
         self._parts = parts
-        self._now = parts.world.now
-        self._ledger: Ledger = parts.world.ledger
-        self._engine: Engine = parts.world.engine
-        self._limits = LiveLimits(self._ledger, parts.world.slots, _limits_of(config))
-        self._admission = Admission(self._engine, lambda: self._limits.in_force)
+        self._now = parts.services.now
+        self._ledger: Ledger = parts.services.ledger
+        self._engine: Engine = parts.services.engine
+        self._limits = LiveLimits(self._ledger, parts.services.slots, _limits_of(config))
+        self._resolver = SpecResolver(self._engine, lambda: self._limits.in_force)
         self._views = ScheduleViews(parts)
         self._failures = FailureWatch(self._ledger, parts.book)
         parts.dispatcher.listen(self._ended)
@@ -56,7 +56,7 @@ class Hub:
     @property
     def config(self) -> HubConfig:
         """The config in force."""
-        return self._standing.config
+        return self._status.config
 
     # -- starting
 
@@ -135,7 +135,7 @@ class Hub:
         :raises InvalidRequest: if there is no such queue.
         :raises QueueFull: if too many runs wait already.
         """
-        return await self._parts.dispatcher.submit(self._admission.spec(order))
+        return await self._parts.dispatcher.submit(self._resolver.spec(order))
 
     async def submit_batch(self, order: BatchOrder) -> View:
         """Take many runs on together, and another one once they are final.
@@ -144,7 +144,7 @@ class Hub:
             may ever wait; none of them is taken.
         :raises QueueFull: if then too many runs would wait.
         """
-        specs, completion = self._admission.specs(order)
+        specs, completion = self._resolver.specs(order)
         on_complete = order.on_complete(None if completion is None else completion.project)
         batch = await self._parts.dispatcher.submit_all(specs, on_complete)
         return await self.batch(batch.id)
@@ -176,13 +176,13 @@ class Hub:
         :param force: cut downloads off at once instead of after the run's ``stop_grace``.
         :raises UnknownRun: if there is none of this id.
         """
-        life = self._parts.dispatcher.lives.get(run_id)
-        if life is None:
+        live_run = self._parts.dispatcher.live_runs.get(run_id)
+        if live_run is None:
             return await self.run(run_id)
         order = Stop(state=RunState.CANCELLED, reason="cancelled by an operator")
-        ordered = life.stop(order, FORCED if force else Ladder.graceful(life.run.spec.stop_grace))
-        await _at_most(ordered, _LONGEST_WRITE, self._parts.world)
-        return life.run
+        ordered = live_run.stop(order, FORCED if force else Escalation.graceful(live_run.run.spec.stop_grace))
+        await _at_most(ordered, _MAX_WRITE_WAIT, self._parts.services)
+        return live_run.run
 
     async def pause(self, name: str, reason: str | None = None) -> View:
         """Skip a schedule's ticks until it is resumed; a restart does not resume it.
@@ -190,7 +190,7 @@ class Hub:
         :raises UnknownSchedule: if there is none of this name.
         """
         changed = await self._parts.book.pause(name, reason)
-        return await self._views.told("schedule.paused", name, changed)
+        return await self._views.announced("schedule.paused", name, changed)
 
     async def resume(self, name: str) -> View:
         """Let a schedule's ticks run again.
@@ -198,14 +198,14 @@ class Hub:
         :raises UnknownSchedule: if there is none of this name.
         """
         changed = await self._parts.book.resume(name)
-        return await self._views.told("schedule.resumed", name, changed)
+        return await self._views.announced("schedule.resumed", name, changed)
 
     async def try_channel(self, name: str) -> View:
         """Send a test message by a channel, outside its outbox; return what came of it.
 
         :raises UnknownChannel: if there is none of this name.
         """
-        error = await self._parts.notifier.test(name, self._parts.new_id(), self._standing.name)
+        error = await self._parts.notifier.test(name, self._parts.new_id(), self._status.name)
         return {"channel": name, "delivered": error is None, "error": error}
 
     async def set_limits(self, wanted: Mapping[str, Any]) -> View:
@@ -220,7 +220,7 @@ class Hub:
     async def put_in_force(self, config: HubConfig) -> View:
         """Go on with another config; return what it changes, by schedule name."""
         changes = await self._parts.book.replace(config.schedules)
-        self._standing.use(config)
+        self._status.use(config)
         self._limits.use_file(_limits_of(config))
         self._parts.dispatcher.limit_waiting(config.max_queued_runs)
         view = {
@@ -228,7 +228,7 @@ class Hub:
             "changed": list(changes.changed),
             "removed": list(changes.removed),
             "unchanged": len(changes.unchanged),
-            "needs_restart": self._standing.needs_restart(),
+            "needs_restart": self._status.needs_restart(),
         }
         self.warn_of_unknown_spiders()
         self._act(self._tidy_alerts(config), "the incidents of schedules that are gone are kept")
@@ -237,8 +237,8 @@ class Hub:
 
     def reject(self, errors: tuple[str, ...]) -> None:
         """Keep the config in force, and say why the new one is not."""
-        self._standing.errors = errors
-        self._parts.telemetry.event("config.rejected", {"config": self._standing.config_view()})
+        self._status.errors = errors
+        self._parts.telemetry.event("config.rejected", {"config": self._status.config_view()})
 
     # -- questions
 
@@ -247,17 +247,19 @@ class Hub:
 
         :raises UnknownRun: if there is none of this id.
         """
-        life = self._parts.dispatcher.lives.get(run_id)
-        if life is None:
+        live_run = self._parts.dispatcher.live_runs.get(run_id)
+        if live_run is None:
             return await self._ledger.run(run_id)
         if wait > 0:
-            await _at_most(life.finished(), wait, self._parts.world)
-        return life.run
+            await _at_most(live_run.finished(), wait, self._parts.services)
+        return live_run.run
 
     def live_view(self, run: Run) -> View:
         """Return a run's view, with the live stats of its crawl while there is one."""
-        life = self._parts.dispatcher.lives.get(run.id)
-        return run_view(run) if life is None else run_view(life.run, life.stats(), life.errors())
+        live_run = self._parts.dispatcher.live_runs.get(run.id)
+        return (
+            run_view(run) if live_run is None else run_view(live_run.run, live_run.stats(), live_run.errors())
+        )
 
     async def runs(self, which: RunFilter, limit: int, cursor: str | None) -> Page[Run]:
         """List runs, newest first."""
@@ -317,12 +319,12 @@ class Hub:
     async def status(self) -> View:
         """Return how the hub stands."""
         drift = {"limits": self._limits.view()["drift"], "paused": self._parts.book.all_paused()}
-        counts, notices = await self._ledger.counts(), await self._ledger.notice_counts()
-        return {**self._standing.status(counts, notices), "drift": drift}
+        counts, notifications = await self._ledger.counts(), await self._ledger.notification_counts()
+        return {**self._status.status(counts, notifications), "drift": drift}
 
     def heartbeat(self) -> View:
         """Return what the hub says of itself every few seconds; costs no look into the ledger."""
-        return self._standing.heartbeat()
+        return self._status.heartbeat()
 
     # -- within
 
@@ -330,11 +332,11 @@ class Hub:
         heard = [schedule.name for schedule in config.schedules.values() if schedule.notify is not None]
         await self._ledger.tidy_alerts(heard, config.channels)
 
-    def _ended(self, run: Run, sequel: Sequel) -> None:
+    def _ended(self, run: Run, follow_up: FollowUp) -> None:
         """A run is final: its batch may be done, its schedule may have failed too often."""
-        if run.spec.batch is not None and sequel.completes:
+        if run.spec.batch is not None and follow_up.completes:
             self._act(self._batch_is_done(run.spec.batch), f"batch {run.spec.batch} is done, but not told of")
-        if sequel.attempt is None and self._failures.concerns(run):
+        if follow_up.attempt is None and self._failures.concerns(run):
             self._act(
                 self._pause_if_failing(run), f"schedule {run.spec.schedule} is not paused for its failures"
             )
@@ -348,15 +350,15 @@ class Hub:
 
     async def _pause_if_failing(self, run: Run) -> None:
         if await self._failures.pauses(run):
-            await self._views.told("schedule.paused", run.spec.schedule or "", True)
+            await self._views.announced("schedule.paused", run.spec.schedule or "", True)
 
 
 def _limits_of(config: HubConfig) -> Limits:
     return Limits(config.max_concurrent_runs, config.queues)
 
 
-async def _at_most(wait: Deferred[Any], seconds: float, world: World) -> None:
-    timer = world.clock.callLater(seconds, wait.cancel)
+async def _at_most(wait: Deferred[Any], seconds: float, services: RunServices) -> None:
+    timer = services.clock.callLater(seconds, wait.cancel)
     try:
         await wait
     except CancelledError:

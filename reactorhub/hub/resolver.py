@@ -12,7 +12,7 @@ from reactorhub.wire.batch_orders import BatchOrder
 from reactorhub.wire.orders import Order
 
 
-class Admission:
+class SpecResolver:
     """Knows the spiders and the queues."""
 
     def __init__(self, engine: Engine, limits: Callable[[], Limits]) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import datetime
 
-from reactorhub.hub.status import Parts
+from reactorhub.hub.status import HubParts
 from reactorhub.model.run import Run
 from reactorhub.model.schedule import Schedule
 from reactorhub.model.values import View
 from reactorhub.policies.agenda import upcoming
-from reactorhub.schedules.cooperative import spread
+from reactorhub.schedules.cooperative import cooperatively
 from reactorhub.storage.ledger import RunFilter
 from reactorhub.wire.views import schedule_view
 
@@ -18,9 +18,9 @@ from reactorhub.wire.views import schedule_view
 class ScheduleViews:
     """Puts together what book and ledger know."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: HubParts) -> None:
         self._book = parts.book
-        self._world = parts.world
+        self._services = parts.services
         self._telemetry = parts.telemetry
 
     async def all(self) -> AsyncIterator[View]:
@@ -28,8 +28,8 @@ class ScheduleViews:
 
         They are those of one file, also where another comes into force meanwhile.
         """
-        schedules, last = self._book.schedules, await self._world.ledger.last_runs()
-        async for each in spread(self._world.clock, schedules.values()):
+        schedules, last = self._book.schedules, await self._services.ledger.last_runs()
+        async for each in cooperatively(self._services.clock, schedules.values()):
             yield self._view(each, last.get(each.name))
 
     async def one(self, name: str) -> View:
@@ -38,10 +38,10 @@ class ScheduleViews:
         :raises UnknownSchedule: if there is none of this name.
         """
         schedule = self._book.get(name)
-        newest = await self._world.ledger.runs(RunFilter(schedule=name), 1)
+        newest = await self._services.ledger.runs(RunFilter(schedule=name), 1)
         return self._view(schedule, next(iter(newest.rows), None))
 
-    async def told(self, kind: str, name: str, changed: bool) -> View:
+    async def announced(self, kind: str, name: str, changed: bool) -> View:
         """Return a schedule's view, and tell of it if it has changed.
 
         :param kind: the type of the event.
@@ -54,7 +54,7 @@ class ScheduleViews:
     def upcoming(self, schedule: Schedule, after: datetime | None, count: int) -> tuple[datetime, ...]:
         """Return a schedule's next nominal times: none once it has run as often as it may."""
         over = self._book.is_over(schedule.name)
-        return () if over else upcoming(schedule, after or self._world.now(), count)
+        return () if over else upcoming(schedule, after or self._services.now(), count)
 
     def _view(self, schedule: Schedule, last: Run | None) -> View:
         paused = self._book.paused(schedule.name)

@@ -13,17 +13,17 @@ from reactorhub.model.run import RunState
 from reactorhub.model.values import View, time_text
 from reactorhub.notifications.notifier import Notifier
 from reactorhub.runs.dispatcher import Dispatcher
-from reactorhub.runs.lifecycle import World
+from reactorhub.runs.lifecycle import RunServices
 from reactorhub.schedules.book import ScheduleBook
 from reactorhub.storage.ledger import LedgerCounts
-from reactorhub.storage.outbox import NoticeCounts
+from reactorhub.storage.outbox import NotificationCounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
+class HubParts:
     """What a hub is put together from."""
 
-    world: World
+    services: RunServices
     dispatcher: Dispatcher
     book: ScheduleBook
     telemetry: Telemetry
@@ -36,20 +36,20 @@ class Parts:
 _AT_START = ("http", "data_dir", "redis", "demo_site", "name")  # keys that a reload leaves as they are
 
 
-class Standing:
+class HubStatus:
     """Looks at the parts of a hub and says how they are.
 
     ``errors`` are those of a file that was refused; ``name`` is the hub's, which no reload changes.
     """
 
-    def __init__(self, config: HubConfig, parts: Parts, version: str) -> None:
+    def __init__(self, config: HubConfig, parts: HubParts, version: str) -> None:
         self.config = config
         self.name = config.name
         self._at_start = {key: getattr(config, key) for key in _AT_START}
         self.errors: tuple[str, ...] = ()
         self._parts = parts
         self._version = version
-        self._now = parts.world.now
+        self._now = parts.services.now
         self._started_at = self._loaded_at = self._now()
 
     def needs_restart(self) -> list[str]:
@@ -69,7 +69,7 @@ class Standing:
             "needs_restart": self.needs_restart(),
         }
 
-    def status(self, counts: LedgerCounts, notices: NoticeCounts) -> View:
+    def status(self, counts: LedgerCounts, notifications: NotificationCounts) -> View:
         """Return all there is to say; ``counts`` tells how much the ledger holds, ``notices`` of those."""
         return {
             **self.heartbeat(),
@@ -77,14 +77,14 @@ class Standing:
             "uptime_seconds": round((self._now() - self._started_at).total_seconds(), 3),
             "runs": {state.value: counts.runs.get(state, 0) for state in RunState},
             "config": self.config_view(),
-            "notify": asdict(notices),
+            "notify": asdict(notifications),
             "ledger": {"runs": sum(counts.runs.values()), "ticks": counts.ticks},
         }
 
     def heartbeat(self) -> View:
         """Return what the hub says of itself every few seconds; costs no look into the ledger."""
-        slots, sink = self._parts.world.slots, self._parts.sink.state()
-        states = [life.run.state for life in self._parts.dispatcher.lives.values()]
+        slots, sink = self._parts.services.slots, self._parts.sink.state()
+        states = [live_run.run.state for live_run in self._parts.dispatcher.live_runs.values()]
         queues = {name: {"limit": limit, "used": slots.used_by(name)} for name, limit in slots.queues.items()}
         return {
             "version": self._version,

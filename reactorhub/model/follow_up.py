@@ -5,28 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from reactorhub.model.notification import Fact
+from reactorhub.model.notification import IncidentEvent
 from reactorhub.model.run import Run
 from reactorhub.model.schedule import Tick
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
+class ChainedTick:
     """A tick that the end of another run has brought about, and its run; None where it was skipped."""
 
     tick: Tick
     run: Run | None
 
-    def later(self) -> Start:
+    def later(self) -> ChainedTick:
         """Return the same a microsecond later, where another run has ended in the same instant."""
         moment = self.tick.nominal_time + timedelta(microseconds=1)
         spec = None if self.run is None else replace(self.run.spec, nominal_time=moment)
         run = None if self.run is None or spec is None else replace(self.run, spec=spec)
-        return Start(tick=replace(self.tick, nominal_time=moment), run=run)
+        return ChainedTick(tick=replace(self.tick, nominal_time=moment), run=run)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sequel:
+class FollowUp:
     """What the end of a run brings about. It is written down with that end, or the end is not either.
 
     ``attempt`` is the next attempt, ``starts`` are ticks of the schedules that come after this one, and
@@ -35,10 +35,10 @@ class Sequel:
     """
 
     attempt: Run | None = None
-    starts: tuple[Start, ...] = ()
+    starts: tuple[ChainedTick, ...] = ()
     completion: Run | None = None
     completes: bool = False
-    fact: Fact | None = None
+    incident_event: IncidentEvent | None = None
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -47,4 +47,4 @@ class Sequel:
         return tuple(run for run in (self.attempt, *started, self.completion) if run is not None)
 
 
-NO_SEQUEL = Sequel()
+NO_FOLLOW_UP = FollowUp()

@@ -92,7 +92,7 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScheduleMark:
+class ScheduleProgress:
     """What the ledger remembers of a schedule between starts of the hub.
 
     ``since`` is the moment after which its ticks are still to be accounted for. ``fingerprint`` tells
@@ -102,7 +102,7 @@ class ScheduleMark:
 
     name: str
     fingerprint: str
-    since: datetime
+    accounted_until: datetime
     paused: bool = False
     paused_reason: str | None = None
     resumed_at: datetime | None = None
@@ -113,15 +113,15 @@ class ScheduleMark:
         """Why the schedule is paused; None if it is not."""
         return (self.paused_reason or BY_OPERATOR) if self.paused else None
 
-    def reached(self, moment: datetime, now: datetime, after: datetime | None = None) -> ScheduleMark:
+    def reached(self, moment: datetime, now: datetime, after: datetime | None = None) -> ScheduleProgress:
         """Return this mark with ``since`` moved on to ``moment``; back only if it is far ahead of ``now``.
 
         :param after: another moment that is to be reached before; without that the mark stays where it is.
         """
-        misled = self.since - now > FAR_AHEAD
-        if after is not None and (misled or self.since < after):
+        misled = self.accounted_until - now > FAR_AHEAD
+        if after is not None and (misled or self.accounted_until < after):
             return self
-        return replace(self, since=moment if misled else max(self.since, moment))
+        return replace(self, accounted_until=moment if misled else max(self.accounted_until, moment))
 
 
 def at_once(schedule: Schedule) -> int | None:

@@ -14,9 +14,9 @@ _SECRET = re.compile(
     r"|^(set-)?cookie$",
     re.IGNORECASE,
 )
-_DEEPEST = 20  # levels of a stat; one that has more, or holds itself, is not shown
-_LONGEST = 1000  # characters of a stat that JSON has no kind for
-_LARGEST = 10**300  # a whole number beyond this is more than most readers of JSON take
+_MAX_DEPTH = 20  # levels of a stat; one that has more, or holds itself, is not shown
+_MAX_LENGTH = 1000  # characters of a stat that JSON has no kind for
+_MAX_WHOLE_NUMBER = 10**300  # a whole number beyond this is more than most readers of JSON take
 
 
 def time_text(moment: datetime | None) -> str | None:
@@ -56,10 +56,10 @@ def _json_value(value: Any, depth: int) -> Any:  # noqa: PLR0911 - one line for 
     if value is None or isinstance(value, bool | str):
         return value
     if isinstance(value, int | float):
-        return value if -_LARGEST < value < _LARGEST else _shown(repr, value)
+        return value if -_MAX_WHOLE_NUMBER < value < _MAX_WHOLE_NUMBER else _shown(repr, value)
     if isinstance(value, datetime):
         return _shown(_moment_text, value)
-    if depth >= _DEEPEST:
+    if depth >= _MAX_DEPTH:
         raise RecursionError
     if isinstance(value, Mapping):
         return {_shown(str, key): _json_value(entry, depth + 1) for key, entry in value.items()}
@@ -77,6 +77,6 @@ def _moment_text(moment: datetime) -> str:
 def _shown(show: Callable[[Any], str], value: Any) -> str:
     """Return the text ``show`` gives, or what there is in its place: values of spiders may raise anything."""
     try:
-        return show(value)[:_LONGEST]
+        return show(value)[:_MAX_LENGTH]
     except Exception as error:  # noqa: BLE001 - see above
         return f"<{type(value).__name__} that cannot be shown: {type(error).__name__}>"

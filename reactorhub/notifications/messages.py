@@ -7,21 +7,21 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from reactorhub.model.notification import Notice, NoticeKind
+from reactorhub.model.notification import Notification, NotificationKind
 from reactorhub.model.values import View, time_text
 
 EVENT = "schedule."
 """What the type of a notice about a schedule begins with."""
 
 
-LONGEST = 2000
+MAX_LENGTH = 2000
 """How many characters of a reason, or of any other text that is not the hub's own, people are told."""
 
 _ODD = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
 """Kinds of characters that are not seen, or that change how others are: those are written as escapes."""
 
 
-def plain(text: str, limit: int = LONGEST) -> str:
+def plain(text: str, limit: int = MAX_LENGTH) -> str:
     """Return a text that a spider, a site or a server may have made, as it can be shown to people.
 
     Its further lines are moved in, so that none of them looks like one of the hub's own.
@@ -36,82 +36,83 @@ def _without_tricks(line: str) -> str:
     )
 
 
-def notice_view(notice: Notice) -> View:
+def notification_view(notification: Notification) -> View:
     """Return a notice as it is posted: ``type``, ``timestamp`` and ``data``, as the Standard Webhooks
     specification advises, and its ``id``."""
-    test = notice.kind is NoticeKind.TEST
+    test = notification.kind is NotificationKind.TEST
     return {
-        "id": notice.id,
-        "type": "test" if test else f"{EVENT}{notice.kind.value}",
-        "timestamp": time_text(notice.created_at),
+        "id": notification.id,
+        "type": "test" if test else f"{EVENT}{notification.kind.value}",
+        "timestamp": time_text(notification.created_at),
         "data": {
-            "name": notice.schedule or None,
-            "title": title(notice),
-            "text": text(notice),
-            "since": None if test else time_text(notice.since),
-            "count": None if test else notice.count,
-            **notice.about,
+            "name": notification.schedule or None,
+            "title": title(notification),
+            "text": text(notification),
+            "since": None if test else time_text(notification.since),
+            "count": None if test else notification.count,
+            **notification.about,
         },
     }
 
 
-def title(notice: Notice) -> str:
+def title(notification: Notification) -> str:
     """Return a notice in one line."""
-    hub = notice.about.get("hub")
-    return f"[{hub}] {_title(notice)}" if hub else _title(notice)
+    hub = notification.about.get("hub")
+    return f"[{hub}] {_title(notification)}" if hub else _title(notification)
 
 
-def _title(notice: Notice) -> str:
-    match notice.kind:
-        case NoticeKind.FAILED:
-            how = "timed out" if _run(notice).get("state") == "timed_out" else "failed"
-            return f"{notice.schedule} {how}"
-        case NoticeKind.RECOVERED:
-            return f"{notice.schedule} succeeded again after {_runs(notice.count)} that failed"
-        case NoticeKind.PAUSED:
-            return f"{notice.schedule} is paused"
-        case NoticeKind.MISSED:
-            missing = len(_missed(notice)) + notice.about.get("others", 0)
-            who = f"{missing} schedules" if missing > 1 else notice.schedule
+def _title(notification: Notification) -> str:
+    match notification.kind:
+        case NotificationKind.FAILED:
+            how = "timed out" if _run(notification).get("state") == "timed_out" else "failed"
+            return f"{notification.schedule} {how}"
+        case NotificationKind.RECOVERED:
+            return f"{notification.schedule} succeeded again after {_runs(notification.count)} that failed"
+        case NotificationKind.PAUSED:
+            return f"{notification.schedule} is paused"
+        case NotificationKind.MISSED:
+            missing = len(_missed(notification)) + notification.about.get("others", 0)
+            who = f"{missing} schedules" if missing > 1 else notification.schedule
             return f"{who} missed ticks"
     return "a test message"
 
 
-def text(notice: Notice) -> str:
+def text(notification: Notification) -> str:
     """Return what a person is told, in some lines."""
-    match notice.kind:
-        case NoticeKind.FAILED:
+    match notification.kind:
+        case NotificationKind.FAILED:
             lines = [
-                *_about_run(notice),
+                *_about_run(notification),
                 "",
                 "Nothing more is said of its failures until a run of it succeeds.",
             ]
-        case NoticeKind.RECOVERED:
-            failed = f"{_runs(notice.count)} had failed since {_clock(notice.since)}."
-            lines = [failed, "", *_about_run(notice)]
-        case NoticeKind.MISSED:
+        case NotificationKind.RECOVERED:
+            failed = f"{_runs(notification.count)} had failed since {_clock(notification.since)}."
+            lines = [failed, "", *_about_run(notification)]
+        case NotificationKind.MISSED:
             lines = [
-                *(_missing(entry) for entry in _missed(notice)),
-                *([f"and {others} more schedules"] if (others := notice.about.get("others")) else []),
+                *(_missing(entry) for entry in _missed(notification)),
+                *([f"and {others} more schedules"] if (others := notification.about.get("others")) else []),
                 "",
                 "What was missed does not run. More is said of a schedule only after its next tick has run.",
             ]
-        case NoticeKind.PAUSED:
-            reason = notice.about.get("schedule", {}).get("paused_reason")
+        case NotificationKind.PAUSED:
+            reason = notification.about.get("schedule", {}).get("paused_reason")
             lines = [
-                f"{notice.schedule} is paused: {plain(str(reason))}",
+                f"{notification.schedule} is paused: {plain(str(reason))}",
                 "",
-                f"Its ticks are skipped until it is resumed: POST /api/schedules/{notice.schedule}/resume",
+                "Its ticks are skipped until it is resumed: "
+                f"POST /api/schedules/{notification.schedule}/resume",
             ]
-        case NoticeKind.TEST:
+        case NotificationKind.TEST:
             lines = ["If you read this, notices arrive."]
     return "\n".join(lines)
 
 
-def _about_run(notice: Notice) -> list[str]:
-    run = _run(notice)
+def _about_run(notification: Notification) -> list[str]:
+    run = _run(notification)
     facts = {
-        "schedule": notice.schedule,
+        "schedule": notification.schedule,
         "time": run.get("nominal_time"),
         "state": run.get("state"),
         "reason": run.get("reason"),
@@ -131,12 +132,12 @@ def _missing(entry: Mapping[str, Any]) -> str:
     return f"{entry['schedule']}: {ticks}, {span}: {entry['reason']}"
 
 
-def _missed(notice: Notice) -> list[Mapping[str, Any]]:
-    return list(notice.about.get("missed", ()))
+def _missed(notification: Notification) -> list[Mapping[str, Any]]:
+    return list(notification.about.get("missed", ()))
 
 
-def _run(notice: Notice) -> Mapping[str, Any]:
-    return notice.about.get("run") or {}
+def _run(notification: Notification) -> Mapping[str, Any]:
+    return notification.about.get("run") or {}
 
 
 def _runs(count: int) -> str:

@@ -13,18 +13,18 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from reactorhub.errors import DeliveryError, LedgerError, UnknownChannel
-from reactorhub.model.notification import PATIENCE, Notice, NoticeKind, NoticeState
+from reactorhub.model.notification import PATIENCE, Notification, NotificationKind, NotificationState
 from reactorhub.notifications.channels.channel import Channel
 from reactorhub.policies.incidents import NO_CHANNEL
-from reactorhub.storage.outbox import Outbox, say
+from reactorhub.storage.outbox import Outbox, log_changes
 
 SOON = 0.2
 """Seconds after a fact until the outbox is looked into; what happens meanwhile is found by the same look."""
 
-LONGEST_NAP = 60.0
+MAX_NAP = 60.0
 """Seconds between two looks at the wall clock while a notice waits, so that clock steps are seen."""
 
-LONGEST_TRY = 120.0
+MAX_TRY = 120.0
 """Seconds after which a channel that has not answered at all is cut off."""
 
 _TRY_AGAIN = 5.0  # seconds until a ledger that could not write or read is asked again
@@ -66,7 +66,7 @@ class Notifier:
         self._channels = dict(channels)
         self.wake()
 
-    async def test(self, name: str, notice_id: str, hub: str) -> str | None:
+    async def test(self, name: str, notification_id: str, hub: str) -> str | None:
         """Send a test message by a channel, now and once; return what went wrong, or None.
 
         If it arrives, what waits in this channel is tried at once.
@@ -76,17 +76,17 @@ class Notifier:
         if name not in self._channels:
             raise UnknownChannel(name)
         now = self._now()
-        notice = Notice(
-            id=notice_id,
+        notification = Notification(
+            id=notification_id,
             channel=name,
-            kind=NoticeKind.TEST,
+            kind=NotificationKind.TEST,
             schedule="",
             created_at=now,
             not_before=now,
             since=now,
             about={"hub": hub},
         )
-        error = (await self._sent(notice, self._channels[name])).error
+        error = (await self._sent(notification, self._channels[name])).error
         if error is None:
             self._proven.add(name)
             self.wake()
@@ -141,59 +141,61 @@ class Notifier:
     async def _hand_out(self) -> None:
         """Begin a try for each channel whose oldest notice may be tried now."""
         try:
-            oldest = await self._outbox.next_notices()
+            oldest = await self._outbox.next_notifications()
         except LedgerError as error:
             self.log.error("the notices wait: {error}", error=error)
             self._look_in(_TRY_AGAIN)
             return
-        for notice in oldest if self._started else ():
-            channel = self._channels.get(notice.channel)
-            if channel is None or notice.channel in self._under_way:
+        for notification in oldest if self._started else ():
+            channel = self._channels.get(notification.channel)
+            if channel is None or notification.channel in self._under_way:
                 continue
-            left = (notice.not_before - self._now()).total_seconds()
+            left = (notification.not_before - self._now()).total_seconds()
             due = not 0 < left <= PATIENCE.total_seconds()  # beyond that the clock was put back
-            if due or notice.channel in self._proven:
-                self._begin(notice, channel)
+            if due or notification.channel in self._proven:
+                self._begin(notification, channel)
             else:
-                self._look_in(min(left, LONGEST_NAP))
+                self._look_in(min(left, MAX_NAP))
         self._proven.clear()
 
-    def _begin(self, notice: Notice, channel: Channel) -> None:
-        trying: Deferred[None] = Deferred.fromCoroutine(self._try(notice, channel))
-        self._under_way[notice.channel] = trying
-        trying.addErrback(self._broken, notice)
-        trying.addBoth(self._tried, notice.channel)
+    def _begin(self, notification: Notification, channel: Channel) -> None:
+        trying: Deferred[None] = Deferred.fromCoroutine(self._try(notification, channel))
+        self._under_way[notification.channel] = trying
+        trying.addErrback(self._broken, notification)
+        trying.addBoth(self._tried, notification.channel)
 
-    def _broken(self, failure: Any, notice: Notice) -> None:
+    def _broken(self, failure: Any, notification: Notification) -> None:
         if not failure.check(CancelledError):
-            self.log.failure("the hub has an error in channel {channel}", failure, channel=notice.channel)
+            self.log.failure(
+                "the hub has an error in channel {channel}", failure, channel=notification.channel
+            )
 
     def _tried(self, _: object, channel: str) -> None:
         self._under_way.pop(channel, None)
         self.wake()
 
-    async def _try(self, notice: Notice, channel: Channel) -> None:
-        notice = await self._until_kept(lambda: self._outbox.try_notice(notice.id))
-        settled = await self._sent(notice, channel)
-        if settled.state is NoticeState.WAITING and notice.channel not in self._channels:
-            settled = replace(settled, state=NoticeState.GIVEN_UP, error=NO_CHANNEL)
-        await self._until_kept(lambda: self._outbox.settle_notice(settled))
-        say([settled])
+    async def _try(self, notification: Notification, channel: Channel) -> None:
+        notification = await self._until_kept(lambda: self._outbox.try_notification(notification.id))
+        settled = await self._sent(notification, channel)
+        if settled.state is NotificationState.WAITING and notification.channel not in self._channels:
+            settled = replace(settled, state=NotificationState.GIVEN_UP, error=NO_CHANNEL)
+        await self._until_kept(lambda: self._outbox.settle_notification(settled))
+        log_changes([settled])
 
-    async def _sent(self, notice: Notice, channel: Channel) -> Notice:
+    async def _sent(self, notification: Notification, channel: Channel) -> Notification:
         """Send a notice; return it as it then stands."""
         try:
-            await channel.send(notice).addTimeout(LONGEST_TRY, self._clock)
+            await channel.send(notification).addTimeout(MAX_TRY, self._clock)
         except DeliveryError as error:
             if not self._started:
                 raise CancelledError from error
-            return notice.failed(str(error), self._now(), error.again, error.after)
+            return notification.failed(str(error), self._now(), error.again, error.after)
         except CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop this channel for good
             reason = f"the channel has an error of its own: {type(error).__name__}"
-            return notice.failed(reason, self._now(), True)
-        return notice.delivered()
+            return notification.failed(reason, self._now(), True)
+        return notification.delivered()
 
     async def _until_kept(self, write: Callable[[], Deferred[Any]]) -> Any:
         """Ask the ledger for a write until it makes it."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from reactorhub.model.notification import Fact, Happening
+from reactorhub.model.notification import IncidentEvent, IncidentEventKind
 from reactorhub.model.run import Run, RunState
 from reactorhub.model.schedule import Schedule, Tick, TickOutcome
 from reactorhub.model.values import time_text
@@ -14,11 +14,11 @@ from reactorhub.policies.retries import FAILURES
 from reactorhub.wire.views import run_view, schedule_view
 
 
-class Facts:
+class IncidentReporter:
     """Makes facts of schedules that have a channel; of others there is nothing to tell.
 
     A fact is handed to the ledger with the write that it is about; once that is on disk, say so by
-    :meth:`told`.
+    :meth:`kept`.
     """
 
     def __init__(
@@ -38,17 +38,17 @@ class Facts:
         """Return one for a hub without channels."""
         return cls(str, lambda: datetime.min.replace(tzinfo=UTC), "", lambda: None)
 
-    def ended(self, schedule: Schedule | None, run: Run) -> Fact | None:
+    def ended(self, schedule: Schedule | None, run: Run) -> IncidentEvent | None:
         """Return what follows from a run that has ended for good: nothing where somebody stopped it."""
         if schedule is None or run.state not in FAILURES | {RunState.SUCCEEDED}:
             return None
-        happening = Happening.FAILED if run.state in FAILURES else Happening.SUCCEEDED
-        return self._fact(schedule, happening, lambda: {"run": run_view(run)})
+        event_kind = IncidentEventKind.FAILED if run.state in FAILURES else IncidentEventKind.SUCCEEDED
+        return self._event(schedule, event_kind, lambda: {"run": run_view(run)})
 
-    def ticked(self, schedule: Schedule, tick: Tick) -> Fact | None:
+    def ticked(self, schedule: Schedule, tick: Tick) -> IncidentEvent | None:
         """Return what follows from a tick that runs, or was missed."""
         if tick.outcome is TickOutcome.RUN:
-            return self._fact(schedule, Happening.RAN, dict)
+            return self._event(schedule, IncidentEventKind.RAN, dict)
         if tick.outcome is TickOutcome.SKIPPED:
             return None
         missed = {
@@ -57,31 +57,33 @@ class Facts:
             "more": tick.until is not None,
             "reason": tick.reason,
         }
-        return self._fact(schedule, Happening.MISSED, lambda: {"missed": missed})
+        return self._event(schedule, IncidentEventKind.MISSED, lambda: {"missed": missed})
 
-    def paused(self, schedule: Schedule, reason: str) -> Fact | None:
+    def paused(self, schedule: Schedule, reason: str) -> IncidentEvent | None:
         """Return what follows from a pause."""
-        return self._fact(
-            schedule, Happening.PAUSED, lambda: {"schedule": schedule_view(schedule, (), True, reason)}
+        return self._event(
+            schedule,
+            IncidentEventKind.PAUSED,
+            lambda: {"schedule": schedule_view(schedule, (), True, reason)},
         )
 
-    def resumed(self, schedule: Schedule) -> Fact | None:
+    def resumed(self, schedule: Schedule) -> IncidentEvent | None:
         """Return what follows from the end of a pause."""
-        return self._fact(schedule, Happening.RESUMED, dict)
+        return self._event(schedule, IncidentEventKind.RESUMED, dict)
 
-    def told(self, fact: Fact | None) -> None:
+    def kept(self, incident_event: IncidentEvent | None) -> None:
         """Take note that a fact is on disk."""
-        if fact is not None:
+        if incident_event is not None:
             self._wake()
 
-    def _fact(
-        self, schedule: Schedule, happening: Happening, about: Callable[[], Mapping[str, Any]]
-    ) -> Fact | None:
+    def _event(
+        self, schedule: Schedule, event_kind: IncidentEventKind, about: Callable[[], Mapping[str, Any]]
+    ) -> IncidentEvent | None:
         rule = schedule.notify
         if rule is None:
             return None
-        return Fact(
-            happening=happening,
+        return IncidentEvent(
+            event_kind=event_kind,
             schedule=schedule.name,
             at=self._now(),
             rule=rule,

@@ -12,9 +12,9 @@ from reactorhub.model.schedule import Catchup, Schedule
 from reactorhub.policies.jitter import start_at
 from reactorhub.triggers.durations import INSTANT, SECOND, duration_text
 from reactorhub.triggers.rules import Interval, Trigger
-from reactorhub.triggers.window import Bounded
+from reactorhub.triggers.window import Window
 
-MOST = 1000
+MAX_DUE = 1000
 """At most this many missed ticks of a schedule get a row of their own."""
 
 ON_TIME = timedelta(seconds=10)
@@ -113,7 +113,7 @@ def last_tick(trigger: Trigger, since: datetime, until: datetime) -> datetime | 
 
 
 @dataclass(eq=False, slots=True)
-class Account:
+class ScheduleAccount:
     """How far a schedule's ticks are dealt with: all up to ``since``, and those in ``settled`` after it.
 
     ``next`` is when its first tick still to come is to start, known once it was ``looked`` at; so nothing
@@ -123,17 +123,17 @@ class Account:
     """
 
     schedule: Schedule
-    since: datetime
+    accounted_until: datetime
     next: datetime | None = None
     looked: bool = False
     queued: bool = False
     failing: bool = False
     settled: frozenset[datetime] = frozenset()
-    work: tuple[Due | Missed, ...] = ()
+    owed: tuple[Due | Missed, ...] = ()
     reach: datetime = field(init=False)
 
     def __post_init__(self) -> None:
-        self.reach = self.since
+        self.reach = self.accounted_until
 
     @property
     def rule(self) -> tuple[Trigger | None, bool]:
@@ -147,24 +147,26 @@ class Account:
 
     def look(self, now: datetime) -> None:
         """Find out what is owed now and when the next tick comes."""
-        planned = plan([(self.schedule, self.since)], now)
-        self.work = tuple(tick for tick in planned.ticks if tick.nominal_time not in self.settled)
-        self.next, self.looked, self.reach = planned.wake_at, True, max(self.since, now)
+        planned = plan([(self.schedule, self.accounted_until)], now)
+        self.owed = tuple(tick for tick in planned.ticks if tick.nominal_time not in self.settled)
+        self.next, self.looked, self.reach = planned.wake_at, True, max(self.accounted_until, now)
 
-    def take(self, most: int) -> list[Due | Missed]:
+    def take(self, limit: int) -> list[Due | Missed]:
         """The next ticks to deal with. A row that stands for many ticks goes by itself."""
         count = 1
-        while count < min(most, len(self.work)) and all(map(_single, self.work[count - 1 : count + 1])):
+        while count < min(limit, len(self.owed)) and all(map(_single, self.owed[count - 1 : count + 1])):
             count += 1
-        taken, self.work = list(self.work[:count]), self.work[count:]
+        taken, self.owed = list(self.owed[:count]), self.owed[count:]
         return taken
 
     def settle(self, ticks: list[Due | Missed], done: list[bool]) -> bool:
         """Note which of the ticks taken were dealt with, and say whether all were."""
         reached = done.index(False) if False in done else len(done)
-        self.since = max([self.since, *(tick.last for tick in ticks[:reached])])
+        self.accounted_until = max([self.accounted_until, *(tick.last for tick in ticks[:reached])])
         dealt_with = {tick.nominal_time for tick, well in zip(ticks, done, strict=True) if well}
-        self.settled = frozenset(moment for moment in self.settled | dealt_with if moment > self.since)
+        self.settled = frozenset(
+            moment for moment in self.settled | dealt_with if moment > self.accounted_until
+        )
         return reached == len(done)
 
 
@@ -178,7 +180,7 @@ def _order(tick: Due | Missed) -> tuple[datetime, str]:
 
 @dataclass(frozen=True, slots=True)
 class _Owed:
-    """The ticks of a schedule that are due ``now``: all in ``ticks`` and, if these are more than ``MOST``,
+    """The ticks of a schedule that are due ``now``: all in ``ticks`` and, if these are more than ``MAX_DUE``,
     all after them up to ``until``."""
 
     schedule: Schedule
@@ -194,7 +196,7 @@ def _owed(
     """What is due since then, and the first tick that is not. Jitter keeps back the newest tick at most,
     since every tick starts before the next one."""
     ticks, coming = _ticks(trigger, since, now)
-    many = len(ticks) > MOST
+    many = len(ticks) > MAX_DUE
     newest = (last_tick(trigger, since, now) if many else ticks[-1]) if ticks and schedule.jitter else None
     if newest is None or start_at(schedule, newest) <= now:
         return _Owed(schedule, trigger, ticks, now, now), trigger.next_after(now) if many else coming
@@ -203,10 +205,10 @@ def _owed(
 
 
 def _ticks(trigger: Trigger, since: datetime, now: datetime) -> tuple[list[datetime], datetime | None]:
-    """The ticks in (since, now], but no more than ``MOST`` + 1 of them, and the tick after the last one."""
+    """The ticks in (since, now], at most ``MAX_DUE`` + 1 of them, and the tick after the last one."""
     found: list[datetime] = []
     tick = trigger.next_after(since)
-    while tick is not None and tick <= now and len(found) <= MOST:
+    while tick is not None and tick <= now and len(found) <= MAX_DUE:
         found.append(tick)
         tick = trigger.next_after(tick)
     return found, tick
@@ -226,10 +228,10 @@ def _in_time(owed: _Owed, tick: datetime) -> bool:
 
 def _kept(owed: _Owed) -> tuple[datetime, ...]:
     """Those of the ticks up to now that run, oldest first."""
-    most = 1 if owed.schedule.catchup is Catchup.LATEST else owed.schedule.max_catchup
-    if len(owed.ticks) > MOST:
-        return _newest(owed.trigger, _opening(owed) - INSTANT, owed.until, most)
-    return tuple(tick for tick in owed.ticks if _in_time(owed, tick))[-most:]
+    limit = 1 if owed.schedule.catchup is Catchup.LATEST else owed.schedule.max_catchup
+    if len(owed.ticks) > MAX_DUE:
+        return _newest(owed.trigger, _opening(owed) - INSTANT, owed.until, limit)
+    return tuple(tick for tick in owed.ticks if _in_time(owed, tick))[-limit:]
 
 
 def _opening(owed: _Owed) -> datetime:
@@ -246,10 +248,10 @@ def _opening(owed: _Owed) -> datetime:
 def _missed(owed: _Owed, kept: tuple[datetime, ...]) -> Iterable[Missed]:
     schedule, ticks = owed.schedule, owed.ticks
     end = kept[0] if kept else owed.until + INSTANT
-    for tick in ticks[:MOST]:
+    for tick in ticks[:MAX_DUE]:
         if tick < end:
             yield Missed(schedule, tick, None, _reason(schedule, not _in_time(owed, tick)))
-    if len(ticks) > MOST and (start := ticks[MOST]) < end:
+    if len(ticks) > MAX_DUE and (start := ticks[MAX_DUE]) < end:
         until = last_tick(owed.trigger, start - INSTANT, end - INSTANT) or start
         yield Missed(schedule, start, until, _rest(owed.trigger, start, until))
 
@@ -263,11 +265,11 @@ def _rest(trigger: Trigger, first: datetime, last: datetime) -> str:
 
 def _counted(trigger: Trigger, first: datetime, last: datetime) -> int | None:
     """How many ticks lie between two of them, both counted; None where that would take too long to say."""
-    rule = trigger.rule if isinstance(trigger, Bounded) and not trigger.exclude else trigger
+    rule = trigger.rule if isinstance(trigger, Window) and not trigger.exclude else trigger
     if isinstance(rule, Interval):
         return (last - first) // rule.every + 1
     ticks, _ = _ticks(trigger, first, last)
-    return None if len(ticks) > MOST else len(ticks) + 1
+    return None if len(ticks) > MAX_DUE else len(ticks) + 1
 
 
 def _reason(schedule: Schedule, too_old: bool) -> str:
@@ -282,22 +284,22 @@ def _reason(schedule: Schedule, too_old: bool) -> str:
     return f"the hub was not running or not able to run it then; {why}"
 
 
-def _newest(trigger: Trigger, since: datetime, until: datetime, most: int) -> tuple[datetime, ...]:
+def _newest(trigger: Trigger, since: datetime, until: datetime, limit: int) -> tuple[datetime, ...]:
     """The newest ticks in (since, until], oldest first, at a cost that does not grow with that span.
 
-    It goes back in strides from a tick that exists, each short enough to hold no more than ``MOST`` ticks.
+    It goes back in strides from a tick that exists, each short enough to hold no more than ``MAX_DUE`` ticks.
     """
     found: deque[datetime] = deque()
-    stride = MOST * SECOND
-    while len(found) < most and (last := last_tick(trigger, since, until)) is not None:
+    stride = MAX_DUE * SECOND
+    while len(found) < limit and (last := last_tick(trigger, since, until)) is not None:
         opening = max(since, last - stride)
         ticks, _ = _ticks(trigger, opening, last)
-        if len(ticks) > MOST:
+        if len(ticks) > MAX_DUE:
             stride /= 2
             continue
         found.extendleft(reversed(ticks))
         stride, until = stride * 2, opening
-    return tuple(found)[-most:]
+    return tuple(found)[-limit:]
 
 
 def _stamp(moment: datetime) -> str:

@@ -21,9 +21,9 @@ from lark.exceptions import UnexpectedInput, UnexpectedToken
 
 from reactorhub.triggers import durations
 
-LONGEST = 200  # characters of a text
-DEEPEST = 20  # levels of parentheses
-MOST_RUNS = 100  # how far back a text may look
+MAX_LENGTH = 200  # characters of a text
+MAX_DEPTH = 20  # levels of parentheses
+MAX_RUNS = 100  # how far back a text may look
 FEWEST_RUNS = 3  # with fewer values than this, or than were asked for, the past tells nothing
 EXAMPLES = 'write it like ">= 100", "< 30m", ">= 95%" or ">= 0.7 * median(10)"'
 
@@ -201,10 +201,10 @@ def comparisons(text: str) -> tuple[Comparison, ...]:
 
     :raises ValueError: with a sentence that shows where it stops being readable.
     """
-    if len(text) > LONGEST:
-        raise ValueError(f"is longer than {LONGEST} characters; make it shorter")
-    if _depth(text) > DEEPEST:
-        raise ValueError(f"has more than {DEEPEST} parentheses within each other; make it simpler")
+    if len(text) > MAX_LENGTH:
+        raise ValueError(f"is longer than {MAX_LENGTH} characters; make it shorter")
+    if _depth(text) > MAX_DEPTH:
+        raise ValueError(f"has more than {MAX_DEPTH} parentheses within each other; make it simpler")
     try:
         found: list[tuple[Token, Expression]] = _parser().parse(text)  # type: ignore[assignment]
     except UnexpectedInput as error:
@@ -283,9 +283,9 @@ class _Reader(Transformer[Any, Any]):
             raise ValueError(f"there is no function {str(name)!r}; {hint}")
         if name == "last" and runs is None:
             return Asked("last", 1)
-        if name == "last" or runs is None or not runs.isdecimal() or not 1 <= int(runs) <= MOST_RUNS:
+        if name == "last" or runs is None or not runs.isdecimal() or not 1 <= int(runs) <= MAX_RUNS:
             raise ValueError(
                 f"{name}({runs or ''}) is not possible; write last(), or from how many runs, up to"
-                f" {MOST_RUNS}, to take the others, such as median(10)"
+                f" {MAX_RUNS}, to take the others, such as median(10)"
             )
         return Asked(str(name), int(runs))

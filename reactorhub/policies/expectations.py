@@ -23,8 +23,8 @@ FINISH_REASON = "finish_reason"
 FIELD_COUNT = "item_field_count/"
 """What the stat begins with that counts the items in which a field is there; the field's name follows."""
 
-MOST = 100  # expectations of one schedule, fields included
-LONGEST_NAME = 200  # characters of a name
+MAX_EXPECTATIONS = 100  # expectations of one schedule, fields included
+MAX_NAME = 200  # characters of a name
 _SCRAPED = "item_scraped_count"
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _ALIKE = 0.8  # how near a name is to a metric's that it can only be meant for that
@@ -142,7 +142,7 @@ def counted_fields(expect: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(_fields(expect))
 
 
-def judge(expectations: Iterable[Expectation], run: Run, history: Sequence[Run]) -> list[str]:
+def unmet(expectations: Iterable[Expectation], run: Run, history: Sequence[Run]) -> list[str]:
     """Return a sentence for each expectation that does not hold. Never raises.
 
     :param run: one that has ended, with its facts.
@@ -167,8 +167,8 @@ def _fields(expect: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _check_name(name: str) -> None:
-    if not name.strip() or len(name) > LONGEST_NAME or _UNPRINTABLE.search(name):
-        raise ValueError(f"a name is a text on one line, not empty, of up to {LONGEST_NAME} characters")
+    if not name.strip() or len(name) > MAX_NAME or _UNPRINTABLE.search(name):
+        raise ValueError(f"a name is a text on one line, not empty, of up to {MAX_NAME} characters")
 
 
 def _comparisons(wish: object) -> tuple[Comparison, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 from reactorhub.model.schedule import Schedule
 from reactorhub.triggers.cron import Cron
 from reactorhub.triggers.rules import After, Interval, Once, Trigger
-from reactorhub.triggers.window import Bounded
+from reactorhub.triggers.window import Window
 
 
 def fingerprint(schedule: Schedule) -> str:
@@ -37,7 +37,7 @@ def _facts(trigger: Trigger | None) -> list[Any]:
             facts = ["once", trigger.moment.isoformat()]
         case After():
             facts = ["after", trigger.upstream, trigger.states]
-        case Bounded():
+        case Window():
             edges = [edge and edge.isoformat() for edge in (trigger.start, trigger.end)]
             left_out = [[rule.text, rule.timezone] for rule in trigger.exclude]
             facts = [*_facts(trigger.rule), "within", *edges, left_out]

@@ -1,8 +1,8 @@
-"""The pure rules of telling people: one notice for each incident of a schedule, not one for each run.
+"""The rules of notifications: one notification for each incident of a schedule, not one for each run.
 
-What happens to a schedule is a :class:`Fact`. Some facts open an incident, others close it; a notice follows
-from an incident that opens, and from a failure that is over. :func:`announce` is called by a ledger within
-the transaction that the fact stands in, so that neither is ever there without the other.
+What happens to a schedule is an :class:`IncidentEvent`. Some events open an incident, others close it. An
+incident that opens and a failure that is over each lead to a notification. A ledger calls :func:`announce`
+in the transaction that writes the event, so that neither is ever stored without the other.
 """
 
 from __future__ import annotations
@@ -11,15 +11,22 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol
 
-from reactorhub.model.notification import Fact, Happening, Incident, Notice, NoticeKind, NoticeState
+from reactorhub.model.notification import (
+    Incident,
+    IncidentEvent,
+    IncidentEventKind,
+    Notification,
+    NotificationKind,
+    NotificationState,
+)
 
-MOST_WAITING = 1000
+MAX_WAITING = 1000
 """How many notices of one channel may wait; what comes then is given up at once."""
 
-MOST_SETTLED = 1000
+MAX_SETTLED = 1000
 """How many notices of one channel that are delivered or given up are kept, the newest."""
 
-MOST_NAMED = 20
+MAX_NAMED = 20
 """How many schedules a notice of missed ticks names; of the others it says how many they are."""
 
 GATHERING = timedelta(seconds=5)
@@ -29,116 +36,126 @@ NO_CHANNEL = "the schedule file has no such channel any more"
 """Why a notice is given up whose channel is gone."""
 
 
-def judge(incident: Incident | None, fact: Fact) -> tuple[Incident | None, NoticeKind | None]:
+def next_incident(
+    incident: Incident | None, event: IncidentEvent
+) -> tuple[Incident | None, NotificationKind | None]:
     """Return what becomes of the open incident of this fact's kind, and what is to be told, if anything.
 
     :param incident: the one that is open now.
     """
-    if fact.opens:
+    if event.opens:
         if incident is not None:
             return replace(incident, count=incident.count + 1), None
-        return Incident(schedule=fact.schedule, kind=fact.incident, since=fact.at), fact.incident
-    over = incident is not None and fact.happening is Happening.SUCCEEDED
-    return None, NoticeKind.RECOVERED if over else None
+        return Incident(schedule=event.schedule, kind=event.incident, since=event.at), event.incident
+    over = incident is not None and event.event_kind is IncidentEventKind.SUCCEEDED
+    return None, NotificationKind.RECOVERED if over else None
 
 
 OWN_MISTAKES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What these rules raise where they are wrong themselves; a ledger lets that cost the notice, not the run."""
 
 
-class Shelf(Protocol):
+class IncidentStore(Protocol):
     """The part of a ledger that rules work on, within one transaction."""
 
-    def incident(self, schedule: str, kind: NoticeKind) -> Incident | None:
+    def incident(self, schedule: str, kind: NotificationKind) -> Incident | None:
         """The open incident of this kind."""
 
     def open_incident(self, incident: Incident) -> None:
         """Keep an incident, or replace what is kept of it."""
 
-    def close_incident(self, schedule: str, kind: NoticeKind) -> None:
+    def close_incident(self, schedule: str, kind: NotificationKind) -> None:
         """Forget an incident, if there is one."""
 
-    def untried(self, channel: str, kind: NoticeKind) -> Notice | None:
+    def untried(self, channel: str, kind: NotificationKind) -> Notification | None:
         """The newest notice of this kind that waits in a channel and was never tried."""
 
     def waiting(self, channel: str) -> int:
         """How many notices wait in a channel."""
 
-    def put(self, notice: Notice) -> None:
+    def put(self, notification: Notification) -> None:
         """Keep a notice, or replace what is kept of it."""
 
 
-def announce(fact: Fact, shelf: Shelf) -> list[Notice]:
+def announce(event: IncidentEvent, store: IncidentStore) -> list[Notification]:
     """Note what a fact does to its incident, and keep the notices that follow.
 
     :return: those of them that are given up at once, since too many wait.
     """
-    before = shelf.incident(fact.schedule, fact.incident)
-    after, told = judge(before, fact)
+    before = store.incident(event.schedule, event.incident)
+    after, told = next_incident(before, event)
     if after is not None:
-        shelf.open_incident(after)
+        store.open_incident(after)
     elif before is not None:
-        shelf.close_incident(fact.schedule, fact.incident)
+        store.close_incident(event.schedule, event.incident)
     lost = []
-    for channel, notice_id in zip(fact.rule.to, fact.ids, strict=True):
-        if fact.happening is Happening.MISSED:
-            lost += _gather(fact, channel, notice_id, told, shelf)
-        elif told is not None and told in fact.rule.on and (incident := before or after):
-            lost += _put(_notice(fact, channel, notice_id, told, incident), shelf)
+    for channel, notification_id in zip(event.rule.to, event.ids, strict=True):
+        if event.event_kind is IncidentEventKind.MISSED:
+            lost += _gather(event, channel, notification_id, told, store)
+        elif told is not None and told in event.rule.on and (incident := before or after):
+            lost += _put(_notification(event, channel, notification_id, told, incident), store)
     return lost
 
 
-def _gather(fact: Fact, channel: str, notice_id: str, told: NoticeKind | None, shelf: Shelf) -> list[Notice]:
+def _gather(
+    event: IncidentEvent,
+    channel: str,
+    notification_id: str,
+    told: NotificationKind | None,
+    store: IncidentStore,
+) -> list[Notification]:
     """Put missed ticks into the notice that waits already, be it of this schedule or of others."""
-    if NoticeKind.MISSED not in fact.rule.on:
+    if NotificationKind.MISSED not in event.rule.on:
         return []
-    waiting = shelf.untried(channel, NoticeKind.MISSED)
-    if waiting is not None and (told is not None or fact.schedule in _named(waiting)):
-        shelf.put(joined(waiting, fact))
+    waiting = store.untried(channel, NotificationKind.MISSED)
+    if waiting is not None and (told is not None or event.schedule in _named(waiting)):
+        store.put(joined(waiting, event))
     elif told is not None:
-        opened = Incident(schedule=fact.schedule, kind=told, since=fact.at)
-        first = joined(replace(_notice(fact, channel, notice_id, told, opened), about={}), fact)
-        return _put(replace(first, not_before=fact.at + GATHERING), shelf)
+        opened = Incident(schedule=event.schedule, kind=told, since=event.at)
+        first = joined(replace(_notification(event, channel, notification_id, told, opened), about={}), event)
+        return _put(replace(first, not_before=event.at + GATHERING), store)
     return []
 
 
-def _named(notice: Notice) -> list[str]:
-    return [entry["schedule"] for entry in notice.about.get("missed", ())]
+def _named(notification: Notification) -> list[str]:
+    return [entry["schedule"] for entry in notification.about.get("missed", ())]
 
 
-def joined(notice: Notice, fact: Fact) -> Notice:
+def joined(notification: Notification, event: IncidentEvent) -> Notification:
     """Return a notice of missed ticks with those of this fact in it."""
-    entries, others = list(notice.about.get("missed", ())), notice.about.get("others", 0)
-    names, entry = _named(notice), {"schedule": fact.schedule, "ticks": 1, **fact.about["missed"]}
-    if fact.schedule in names:
-        known = entries[place := names.index(fact.schedule)]
+    entries, others = list(notification.about.get("missed", ())), notification.about.get("others", 0)
+    names, entry = _named(notification), {"schedule": event.schedule, "ticks": 1, **event.about["missed"]}
+    if event.schedule in names:
+        known = entries[place := names.index(event.schedule)]
         more = known["more"] or entry["more"]
         entries[place] = {**known, "ticks": known["ticks"] + 1, "until": entry["until"], "more": more}
-    elif len(entries) < MOST_NAMED:
+    elif len(entries) < MAX_NAMED:
         entries.append(entry)
     else:
         others += 1
-    return replace(notice, about={"hub": fact.about.get("hub"), "missed": entries, "others": others})
+    return replace(notification, about={"hub": event.about.get("hub"), "missed": entries, "others": others})
 
 
-def _notice(fact: Fact, channel: str, notice_id: str, kind: NoticeKind, incident: Incident) -> Notice:
-    return Notice(
-        id=notice_id,
+def _notification(
+    event: IncidentEvent, channel: str, notification_id: str, kind: NotificationKind, incident: Incident
+) -> Notification:
+    return Notification(
+        id=notification_id,
         channel=channel,
         kind=kind,
-        schedule=fact.schedule,
-        created_at=fact.at,
-        not_before=fact.at,
+        schedule=event.schedule,
+        created_at=event.at,
+        not_before=event.at,
         since=incident.since,
         count=incident.count,
-        about=fact.about,
+        about=event.about,
     )
 
 
-def _put(notice: Notice, shelf: Shelf) -> list[Notice]:
-    full = shelf.waiting(notice.channel) >= MOST_WAITING
+def _put(notification: Notification, store: IncidentStore) -> list[Notification]:
+    full = store.waiting(notification.channel) >= MAX_WAITING
     if full:
-        reason = f"{MOST_WAITING} notices wait in this channel already"
-        notice = replace(notice, state=NoticeState.GIVEN_UP, error=reason)
-    shelf.put(notice)
-    return [notice] if full else []
+        reason = f"{MAX_WAITING} notices wait in this channel already"
+        notification = replace(notification, state=NotificationState.GIVEN_UP, error=reason)
+    store.put(notification)
+    return [notification] if full else []

@@ -9,8 +9,8 @@ from typing import Any
 from reactorhub.errors import InvalidRequest
 
 OVERRIDE = "limits"  # the name under which the ledger keeps an operator's limits
-HIGHEST = 10_000
-_NO_LIMIT = f"must be a whole number from 1 to {HIGHEST}, or null for the schedule file's"
+MAX_LIMIT = 10_000
+_NO_LIMIT = f"must be a whole number from 1 to {MAX_LIMIT}, or null for the schedule file's"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,4 +75,4 @@ def _is_limit(value: object) -> bool:
     """Whether a limit can be set to this, or taken back by it."""
     if isinstance(value, bool) or not isinstance(value, int):
         return value is None
-    return 1 <= value <= HIGHEST
+    return 1 <= value <= MAX_LIMIT

@@ -7,7 +7,7 @@ from reactorhub.model.run import CrawlEnd, Outcome, RunState, Stop
 OWN_LIMIT = "closespider_"  # the finish reasons of Scrapy's CloseSpider extension: limits the project set
 
 
-def judge(end: CrawlEnd, stop: Stop | None) -> Outcome:
+def outcome_of(end: CrawlEnd, stop: Stop | None) -> Outcome:
     """Return the outcome of a crawl.
 
     :param end: what is known about the crawl's end.

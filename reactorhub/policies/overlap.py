@@ -19,25 +19,25 @@ WAITING = frozenset({Overlap.BUFFER_ONE, Overlap.BUFFER_ALL, Overlap.CANCEL_OTHE
 """The policies under which a run waits for its turn."""
 
 
-def refusal(schedule: Schedule, unfinished: Sequence[Run]) -> str | None:
+def skip_reason(schedule: Schedule, unfinished: Sequence[Run]) -> str | None:
     """Return why a tick is to be skipped, or None where it becomes a run.
 
     :param unfinished: the runs of the same schedule that are not final, oldest first.
     """
-    most, policy = at_once(schedule), schedule.overlap
-    if most is None or len(unfinished) < most or policy in (Overlap.BUFFER_ALL, Overlap.CANCEL_OTHER):
+    limit, policy = at_once(schedule), schedule.overlap
+    if limit is None or len(unfinished) < limit or policy in (Overlap.BUFFER_ALL, Overlap.CANCEL_OTHER):
         return None
     if policy is Overlap.BUFFER_ONE:
         waiting = [run for run in unfinished if run.state is RunState.QUEUED and run.spec.retry_of is None]
         return f"overlap is buffer_one and run {waiting[0].id} already waits" if waiting else None
-    return _busy(policy, most, unfinished)
+    return _busy(policy, limit, unfinished)
 
 
-def _busy(policy: Overlap, most: int, unfinished: Sequence[Run]) -> str:
+def _busy(policy: Overlap, limit: int, unfinished: Sequence[Run]) -> str:
     oldest = unfinished[0]
-    if most > 1 or policy is Overlap.ALLOW_ALL:
+    if limit > 1 or policy is Overlap.ALLOW_ALL:
         still = f"{len(unfinished)} runs are" if len(unfinished) > 1 else "a run is"
-        return f"max_instances is {most} and {still} not over; the oldest, {oldest.id}, {_stands(oldest)}"
+        return f"max_instances is {limit} and {still} not over; the oldest, {oldest.id}, {_stands(oldest)}"
     return f"overlap is {policy.value} and run {oldest.id} {_stands(oldest)}"
 
 
@@ -47,7 +47,7 @@ def _stands(run: Run) -> str:
     return f"is still {run.state.value}"
 
 
-def turns(schedule: Schedule | None, run: Run) -> int | None:
+def starts_at_most(schedule: Schedule | None, run: Run) -> int | None:
     """Return among how many a run waits for its turn; None where it waits for nobody.
 
     A retry waits for nobody: its first attempt has had its turn, and the others wait for it. Nor does a run

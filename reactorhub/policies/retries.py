@@ -19,7 +19,7 @@ def next_attempt(run: Run) -> RunSpec | None:
     rule, spec = run.spec.retry, run.spec
     if rule is None or run.finished_at is None or not is_tried_again(run):
         return None
-    not_before = run.finished_at + timedelta(seconds=wait(rule, spec.attempt, run.id))
+    not_before = run.finished_at + timedelta(seconds=retry_delay(rule, spec.attempt, run.id))
     return replace(spec, attempt=spec.attempt + 1, retry_of=run.id, not_before=not_before)
 
 
@@ -29,7 +29,7 @@ def is_tried_again(run: Run) -> bool:
     return rule is not None and run.state in rule.on and run.spec.attempt <= rule.max_retries
 
 
-def wait(rule: RetryRule, attempt: int, seed: str) -> float:
+def retry_delay(rule: RetryRule, attempt: int, seed: str) -> float:
     """Return how many seconds lie between the end of an attempt, from 1 on, and the next one.
 
     :param seed: what the share of the jitter is taken from; the same text gives the same share.

@@ -22,7 +22,7 @@ class WaitingRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
+class Write:
     """What goes out in one write. ``again``: an earlier write may have brought these events already."""
 
     runs: dict[str, WaitingRun]
@@ -31,7 +31,7 @@ class Batch:
     again: bool
 
 
-class Outbox:
+class WriteBuffer:
     """Keeps what is published until it is written.
 
     Beyond ``max_runs`` the run that waits longest is dropped, those under way before those that have
@@ -70,25 +70,25 @@ class Outbox:
         """Keep the hub's newest heartbeat."""
         self._hub = view
 
-    def take(self, max_runs: int, max_events: int) -> Batch:
+    def take(self, max_runs: int, max_events: int) -> Write:
         """Hand out the next batch; what could not be written comes back through :meth:`give_back`."""
         runs = _pop_first(self._ended, max_runs)
         runs |= _pop_first(self._live, max_runs - len(runs))
         events = [self._events.popleft() for _ in range(min(max_events, len(self._events)))]
-        batch = Batch(runs=runs, events=events, hub=self._hub, again=self._again)
+        write = Write(runs=runs, events=events, hub=self._hub, again=self._again)
         self._hub, self._again = None, False
-        return batch
+        return write
 
-    def give_back(self, batch: Batch) -> None:
+    def give_back(self, write: Write) -> None:
         """Keep a batch again whose write failed: before all that came since, but a newer view wins."""
         newer = self._ended.keys() | self._live.keys()
-        runs = {run_id: run for run_id, run in batch.runs.items() if run_id not in newer}
+        runs = {run_id: run for run_id, run in write.runs.items() if run_id not in newer}
         ended = {run_id: run for run_id, run in runs.items() if run.view["state"] in _FINAL}
         live = {run_id: run for run_id, run in runs.items() if run_id not in ended}
         self._ended = ended | self._ended
         self._live = live | self._live
-        self._events.extendleft(reversed(batch.events))
-        self._hub = self._hub or batch.hub
+        self._events.extendleft(reversed(write.events))
+        self._hub = self._hub or write.hub
         self._again = True
         self._drop_runs()
         self._drop_events()

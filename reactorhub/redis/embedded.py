@@ -29,11 +29,11 @@ from twisted.python.failure import Failure
 
 from reactorhub.errors import StartError
 
-LONGEST_SOCKET_PATH = 100  # bytes; the kernel's limit is 107 on Linux and 103 on macOS
-LARGEST_LOG = 1_000_000  # bytes; a longer log is set aside at the next start
+MAX_SOCKET_PATH = 100  # bytes; the kernel's limit is 107 on Linux and 103 on macOS
+MAX_LOG_SIZE = 1_000_000  # bytes; a longer log is set aside at the next start
 START_WITHIN = 10.0
 STOP_WITHIN = 5.0
-LONGEST_DELAY = 5.0
+MAX_RETRY_DELAY = 5.0
 
 # Memory is bounded by forgetting the runs that would be forgotten first anyway; a full disk stops no writes.
 SETTINGS = (
@@ -76,7 +76,7 @@ def socket_path(folder: Path) -> Path:
     folder below the system's temporary one. Nothing is created."""
     name = uuid4().hex[:12]
     path = folder / f"{name}.sock"
-    if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+    if len(os.fsencode(path)) <= MAX_SOCKET_PATH:
         return path
     return Path(tempfile.gettempdir()) / f"reactorhub-{name}" / "redis.sock"
 
@@ -159,7 +159,7 @@ class EmbeddedRedis:
         for stale in self._folder.glob("*.sock"):
             stale.unlink(missing_ok=True)
         log = self._folder / "redis.log"
-        if log.exists() and log.stat().st_size > LARGEST_LOG:
+        if log.exists() and log.stat().st_size > MAX_LOG_SIZE:
             log.replace(self._folder / "redis.log.1")
 
     def _spawn(self) -> None:
@@ -192,7 +192,7 @@ class EmbeddedRedis:
     def _died(self, _: None) -> None:
         if self._stopping:
             return
-        delay = min(LONGEST_DELAY, 0.2 * 2 ** min(self._deaths, 10))
+        delay = min(MAX_RETRY_DELAY, 0.2 * 2 ** min(self._deaths, 10))
         self._deaths += 1
         self._log.warn(
             "the embedded Redis has died and is started again in {delay} s; {log} may say why",

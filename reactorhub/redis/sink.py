@@ -20,20 +20,20 @@ from twisted.logger import Logger
 from reactorhub.events.sink import Sink, SinkState
 from reactorhub.model.values import View
 from reactorhub.redis.address import redis_url_parts
-from reactorhub.redis.buffer import Batch, Outbox
+from reactorhub.redis.buffer import Write, WriteBuffer
 from reactorhub.redis.connection import Link, LinkError, open_link
 from reactorhub.redis.scripts import LOAD, Command, RedisKeys, event_text
 
 RUNS_PER_WRITE = 50
 EVENTS_PER_WRITE = 200
 FIRST_DELAY = 0.2
-LONGEST_DELAY = 3.0
+MAX_RETRY_DELAY = 3.0
 _EXPECTED = (LinkError, ConnectError, OSError)
 
 
 def backoff(failures: int) -> float:
     """Return the seconds to wait after so many failures in a row."""
-    return float(min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(failures - 1, 10)))
+    return float(min(MAX_RETRY_DELAY, FIRST_DELAY * 2 ** min(failures - 1, 10)))
 
 
 def _refusals(replies: Sequence[Any]) -> list[Exception]:
@@ -85,11 +85,11 @@ class RedisSink:
         gather: float = 0.08,
         deadline: float = 2.0,
         keys: RedisKeys | None = None,
-        outbox: Outbox | None = None,
+        buffer: WriteBuffer | None = None,
     ) -> None:
         self._address = redis_url_parts(url)
         self._keys = keys or RedisKeys(prefix=prefix)
-        self._outbox = Outbox() if outbox is None else outbox
+        self._buffer = WriteBuffer() if buffer is None else buffer
         self._clock = clock
         self._now = now
         self._gather = gather
@@ -113,22 +113,22 @@ class RedisSink:
 
     def publish_run(self, run: View, at: datetime) -> None:
         """Take a run's newest view."""
-        self._outbox.add_run(run, at)
+        self._buffer.add_run(run, at)
         self._work.ring()
 
     def publish_event(self, event: View) -> None:
         """Take one event."""
-        self._outbox.add_event(event_text(event))
+        self._buffer.add_event(event_text(event))
         self._work.ring()
 
     def publish_hub(self, hub: View) -> None:
         """Take the hub's own heartbeat."""
-        self._outbox.set_hub(hub)
+        self._buffer.set_hub(hub)
         self._work.ring()
 
     def state(self) -> SinkState:
         """How it fares; ``dropped`` counts what found no room and what Redis refused for good."""
-        return SinkState(state=self._state, since=self._since, dropped=self._outbox.dropped + self._refused)
+        return SinkState(state=self._state, since=self._since, dropped=self._buffer.dropped + self._refused)
 
     async def _serve(self) -> None:
         while not self._finished():
@@ -151,33 +151,33 @@ class RedisSink:
             await link.close()
 
     async def _something_to_do(self, link: Link) -> None:
-        if not (self._outbox or self._stopping or link.lost):
+        if not (self._buffer or self._stopping or link.lost):
             await self._work.wait()
-        if len(self._outbox) < RUNS_PER_WRITE and not (self._stopping or link.lost):
+        if len(self._buffer) < RUNS_PER_WRITE and not (self._stopping or link.lost):
             await self._rest.wait_at_most(self._gather, self._clock)
 
     async def _write(self, link: Link) -> None:
-        batch = self._outbox.take(RUNS_PER_WRITE, EVENTS_PER_WRITE)
-        commands = self._commands(batch)
+        write = self._buffer.take(RUNS_PER_WRITE, EVENTS_PER_WRITE)
+        commands = self._commands(write)
         try:
             refused = _refusals(await link.ask(commands))
         except BaseException:
-            self._outbox.give_back(batch)
+            self._buffer.give_back(write)
             raise
         self._failures = 0
         if refused:
             self._note_refused(refused)
 
-    def _commands(self, batch: Batch) -> list[Command]:
-        commands = [self._keys.save_run(run.view, run.at) for run in batch.runs.values()]
-        if batch.events:
-            commands.append(self._keys.append_events(batch.events, batch.again))
-        if batch.hub is not None:
-            commands.append(self._keys.save_hub(batch.hub))
+    def _commands(self, write: Write) -> list[Command]:
+        commands = [self._keys.save_run(run.view, run.at) for run in write.runs.values()]
+        if write.events:
+            commands.append(self._keys.append_events(write.events, write.again))
+        if write.hub is not None:
+            commands.append(self._keys.save_hub(write.hub))
         return commands
 
     def _finished(self) -> bool:
-        return self._given_up or (self._stopping and not self._outbox)
+        return self._given_up or (self._stopping and not self._buffer)
 
     def _wake(self) -> None:
         self._rest.ring()
@@ -190,8 +190,8 @@ class RedisSink:
         await self._running
         if bound.active():
             bound.cancel()
-        if self._outbox:
-            self._log.warn("{count} views and events were not sent to Redis in time", count=len(self._outbox))
+        if self._buffer:
+            self._log.warn("{count} views and events were not sent to Redis in time", count=len(self._buffer))
         self._become("off")
 
     def _give_up(self) -> None:

@@ -6,17 +6,17 @@ from collections.abc import Callable
 from datetime import datetime
 
 from reactorhub.errors import InvalidRequest, QueueFull
-from reactorhub.model.follow_up import Start
+from reactorhub.model.follow_up import ChainedTick
 from reactorhub.model.run import Run, RunSpec
 from reactorhub.model.schedule import Schedule, Tick, TickOutcome
 from reactorhub.policies.chains import spec_after
-from reactorhub.policies.overlap import PAUSED, refusal
-from reactorhub.runs.lifecycle import World
-from reactorhub.runs.registry import Roster
+from reactorhub.policies.overlap import PAUSED, skip_reason
+from reactorhub.runs.lifecycle import RunServices
+from reactorhub.runs.registry import RunRegistry
 from reactorhub.schedules.book import ScheduleBook
 
 
-class Intake:
+class Admission:
     """Takes orders and ticks in as runs that count from now on, while the ledger is still writing them down.
 
     What the ledger then refuses is to be withdrawn again.
@@ -24,17 +24,17 @@ class Intake:
 
     def __init__(
         self,
-        world: World,
+        services: RunServices,
         book: ScheduleBook,
-        roster: Roster,
+        registry: RunRegistry,
         new_id: Callable[[], str],
-        most_waiting: int,
+        max_waiting: int,
     ) -> None:
         """:param most_waiting: how many queued runs the hub takes before it refuses more."""
-        self.most_waiting = most_waiting
-        self._world = world
+        self.max_waiting = max_waiting
+        self._services = services
         self._book = book
-        self._roster = roster
+        self._registry = registry
         self._new_id = new_id
 
     def order(self, *specs: RunSpec) -> list[Run]:
@@ -43,38 +43,38 @@ class Intake:
         :raises QueueFull: if so many would then wait that the hub takes none of them.
         :raises InvalidRequest: if they are more than the hub ever takes.
         """
-        if len(specs) > self.most_waiting:
-            why = f"are {len(specs)}, and hub.max_queued_runs lets no more than {self.most_waiting} wait"
+        if len(specs) > self.max_waiting:
+            why = f"are {len(specs)}, and hub.max_queued_runs lets no more than {self.max_waiting} wait"
             raise InvalidRequest({"runs": why})
-        if self._waiting() + len(specs) > self.most_waiting:
-            raise QueueFull(f"the limit of {self.most_waiting} waiting runs is reached; try again later")
+        if self._waiting() + len(specs) > self.max_waiting:
+            raise QueueFull(f"the limit of {self.max_waiting} waiting runs is reached; try again later")
         runs = [self.new(spec) for spec in specs]
         for run in runs:
-            self._roster.announce(run)
+            self._registry.reserve(run)
         return runs
 
-    def tick(self, schedule: Schedule, nominal_time: datetime, upstream: Run | None = None) -> Start:
+    def tick(self, schedule: Schedule, nominal_time: datetime, upstream: Run | None = None) -> ChainedTick:
         """Return the tick as it is to be written down.
 
         :param upstream: the run whose end has brought it about.
         """
         reason = self._refusal(schedule)
         if reason is not None:
-            return Start(tick=self.row(schedule, nominal_time, TickOutcome.SKIPPED, reason), run=None)
+            return ChainedTick(tick=self.row(schedule, nominal_time, TickOutcome.SKIPPED, reason), run=None)
         run = self.new(spec_after(schedule.spec, upstream, nominal_time))
-        self._roster.announce(run)
+        self._registry.reserve(run)
         self._book.count(schedule.name, 1)
-        return Start(tick=self.row(schedule, nominal_time, TickOutcome.RUN, None, run.id), run=run)
+        return ChainedTick(tick=self.row(schedule, nominal_time, TickOutcome.RUN, None, run.id), run=run)
 
-    def withdraw(self, start: Start) -> None:
+    def withdraw(self, start: ChainedTick) -> None:
         """Forget what the ledger has not taken."""
         if start.run is not None:
-            self._roster.withdraw(start.run)
+            self._registry.withdraw(start.run)
             self._book.count(start.tick.schedule, -1)
 
     def new(self, spec: RunSpec) -> Run:
         """Return a new run that does not count yet."""
-        return Run(id=self._new_id(), spec=spec, created_at=self._world.now())
+        return Run(id=self._new_id(), spec=spec, created_at=self._services.now())
 
     def row(
         self,
@@ -91,16 +91,16 @@ class Intake:
             outcome=outcome,
             reason=reason,
             run_id=run_id,
-            recorded_at=self._world.now(),
+            recorded_at=self._services.now(),
         )
 
     def _waiting(self) -> int:
-        return len(self._roster) - self._world.slots.used
+        return len(self._registry) - self._services.slots.used
 
     def _refusal(self, schedule: Schedule) -> str | None:
         paused = self._book.paused(schedule.name)
         if paused is not None:
             return f"{PAUSED}{paused}"
-        if self._waiting() >= self.most_waiting:
-            return f"the hub is at capacity: the limit of {self.most_waiting} waiting runs is reached"
-        return refusal(schedule, self._roster.of(schedule.name))
+        if self._waiting() >= self.max_waiting:
+            return f"the hub is at capacity: the limit of {self.max_waiting} waiting runs is reached"
+        return skip_reason(schedule, self._registry.of(schedule.name))

@@ -11,8 +11,8 @@ from twisted.internet.defer import Deferred
 @dataclass(frozen=True, slots=True, eq=False)
 class _Waiter:
     run_id: str
-    most: int
-    turn: Deferred[None]
+    limit: int
+    ready: Deferred[None]
 
 
 @dataclass(slots=True)
@@ -23,7 +23,7 @@ class _Line:
     waiting: deque[_Waiter] = field(default_factory=deque)
 
 
-class Turns:
+class OverlapBuffer:
     """Counts the unfinished runs of each schedule, and lets those that wait go on one after the other.
 
     A run enters or waits, and leaves once, when it is over, be it while it waits.
@@ -36,12 +36,12 @@ class Turns:
         """Count a run that waits for nobody."""
         self._line(schedule).going.add(run_id)
 
-    def wait(self, schedule: str, run_id: str, most: int) -> Deferred[None]:
+    def wait(self, schedule: str, run_id: str, limit: int) -> Deferred[None]:
         """Return what fires once fewer than ``most`` runs go on and none that came before still waits."""
-        turn: Deferred[None] = Deferred()
-        self._line(schedule).waiting.append(_Waiter(run_id, most, turn))
+        ready: Deferred[None] = Deferred()
+        self._line(schedule).waiting.append(_Waiter(run_id, limit, ready))
         self._go_on(schedule)
-        return turn
+        return ready
 
     def leave(self, schedule: str, run_id: str) -> None:
         """Forget a run, and let the next one go on if that makes room."""
@@ -59,8 +59,8 @@ class Turns:
 
     def _go_on(self, schedule: str) -> None:
         line = self._line(schedule)
-        while line.waiting and len(line.going) < line.waiting[0].most:
+        while line.waiting and len(line.going) < line.waiting[0].limit:
             waiter = line.waiting.popleft()
             line.going.add(waiter.run_id)
-            if not waiter.turn.called:  # a cancelled wait has failed already, and its run will leave
-                waiter.turn.callback(None)
+            if not waiter.ready.called:  # a cancelled wait has failed already, and its run will leave
+                waiter.ready.callback(None)

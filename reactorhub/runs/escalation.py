@@ -11,7 +11,7 @@ from reactorhub.engine.protocols import Crawl
 
 
 @dataclass(frozen=True, slots=True)
-class Ladder:
+class Escalation:
     """How long after the order to stop each harsher rung is taken, in seconds."""
 
     abort: float
@@ -19,16 +19,16 @@ class Ladder:
     abandon: float
 
     @classmethod
-    def graceful(cls, stop_grace: float) -> Ladder:
+    def graceful(cls, stop_grace: float) -> Escalation:
         """Give what is in flight ``stop_grace`` seconds before downloads are cut off."""
         return cls(stop_grace, stop_grace + 5, stop_grace + 10)
 
 
-FORCED = Ladder(0, 5, 10)
-SHUTDOWN = Ladder(1.0, 2.0, 2.5)
+FORCED = Escalation(0, 5, 10)
+SHUTDOWN = Escalation(1.0, 2.0, 2.5)
 
 
-class Timers:
+class StopTimers:
     """What is to happen to a crawl later on, unless it has ended by then."""
 
     def __init__(self, clock: IReactorTime) -> None:
@@ -39,11 +39,11 @@ class Timers:
         """Call this in so many seconds."""
         self._calls.append(self._clock.callLater(seconds, call))
 
-    def descend(self, crawl: Crawl, ladder: Ladder) -> None:
+    def escalate(self, crawl: Crawl, escalation: Escalation) -> None:
         """Tell a crawl to stop, and take the harsher rungs when their time comes."""
-        self.after(ladder.abort, crawl.abort)
-        self.after(ladder.cancel_tasks, crawl.cancel_tasks)
-        self.after(ladder.abandon, crawl.abandon)
+        self.after(escalation.abort, crawl.abort)
+        self.after(escalation.cancel_tasks, crawl.cancel_tasks)
+        self.after(escalation.abandon, crawl.abandon)
         crawl.stop()
 
     def disarm(self) -> None:

@@ -9,12 +9,12 @@ from twisted.logger import Logger
 
 from reactorhub.errors import LedgerError
 from reactorhub.model.run import Run, RunState
-from reactorhub.policies.expectations import Expectation, judge, read
+from reactorhub.policies.expectations import Expectation, read, unmet
 from reactorhub.storage.ledger import Ledger, RunFilter
 
 log = Logger()
 
-_MOST_TOLD = 10  # what a reason tells of, so that it can be read
+_MAX_NAMED = 10  # what a reason tells of, so that it can be read
 
 
 async def held_to_expectations(run: Run, ledger: Ledger) -> Run:
@@ -31,18 +31,18 @@ async def held_to_expectations(run: Run, ledger: Ledger) -> Run:
         expectations = read(run.spec.expect)
     except ValueError as error:
         return _failed(run, f"an expectation cannot be read: {error}")
-    faults = judge(expectations, run, await _history(expectations, run, ledger))
+    faults = unmet(expectations, run, await _history(expectations, run, ledger))
     return _failed(run, f"an expectation did not hold: {_told(faults)}") if faults else run
 
 
 async def _history(expectations: Sequence[Expectation], run: Run, ledger: Ledger) -> Sequence[Run]:
     """Ask for earlier runs, if anybody needs them; without an answer it is as if there were none."""
-    most = max(each.history for each in expectations)
-    if not most or run.spec.schedule is None:
+    limit = max(each.history for each in expectations)
+    if not limit or run.spec.schedule is None:
         return ()
     succeeded = RunFilter(schedule=run.spec.schedule, states=frozenset({RunState.SUCCEEDED}))
     try:
-        page = await ledger.runs(succeeded, most)
+        page = await ledger.runs(succeeded, limit)
     except LedgerError as error:
         log.error("run {run_id} is not compared with earlier runs: {error}", run_id=run.id, error=error)
         return ()
@@ -50,8 +50,8 @@ async def _history(expectations: Sequence[Expectation], run: Run, ledger: Ledger
 
 
 def _told(faults: Sequence[str]) -> str:
-    rest = len(faults) - _MOST_TOLD
-    return "; ".join([*faults[:_MOST_TOLD], *([f"and {rest} more"] if rest > 0 else [])])
+    rest = len(faults) - _MAX_NAMED
+    return "; ".join([*faults[:_MAX_NAMED], *([f"and {rest} more"] if rest > 0 else [])])
 
 
 def _failed(run: Run, reason: str) -> Run:

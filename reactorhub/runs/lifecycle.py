@@ -18,21 +18,21 @@ from twisted.python.failure import Failure
 
 from reactorhub.engine.protocols import Crawl, Engine
 from reactorhub.errors import LedgerError, last_line
-from reactorhub.model.follow_up import NO_SEQUEL, Sequel
+from reactorhub.model.follow_up import NO_FOLLOW_UP, FollowUp
 from reactorhub.model.run import ACTIVE, CrawlEnd, Run, RunState, Stop
-from reactorhub.policies.outcome import judge
-from reactorhub.runs.escalation import Ladder, Timers
+from reactorhub.policies.outcome import outcome_of
+from reactorhub.runs.escalation import Escalation, StopTimers
 from reactorhub.runs.expectation_check import held_to_expectations
 from reactorhub.runs.slots import Slots
 from reactorhub.storage.ledger import Ledger
 
 _TRY_AGAIN = 5.0  # seconds until a ledger that could not write is asked again
-_LONGEST_NAP = 60.0  # seconds; a later time is waited for in steps, so that clock steps and suspends are seen
+_MAX_NAP = 60.0  # seconds; a later time is waited for in steps, so that clock steps and suspends are seen
 _INSTANT = 1e-6  # seconds; no time is told finer, and what is left below that is the rounding of floats
 _OWN_ERROR = "the hub has an error in the life of run {run_id}"
 
 
-class Life:
+class Lifecycle:
     """Drives one run. ``finished`` fires with the run once it is final, or as it stands if put down."""
 
     log = Logger()
@@ -40,9 +40,9 @@ class Life:
     def __init__(
         self,
         run: Run,
-        world: World,
-        turn: Deferred[None] | None = None,
-        follow: Callable[[Run], Sequel] = lambda final: NO_SEQUEL,
+        services: RunServices,
+        overlap_wait: Deferred[None] | None = None,
+        follow_up: Callable[[Run], FollowUp] = lambda final: NO_FOLLOW_UP,
     ) -> None:
         """
         :param turn: what to wait for before asking for a slot.
@@ -50,16 +50,16 @@ class Life:
         """
         self.run = run
         self.crawl: Crawl | None = None
-        self.sequel = NO_SEQUEL  # what the end has brought about, once both are on disk
-        self.recall: Stop | None = None  # an order that came too late for all but the next attempt
-        self._world = world
-        self._turn = turn
-        self._follow = follow
+        self.follow_up = NO_FOLLOW_UP  # what the end has brought about, once both are on disk
+        self.late_cancel: Stop | None = None  # an order that came too late for all but the next attempt
+        self._services = services
+        self._overlap_wait = overlap_wait
+        self._follow_up = follow_up
         self._stop: Stop | None = None
         self._wait: Deferred[Any] | None = None
         self._put_down = False
         self._ending = False
-        self._timers = Timers(world.clock)
+        self._timers = StopTimers(services.clock)
         self._watchers: list[Deferred[Run]] = []
         self.ended = False
 
@@ -86,19 +86,19 @@ class Life:
         """The run's errors so far."""
         return self.run.errors if self.crawl is None else self.crawl.errors()
 
-    def stop(self, stop: Stop, ladder: Ladder) -> Deferred[Any]:
+    def stop(self, stop: Stop, escalation: Escalation) -> Deferred[Any]:
         """Tell the run to end, whatever it is doing; fires when that is on disk, or the run is over.
 
         A later order only makes haste; the first gives the reason. One to cancel holds for the next attempt
         too, where there is one: it is not made, or is to be cancelled in its turn if ``recall`` says so.
         """
         if self._ending:
-            self.recall = self.recall or (stop if stop.state is RunState.CANCELLED else None)
+            self.late_cancel = self.late_cancel or (stop if stop.state is RunState.CANCELLED else None)
             return self.finished()
         first, self._stop = self._stop is None, self._stop or stop
         if self.crawl is not None:
             said = self._say_stopping(stop, first)
-            self._timers.descend(self.crawl, ladder)
+            self._timers.escalate(self.crawl, escalation)
             return said
         if self._wait is not None:
             self._wait.cancel()
@@ -115,7 +115,7 @@ class Life:
             try:
                 final = await self._crawl()
             finally:
-                self._world.slots.release(self.run.spec.queue)
+                self._services.slots.release(self.run.spec.queue)
             await self._finish(final)
         elif self._stop is not None and not self._put_down:
             await self._finish(self._stopped(self._stop))
@@ -131,16 +131,16 @@ class Life:
                 started = await self._starting()
             finally:
                 if not started:
-                    self._world.slots.release(self.run.spec.queue)
+                    self._services.slots.release(self.run.spec.queue)
             if started or not await self._pause(_TRY_AGAIN):
                 return started
         return False
 
     async def _time(self) -> bool:
         """Wait for the run's time; False if it was told not to. A time that has come has come for good."""
-        began = self._world.clock.seconds()
-        while (left := self._time_left(self._world.clock.seconds() - began)) >= _INSTANT:
-            if not await self._pause(min(left, _LONGEST_NAP)):
+        began = self._services.clock.seconds()
+        while (left := self._time_left(self._services.clock.seconds() - began)) >= _INSTANT:
+            if not await self._pause(min(left, _MAX_NAP)):
                 return False
         return True
 
@@ -150,20 +150,20 @@ class Life:
         run, not_before = self.run, self.run.spec.not_before
         if not_before is None:
             return 0
-        left = (not_before - self._world.now()).total_seconds()
+        left = (not_before - self._services.now()).total_seconds()
         delay = (not_before - run.created_at).total_seconds()
         return left if run.spec.retry_of is None else min(left, delay - waited)
 
     async def _slot(self) -> bool:
         """Wait for the run's turn and its slot; False if it was told not to."""
         spec = self.run.spec
-        if self._turn is not None and not await self._waited(self._turn):
+        if self._overlap_wait is not None and not await self._waited(self._overlap_wait):
             return False
-        return await self._waited(self._world.slots.acquire(spec.queue, spec.priority))
+        return await self._waited(self._services.slots.acquire(spec.queue, spec.priority))
 
     async def _pause(self, seconds: float) -> bool:
         pause: Deferred[None] = Deferred(lambda _: timer.cancel())
-        timer = self._world.clock.callLater(seconds, pause.callback, None)
+        timer = self._services.clock.callLater(seconds, pause.callback, None)
         return await self._waited(pause)
 
     async def _waited(self, wait: Deferred[Any]) -> bool:
@@ -182,9 +182,9 @@ class Life:
 
     async def _starting(self) -> bool:
         """Write down that the run starts; False if the ledger cannot, and the run must wait."""
-        starting = self.run.moved(RunState.STARTING, started_at=self._world.now())
+        starting = self.run.moved(RunState.STARTING, started_at=self._services.now())
         try:
-            await self._world.ledger.save_run(starting)
+            await self._services.ledger.save_run(starting)
         except LedgerError as error:
             self.log.error("run {run_id} cannot start: {error}", run_id=self.run.id, error=error)
             return False
@@ -195,7 +195,7 @@ class Life:
         """Crawl, in a slot that is held; return the run as it is to be written down."""
         if self._stop is not None:
             return self._stopped(self._stop)
-        self.crawl = crawl = self._world.engine.launch(self.run.id, self.run.spec)
+        self.crawl = crawl = self._services.engine.launch(self.run.id, self.run.spec)
         crawl.opened.addCallback(self._opened)
         if self.run.spec.timeout is not None:
             self._timers.after(self.run.spec.timeout, self._time_out)
@@ -205,10 +205,10 @@ class Life:
         return self._judged(end)
 
     def _judged(self, end: CrawlEnd) -> Run:
-        outcome = judge(end, self._stop)
+        outcome = outcome_of(end, self._stop)
         return self.run.moved(
             outcome.state,
-            finished_at=self._world.now(),
+            finished_at=self._services.now(),
             reason=outcome.reason,
             error=outcome.error,
             errors=end.errors,
@@ -217,18 +217,18 @@ class Life:
         )
 
     def _stopped(self, stop: Stop) -> Run:
-        return self.run.moved(stop.state, finished_at=self._world.now(), reason=stop.reason)
+        return self.run.moved(stop.state, finished_at=self._services.now(), reason=stop.reason)
 
     async def _finish(self, final: Run) -> None:
         """Write down the end and what it brings about, however long it takes; both hold from now on."""
         self._ending, self._stop = True, None
-        await self._keep(await held_to_expectations(final, self._world.ledger))
+        await self._keep(await held_to_expectations(final, self._services.ledger))
 
     async def _keep(self, final: Run) -> None:
-        sequel = self._follow(final)
+        follow_up = self._follow_up(final)
         while True:
             try:
-                sequel = await self._world.ledger.finish_run(final, sequel)
+                follow_up = await self._services.ledger.finish_run(final, follow_up)
             except LedgerError as error:
                 self.log.error(
                     "the end of run {run_id} is not on disk: {error}", run_id=final.id, error=error
@@ -238,7 +238,7 @@ class Life:
             self.run = final
             if not await self._pause(_TRY_AGAIN):
                 return
-        self.sequel = sequel
+        self.follow_up = follow_up
         self._become(final)
 
     def _opened(self, _: None) -> None:
@@ -261,18 +261,20 @@ class Life:
         else:
             self._become(said)
         try:
-            await self._world.ledger.save_run(said)
+            await self._services.ledger.save_run(said)
         except LedgerError as error:
             self.log.error("run {run_id}: {error}", run_id=said.id, error=error)
 
     def _become(self, run: Run) -> None:
         self.run = run
-        self._world.changed(run)
+        self._services.changed(run)
 
     def _time_out(self) -> None:
         seconds = self.run.spec.timeout
         reason = f"the run took longer than its timeout of {seconds:g} seconds"
-        self.stop(Stop(state=RunState.TIMED_OUT, reason=reason), Ladder.graceful(self.run.spec.stop_grace))
+        self.stop(
+            Stop(state=RunState.TIMED_OUT, reason=reason), Escalation.graceful(self.run.spec.stop_grace)
+        )
 
     def _act(self, act: Coroutine[Deferred[Any], Any, None]) -> Deferred[None]:
         """Begin with something; what is returned fires when it is done, and may be cancelled without harm."""
@@ -300,7 +302,7 @@ class Life:
             reason = "the hub has an error of its own, see its log"
             error = last_line(failure.value or Exception(failure.getErrorMessage()))
             await self._keep(
-                self.run.moved(RunState.FAILED, finished_at=self._world.now(), reason=reason, error=error)
+                self.run.moved(RunState.FAILED, finished_at=self._services.now(), reason=reason, error=error)
             )
         self._over()
 
@@ -311,7 +313,7 @@ class Life:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class World:
+class RunServices:
     """What every life works with."""
 
     clock: IReactorTime

@@ -12,11 +12,11 @@ from twisted.internet.interfaces import IReactorTime
 
 from reactorhub.errors import UnknownSchedule
 from reactorhub.model.run import Run
-from reactorhub.model.schedule import Schedule, ScheduleMark
-from reactorhub.notifications.reporter import Facts
+from reactorhub.model.schedule import Schedule, ScheduleProgress
+from reactorhub.notifications.reporter import IncidentReporter
 from reactorhub.policies.chains import follows
 from reactorhub.policies.fingerprint import fingerprint
-from reactorhub.schedules.cooperative import spread
+from reactorhub.schedules.cooperative import cooperatively
 from reactorhub.storage.ledger import Ledger
 from reactorhub.triggers.rules import After
 
@@ -50,21 +50,25 @@ class ScheduleBook:
     """
 
     def __init__(
-        self, ledger: Ledger, now: Callable[[], datetime], clock: IReactorTime, facts: Facts | None = None
+        self,
+        ledger: Ledger,
+        now: Callable[[], datetime],
+        clock: IReactorTime,
+        reporter: IncidentReporter | None = None,
     ) -> None:
         """:param facts: says what people are to be told of pauses."""
-        self._facts = facts or Facts.nobody()
+        self._reporter = reporter or IncidentReporter.nobody()
         self._ledger = ledger
         self._clock = clock
         self._now = now
-        self._marks: dict[str, ScheduleMark] = {}
+        self._progress: dict[str, ScheduleProgress] = {}
         self._followers: dict[str, list[Schedule]] = {}
         self._one_at_a_time = DeferredLock()
         self.schedules: Mapping[str, Schedule] = {}
 
     async def open(self, schedules: Mapping[str, Schedule]) -> None:
         """Take up what the ledger remembers, then put ``schedules`` in force."""
-        self._marks = await self._ledger.marks()
+        self._progress = await self._ledger.progress()
         await self.replace(schedules)
 
     async def replace(self, schedules: Mapping[str, Schedule]) -> Changes:
@@ -79,13 +83,13 @@ class ScheduleBook:
     async def _replace(self, schedules: Mapping[str, Schedule]) -> Changes:
         changes = compare(self.schedules, schedules)
         touched = [schedules[name] for name in (*changes.added, *changes.changed)]
-        prints = [(each.name, fingerprint(each)) async for each in spread(self._clock, touched)]
+        prints = [(each.name, fingerprint(each)) async for each in cooperatively(self._clock, touched)]
         moment = self._now()
-        fresh = [self._mark(name, text, moment) for name, text in prints if self._is_new(name, text)]
-        gone = [name for name in self._marks if name not in schedules]
-        await self._ledger.set_marks(fresh, gone)
-        self._marks = {name: mark for name, mark in self._marks.items() if name in schedules}
-        self._marks.update({mark.name: mark for mark in fresh})
+        fresh = [self._new_progress(name, text, moment) for name, text in prints if self._is_new(name, text)]
+        gone = [name for name in self._progress if name not in schedules]
+        await self._ledger.set_progress(fresh, gone)
+        self._progress = {name: progress for name, progress in self._progress.items() if name in schedules}
+        self._progress.update({progress.name: progress for progress in fresh})
         self.schedules = dict(schedules)
         self._followers = _by_upstream(schedules.values())
         return changes
@@ -102,12 +106,12 @@ class ScheduleBook:
 
     def entries(self) -> Iterable[tuple[Schedule, datetime]]:
         """Return each schedule with the moment after which its ticks are to be accounted for."""
-        return [(schedule, self._marks[name].since) for name, schedule in self.schedules.items()]
+        return [(schedule, self._progress[name].accounted_until) for name, schedule in self.schedules.items()]
 
     def paused(self, name: str) -> str | None:
         """Return why a schedule is paused, or None if it is not."""
-        mark = self._marks.get(name)
-        return None if mark is None else mark.why_paused
+        progress = self._progress.get(name)
+        return None if progress is None else progress.why_paused
 
     def all_paused(self) -> list[str]:
         """Return the names of the schedules that are paused, in the file's order."""
@@ -115,17 +119,17 @@ class ScheduleBook:
 
     def resumed_at(self, name: str) -> datetime | None:
         """Return when a schedule was last resumed."""
-        mark = self._marks.get(name)
-        return None if mark is None else mark.resumed_at
+        progress = self._progress.get(name)
+        return None if progress is None else progress.resumed_at
 
     def advance(self, name: str, nominal_time: datetime, after: datetime | None = None) -> None:
         """Note that the ledger has accounted for a schedule's tick, and with it for all up to this one.
 
         :param after: how far it must have accounted before; if it has not, nothing is noted.
         """
-        mark = self._marks.get(name)
-        if mark is not None:
-            self._marks[name] = mark.reached(nominal_time, self._now(), after)
+        progress = self._progress.get(name)
+        if progress is not None:
+            self._progress[name] = progress.reached(nominal_time, self._now(), after)
 
     def followers(self, run: Run) -> list[Schedule]:
         """Return the schedules that run now that a run has ended for good, in the file's order."""
@@ -134,14 +138,14 @@ class ScheduleBook:
 
     def count(self, name: str, by: int) -> None:
         """Note that a tick has become a run, or with -1 that it has not after all, where that matters."""
-        mark = self._marks.get(name)
-        if mark is not None and self.runs_left(name) is not None:
-            self._marks[name] = replace(mark, runs=mark.runs + by)
+        progress = self._progress.get(name)
+        if progress is not None and self.runs_left(name) is not None:
+            self._progress[name] = replace(progress, runs=progress.runs + by)
 
     def runs_left(self, name: str) -> int | None:
         """Return how many of a schedule's ticks may still become runs; None for any number."""
-        schedule, mark = self.schedules.get(name), self._marks.get(name)
-        return None if schedule is None or mark is None else schedule.runs_left(mark.runs)
+        schedule, progress = self.schedules.get(name), self._progress.get(name)
+        return None if schedule is None or progress is None else schedule.runs_left(progress.runs)
 
     def is_over(self, name: str) -> bool:
         """Whether a schedule has run as often as it may, and has no ticks any more."""
@@ -157,27 +161,29 @@ class ScheduleBook:
 
     async def _change(self, name: str, **changes: Any) -> bool:
         async with self._one_at_a_time:
-            return await self._mark_as(name, **changes)
+            return await self._set_paused(name, **changes)
 
-    async def _mark_as(self, name: str, *, paused: bool, **changes: Any) -> bool:
-        schedule, changed = self.get(name), replace(self._marks[name], paused=paused, **changes)
+    async def _set_paused(self, name: str, *, paused: bool, **changes: Any) -> bool:
+        schedule, changed = self.get(name), replace(self._progress[name], paused=paused, **changes)
         why = changed.why_paused
-        fact = self._facts.resumed(schedule) if why is None else self._facts.paused(schedule, why)
-        await self._ledger.set_marks([changed], fact=fact)
-        self._facts.told(fact)
-        mark = self._marks[name]  # which may know of more ticks by now
-        self._marks[name] = replace(mark, paused=paused, **changes)
-        return mark.paused != paused
+        incident_event = (
+            self._reporter.resumed(schedule) if why is None else self._reporter.paused(schedule, why)
+        )
+        await self._ledger.set_progress([changed], incident_event=incident_event)
+        self._reporter.kept(incident_event)
+        progress = self._progress[name]  # which may know of more ticks by now
+        self._progress[name] = replace(progress, paused=paused, **changes)
+        return progress.paused != paused
 
     def _is_new(self, name: str, rule: str) -> bool:
-        mark = self._marks.get(name)
-        return mark is None or mark.fingerprint != rule
+        progress = self._progress.get(name)
+        return progress is None or progress.fingerprint != rule
 
-    def _mark(self, name: str, rule: str, moment: datetime) -> ScheduleMark:
-        old = self._marks.get(name)
+    def _new_progress(self, name: str, rule: str, moment: datetime) -> ScheduleProgress:
+        old = self._progress.get(name)
         if old is not None:
-            return replace(old, fingerprint=rule, since=moment, runs=0)
-        return ScheduleMark(name=name, fingerprint=rule, since=moment)
+            return replace(old, fingerprint=rule, accounted_until=moment, runs=0)
+        return ScheduleProgress(name=name, fingerprint=rule, accounted_until=moment)
 
 
 def _by_upstream(schedules: Iterable[Schedule]) -> dict[str, list[Schedule]]:

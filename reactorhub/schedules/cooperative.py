@@ -14,7 +14,7 @@ PIECE = 0.005
 T = TypeVar("T")
 
 
-async def spread(clock: IReactorTime, values: Iterable[T]) -> AsyncIterator[T]:
+async def cooperatively(clock: IReactorTime, values: Iterable[T]) -> AsyncIterator[T]:
     """Yield the values; whenever making and using them has taken long enough, let the reactor turn first.
 
     What the values are made from must not change meanwhile.

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from reactorhub.model.schedule import FAR_AHEAD, Schedule
-from reactorhub.policies.agenda import Account, Due, Missed, upcoming
+from reactorhub.policies.agenda import Due, Missed, ScheduleAccount, upcoming
 from reactorhub.policies.jitter import start_at
 from reactorhub.triggers.durations import SECOND
 
@@ -69,11 +69,11 @@ class Scheduler:
         self._is_busy = False
         self._beat = LoopingCall(self._retry)
         self._beat.clock = clock
-        self._entries: dict[str, Account] = {}
-        self._coming: list[tuple[datetime, str, int, Account]] = []
+        self._entries: dict[str, ScheduleAccount] = {}
+        self._coming: list[tuple[datetime, str, int, ScheduleAccount]] = []
         self._number = count()
-        self._ready: deque[Account] = deque()
-        self._failed: list[Account] = []
+        self._ready: deque[ScheduleAccount] = deque()
+        self._failed: list[ScheduleAccount] = []
         self._busy: set[str] = set()
         self._placed: IDelayedCall | None = None
         self._placed_for = now()
@@ -108,9 +108,9 @@ class Scheduler:
         holds at once, also for a tick that is waiting for its start.
         """
         former, self._entries, now = self._entries, {}, self._now()
-        for schedule, since in entries:
+        for schedule, accounted_until in entries:
             known = former.get(schedule.name)
-            entry = self._known(known, schedule) or self._new(known, schedule, since, now)
+            entry = self._known(known, schedule) or self._new(known, schedule, accounted_until, now)
             self._entries[schedule.name] = entry
         self._coming = [row for row in self._coming if self._current(row[-1]) and not row[-1].queued]
         heapify(self._coming)
@@ -121,11 +121,11 @@ class Scheduler:
         entries = self._entries.items()
         return {name: entry.next if entry.looked else self._guess(entry) for name, entry in entries}
 
-    def _guess(self, entry: Account) -> datetime | None:
-        coming = upcoming(entry.schedule, max(entry.since, self._now()), 1)
+    def _guess(self, entry: ScheduleAccount) -> datetime | None:
+        coming = upcoming(entry.schedule, max(entry.accounted_until, self._now()), 1)
         return start_at(entry.schedule, coming[0]) if coming else None
 
-    def _known(self, entry: Account | None, schedule: Schedule) -> Account | None:
+    def _known(self, entry: ScheduleAccount | None, schedule: Schedule) -> ScheduleAccount | None:
         """The same entry with its new definition, if that leaves its ticks where they are."""
         if entry is None or entry.rule != (schedule.trigger, schedule.enabled):
             return None
@@ -135,17 +135,21 @@ class Scheduler:
         entry.schedule = schedule
         return entry
 
-    def _new(self, former: Account | None, schedule: Schedule, since: datetime, now: datetime) -> Account:
+    def _new(
+        self, former: ScheduleAccount | None, schedule: Schedule, accounted_until: datetime, now: datetime
+    ) -> ScheduleAccount:
         enabled_again = former is not None and former.schedule.trigger == schedule.trigger
-        entry = Account(schedule, now if enabled_again or since - now > FAR_AHEAD else since)
+        entry = ScheduleAccount(
+            schedule, now if enabled_again or accounted_until - now > FAR_AHEAD else accounted_until
+        )
         if entry.ticking:
             self._queue(entry)
         return entry
 
-    def _current(self, entry: Account) -> bool:
+    def _current(self, entry: ScheduleAccount) -> bool:
         return self._entries.get(entry.schedule.name) is entry
 
-    def _queue(self, entry: Account) -> None:
+    def _queue(self, entry: ScheduleAccount) -> None:
         if not entry.queued:
             entry.queued = True
             self._ready.append(entry)
@@ -177,7 +181,7 @@ class Scheduler:
         for name, entry in self._entries.items():
             if entry.ticking and entry.reach - now > FAR_AHEAD:
                 # A new account: what is still under way in the old one is of a time that has not come.
-                self._entries[name] = Account(entry.schedule, min(entry.since, now))
+                self._entries[name] = ScheduleAccount(entry.schedule, min(entry.accounted_until, now))
                 self._queue(self._entries[name])
         self._coming = [row for row in self._coming if self._current(row[-1])]
         heapify(self._coming)
@@ -205,16 +209,16 @@ class Scheduler:
         if self._ready and self._beat.running and self._turn is None:
             self._turn = self._clock.callLater(0, self._hand_out)
 
-    def _begin(self, entry: Account) -> Deferred[None] | None:
+    def _begin(self, entry: ScheduleAccount) -> Deferred[None] | None:
         """Hand on one slice of what a schedule owes."""
         name = entry.schedule.name
         if name in self._busy:
             self._failed.append(entry)
             return None
-        if not entry.work:
+        if not entry.owed:
             entry.look(self._now())
-        self._budget -= max(1, min(len(entry.work), SLICE))
-        if not entry.work:
+        self._budget -= max(1, min(len(entry.owed), SLICE))
+        if not entry.owed:
             self._rest(entry)
             return None
         ticks = entry.take(SLICE)
@@ -223,40 +227,40 @@ class Scheduler:
         handed = DeferredList([self._hand_on(entry, *each) for each in zip(ticks, before, strict=False)])
         return handed.addCallback(lambda results: self._settle(entry, ticks, [well for _, well in results]))
 
-    def _hand_on(self, entry: Account, tick: Due | Missed, after: datetime | None) -> Deferred[bool]:
+    def _hand_on(self, entry: ScheduleAccount, tick: Due | Missed, after: datetime | None) -> Deferred[bool]:
         if isinstance(tick, Due):
             handed = maybeDeferred(self._on_due, tick, after)
         else:
             handed = maybeDeferred(self._on_missed, tick, after)
         return handed.addCallbacks(lambda _: True, self._refused, errbackArgs=(entry, tick))
 
-    def _refused(self, failure: Failure, entry: Account, tick: Due | Missed) -> bool:
+    def _refused(self, failure: Failure, entry: ScheduleAccount, tick: Due | Missed) -> bool:
         if not entry.failing:
             told = "{schedule}: the tick of {nominal_time} could not be handed on; it is tried again."
             self.log.failure(told, failure, schedule=entry.schedule.name, nominal_time=tick.nominal_time)
         entry.failing = True
         return False
 
-    def _stumbled(self, failure: Failure, entry: Account) -> None:
+    def _stumbled(self, failure: Failure, entry: ScheduleAccount) -> None:
         self.log.failure("{schedule}: its ticks could not be planned.", failure, schedule=entry.schedule.name)
         self._failed.append(entry)
 
-    def _settle(self, entry: Account, ticks: list[Due | Missed], done: list[bool]) -> None:
+    def _settle(self, entry: ScheduleAccount, ticks: list[Due | Missed], done: list[bool]) -> None:
         """A slice has been dealt with: go on, rest until the next tick, or try again at the next beat."""
         self._busy.discard(entry.schedule.name)
         if not entry.settle(ticks, done):
-            entry.work = ()
+            entry.owed = ()
             self._failed.append(entry)
         else:
             entry.failing = False
-            (self._queue if entry.work else self._rest)(entry)
+            (self._queue if entry.owed else self._rest)(entry)
         self._hurry()
         self._place()
         if self._idle is not None and not self._busy:
             idle, self._idle = self._idle, None
             idle.callback(None)
 
-    def _rest(self, entry: Account) -> None:
+    def _rest(self, entry: ScheduleAccount) -> None:
         if entry.next is not None and self._current(entry):
             heappush(self._coming, (entry.next, entry.schedule.name, next(self._number), entry))
 

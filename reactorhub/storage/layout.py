@@ -12,14 +12,14 @@ LEDGER = "hub.db"
 READY = "ready.json"
 """Where the hub listens, while it does."""
 
-_LONGEST_NAME = 200  # bytes; file systems allow 255 for one name
+_MAX_NAME = 200  # bytes; file systems allow 255 for one name
 
 
 def folder_name(name: str) -> str:
     """Return ``name`` as one harmless path segment: readable where it can be, percent-encoded where not."""
     if not name:
         return "%"
-    encoded = quote(name, safe=" ", errors="surrogatepass")[:_LONGEST_NAME]
+    encoded = quote(name, safe=" ", errors="surrogatepass")[:_MAX_NAME]
     return encoded.replace(".", "%2E") if encoded.strip(".") == "" else encoded
 
 

@@ -14,10 +14,10 @@ from typing import Any, Generic, Protocol, TypeVar
 from twisted.internet.defer import Deferred
 
 from reactorhub.model.batch import Batch
-from reactorhub.model.follow_up import NO_SEQUEL, Sequel
-from reactorhub.model.notification import Fact
+from reactorhub.model.follow_up import NO_FOLLOW_UP, FollowUp
+from reactorhub.model.notification import IncidentEvent
 from reactorhub.model.run import Run, RunState
-from reactorhub.model.schedule import ScheduleMark, Tick
+from reactorhub.model.schedule import ScheduleProgress, Tick
 from reactorhub.storage.outbox import Outbox
 
 T = TypeVar("T")
@@ -72,7 +72,7 @@ class Ledger(Outbox, Protocol):
     def save_run(self, run: Run) -> Deferred[None]:
         """Replace what is kept of a known run; ``run.id`` tells which. Its place in the order stays."""
 
-    def finish_run(self, run: Run, sequel: Sequel = NO_SEQUEL) -> Deferred[Sequel]:
+    def finish_run(self, run: Run, follow_up: FollowUp = NO_FOLLOW_UP) -> Deferred[FollowUp]:
         """Replace what is kept of a run that has ended, and keep what its end brings about, or do neither.
 
         Fires with what was written: a start whose nominal time is taken comes a microsecond later, and the
@@ -83,7 +83,11 @@ class Ledger(Outbox, Protocol):
         """Keep a new batch and all its runs, in one transaction."""
 
     def record_tick(
-        self, tick: Tick, run: Run | None = None, fact: Fact | None = None, after: datetime | None = None
+        self,
+        tick: Tick,
+        run: Run | None = None,
+        incident_event: IncidentEvent | None = None,
+        after: datetime | None = None,
     ) -> Deferred[bool]:
         """Keep a tick's row, its run (if it has one), the schedule's progress, and what is to be told of it,
         in one transaction.
@@ -125,11 +129,14 @@ class Ledger(Outbox, Protocol):
     def counts(self) -> Deferred[LedgerCounts]:
         """How much is kept. Its cost does not grow with history."""
 
-    def marks(self) -> Deferred[dict[str, ScheduleMark]]:
+    def progress(self) -> Deferred[dict[str, ScheduleProgress]]:
         """What is remembered of each schedule, by name."""
 
-    def set_marks(
-        self, keep: Sequence[ScheduleMark], forget: Sequence[str] = (), fact: Fact | None = None
+    def set_progress(
+        self,
+        keep: Sequence[ScheduleProgress],
+        forget: Sequence[str] = (),
+        incident_event: IncidentEvent | None = None,
     ) -> Deferred[None]:
         """Replace these schedules' marks, forget others, keep what is to be told, in one transaction.
 
@@ -142,7 +149,7 @@ class Ledger(Outbox, Protocol):
     def set_override(self, name: str, value: Any) -> Deferred[None]:
         """Keep an override; None removes it."""
 
-    def prune(self, before: datetime, most: int) -> Deferred[int]:
+    def prune(self, before: datetime, limit: int) -> Deferred[int]:
         """Forget final runs that ended before this moment, in the order of their ends, each with its tick;
         then ticks that no run was made of, recorded before it; then batches that were done before it. Fires
         with how many rows went; 0: none is left.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 
-from reactorhub.model.notification import Incident, Notice, NoticeKind, NoticeState
+from reactorhub.model.notification import Incident, Notification, NotificationKind, NotificationState
 from reactorhub.storage.rows import Row, json_text, sound, to_moment, to_number
 
 INCIDENT_COLUMNS = "schedule, kind, since, count"
-NOTICE_COLUMNS = (
+NOTIFICATION_COLUMNS = (
     "id, channel, kind, schedule, created_at, not_before, since, count, about, state, attempts, error"
 )
 
@@ -21,30 +21,34 @@ def write_incident(incident: Incident) -> Row:
 def read_incident(row: Row) -> Incident:
     """Return the incident that :func:`write_incident` wrote."""
     schedule, kind, since, count = row
-    return Incident(schedule=schedule, kind=NoticeKind(kind), since=to_moment(since), count=count)
+    return Incident(schedule=schedule, kind=NotificationKind(kind), since=to_moment(since), count=count)
 
 
-def write_notice(notice: Notice) -> Row:
+def write_notification(notification: Notification) -> Row:
     """Return a notice as the values of ``NOTICE_COLUMNS``."""
     return (
-        notice.id,
-        notice.channel,
-        notice.kind.value,
-        notice.schedule,
-        to_number(notice.created_at),
-        to_number(notice.not_before),
-        to_number(notice.since),
-        notice.count,
-        json_text(notice.about),
-        notice.state.value,
-        notice.attempts,
-        sound(notice.error),
+        notification.id,
+        notification.channel,
+        notification.kind.value,
+        notification.schedule,
+        to_number(notification.created_at),
+        to_number(notification.not_before),
+        to_number(notification.since),
+        notification.count,
+        json_text(notification.about),
+        notification.state.value,
+        notification.attempts,
+        sound(notification.error),
     )
 
 
-def read_notice(row: Row) -> Notice:
+def read_notification(row: Row) -> Notification:
     """Return the notice that :func:`write_notice` wrote."""
-    kept = dict(zip(NOTICE_COLUMNS.split(", "), row, strict=True))
+    kept = dict(zip(NOTIFICATION_COLUMNS.split(", "), row, strict=True))
     moments = {name: to_moment(kept[name]) for name in ("created_at", "not_before", "since")}
-    about, kind, state = json.loads(kept["about"]), NoticeKind(kept["kind"]), NoticeState(kept["state"])
-    return Notice(**{**kept, **moments, "about": about, "kind": kind, "state": state})
+    about, kind, state = (
+        json.loads(kept["about"]),
+        NotificationKind(kept["kind"]),
+        NotificationState(kept["state"]),
+    )
+    return Notification(**{**kept, **moments, "about": about, "kind": kind, "state": state})

@@ -38,7 +38,7 @@ class OldFiles:
         self._removed = 0
         self._trouble: str | None = None
 
-    def sweep(self, before: float, keep: Collection[str], most: int) -> Swept:
+    def sweep(self, before: float, keep: Collection[str], limit: int) -> Swept:
         """Look at ``most`` more entries; remove old files, and folders in which nothing is left.
 
         What cannot be removed stays, and the walk goes on. A folder goes only if nothing has come or gone
@@ -48,8 +48,8 @@ class OldFiles:
         :param keep: ids of the runs whose files stay however old they are.
         """
         self._before, self._keep, self._removed, self._trouble = before, keep, 0, None
-        seen = sum(1 for _ in islice(self._walk, most))
-        done = seen < most
+        seen = sum(1 for _ in islice(self._walk, limit))
+        done = seen < limit
         if done:
             self._walk = self._all()
         return Swept(removed=self._removed, done=done, trouble=self._trouble)

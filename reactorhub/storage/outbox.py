@@ -9,30 +9,30 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from reactorhub.model.notification import Notice, NoticeState
+from reactorhub.model.notification import Notification, NotificationState
 
 _log = Logger()
 
 
-def say(notices: Iterable[Notice]) -> None:
+def log_changes(notifications: Iterable[Notification]) -> None:
     """Write a line about each notice, as it stands now."""
-    for notice in notices:
+    for notification in notifications:
         facts = {
-            "id": notice.id,
-            "kind": notice.kind.value,
-            "channel": notice.channel,
-            "error": notice.error,
+            "id": notification.id,
+            "kind": notification.kind.value,
+            "channel": notification.channel,
+            "error": notification.error,
         }
-        if notice.state is NoticeState.DELIVERED:
+        if notification.state is NotificationState.DELIVERED:
             _log.info("notice {id} ({kind}) is delivered by {channel}", **facts)
-        elif notice.state is NoticeState.GIVEN_UP:
+        elif notification.state is NotificationState.GIVEN_UP:
             _log.error("notice {id} ({kind}) is given up by {channel}: {error}", **facts)
         else:
             _log.warn("notice {id} ({kind}) waits in {channel}: {error}", **facts)
 
 
 @dataclass(frozen=True, slots=True)
-class NoticeCounts:
+class NotificationCounts:
     """How many notices wait, how many of those kept were given up, and what the newest trouble was."""
 
     waiting: int = 0
@@ -46,16 +46,16 @@ class Outbox(Protocol):
     Notices come in with the facts that they follow from, in the writes of those.
     """
 
-    def next_notices(self) -> Deferred[list[Notice]]:
+    def next_notifications(self) -> Deferred[list[Notification]]:
         """The oldest waiting notice of each channel that has one."""
 
-    def try_notice(self, notice_id: str) -> Deferred[Notice]:
+    def try_notification(self, notification_id: str) -> Deferred[Notification]:
         """Count one more try of a notice, before it; fires with the notice. Nothing joins it from then on."""
 
-    def settle_notice(self, notice: Notice) -> Deferred[None]:
+    def settle_notification(self, notification: Notification) -> Deferred[None]:
         """Replace what is kept of a notice. Of those settled only the newest of each channel are kept."""
 
-    def notice_counts(self) -> Deferred[NoticeCounts]:
+    def notification_counts(self) -> Deferred[NotificationCounts]:
         """How the notices fare."""
 
     def tidy_alerts(self, schedules: Collection[str], channels: Collection[str]) -> Deferred[None]:

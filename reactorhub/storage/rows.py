@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from reactorhub.errors import InvalidRequest
 from reactorhub.model.batch import Batch
 from reactorhub.model.run import RetryRule, Run, RunSpec, RunState
-from reactorhub.model.schedule import ScheduleMark, Tick, TickOutcome
+from reactorhub.model.schedule import ScheduleProgress, Tick, TickOutcome
 from reactorhub.model.values import stats_view
 from reactorhub.storage.ledger import Page
 
@@ -28,13 +28,13 @@ RUN_COLUMNS = (
     " finish_reason, errors, error, stats, retry, expect, upstream"
 )
 TICK_COLUMNS = "schedule, nominal_time, outcome, reason, run_id, recorded_at, until"
-MARK_COLUMNS = "name, fingerprint, since, paused, paused_reason, resumed_at, runs"
+PROGRESS_COLUMNS = "name, fingerprint, since, paused, paused_reason, resumed_at, runs"
 BATCH_COLUMNS = "id, created_at, on_complete, finished_at, completion"
 
 _RUN_NAMES = tuple(RUN_COLUMNS.split(", "))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_LARGEST = 2**63 - 1
+_MAX_INTEGER = 2**63 - 1
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
@@ -201,26 +201,26 @@ def read_tick(row: Row) -> Tick:
     )
 
 
-def write_mark(mark: ScheduleMark) -> Row:
+def write_progress(progress: ScheduleProgress) -> Row:
     """Return a schedule's mark as the values of ``MARK_COLUMNS``."""
     return (
-        mark.name,
-        mark.fingerprint,
-        to_number(mark.since),
-        mark.paused,
-        sound(mark.paused_reason),
-        _number(mark.resumed_at),
-        mark.runs,
+        progress.name,
+        progress.fingerprint,
+        to_number(progress.accounted_until),
+        progress.paused,
+        sound(progress.paused_reason),
+        _number(progress.resumed_at),
+        progress.runs,
     )
 
 
-def read_mark(row: Row) -> ScheduleMark:
+def read_progress(row: Row) -> ScheduleProgress:
     """Return the mark that :func:`write_mark` wrote."""
-    name, fingerprint, since, paused, reason, resumed_at, runs = row
-    return ScheduleMark(
+    name, fingerprint, accounted_until, paused, reason, resumed_at, runs = row
+    return ScheduleProgress(
         name=name,
         fingerprint=fingerprint,
-        since=to_moment(since),
+        accounted_until=to_moment(accounted_until),
         paused=bool(paused),
         paused_reason=reason,
         resumed_at=_moment(resumed_at),
@@ -271,8 +271,8 @@ def read_cursor(kind: str, cursor: str | None) -> int | None:
     try:
         place = int(urlsafe_b64decode(cursor.encode() + b"==").decode().removeprefix(f"{kind}:"))
     except ValueError:
-        place = _LARGEST + 1
-    if abs(place) > _LARGEST or _cursor(kind, place) != cursor:
+        place = _MAX_INTEGER + 1
+    if abs(place) > _MAX_INTEGER or _cursor(kind, place) != cursor:
         raise InvalidRequest(
             {"cursor": "is not from this list; take next_cursor of the page before, unchanged"}
         )

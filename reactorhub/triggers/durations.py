@@ -22,7 +22,7 @@ def duration_text(duration: timedelta) -> str:
 _NUMBER = r"([0-9]{1,9}(?:\.[0-9]{1,6})?)"
 _DURATION = re.compile(rf"(?:{_NUMBER}d)?(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?")
 _SECONDS = (86_400, 3_600, 60, 1)
-_LONGEST = 36_500 * 86_400
+_MAX_SECONDS = 36_500 * 86_400
 
 
 def duration(text: str) -> timedelta:
@@ -37,6 +37,6 @@ def duration(text: str) -> timedelta:
         raise ValueError(f"{text!r} is no time span; write it like 90s, 15m, 2h, 1d or 1h30m")
     parts = zip(match.groups(), _SECONDS, strict=True)
     seconds = sum(float(number) * unit for number, unit in parts if number)
-    if not 0 < seconds <= _LONGEST:
+    if not 0 < seconds <= _MAX_SECONDS:
         raise ValueError(f"must be more than 0s and at most 36500d, not {text!r}")
     return timedelta(seconds=seconds)

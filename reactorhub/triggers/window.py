@@ -19,7 +19,7 @@ from reactorhub.triggers.durations import INSTANT, SECOND
 from reactorhub.triggers.rules import Interval, Trigger
 from reactorhub.triggers.wall_clock import change_of_offset, wall_time, zone
 
-MOST_STRETCHES = 1_500
+MAX_PERIODS = 1_500
 """How many stretches of left-out time in a row are looked past. A stretch is a range of dates, or the rest of
 a day of which crons leave no tick; who leaves out more than that has no ticks any more."""
 
@@ -52,7 +52,7 @@ class Exclusion(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Days:
+class ExcludedDays:
     """Whole days of a zone, from ``first`` to ``last``.
 
     :raises ValueError: if the last comes before the first.
@@ -84,7 +84,7 @@ class Days:
 
 
 @dataclass(frozen=True, slots=True)
-class Times:
+class ExcludedTimes:
     """Every moment whose wall time in a zone a cron expression names: whole minutes where it has five
     fields, seconds where it has six. The expression has been checked before."""
 
@@ -106,7 +106,7 @@ class Times:
 
 
 @dataclass(frozen=True, slots=True)
-class Bounded:
+class Window:
     """Those ticks of ``rule`` that lie in [``start``, ``end``] and that no exclusion leaves out.
 
     :raises ValueError: if the end comes before the start.
@@ -151,63 +151,63 @@ class Bounded:
 
 def end_of(trigger: Trigger | None) -> datetime | None:
     """The moment after which a trigger was told to have no ticks; None if it was told of none."""
-    return trigger.end if isinstance(trigger, Bounded) else None
+    return trigger.end if isinstance(trigger, Window) else None
 
 
 @lru_cache(maxsize=16384)
-def _first_left(bounded: Bounded, tick: datetime) -> datetime | None:
+def _first_left(window: Window, tick: datetime) -> datetime | None:
     """The first tick from ``tick`` on that is not left out."""
     ahead: datetime | None = tick
-    for passed in range(MOST_STRETCHES):
-        if ahead is None or not bounded.reaches(ahead):
+    for passed in range(MAX_PERIODS):
+        if ahead is None or not window.reaches(ahead):
             return None
-        ends = [end for rule in bounded.exclude if (end := _until(rule, ahead)) is not None]
+        ends = [end for rule in window.exclude if (end := _until(rule, ahead)) is not None]
         if not ends:
             return ahead
-        if passed == FEW_STRETCHES and _leaves_nothing(bounded.exclude):
+        if passed == FEW_STRETCHES and _leaves_nothing(window.exclude):
             return None
-        if passed >= SOME_STRETCHES and (ahead - tick).days >= MOST_STRETCHES:
+        if passed >= SOME_STRETCHES and (ahead - tick).days >= MAX_PERIODS:
             return None
         past = _past_the_stretch if passed < FEW_STRETCHES else _past_the_day
-        ahead = past(bounded, ahead, max(ends))
+        ahead = past(window, ahead, max(ends))
     return None
 
 
 def _leaves_nothing(exclude: tuple[Exclusion, ...]) -> bool:
     """Whether crons that say nothing of days leave out every second of each."""
-    always = [rule for rule in exclude if isinstance(rule, Times) and names_all_days(rule.expression)]
+    always = [rule for rule in exclude if isinstance(rule, ExcludedTimes) and names_all_days(rule.expression)]
     one_clock = len({rule.timezone for rule in always}) == 1
     return one_clock and _union(always, date(2000, 1, 1)) == WHOLE_DAY
 
 
-def _past_the_stretch(bounded: Bounded, _: datetime, end: datetime) -> datetime | None:
-    return bounded.rule.next_after(end - INSTANT)
+def _past_the_stretch(window: Window, _: datetime, end: datetime) -> datetime | None:
+    return window.rule.next_after(end - INSTANT)
 
 
-def _past_the_day(bounded: Bounded, tick: datetime, end: datetime) -> datetime | None:
+def _past_the_day(window: Window, tick: datetime, end: datetime) -> datetime | None:
     """The first tick of the rule after a stretch of left-out time that is left of its day, or else the first
     one after that day. A day ends where the clocks change.
 
     :param tick: a tick of the rule that begins the stretch.
     :param end: the end of the stretch as one exclusion has it.
     """
-    where = zone(bounded.exclude[0].timezone)
+    where = zone(window.exclude[0].timezone)
     wall = wall_time(tick, where)
     passed = wall - datetime.combine(wall.date(), time())
     over = _later(tick, timedelta(days=1) - passed, where)
-    if end < over and (named := _named_from(bounded, tick, wall, passed // SECOND)) is not None:
-        out = _union(bounded.exclude, wall.date()) >> passed // SECOND
+    if end < over and (named := _named_from(window, tick, wall, passed // SECOND)) is not None:
+        out = _union(window.exclude, wall.date()) >> passed // SECOND
         left = named & ~out & ((1 << (over - tick) // SECOND) - 1)
         if left:
             return tick + ((left & -left).bit_length() - 1) * SECOND
         end = over
-    return _past_the_stretch(bounded, tick, end)
+    return _past_the_stretch(window, tick, end)
 
 
-def _named_from(bounded: Bounded, tick: datetime, wall: datetime, passed: int) -> int | None:
+def _named_from(window: Window, tick: datetime, wall: datetime, passed: int) -> int | None:
     """The ticks of the rest of a day, bit 0 for ``tick`` itself; None where that is not to be had so."""
-    rule, timezone = bounded.rule, bounded.exclude[0].timezone
-    if any(each.timezone != timezone for each in bounded.exclude):
+    rule, timezone = window.rule, window.exclude[0].timezone
+    if any(each.timezone != timezone for each in window.exclude):
         return None
     if isinstance(rule, Interval):
         whole = not (rule.every % SECOND or rule.anchor.microsecond)

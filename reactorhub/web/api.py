@@ -20,15 +20,15 @@ from reactorhub.hub.hub import Hub
 from reactorhub.model.run import Run, RunState
 from reactorhub.model.values import View, stats_view
 from reactorhub.storage.ledger import RunFilter
-from reactorhub.web.files import MOST_LINES, RunFiles, whole
+from reactorhub.web.files import MAX_LINES, RunFiles, whole
 from reactorhub.web.problems import fields_of, problem, status_of
-from reactorhub.web.requests import MOST_ROWS, Query, body_of, fields_in, json_object, order_of
+from reactorhub.web.requests import MAX_ROWS, Query, body_of, fields_in, json_object, order_of
 from reactorhub.web.uncancelled import to_its_end
 from reactorhub.wire.batch_orders import read_batch_order
 from reactorhub.wire.orders import encoded_moment, read_pause
 from reactorhub.wire.views import broken_view, spider_view, tick_view
 
-LONGEST_WAIT = 120.0  # seconds
+MAX_WAIT = 120.0  # seconds
 _LIST = ("limit", "cursor")
 
 
@@ -117,7 +117,7 @@ class Api:
     def next(self, request: IRequest, name: str) -> bytes:
         """A preview of a schedule's next nominal times."""
         query = Query(request, ("n", "after"))
-        count, after = query.whole("n", 10, 1, MOST_ROWS), query.read("after", encoded_moment)
+        count, after = query.whole("n", 10, 1, MAX_ROWS), query.read("after", encoded_moment)
         query.conclude()
         schedule, moments = self._hub.upcoming(name, after, count)
         zone = self._hub.config.timezone
@@ -127,7 +127,7 @@ class Api:
     async def ticks(self, request: IRequest, name: str) -> bytes:
         """What became of a schedule's nominal times."""
         query = Query(request, _LIST)
-        limit, cursor = query.whole("limit", 50, 1, MOST_ROWS), query.one("cursor")
+        limit, cursor = query.whole("limit", 50, 1, MAX_ROWS), query.one("cursor")
         query.conclude()
         page = await self._hub.ticks(name, limit, cursor)
         rows = [tick_view(tick) for tick in page.rows]
@@ -184,7 +184,7 @@ class Api:
             since=query.read("since", encoded_moment),
             until=query.read("until", encoded_moment),
         )
-        limit = query.whole("limit", 50, 1, MOST_ROWS)
+        limit = query.whole("limit", 50, 1, MAX_ROWS)
         query.conclude()
         page = await self._hub.runs(which, limit, query.one("cursor"))
         rows = [self._hub.live_view(run) for run in page.rows]
@@ -194,7 +194,7 @@ class Api:
     async def run(self, request: IRequest, run_id: str) -> bytes:
         """One run; with ``wait``, when it is final or the seconds are over."""
         query = Query(request, ("wait",))
-        wait = query.number("wait", 0.0, 0.0, LONGEST_WAIT)
+        wait = query.number("wait", 0.0, 0.0, MAX_WAIT)
         query.conclude()
         return _json(request, self._hub.live_view(await self._hub.run(run_id, wait)))
 
@@ -223,7 +223,7 @@ class Api:
     async def run_log(self, request: IRequest, run_id: str) -> Any:
         """A run's log, or its last lines."""
         query = Query(request, ("tail",))
-        tail = query.whole("tail", 0, 1, MOST_LINES)
+        tail = query.whole("tail", 0, 1, MAX_LINES)
         query.conclude()
         path = self._files.log(await self._hub.run(run_id))
         if not tail:
@@ -235,13 +235,13 @@ class Api:
     async def items(self, request: IRequest, run_id: str) -> Any:
         """A run's items as JSON Lines, or some of them."""
         query = Query(request, ("offset", "limit"))
-        offset, limit = query.whole("offset", 0, 0, 10**12), query.whole("limit", 0, 1, MOST_LINES)
+        offset, limit = query.whole("offset", 0, 0, 10**12), query.whole("limit", 0, 1, MAX_LINES)
         query.conclude()
         path = self._files.items(await self._hub.run(run_id))
         if not limit and not offset:
             return whole(request, path, "application/jsonl")
         request.setHeader(b"content-type", b"application/jsonl")
-        return await self._files.part(path, offset, limit or MOST_LINES)
+        return await self._files.part(path, offset, limit or MAX_LINES)
 
     # -- mistakes
 

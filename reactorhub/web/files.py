@@ -19,8 +19,8 @@ from reactorhub.storage.layout import RunPaths
 
 T = TypeVar("T")
 _BLOCK = 64 * 1024
-_MOST_TAIL = 16 * 1024 * 1024  # bytes looked at, from the end, for the last lines
-MOST_LINES = 100_000
+_MAX_TAIL = 16 * 1024 * 1024  # bytes looked at, from the end, for the last lines
+MAX_LINES = 100_000
 
 
 class RunFiles:
@@ -73,8 +73,8 @@ def last_lines(path: Path, lines: int) -> bytes:
     with path.open("rb") as file:
         end = file.seek(0, 2)
         start, found = end, b""
-        while start > 0 and found.count(b"\n") <= lines and end - start < _MOST_TAIL:
-            start = max(0, end - min(_MOST_TAIL, max(_BLOCK, 2 * (end - start))))
+        while start > 0 and found.count(b"\n") <= lines and end - start < _MAX_TAIL:
+            start = max(0, end - min(_MAX_TAIL, max(_BLOCK, 2 * (end - start))))
             file.seek(start)
             found = file.read(end - start)
     return b"".join(BytesIO(found).readlines()[-lines:]) if lines else b""

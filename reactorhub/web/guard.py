@@ -19,9 +19,9 @@ from twisted.web.server import Request, Site
 from reactorhub.config.endpoints import is_loopback
 from reactorhub.web.problems import problem
 
-MOST_BODY = 64 * 1024  # bytes
-MOST_READ = 16 * MOST_BODY  # bytes of a body too large that are read, so that its sender gets to the answer
-MOST_CONNECTIONS = 500
+MAX_BODY = 64 * 1024  # bytes
+MAX_READ = 16 * MAX_BODY  # bytes of a body too large that are read, so that its sender gets to the answer
+MAX_CONNECTIONS = 500
 IDLE = 60  # seconds after which a silent connection is closed
 _SAFE = (b"GET", b"HEAD", b"OPTIONS")
 _TELLING = (b"host", b"origin", b"sec-fetch-site")
@@ -29,7 +29,7 @@ _CUT_OFF = b"HTTP/1.1 413 Request Entity Too Large\r\nConnection: close\r\nConte
 _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(?::[0-9]+)?")
 
 
-def refusal(method: bytes, host: bytes | None, origin: bytes | None, fetch_site: bytes | None) -> Any:
+def request_refusal(method: bytes, host: bytes | None, origin: bytes | None, fetch_site: bytes | None) -> Any:
     """Return (status, detail) for a request that must not be served, or None."""
     if not host:
         return HTTPStatus.BAD_REQUEST, "the request has no Host header"
@@ -66,26 +66,26 @@ class GuardedRequest(Request):
 
     def gotLength(self, length: int | None) -> None:
         """Refuse a body by its announced length before it is read."""
-        if length is not None and length > MOST_BODY:
+        if length is not None and length > MAX_BODY:
             self._too_large = True
         super().gotLength(0)  # what is kept of a body is small: Twisted need not open a spool file
 
     def handleContentChunk(self, data: bytes) -> None:
         """Stop reading a body that is larger than announced, or was never announced."""
         self._received += len(data)
-        self._too_large = self._too_large or self._received > MOST_BODY
+        self._too_large = self._too_large or self._received > MAX_BODY
         if not self._too_large:
             super().handleContentChunk(data)
-        elif self._received > MOST_READ and self.channel.persistent:
+        elif self._received > MAX_READ and self.channel.persistent:
             self.channel.persistent = False
             self.channel.write(_CUT_OFF)
             self.channel.loseConnection()
 
     def process(self) -> None:
         """Serve the request, or say why not."""
-        refused = refusal(self.method, *(self.getHeader(name) for name in _TELLING))
+        refused = request_refusal(self.method, *(self.getHeader(name) for name in _TELLING))
         if self._too_large:
-            detail = f"the body is larger than {MOST_BODY} bytes"
+            detail = f"the body is larger than {MAX_BODY} bytes"
             refused = HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail
         elif not _is_text(self.path):
             refused = refused or (HTTPStatus.BAD_REQUEST, "the path is not UTF-8; percent-encode it as UTF-8")
@@ -111,7 +111,7 @@ class GuardedSite(Site):
 
     def buildProtocol(self, addr: Any) -> Any:
         """Take a connection, or drop it where there are too many."""
-        if self._open >= MOST_CONNECTIONS:
+        if self._open >= MAX_CONNECTIONS:
             return None
         protocol = super().buildProtocol(addr)
         self._open += 1

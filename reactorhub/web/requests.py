@@ -14,7 +14,7 @@ from reactorhub.errors import InvalidRequest, UnreadableBody
 from reactorhub.wire.orders import Order, read_form, read_order
 
 T = TypeVar("T")
-MOST_ROWS = 1000
+MAX_ROWS = 1000
 _DIGITS = re.compile(r"[0-9]{1,20}")
 
 

@@ -11,7 +11,7 @@ from reactorhub.model.batch import Batch
 from reactorhub.model.run import RunSpec
 from reactorhub.wire.orders import Order, order_view, read_order
 
-MOST_RUNS = 1000
+MAX_RUNS = 1000
 PLACEHOLDER = "{batch.id}"
 """What stands in an argument of the completing run for the id of the batch."""
 
@@ -40,8 +40,8 @@ def read_batch_order(data: Mapping[str, Any]) -> BatchOrder:
         name: f"there is no such field; there are: {', '.join(known)}" for name in data if name not in known
     }
     runs = data.get("runs")
-    if not isinstance(runs, list) or not 1 <= len(runs) <= MOST_RUNS:
-        mistakes["runs"] = f"must be a list of 1 to {MOST_RUNS} orders, each as POST /api/runs takes it"
+    if not isinstance(runs, list) or not 1 <= len(runs) <= MAX_RUNS:
+        mistakes["runs"] = f"must be a list of 1 to {MAX_RUNS} orders, each as POST /api/runs takes it"
         runs = []
     orders = [_order(order, f"runs[{number}]", mistakes) for number, order in enumerate(runs)]
     completion = _completion(data.get("on_complete"), mistakes)

@@ -13,10 +13,10 @@ from reactorhub.errors import InvalidRequest
 from reactorhub.model.run import DEFAULT_QUEUE, RunSpec, arg_name
 from reactorhub.triggers.durations import duration
 
-LONGEST_ARG = 8192  # characters
-LONGEST_REASON = 200  # characters
-MOST_ARGS = 100
-HIGHEST_PRIORITY = 1_000_000
+MAX_ARG = 8192  # characters
+MAX_REASON = 200  # characters
+MAX_ARGS = 100
+MAX_PRIORITY = 1_000_000
 
 # Settings that only tune a crawl. Any other may hold an import path, which runs code, or a file path, which
 # reads or writes files, in the hub's own process; those belong into the project or the schedule file.
@@ -123,8 +123,8 @@ def read_pause(data: Mapping[str, Any]) -> str | None:
     """
     mistakes = {name: "there is no such field; there are: reason" for name in data if name != "reason"}
     reason = data.get("reason")
-    if not isinstance(reason, str | None) or len(reason or "") > LONGEST_REASON:
-        mistakes["reason"] = f"must be a text of up to {LONGEST_REASON} characters"
+    if not isinstance(reason, str | None) or len(reason or "") > MAX_REASON:
+        mistakes["reason"] = f"must be a text of up to {MAX_REASON} characters"
     if mistakes:
         raise InvalidRequest(mistakes)
     shown = (each if each.isprintable() else " " for each in reason or "")
@@ -143,12 +143,12 @@ def _text(value: Any) -> str:
 
 
 def _args(value: Any) -> dict[str, str]:
-    if not isinstance(value, dict) or len(value) > MOST_ARGS:
-        raise ValueError(f"must map up to {MOST_ARGS} names to texts")
+    if not isinstance(value, dict) or len(value) > MAX_ARGS:
+        raise ValueError(f"must map up to {MAX_ARGS} names to texts")
     for name, each in value.items():
         arg_name(name)
-        if not isinstance(each, str) or len(each) > LONGEST_ARG:
-            raise ValueError(f"{name!r} must be a text of up to {LONGEST_ARG} characters")
+        if not isinstance(each, str) or len(each) > MAX_ARG:
+            raise ValueError(f"{name!r} must be a text of up to {MAX_ARG} characters")
     return value
 
 
@@ -170,8 +170,8 @@ def _entries(value: Any) -> list[Any]:
 
 
 def _priority(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > HIGHEST_PRIORITY:
-        raise ValueError(f"must be a whole number from -{HIGHEST_PRIORITY} to {HIGHEST_PRIORITY}")
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > MAX_PRIORITY:
+        raise ValueError(f"must be a whole number from -{MAX_PRIORITY} to {MAX_PRIORITY}")
     return value
 
 

@@ -10,13 +10,13 @@ from datetime import datetime
 from typing import Any
 
 from reactorhub.model.batch import Batch
-from reactorhub.model.notification import NoticeKind, NotifyRule
+from reactorhub.model.notification import NotificationKind, NotifyRule
 from reactorhub.model.run import RetryRule, Run, RunSpec, RunState
 from reactorhub.model.schedule import Schedule, Tick, at_once
 from reactorhub.model.spider import BrokenModule, SpiderInfo
 from reactorhub.model.values import View, _redacted_value, redacted, stats_view, time_text
 from reactorhub.triggers.rules import Trigger
-from reactorhub.triggers.window import Bounded
+from reactorhub.triggers.window import Window
 
 
 def run_view(run: Run, stats: Mapping[str, Any] | None = None, errors: int | None = None) -> View:
@@ -139,7 +139,7 @@ def _spec_view(spec: RunSpec) -> View:
 
 def _bounds_view(trigger: Trigger | None) -> View:
     """Return what narrows a trigger; of one that nothing narrows, that it is so."""
-    bounds = trigger if isinstance(trigger, Bounded) else None
+    bounds = trigger if isinstance(trigger, Window) else None
     return {
         "start_time": time_text(bounds.start) if bounds else None,
         "end_time": time_text(bounds.end) if bounds else None,
@@ -161,7 +161,7 @@ def retry_view(rule: RetryRule) -> View:
 
 def notify_view(rule: NotifyRule) -> View:
     """Return the view of whom a schedule tells, and of what."""
-    return {"to": list(rule.to), "on": [kind.value for kind in NoticeKind if kind in rule.on]}
+    return {"to": list(rule.to), "on": [kind.value for kind in NotificationKind if kind in rule.on]}
 
 
 def spider_view(spider: SpiderInfo) -> View:

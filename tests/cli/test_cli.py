@@ -17,8 +17,8 @@ from click.testing import CliRunner, Result
 from reactorhub import __version__
 from reactorhub.cli import main
 from reactorhub.cli.common import DEFAULT_FILE, read
-from reactorhub.cli.next import MOST_TICKS
-from reactorhub.cli.why import MOST_TICKS as MOST_COUNTED
+from reactorhub.cli.next import MAX_TICKS
+from reactorhub.cli.why import MAX_TICKS as MAX_COUNTED
 from reactorhub.config import warnings
 from reactorhub.config.reading import read_config
 from reactorhub.config.schema import schema_text
@@ -352,13 +352,13 @@ def test_the_page_tells_of_every_command() -> None:
     page = (ROOT / "docs" / "command-line.md").read_text("utf-8")
     assert first_column(page.partition("\n## ")[0]) == {f"reactorhub {name}" for name in main.commands}
     text = " ".join(page.split())
-    assert f"looked ahead for {warnings.MOST_LOOKS:,} of them" in text
-    assert f"up to {MOST_TICKS:,}" in text
-    assert (warnings.MOST_PILES, warnings.DAY.total_seconds()) == (5, 24 * 3600)
+    assert f"looked ahead for {warnings.MAX_LOOKS:,} of them" in text
+    assert f"up to {MAX_TICKS:,}" in text
+    assert (warnings.MAX_PILES, warnings.DAY.total_seconds()) == (5, 24 * 3600)
     assert "within 24 hours" in text and "the five largest" in text
-    assert f"at most {demand.MOST_TICKS:,} ticks" in text and f"up to {demand.LONGEST_SPAN.days} days" in text
-    assert demand.MOST_PILES == 5 and "The five with the longest waits" in text
-    assert f"last {NEWEST_RUNS} runs that succeeded" in text and f"The newest {MOST_COUNTED:,} ticks" in text
+    assert f"at most {demand.MAX_TICKS:,} ticks" in text and f"up to {demand.MAX_SPAN.days} days" in text
+    assert demand.MAX_PILES == 5 and "The five with the longest waits" in text
+    assert f"last {NEWEST_RUNS} runs that succeeded" in text and f"The newest {MAX_COUNTED:,} ticks" in text
 
 
 def test_the_command_is_installed() -> None:

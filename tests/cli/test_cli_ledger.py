@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 from reactorhub.cli import main
 from reactorhub.config import load
 from reactorhub.model.run import Run, RunSpec, RunState
-from reactorhub.model.schedule import ScheduleMark, Tick, TickOutcome
+from reactorhub.model.schedule import ScheduleProgress, Tick, TickOutcome
 from reactorhub.policies.fingerprint import fingerprint
 from reactorhub.storage.sqlite import sql
 from reactorhub.storage.sqlite.file import SqliteFile
@@ -98,11 +98,11 @@ def hub(folder: Path) -> Iterator[None]:
     os.close(descriptor)
 
 
-def mark(name: str, **facts: Any) -> ScheduleMark:
+def mark(name: str, **facts: Any) -> ScheduleProgress:
     """What the ledger remembers of a schedule of this file, accounted for up to the last full hour."""
     schedule = load(Path("schedule.yaml"), {}, "test").schedules[name]
-    known = {"name": name, "fingerprint": fingerprint(schedule), "since": LAST} | facts
-    return ScheduleMark(**known)
+    known = {"name": name, "fingerprint": fingerprint(schedule), "accounted_until": LAST} | facts
+    return ScheduleProgress(**known)
 
 
 # -- plan
@@ -162,7 +162,7 @@ def test_the_worst_skips_are_told_and_the_others_counted(folder: Path) -> None:
 def test_who_is_paused_is_left_out_and_named(folder: Path) -> None:
     """A pause that the ledger keeps takes a schedule out of the forecast, with its reason."""
     with ledger(folder) as write:
-        write(sql.set_marks, [mark("often", paused=True, paused_reason="too slow")], [])
+        write(sql.set_progress, [mark("often", paused=True, paused_reason="too slow")], [])
     assert "note: often is left out, it is paused: too slow" in run("plan").stdout
     view = told("plan", "--next", "1h")
     assert view["paused"] == {"often": "too slow"} and "often" not in view["assumed"]
@@ -174,7 +174,7 @@ def test_runs_that_are_left_bound_the_forecast(folder: Path) -> None:
         "defaults: {spider: s, max_runs: 3}\nschedules:\n  a: {interval: 1h}\n  b: {interval: 1h}\n"
     )
     with ledger(folder) as write:
-        write(sql.set_marks, [mark("a", runs=2), mark("b", runs=2, fingerprint="older")], [])
+        write(sql.set_progress, [mark("a", runs=2), mark("b", runs=2, fingerprint="older")], [])
     assert sum(hour["starts"] for hour in told("plan")["hours"]) == 1 + 3
 
 
@@ -242,7 +242,9 @@ def tick(hours: int, outcome: TickOutcome, reason: str | None = None, run_id: st
 def history(folder: Path) -> Iterator[None]:
     """A ledger with three ticks of the hourly schedule, the newest skipped."""
     with ledger(folder) as write:
-        write(sql.set_marks, [mark("hourly", since=NOW + 2 * HOUR)], [])  # so that nothing is owed
+        write(
+            sql.set_progress, [mark("hourly", accounted_until=NOW + 2 * HOUR)], []
+        )  # so that nothing is owed
         run_ = replace(ended(1, "hourly", 5, RunState.FAILED), reason="no items")
         write(sql.record_tick, tick(2, TickOutcome.RUN, run_id="run-1"), run_)
         write(sql.record_tick, tick(1, TickOutcome.MISSED, "the hub was not running"), None)

@@ -21,7 +21,7 @@ from reactorhub.policies.fingerprint import fingerprint
 from reactorhub.storage.retention import RetentionConfig
 from reactorhub.triggers.cron import Cron
 from reactorhub.triggers.rules import Interval, Once
-from reactorhub.triggers.window import Bounded, Days, Times
+from reactorhub.triggers.window import ExcludedDays, ExcludedTimes, Window
 
 ENVIRON = {"N": "4", "WORD": "on", "SECRET": "hunter2", "EMPTY": ""}
 FULL = """\
@@ -398,7 +398,7 @@ def test_a_default_that_leaves_no_time_says_to_whom() -> None:
 def test_a_cron_may_come_from_a_crontab() -> None:
     """Between the fields may be tabs, and more than one space."""
     cron = only('cron: "0\t3  * *\t*", exclude: "*\t*\t* * sun"').trigger
-    assert cron == Bounded(Cron.parse(("0 3 * * *",), "UTC"), exclude=(Times("* * * * sun", "UTC"),))
+    assert cron == Window(Cron.parse(("0 3 * * *",), "UTC"), exclude=(ExcludedTimes("* * * * sun", "UTC"),))
 
 
 def test_a_key_in_capitals_is_recognized() -> None:
@@ -705,14 +705,17 @@ DAILY = "cron: '@daily', timezone: Asia/Tokyo"
         ("start_time: 2026-01-01T00:00", {"start": datetime(2025, 12, 31, 15, tzinfo=UTC)}),
         ("start_time: 2026-01-01T00:00Z", {"start": datetime(2026, 1, 1, tzinfo=UTC)}),
         ("end_time: '2026-01-01 00:00:30'", {"end": datetime(2025, 12, 31, 15, 0, 30, tzinfo=UTC)}),
-        ("exclude: 2026-12-24", {"exclude": (Days(date(2026, 12, 24), date(2026, 12, 24), "Asia/Tokyo"),)}),
-        ("exclude: '* * *  * sun'", {"exclude": (Times("* * * * sun", "Asia/Tokyo"),)}),
+        (
+            "exclude: 2026-12-24",
+            {"exclude": (ExcludedDays(date(2026, 12, 24), date(2026, 12, 24), "Asia/Tokyo"),)},
+        ),
+        ("exclude: '* * *  * sun'", {"exclude": (ExcludedTimes("* * * * sun", "Asia/Tokyo"),)}),
         (
             "exclude: [2026-12-24..2027-01-02, '@hourly']",
             {
                 "exclude": (
-                    Days(date(2026, 12, 24), date(2027, 1, 2), "Asia/Tokyo"),
-                    Times("@hourly", "Asia/Tokyo"),
+                    ExcludedDays(date(2026, 12, 24), date(2027, 1, 2), "Asia/Tokyo"),
+                    ExcludedTimes("@hourly", "Asia/Tokyo"),
                 )
             },
         ),
@@ -721,9 +724,9 @@ DAILY = "cron: '@daily', timezone: Asia/Tokyo"
 def test_what_narrows_a_trigger(keys: str, expected: dict[str, Any]) -> None:
     """Start, end and what is left out are read in the zone of the schedule, whatever its trigger."""
     if "@hourly" not in keys:
-        assert only(f"{DAILY}, {keys}").trigger == Bounded(Cron(("@daily",), "Asia/Tokyo"), **expected)
+        assert only(f"{DAILY}, {keys}").trigger == Window(Cron(("@daily",), "Asia/Tokyo"), **expected)
     every = only(f"interval: 90s, timezone: Asia/Tokyo, {keys}")
-    assert every.trigger == Bounded(Interval(timedelta(seconds=90)), **expected)
+    assert every.trigger == Window(Interval(timedelta(seconds=90)), **expected)
 
 
 def test_jitter_and_max_catchup() -> None:
@@ -743,12 +746,12 @@ def test_bounds_can_be_defaults() -> None:
       c: {spider: s}
     """
     schedules, hourly = read(text).schedules, Interval(timedelta(hours=1))
-    day = Days(date(2026, 12, 24), date(2026, 12, 24), "Asia/Tokyo")
-    assert schedules["a"].trigger == Bounded(
+    day = ExcludedDays(date(2026, 12, 24), date(2026, 12, 24), "Asia/Tokyo")
+    assert schedules["a"].trigger == Window(
         hourly, end=datetime(2029, 12, 31, 15, tzinfo=UTC), exclude=(day,)
     )
-    sundays = (Times("* * * * sun", "UTC"),)
-    assert schedules["b"].trigger == Bounded(hourly, end=datetime(2031, 1, 1, tzinfo=UTC), exclude=sundays)
+    sundays = (ExcludedTimes("* * * * sun", "UTC"),)
+    assert schedules["b"].trigger == Window(hourly, end=datetime(2031, 1, 1, tzinfo=UTC), exclude=sundays)
     assert schedules["c"].trigger is None
 
 

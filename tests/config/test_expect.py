@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from reactorhub.config.expect import expectations, merged
 from reactorhub.config.yaml_source import read_yaml
-from reactorhub.policies.expectations import MOST, read
+from reactorhub.policies.expectations import MAX_EXPECTATIONS, read
 from tests.config.test_config import in_schedule, mistakes, only
 from tests.config.test_config import read as read_file
 
@@ -99,10 +99,10 @@ def test_all_mistakes_at_once() -> None:
 
 def test_too_many() -> None:
     """There is a bound, fields included, and what is just within it is read."""
-    fields = ", ".join(f"f{n}: 1" for n in range(MOST - 1))
-    assert len(only(f"expect: {{fields: {{{fields}}}}}").spec.expect["fields"]) == MOST - 1
+    fields = ", ".join(f"f{n}: 1" for n in range(MAX_EXPECTATIONS - 1))
+    assert len(only(f"expect: {{fields: {{{fields}}}}}").spec.expect["fields"]) == MAX_EXPECTATIONS - 1
     (mistake,) = in_schedule(f"expect: {{items: 1, fields: {{{fields}}}}}")
-    assert mistake == f"schedules.a.expect: has more than {MOST} expectations; write fewer"
+    assert mistake == f"schedules.a.expect: has more than {MAX_EXPECTATIONS} expectations; write fewer"
 
 
 def test_secrets_are_not_shown() -> None:

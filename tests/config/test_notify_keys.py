@@ -10,7 +10,7 @@ import pytest
 from reactorhub.config import HubConfig, parse
 from reactorhub.config.reading import read_config
 from reactorhub.errors import ConfigError
-from reactorhub.model.notification import TOLD, NoticeKind, NotifyRule
+from reactorhub.model.notification import TOLD, NotificationKind, NotifyRule
 from reactorhub.notifications.channels.addresses import (
     AppriseChannel,
     EmailChannel,
@@ -67,19 +67,23 @@ def test_channels() -> None:
         (", notify: ops", "", NotifyRule(("ops",))),
         (", notify: [ops, hook, ops]", "", NotifyRule(("ops", "hook"))),
         (", notify: {to: hook}", "", NotifyRule(("hook",))),
-        (", notify: {to: [hook], on: failed}", "", NotifyRule(("hook",), frozenset({NoticeKind.FAILED}))),
+        (
+            ", notify: {to: [hook], on: failed}",
+            "",
+            NotifyRule(("hook",), frozenset({NotificationKind.FAILED})),
+        ),
         ("", "notify: ops", NotifyRule(("ops",), TOLD)),
         (", notify: hook", "notify: ops", NotifyRule(("hook",))),
         (", notify: []", "notify: ops", None),
         (
             ", notify: hook",
             "notify: {to: ops, on: [missed]}",
-            NotifyRule(("hook",), frozenset({NoticeKind.MISSED})),
+            NotifyRule(("hook",), frozenset({NotificationKind.MISSED})),
         ),
         (
             ", notify: {on: [paused]}",
             "notify: ops",
-            NotifyRule(("ops",), frozenset({NoticeKind.PAUSED})),
+            NotifyRule(("ops",), frozenset({NotificationKind.PAUSED})),
         ),
     ],
 )

@@ -62,7 +62,7 @@ def test_jitter_takes_a_schedule_out_of_the_pile() -> None:
 
 def test_the_largest_piles_are_kept_in_order_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of more pile-ups than anybody would read, the largest are left, and the rest is counted."""
-    monkeypatch.setattr(warnings, "MOST_PILES", 2)
+    monkeypatch.setattr(warnings, "MAX_PILES", 2)
     outlook = pile_ups([every(f"s{n}", n * 3600) for n in (1, 2, 3, 4, 6)], 1, NOW, NOW + DAY / 2)
     sizes = [len(pile.schedules) for pile in outlook.piles]
     assert sizes == [4, 5] and outlook.piles[0].first < outlook.piles[1].first
@@ -71,7 +71,7 @@ def test_the_largest_piles_are_kept_in_order_of_time(monkeypatch: pytest.MonkeyP
 
 def test_the_search_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many ticks end the search early, and the answer says at which time."""
-    monkeypatch.setattr(warnings, "MOST_LOOKS", 100)
+    monkeypatch.setattr(warnings, "MAX_LOOKS", 100)
     outlook = pile_ups([every("a", 1), every("b", 1), every("c", 2)], 1, NOW, NOW + DAY)
     assert NOW < outlook.until < NOW + timedelta(minutes=2)
 

@@ -82,8 +82,8 @@ class AttributionTests(EngineCase):
             end = await crawl.done
             assert (end.items, end.failure) == (1, None)
         for name in names:
-            marks = [line.split("MARK ")[1] for line in self.log(name).splitlines() if "MARK" in line]
-            assert sorted(marks) == sorted(f"{name} {mark}" for mark in MARKS)
+            progress = [line.split("MARK ")[1] for line in self.log(name).splitlines() if "MARK" in line]
+            assert sorted(progress) == sorted(f"{name} {mark}" for mark in MARKS)
         assert [record for record in self.hub_records if "MARK" in record.getMessage()] == []
 
     async def test_counts_are_the_run_s_own(self) -> None:

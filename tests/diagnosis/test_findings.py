@@ -8,35 +8,40 @@ from typing import Any
 
 import pytest
 
-from reactorhub.diagnosis.findings import Evidence, Premises, findings
+from reactorhub.diagnosis.findings import DataFolderState, Evidence, findings
 from reactorhub.model.run import Run, RunSpec, RunState
-from reactorhub.model.schedule import Schedule, ScheduleMark, Tick, TickOutcome
+from reactorhub.model.schedule import Schedule, ScheduleProgress, Tick, TickOutcome
 from reactorhub.policies.fingerprint import fingerprint
 from reactorhub.policies.limits import Limits
 from reactorhub.policies.overlap import PAUSED
 from reactorhub.triggers.rules import After, Interval, Once
-from reactorhub.triggers.window import Bounded
+from reactorhub.triggers.window import Window
 
 NOW = datetime(2026, 11, 22, 12, 20, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 SPEC = RunSpec(spider="s", project="p", schedule="a")
 HOURLY = Schedule(name="a", spec=SPEC, trigger=Interval(HOUR))
-RUNNING = Premises(folder="/var/hub", running=True, pid=7, http="http://127.0.0.1:6800")
-GONE = Premises(folder="/var/hub", running=False, written_at=NOW - 3 * HOUR)
+RUNNING = DataFolderState(folder="/var/hub", running=True, pid=7, http="http://127.0.0.1:6800")
+GONE = DataFolderState(folder="/var/hub", running=False, written_at=NOW - 3 * HOUR)
 
 
-def evidence(schedule: Schedule = HOURLY, premises: Premises = RUNNING, **facts: Any) -> Evidence:
+def evidence(schedule: Schedule = HOURLY, folder: DataFolderState = RUNNING, **facts: Any) -> Evidence:
     """What is known of a schedule in whose way nothing is, but for the facts."""
-    since = NOW - 20 * MINUTE
-    mark = ScheduleMark(name="a", fingerprint=fingerprint(schedule), since=since, **facts.pop("mark", {}))
+    accounted_until = NOW - 20 * MINUTE
+    progress = ScheduleProgress(
+        name="a",
+        fingerprint=fingerprint(schedule),
+        accounted_until=accounted_until,
+        **facts.pop("progress", {}),
+    )
     return Evidence(
         **{
             "schedule": schedule,
             "fingerprint": fingerprint(schedule),
-            "premises": premises,
+            "folder": folder,
             "now": NOW,
             "zone": "Europe/Berlin",
-            "mark": mark,
+            "progress": progress,
         }
         | facts
     )
@@ -59,8 +64,8 @@ def run(state: RunState, reason: str | None = None, **facts: Any) -> Run:
 def due(schedule: Schedule, **facts: Any) -> Evidence:
     """A schedule whose tick of this hour is not accounted for yet."""
     known = evidence(schedule, **facts)
-    assert known.mark is not None
-    return replace(known, mark=replace(known.mark, since=NOW - HOUR))
+    assert known.progress is not None
+    return replace(known, progress=replace(known.progress, accounted_until=NOW - HOUR))
 
 
 @pytest.mark.parametrize(
@@ -68,7 +73,7 @@ def due(schedule: Schedule, **facts: Any) -> Evidence:
     [
         (evidence(), "in_order", "all is in order; its next time is Sun 2026-11-22 14:00:00 CET"),
         (
-            evidence(premises=GONE),
+            evidence(folder=GONE),
             "no_hub",
             "no hub is running on /var/hub; its ledger was last written at Sun 2026-11-22 10:20:00 CET",
         ),
@@ -89,29 +94,29 @@ def due(schedule: Schedule, **facts: Any) -> Evidence:
             "2026-11-22T11:20:00Z has no time to come",
         ),
         (
-            evidence(replace(HOURLY, trigger=Bounded(Interval(HOUR), end=NOW))),
+            evidence(replace(HOURLY, trigger=Window(Interval(HOUR), end=NOW))),
             "ended",
             "1h up to end_time has no time to come; change it",
         ),
         (
-            evidence(replace(HOURLY, trigger=Bounded(Interval(HOUR), start=NOW + HOUR))),
+            evidence(replace(HOURLY, trigger=Window(Interval(HOUR), start=NOW + HOUR))),
             "not_begun",
             "it has no time before its start_time, Sun 2026-11-22 14:20:00 CET",
         ),
         (
-            evidence(replace(HOURLY, max_runs=3), mark={"runs": 3}),
+            evidence(replace(HOURLY, max_runs=3), progress={"runs": 3}),
             "max_runs",
             "it is over: 3 of its ticks have run",
         ),
         (
-            replace(evidence(), mark=None),
+            replace(evidence(), progress=None),
             "not_taken_up",
             "no hub has taken it up",
         ),
         (replace(evidence(), fingerprint="another"), "edited", "the file says another time than the hub has"),
-        (evidence(mark={"paused": True}), "paused", "it is paused: by an operator; resume it with POST"),
+        (evidence(progress={"paused": True}), "paused", "it is paused: by an operator; resume it with POST"),
         (
-            replace(evidence(), mark=replace(evidence().mark, since=NOW - 2 * HOUR)),  # type: ignore[type-var]
+            replace(evidence(), progress=replace(evidence().progress, accounted_until=NOW - 2 * HOUR)),  # type: ignore[type-var]
             "owed",
             "its time Sun 2026-11-22 12:00:00 CET is past, and the hub has not accounted for it",
         ),
@@ -142,7 +147,7 @@ def due(schedule: Schedule, **facts: Any) -> Evidence:
             "its run r1 waits since Sun 2026-11-22 12:20:00 CET for its turn or for a slot of queue default",
         ),
         (
-            evidence(premises=GONE, last_run=run(RunState.QUEUED)),
+            evidence(folder=GONE, last_run=run(RunState.QUEUED)),
             "waiting",
             "its run r1 waits since Sun 2026-11-22 12:20:00 CET, and goes on once a hub runs",
         ),
@@ -177,7 +182,7 @@ def test_each_finding_alone(known: Evidence, kind: str, words: str) -> None:
 def test_all_that_is_in_the_way_is_told() -> None:
     """Several things come together, those of the hub first, then of the file, then of the ledger."""
     known = evidence(
-        replace(HOURLY, enabled=False), GONE, mark={"paused": True}, last_run=run(RunState.FAILED, "boom")
+        replace(HOURLY, enabled=False), GONE, progress={"paused": True}, last_run=run(RunState.FAILED, "boom")
     )
     assert [each.kind for each in findings(known)] == ["no_hub", "disabled", "paused", "last_failed"]
 
@@ -188,7 +193,7 @@ def test_a_pause_tells_since_when_ticks_are_skipped_for_it() -> None:
         *(tick(n * HOUR, reason=f"{PAUSED}too many") for n in (1, 2, 3)),
         tick(4 * HOUR, TickOutcome.RUN),
     )
-    (finding,) = findings(evidence(ticks=ticks, mark={"paused": True, "paused_reason": "too many"}))
+    (finding,) = findings(evidence(ticks=ticks, progress={"paused": True, "paused_reason": "too many"}))
     assert finding.text.startswith(
         "it is paused: too many; its ticks are skipped since Sun 2026-11-22 10:20:00 CET"
     )
@@ -203,7 +208,7 @@ def test_a_pause_lasts_while_no_hub_runs() -> None:
         tick(4 * HOUR, TickOutcome.RUN),
         tick(5 * HOUR, reason=f"{PAUSED}too many"),
     )
-    (finding,) = findings(evidence(ticks=ticks, mark={"paused": True, "paused_reason": "too many"}))
+    (finding,) = findings(evidence(ticks=ticks, progress={"paused": True, "paused_reason": "too many"}))
     assert "its ticks are skipped since Sun 2026-11-22 10:20:00 CET;" in finding.text
 
 
@@ -228,7 +233,7 @@ def test_a_follower_tells_how_the_newest_run_before_it_stands(newest: Run | None
 def test_a_paused_tick_does_not_wait_for_its_jitter() -> None:
     """What will be skipped for a pause is told as paused only; later than its jitter it is owed."""
     jittery = replace(HOURLY, jitter=30 * MINUTE)
-    (finding,) = findings(due(jittery, mark={"paused": True}))
+    (finding,) = findings(due(jittery, progress={"paused": True}))
     assert finding.kind == "paused"
     (finding,) = findings(replace(due(jittery), now=NOW + 30 * MINUTE))
     assert finding.kind == "owed"
@@ -242,14 +247,14 @@ def test_a_pause_that_is_over_is_still_a_reason() -> None:
 
 def test_an_edited_schedule_has_all_its_runs_left() -> None:
     """What it has run under another "when" no longer counts for max_runs."""
-    known = evidence(replace(HOURLY, max_runs=3), mark={"runs": 3})
+    known = evidence(replace(HOURLY, max_runs=3), progress={"runs": 3})
     assert (known.runs_left, replace(known, fingerprint="new").runs_left) == (0, 3)
 
 
 @pytest.mark.parametrize(
     "known",
     [
-        evidence(premises=GONE, last_run=run(RunState.RUNNING)),
+        evidence(folder=GONE, last_run=run(RunState.RUNNING)),
         evidence(last_run=run(RunState.SUCCEEDED)),
     ],
 )

@@ -16,7 +16,7 @@ from reactorhub.policies.jitter import start_at
 from reactorhub.triggers.cron import Cron
 from reactorhub.triggers.durations import INSTANT
 from reactorhub.triggers.rules import After, Interval, Once, Trigger
-from reactorhub.triggers.window import Bounded, Days, Times
+from reactorhub.triggers.window import ExcludedDays, ExcludedTimes, Window
 from tests.diagnosis.test_findings import GONE, HOUR, HOURLY, MINUTE, NOW, evidence, tick
 
 NIGHTLY = Cron.parse(("30 2 * * *",), "Europe/Berlin")
@@ -30,11 +30,11 @@ def asked(moment: datetime, schedule: Schedule = HOURLY, row: Any = None, **fact
 
 def narrowed(**bounds: Any) -> Schedule:
     """An hourly schedule, narrowed."""
-    return replace(HOURLY, trigger=Bounded(Interval(HOUR), **bounds))
+    return replace(HOURLY, trigger=Window(Interval(HOUR), **bounds))
 
 
-CHRISTMAS = Days(date(2026, 11, 22), date(2026, 11, 22), "UTC")
-NOON = Times("* 12 * * *", "UTC")
+CHRISTMAS = ExcludedDays(date(2026, 11, 22), date(2026, 11, 22), "UTC")
+NOON = ExcludedTimes("* 12 * * *", "UTC")
 
 
 @pytest.mark.parametrize(
@@ -79,9 +79,17 @@ NOON = Times("* 12 * * *", "UTC")
         ),
         (asked(ONE + HOUR), "future", "this is still to come"),
         (asked(ONE, replace(HOURLY, enabled=False)), "disabled", "it is disabled, and while it is"),
-        (explain(replace(evidence(), mark=None), ONE, None), "not_taken_up", "no hub has taken it up yet"),
+        (
+            explain(replace(evidence(), progress=None), ONE, None),
+            "not_taken_up",
+            "no hub has taken it up yet",
+        ),
         (explain(replace(evidence(), fingerprint="x"), ONE, None), "edited", "the file says another time"),
-        (asked(ONE, replace(HOURLY, max_runs=2), mark={"runs": 2}), "max_runs", "it is over: 2 of its ticks"),
+        (
+            asked(ONE, replace(HOURLY, max_runs=2), progress={"runs": 2}),
+            "max_runs",
+            "it is over: 2 of its ticks",
+        ),
         (asked(ONE), "newer", "it is newer than that, or its times were edited later"),
         (asked(ONE, first=tick(0 * MINUTE)), "newer", "it is newer than that"),
         (asked(ONE, first=tick(3 * HOUR)), "not_in_force", "it was not in force then"),
@@ -95,17 +103,17 @@ def test_each_answer(answer: Answer, kind: str, words: str) -> None:
 def owed(schedule: Schedule = HOURLY, **facts: Any) -> Any:
     """What is known where nothing since three hours ago is accounted for."""
     known = evidence(schedule, **facts)
-    assert known.mark is not None
-    return replace(known, mark=replace(known.mark, since=NOW - 3 * HOUR))
+    assert known.progress is not None
+    return replace(known, progress=replace(known.progress, accounted_until=NOW - 3 * HOUR))
 
 
 def test_what_no_hub_accounts_for_is_foretold() -> None:
     """While no hub runs, the answer says what the next start would make of the tick."""
-    texts = {n: explain(owed(premises=GONE), ONE - n * HOUR, None).text for n in (0, 1)}
+    texts = {n: explain(owed(folder=GONE), ONE - n * HOUR, None).text for n in (0, 1)}
     assert "if one were started now, it would be missed: the hub was not running" in texts[1]
     assert texts[1].endswith("older than the catch-up window of 10m")
     wide = replace(HOURLY, catchup=Catchup.ALL, catchup_window=9 * HOUR)
-    answer = explain(owed(wide, premises=GONE), ONE, None)
+    answer = explain(owed(wide, folder=GONE), ONE, None)
     assert (answer.kind, answer.text.endswith("it would run")) == ("no_hub", True)
 
 

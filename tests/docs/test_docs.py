@@ -32,7 +32,7 @@ from reactorhub.config.keys import (
 from reactorhub.daemon.service import SPIDER_THREADS
 from reactorhub.daemon.signals import HASTE
 from reactorhub.engine.scrapy import project
-from reactorhub.engine.scrapy.guards import MOST_SCHEDULED
+from reactorhub.engine.scrapy.guards import MAX_SCHEDULED
 from reactorhub.errors import ConfigError
 from reactorhub.model import notification
 from reactorhub.model.batch import Batch
@@ -43,16 +43,16 @@ from reactorhub.notifications.channels import email as email_channel
 from reactorhub.notifications.channels import webhook as webhook_channel
 from reactorhub.policies import agenda
 from reactorhub.policies import incidents as alerts
-from reactorhub.policies.comparisons import DEEPEST, LONGEST, MOST_RUNS
-from reactorhub.policies.expectations import METRICS, MOST
+from reactorhub.policies.comparisons import MAX_DEPTH, MAX_LENGTH, MAX_RUNS
+from reactorhub.policies.expectations import MAX_EXPECTATIONS, METRICS
 from reactorhub.runs.escalation import FORCED, SHUTDOWN
 from reactorhub.storage import retention
 from reactorhub.triggers.durations import EPOCH
-from reactorhub.triggers.window import MOST_STRETCHES
+from reactorhub.triggers.window import MAX_PERIODS
 from reactorhub.web import guard
-from reactorhub.web.api import LONGEST_WAIT, Api
+from reactorhub.web.api import MAX_WAIT, Api
 from reactorhub.web.problems import STATUSES
-from reactorhub.wire.orders import _READERS, LONGEST_ARG, MOST_ARGS, SAFE_SETTINGS
+from reactorhub.wire.orders import _READERS, MAX_ARG, MAX_ARGS, SAFE_SETTINGS
 from reactorhub.wire.views import batch_view, broken_view, run_view, schedule_view, spider_view, tick_view
 from tests.docs.docs_runner import KINDS, STARTED_BY_READER, Block, blocks, matches, own_file, practice, steps
 from tests.integration.hubs import CHECKOUT
@@ -63,7 +63,7 @@ DOCS = CHECKOUT / "docs"
 INDEX = DOCS / "README.md"
 PAGES = [CHECKOUT / "README.md", *sorted(DOCS.rglob("*.md"))]
 BLOCKS = [block for page in PAGES for block in blocks(page)]
-MOST_TEXT_BLOCKS = 14
+MAX_TEXT_BLOCKS = 14
 
 
 def page_name(page: Path) -> str:
@@ -159,7 +159,7 @@ def test_no_block_escapes() -> None:
     unknown = [block.where for block in BLOCKS if not block.options.keys() <= KINDS.get(block.kind, set())]
     assert not unknown
     assert {block.kind for block in BLOCKS} <= KINDS.keys()
-    assert len(chosen("text")) <= MOST_TEXT_BLOCKS
+    assert len(chosen("text")) <= MAX_TEXT_BLOCKS
     fences = sum(page.read_text("utf-8").count("```") for page in PAGES)
     assert fences == 2 * len(BLOCKS), "a fence is indented, or not closed"
 
@@ -310,33 +310,36 @@ def test_forced_settings_are_named() -> None:
         ("schedule-reference.md", f"`max_concurrent_runs` | `{config.MAX_CONCURRENT_RUNS}`"),
         ("schedule-reference.md", f"`max_queued_runs` | `{config.MAX_QUEUED_RUNS}`"),
         ("schedule-reference.md", f"`shutdown_grace` | `{config.SHUTDOWN_GRACE:g}s`"),
-        ("policies/catch-up.md", f"The first {agenda.MOST:,} missed ticks of a schedule have a row each"),
-        ("policies/start-end-exclude.md", f"After {MOST_STRETCHES:,} days in a row"),
+        ("policies/catch-up.md", f"The first {agenda.MAX_DUE:,} missed ticks of a schedule have a row each"),
+        ("policies/start-end-exclude.md", f"After {MAX_PERIODS:,} days in a row"),
         (
             "schedule-reference.md",
             f"`max_catchup` | `{Schedule.__dataclass_fields__['max_catchup'].default}`",
         ),
         ("policies/catch-up.md", f"No window is shorter than {agenda.ON_TIME.seconds} seconds"),
         ("policies/overlap-buffer-all.md", f"The limit is {config.MAX_QUEUED_RUNS:,} unless you set one"),
-        ("expectations.md", f"A text has up to {LONGEST} characters and {DEEPEST} levels of parentheses"),
-        ("expectations.md", f"a schedule up to {MOST} expectations"),
-        ("expectations.md", f"that have succeeded, up to {MOST_RUNS}"),
+        (
+            "expectations.md",
+            f"A text has up to {MAX_LENGTH} characters and {MAX_DEPTH} levels of parentheses",
+        ),
+        ("expectations.md", f"a schedule up to {MAX_EXPECTATIONS} expectations"),
+        ("expectations.md", f"that have succeeded, up to {MAX_RUNS}"),
         ("notify.md", f"it waits {alerts.GATHERING.seconds} seconds for the others"),
-        ("notify.md", f"names the first {alerts.MOST_NAMED}"),
-        ("notify.md", f"tried again after {notification.FIRST_WAIT:g} seconds"),
+        ("notify.md", f"names the first {alerts.MAX_NAMED}"),
+        ("notify.md", f"tried again after {notification.FIRST_RETRY_DELAY:g} seconds"),
         ("notify.md", f"After {notification.PATIENCE.total_seconds() / 3600:g} hours it is given up"),
-        ("notify.md", f"At most {alerts.MOST_WAITING:,} notices wait in a channel"),
-        ("notify.md", f"at most {webhook_channel.LONGEST:g} seconds for a webhook"),
-        ("notify.md", f"and {email_channel.LONGEST:g} for a mail"),
-        ("your-own-project.md", f"while {MOST_SCHEDULED:,} of its requests wait"),
+        ("notify.md", f"At most {alerts.MAX_WAITING:,} notices wait in a channel"),
+        ("notify.md", f"at most {webhook_channel.MAX_TRY:g} seconds for a webhook"),
+        ("notify.md", f"and {email_channel.MAX_TRY:g} for a mail"),
+        ("your-own-project.md", f"while {MAX_SCHEDULED:,} of its requests wait"),
         ("your-own-project.md", f"shares {SPIDER_THREADS} threads"),
-        ("http-reference.md", f"larger than {guard.MOST_BODY // 1024} KiB"),
+        ("http-reference.md", f"larger than {guard.MAX_BODY // 1024} KiB"),
         (
             "http-reference.md",
-            f"closed after {guard.IDLE} seconds; there are at most {guard.MOST_CONNECTIONS}",
+            f"closed after {guard.IDLE} seconds; there are at most {guard.MAX_CONNECTIONS}",
         ),
-        ("http-reference.md", f"up to {MOST_ARGS} names with texts of up to {LONGEST_ARG} characters"),
-        ("http-reference.md", f"a number of seconds up to {LONGEST_WAIT:g}"),
+        ("http-reference.md", f"up to {MAX_ARGS} names with texts of up to {MAX_ARG} characters"),
+        ("http-reference.md", f"a number of seconds up to {MAX_WAIT:g}"),
     ],
 )
 def test_figures_are_those_of_the_code(page: str, text: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 from reactorhub.model.run import FINAL, Run, RunSpec, RunState
 from reactorhub.model.schedule import Catchup, Overlap, Schedule
 from reactorhub.policies.agenda import plan
-from reactorhub.policies.overlap import PAUSED, refusal
+from reactorhub.policies.overlap import PAUSED, skip_reason
 from reactorhub.triggers.rules import Interval
 from tests.docs.docs_runner import matches
 from tests.docs.test_docs import first_column, section
@@ -53,7 +53,7 @@ def refusals() -> Iterator[str]:
         for most in (None, 1, 2):
             for spec, state in ((SPEC, RunState.RUNNING), (SPEC, RunState.QUEUED), (retry, RunState.QUEUED)):
                 runs = [Run(id=f"r{n}", spec=spec, created_at=NOW, state=state) for n in range(2)]
-                reason = refusal(replace(schedule, overlap=policy, max_instances=most), runs)
+                reason = skip_reason(replace(schedule, overlap=policy, max_instances=most), runs)
                 yield from [reason] if reason else []
 
 

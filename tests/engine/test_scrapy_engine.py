@@ -11,9 +11,8 @@ from twisted.internet.task import LoopingCall
 from reactorhub.engine.scrapy.crawl import _text
 from reactorhub.errors import UnknownSpider
 from reactorhub.model.run import CrawlEnd, Run, RunSpec, RunState
-from reactorhub.policies.expectations import judge as judge_expectations
-from reactorhub.policies.expectations import read
-from reactorhub.policies.outcome import judge
+from reactorhub.policies.expectations import read, unmet
+from reactorhub.policies.outcome import outcome_of
 from tests.support.hubs import START
 from tests.support.shop_project import EngineCase, spider, until
 
@@ -146,7 +145,7 @@ class Strange(dict):
             finish_reason=end.finish_reason,
             stats=end.stats,
         )
-        assert judge_expectations(read(expect), run, ()) == [
+        assert unmet(read(expect), run, ()) == [
             "fields.price is 80%, expected >= 95%",
             "fields.offer.price is 20%, expected >= 30%",
         ]
@@ -188,7 +187,7 @@ class FailureTests(EngineCase):
     async def failed(self, body: str, **spec: object) -> CrawlEnd:
         """Return the end of a crawl that the outcome rule calls failed."""
         end = await self.crawled(body, **spec)
-        assert judge(end, None).state is RunState.FAILED, end
+        assert outcome_of(end, None).state is RunState.FAILED, end
         return end
 
     async def test_init_raises(self) -> None:
@@ -290,7 +289,7 @@ class Why(Enum):
         for n, reason in enumerate(reasons.values()):
             end = await self.launch(f"run{n}", f"it{n}").done
             assert end.finish_reason == reason
-            assert judge(end, None).state is RunState.FAILED
+            assert outcome_of(end, None).state is RunState.FAILED
 
     def test_a_reason_that_cannot_be_shown(self) -> None:
         """What raises when it is asked for its text is called by the name of its kind."""
@@ -321,7 +320,7 @@ class Why(Enum):
         for n, count in enumerate(counts.values()):
             end = await self.launch(f"run{n}", f"it{n}").done
             assert (end.finish_reason, end.items, end.exceptions) == ("finished", count, count)
-            assert judge(end, None).reason
+            assert outcome_of(end, None).reason
 
     async def test_a_collector_that_gives_no_stats(self) -> None:
         """A project's own collector of stats may fail; then there are none, and the crawl ends."""

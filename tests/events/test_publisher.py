@@ -10,7 +10,7 @@ def begun() -> Bench:
     """A hub that sends snapshots."""
     bench = Bench()
     done(bench.hub.recover())
-    bench.telemetry.start(lambda: tuple(bench.dispatcher.lives.values()), bench.hub.heartbeat)
+    bench.telemetry.start(lambda: tuple(bench.dispatcher.live_runs.values()), bench.hub.heartbeat)
     return bench
 
 

@@ -17,7 +17,7 @@ from reactorhub.policies.jitter import start_at
 from reactorhub.policies.limits import Limits
 from reactorhub.triggers.cron import Cron
 from reactorhub.triggers.rules import After, Interval, Once, Trigger
-from reactorhub.triggers.window import Bounded
+from reactorhub.triggers.window import Window
 
 NOW = datetime(2026, 11, 22, 12, 20, tzinfo=UTC)
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
@@ -46,7 +46,7 @@ def asked(
         durations=took or {},
         assume=MINUTE,
         limits=limits or Limits(2, {"default": 2}),
-        most_waiting=10_000,
+        max_waiting=10_000,
         **facts,
     )
     return demand(basis, NOW, NOW + span, timezone)
@@ -62,7 +62,7 @@ def test_hours_are_those_of_the_wall_clock() -> None:
 
 def test_hours_stay_full_over_a_change_of_half_an_hour() -> None:
     """Where clocks go back by half an hour, a stretch is an hour and a half, or the hour comes twice."""
-    basis = Basis(schedules={}, durations={}, assume=MINUTE, limits=Limits(1, {}), most_waiting=1)
+    basis = Basis(schedules={}, durations={}, assume=MINUTE, limits=Limits(1, {}), max_waiting=1)
     begin = datetime(2026, 4, 4, 13, 0, tzinfo=UTC)  # 2:00 is put back to 1:30 at 15:00 UTC on Lord Howe
     found = demand(basis, begin, begin + 4 * HOUR, "Australia/Lord_Howe")
     assert sum(((hour.end - hour.begin) for hour in found.hours), timedelta()) == 4 * HOUR
@@ -129,7 +129,7 @@ def test_who_does_not_tick_is_left_out() -> None:
         schedule("off", enabled=False),
         schedule("paused"),
         schedule("by_hand", None),
-        schedule("ended", Bounded(HOURLY, end=NOW)),
+        schedule("ended", Window(HOURLY, end=NOW)),
         schedule("spent", max_runs=5),
         schedule("nearly", max_runs=5),
         paused=frozenset({"paused"}),
@@ -176,7 +176,7 @@ def test_runs_that_go_on_hold_their_slots() -> None:
 
 def test_work_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A forecast of too many ticks ends early and says when; the last hour is as short as that."""
-    monkeypatch.setattr(room, "MOST_TICKS", 100)
+    monkeypatch.setattr(room, "MAX_TICKS", 100)
     found = asked(schedule("a", Interval(MINUTE)))
     assert found.until == NOW + 101 * MINUTE == found.hours[-1].end
     assert sum(hour.starts for hour in found.hours) == 100

@@ -10,32 +10,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from reactorhub.forecast.simulation import HUB, Act, Actor, Rehearsal, _is_refused
+from reactorhub.forecast.simulation import HUB, Rehearsal, SimulatedRun, SimulatedSchedule, _is_refused
 from reactorhub.model.run import Run, RunSpec, RunState
 from reactorhub.model.schedule import Overlap, Schedule, at_once
 from reactorhub.policies.limits import Limits
-from reactorhub.policies.overlap import refusal
+from reactorhub.policies.overlap import skip_reason
 from reactorhub.runs.slots import Slots
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 HOUR = 3600.0
 
 
-def actor(
+def simulated(
     name: str = "a", seconds: float = 60.0, overlap: Overlap = Overlap.ALLOW_ALL, **rules: Any
-) -> Actor:
+) -> SimulatedSchedule:
     """A schedule on the stage."""
-    most = None if overlap is Overlap.ALLOW_ALL else 1
-    return Actor(
-        **{"name": name, "queue": "default", "priority": 0, "most": most} | rules,
+    limit = None if overlap is Overlap.ALLOW_ALL else 1
+    return SimulatedSchedule(
+        **{"name": name, "queue": "default", "priority": 0, "limit": limit} | rules,
         seconds=seconds,
         overlap=overlap,
     )
 
 
-def stage(limit: int = 1, most_waiting: int = 100, **queues: int) -> Rehearsal:
+def simulation(limit: int = 1, max_waiting: int = 100, **queues: int) -> Rehearsal:
     """A stage for an hour."""
-    return Rehearsal(Limits(limit, {"default": limit, **queues}), most_waiting, [0.0, HOUR])
+    return Rehearsal(Limits(limit, {"default": limit, **queues}), max_waiting, [0.0, HOUR])
 
 
 orders = st.lists(
@@ -70,9 +70,9 @@ def test_slots_are_handed_out_as_the_hub_does(
         clock.advance(1)
     rehearsal = Rehearsal(Limits(limit, queues), 1000, [0.0, HOUR])
     seen: list[float] = []
-    rehearsal.pressure.start = lambda: seen.append(rehearsal.pressure.second)  # type: ignore[method-assign]
+    rehearsal.meter.start = lambda: seen.append(rehearsal.meter.second)  # type: ignore[method-assign]
     for second, queue, priority, seconds in sorted(wanted):
-        rehearsal.tick(float(second), actor(seconds=seconds, queue=queue, priority=priority))
+        rehearsal.tick(float(second), simulated(seconds=seconds, queue=queue, priority=priority))
     rehearsal.finish(HOUR)
     assert sorted(seen) == sorted(second for second, _ in starts)
     assert len(seen) == len(wanted)
@@ -84,16 +84,16 @@ def test_slots_are_handed_out_as_the_hub_does(
     st.integers(0, 4),
     st.integers(0, 4),
 )
-def test_a_tick_is_refused_as_by_the_rule(policy: Overlap, most: int | None, going: int, queued: int) -> None:
+def test_a_tick_is_skipped_by_the_rule(policy: Overlap, limit: int | None, going: int, queued: int) -> None:
     """The counts of the rehearsal and the runs of the hub lead to the same answer."""
     spec = RunSpec(spider="s", project="p", schedule="a")
-    schedule = Schedule(name="a", spec=spec, overlap=policy, max_instances=most)
+    schedule = Schedule(name="a", spec=spec, overlap=policy, max_instances=limit)
     states = [RunState.RUNNING] * going + [RunState.QUEUED] * queued
     runs = [Run(id=str(n), spec=spec, created_at=NOW, state=state) for n, state in enumerate(states)]
-    player = actor(overlap=policy, most=at_once(schedule))
-    player.runs = {Act(player): None for _ in runs}
+    player = simulated(overlap=policy, limit=at_once(schedule))
+    player.runs = {SimulatedRun(player): None for _ in runs}
     player.slotless = queued
-    assert _is_refused(player) == (refusal(schedule, runs) is not None)
+    assert _is_refused(player) == (skip_reason(schedule, runs) is not None)
 
 
 @pytest.mark.parametrize(
@@ -108,50 +108,56 @@ def test_a_tick_is_refused_as_by_the_rule(policy: Overlap, most: int | None, goi
 )
 def test_overlap_policies(overlap: Overlap, ticks: int, skipped: int, starts: int, busy: float) -> None:
     """Runs of 90 seconds at ticks a minute apart skip, wait, replace or go on beside each other."""
-    rehearsal, player = stage(limit=9), actor(seconds=90.0, overlap=overlap)
+    rehearsal, player = simulation(limit=9), simulated(seconds=90.0, overlap=overlap)
     for minute in range(6):
         rehearsal.tick(minute * 60.0, player)
     rehearsal.finish(HOUR)
-    (stretch,) = rehearsal.pressure.stretches
+    (period,) = rehearsal.meter.periods
     assert (player.ticks, player.skipped) == (ticks, skipped)
-    assert (stretch.starts, stretch.busy) == (starts, busy)
+    assert (period.starts, period.busy) == (starts, busy)
 
 
 def test_a_jam_names_holders_and_waiters() -> None:
     """Where runs wait, the jam tells since when, how many wanted a slot, who, and the longest wait."""
-    rehearsal = stage(limit=2)
+    rehearsal = simulation(limit=2)
     for name in "abcd":
-        rehearsal.tick(10.0, actor(name))
+        rehearsal.tick(10.0, simulated(name))
     rehearsal.finish(HOUR)
-    (jam,) = rehearsal.pressure.jams
-    assert (jam.limit, jam.begin, jam.wanted, jam.longest, jam.names) == (HUB, 10.0, 4, 60.0, set("abcd"))
+    (contention,) = rehearsal.meter.contentions
+    assert (contention.limit, contention.begin, contention.wanted, contention.longest, contention.names) == (
+        HUB,
+        10.0,
+        4,
+        60.0,
+        set("abcd"),
+    )
 
 
 def test_the_narrower_limit_is_the_one_in_the_way() -> None:
     """A queue that is full makes its own runs wait, though the hub has slots left, and nobody else."""
-    rehearsal = stage(limit=3, heavy=1)
+    rehearsal = simulation(limit=3, heavy=1)
     for name, queue in (("a", "heavy"), ("b", "heavy"), ("c", "default")):
-        rehearsal.tick(0.0, actor(name, queue=queue))
+        rehearsal.tick(0.0, simulated(name, queue=queue))
     rehearsal.finish(HOUR)
-    (jam,) = rehearsal.pressure.jams
-    assert (jam.limit, jam.wanted, jam.names) == ("queues.heavy", 2, {"a", "b"})
+    (contention,) = rehearsal.meter.contentions
+    assert (contention.limit, contention.wanted, contention.names) == ("queues.heavy", 2, {"a", "b"})
 
 
 def test_followers_start_where_runs_end() -> None:
     """A follower ticks at the end of each run that is not cancelled, through a whole chain."""
-    first, second, third = (actor(name, 60.0) for name in "abc")
+    first, second, third = (simulated(name, 60.0) for name in "abc")
     first.followers, second.followers = [second], [third]
-    rehearsal = stage(limit=9)
+    rehearsal = simulation(limit=9)
     for minute in (0, 10, 59):
         rehearsal.tick(minute * 60.0, first)
     rehearsal.finish(HOUR)
     assert (first.ticks, second.ticks, third.ticks) == (3, 2, 2)
-    assert rehearsal.pressure.stretches[0].busy == 3 * 60 + 2 * 60 + 2 * 60
+    assert rehearsal.meter.periods[0].busy == 3 * 60 + 2 * 60 + 2 * 60
 
 
 def test_a_full_hub_skips() -> None:
     """Beyond the runs that the hub lets wait, ticks are skipped; who comes in the same moment still waits."""
-    rehearsal, player = stage(limit=1, most_waiting=2), actor()
+    rehearsal, player = simulation(limit=1, max_waiting=2), simulated()
     for _ in range(5):
         rehearsal.tick(0.0, player)
     rehearsal.finish(HOUR)
@@ -160,7 +166,7 @@ def test_a_full_hub_skips() -> None:
 
 def test_who_has_run_often_enough_has_no_ticks() -> None:
     """A schedule with so many runs left ticks so often; skipped ticks cost none of them."""
-    rehearsal, player = stage(limit=9), actor(seconds=90.0, overlap=Overlap.SKIP, left=2)
+    rehearsal, player = simulation(limit=9), simulated(seconds=90.0, overlap=Overlap.SKIP, left=2)
     for minute in range(6):
         rehearsal.tick(minute * 60.0, player)
     rehearsal.finish(HOUR)
@@ -169,22 +175,22 @@ def test_who_has_run_often_enough_has_no_ticks() -> None:
 
 def test_runs_under_way_hold_their_slots() -> None:
     """Runs that go on at the beginning keep others waiting until they end, and those queued come first."""
-    rehearsal = stage(limit=1)
-    rehearsal.holds(actor("old"), 100.0)
-    rehearsal.waits(actor("queued", seconds=50.0))
-    rehearsal.tick(0.0, actor("new"))
+    rehearsal = simulation(limit=1)
+    rehearsal.holds(simulated("old"), 100.0)
+    rehearsal.waits(simulated("queued", seconds=50.0))
+    rehearsal.tick(0.0, simulated("new"))
     rehearsal.finish(HOUR)
-    (jam,) = rehearsal.pressure.jams
-    assert (jam.names, jam.longest) == ({"old", "queued", "new"}, 150.0)
-    assert rehearsal.pressure.stretches[0].busy == 100.0 + 50.0 + 60.0
+    (contention,) = rehearsal.meter.contentions
+    assert (contention.names, contention.longest) == ({"old", "queued", "new"}, 150.0)
+    assert rehearsal.meter.periods[0].busy == 100.0 + 50.0 + 60.0
 
 
 def test_waits_beyond_the_end_are_known() -> None:
     """Who waits at the end goes on without further ticks, and the hours stay as they are."""
-    rehearsal, player = stage(limit=1), actor(seconds=HOUR)
+    rehearsal, player = simulation(limit=1), simulated(seconds=HOUR)
     for second in (0.0, 10.0, 20.0, HOUR + 5):
         rehearsal.tick(second, player)
     rehearsal.finish(HOUR)
-    (jam,) = rehearsal.pressure.jams
-    assert (jam.longest, player.ticks) == (2 * HOUR - 20.0, 3)
-    assert rehearsal.pressure.stretches[0].busy == HOUR
+    (contention,) = rehearsal.meter.contentions
+    assert (contention.longest, player.ticks) == (2 * HOUR - 20.0, 3)
+    assert rehearsal.meter.periods[0].busy == HOUR

@@ -130,7 +130,7 @@ def test_a_tick_that_cannot_be_kept() -> None:
     bench.ledger.fail_writes = LedgerError("the disk is full")
     with pytest.raises(LedgerError):
         done(bench.hub.tick(bench.book.get("hourly"), START + MINUTE))
-    assert since(bench, "hourly") == START and not bench.dispatcher.lives
+    assert since(bench, "hourly") == START and not bench.dispatcher.live_runs
 
 
 def test_a_tick_that_cannot_be_kept_before_one_that_can() -> None:
@@ -154,18 +154,18 @@ def test_run_on_start() -> None:
     text = SCHEDULES.replace("interval: 1h", "interval: 1h, run_on_start: true")
     bench = started(text=text)
     done(bench.hub.run_on_start())
-    assert [life.run.spec.schedule for life in bench.dispatcher.lives.values()] == ["hourly"]
+    assert [live_run.run.spec.schedule for live_run in bench.dispatcher.live_runs.values()] == ["hourly"]
     again = started(bench.ledger, text)
     done(again.hub.run_on_start())
-    assert len(again.dispatcher.lives) == 1
+    assert len(again.dispatcher.live_runs) == 1
     for instead in ("run_on_start: true, enabled: false", "run_on_start: false"):
         other = started(text=SCHEDULES.replace("interval: 1h", f"interval: 1h, {instead}"))
         done(other.hub.run_on_start())
-        assert not other.dispatcher.lives
+        assert not other.dispatcher.live_runs
     paused = started(text=text)
     done(paused.hub.pause("hourly"))
     done(paused.hub.run_on_start())
-    assert not paused.dispatcher.lives
+    assert not paused.dispatcher.live_runs
 
 
 def test_run_on_start_of_a_full_hub() -> None:
@@ -176,7 +176,7 @@ def test_run_on_start_of_a_full_hub() -> None:
     waiting = done(before.hub.submit(Order(spider="report")))
     bench = started(before.ledger, text)
     done(bench.hub.run_on_start())
-    assert list(bench.dispatcher.lives) == [waiting.id]
+    assert list(bench.dispatcher.live_runs) == [waiting.id]
 
 
 def test_a_restart_takes_up_what_there_was() -> None:

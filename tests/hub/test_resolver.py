@@ -6,12 +6,12 @@ import pytest
 
 from reactorhub.engine.scripted import MemoryEngine
 from reactorhub.errors import InvalidRequest, UnknownSpider
-from reactorhub.hub.resolver import Admission
+from reactorhub.hub.resolver import SpecResolver
 from reactorhub.policies.limits import Limits
 from reactorhub.wire.batch_orders import read_batch_order
 from reactorhub.wire.orders import Order
 
-ADMISSION = Admission(
+ADMISSION = SpecResolver(
     MemoryEngine({"shop": ["prices", "both"], "press": ["both"]}),
     lambda: Limits(4, {"default": 4, "heavy": 1}),
 )

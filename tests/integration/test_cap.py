@@ -46,7 +46,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
         yield hub
 
 
-def most_at_once(hub: Hub, queue: str, runs: list[str]) -> int:
+def max_at_once(hub: Hub, queue: str, runs: list[str]) -> int:
     """How many of these runs of a queue were active at once, at the most, as the ledger tells."""
     rows = [row for row in hub.ledger("SELECT * FROM runs WHERE queue = ?", queue) if row["id"] in runs]
     moves = [(row["started_at"], 1) for row in rows] + [(row["finished_at"], -1) for row in rows]
@@ -66,7 +66,7 @@ def test_never_more_than_four_of_a_hundred(hub: Hub) -> None:
 
     until(all_final, 40, "the end of all runs")
     assert max(used) == 4
-    assert most_at_once(hub, "default", runs) == 4
+    assert max_at_once(hub, "default", runs) == 4
     assert {hub.run(run_id)["state"] for run_id in runs} == {"succeeded"}
 
 
@@ -76,8 +76,8 @@ def test_queues_have_limits_of_their_own(hub: Hub) -> None:
     light = [hub.order("brief") for _ in range(8)]
     for run_id in (*heavy, *light):
         hub.wait_final(run_id)
-    assert most_at_once(hub, "heavy", heavy) == 2
-    assert most_at_once(hub, "default", light) <= 4
+    assert max_at_once(hub, "heavy", heavy) == 2
+    assert max_at_once(hub, "default", light) <= 4
 
 
 def test_a_new_limit_holds_at_once(hub: Hub) -> None:
@@ -87,7 +87,7 @@ def test_a_new_limit_holds_at_once(hub: Hub) -> None:
     runs = [hub.order("brief") for _ in range(6)]
     for run_id in runs:
         hub.wait_final(run_id)
-    assert most_at_once(hub, "default", runs) == 1
+    assert max_at_once(hub, "default", runs) == 1
     assert hub.patch("/api/limits", {"max_concurrent_runs": 4})[0] == 200
 
 

@@ -274,5 +274,5 @@ def test_a_start_under_a_wrong_clock(story: Story) -> None:
     story.watch("put right")
     hub.terminate()
     assert max(story.waits[name] for name in ("a year ahead", "put right")) < SOON
-    marks = hub.ledger("SELECT * FROM marks WHERE name != 'hanging'")
-    assert all(mark["since"] < number(story.clock.now()) for mark in marks)
+    progress = hub.ledger("SELECT * FROM marks WHERE name != 'hanging'")
+    assert all(mark["since"] < number(story.clock.now()) for mark in progress)

@@ -26,9 +26,9 @@ from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
 from reactorhub.errors import DeliveryError
-from reactorhub.model.notification import Notice, NoticeKind
+from reactorhub.model.notification import Notification, NotificationKind
 from reactorhub.notifications.channels.channel import Channel
-from reactorhub.notifications.channels.unreachable import MOST_HEARD
+from reactorhub.notifications.channels.unreachable import MAX_HEARD
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RUN = {
@@ -44,10 +44,10 @@ RUN = {
 PASSWORD = "hunter2"
 
 
-def a_notice(kind: NoticeKind = NoticeKind.FAILED, **facts: Any) -> Notice:
+def a_notification(kind: NotificationKind = NotificationKind.FAILED, **facts: Any) -> Notification:
     """A notice of noon."""
     given: dict[str, Any] = {"about": {"hub": "lab", "run": RUN}, "schedule": "prices"}
-    return Notice(
+    return Notification(
         id="01a200e6-0000-7007-b5e3-000000000001",
         channel="ops",
         kind=kind,
@@ -87,20 +87,20 @@ class ChannelSuite(TestCase):
     async def failure(self) -> DeliveryError:
         """Return what a notice fails with."""
         try:
-            await self.channel.send(a_notice())
+            await self.channel.send(a_notification())
         except DeliveryError as error:
             return error
         raise AssertionError("it was delivered")
 
     async def test_delivers(self) -> None:
         """A notice that is sent arrives, once."""
-        await self.channel.send(a_notice())
+        await self.channel.send(a_notification())
         self.assertEqual(len(self.arrived()), 1)
 
     async def test_a_repeat_can_be_told(self) -> None:
         """A notice that is sent again is the same to who receives it, and another one is not."""
-        for notice in (a_notice(), a_notice(), a_notice(schedule="other")):
-            await self.channel.send(notice)
+        for notification in (a_notification(), a_notification(), a_notification(schedule="other")):
+            await self.channel.send(notification)
         first, again, _ = self.arrived()
         self.assertEqual(first, again)
 
@@ -122,7 +122,7 @@ class ChannelSuite(TestCase):
         """Cancelling gives up at once, whatever the other side is doing."""
         self.hold()
         ended: list[Any] = []
-        sending = self.channel.send(a_notice())
+        sending = self.channel.send(a_notification())
         sending.addBoth(ended.append)
         await until(self.arrived)
         sending.cancel()
@@ -163,7 +163,7 @@ class Chatterbox(Protocol):
     def connectionMade(self) -> None:
         """Talk."""
         transport: Any = self.transport
-        transport.write(self.words * (3 * MOST_HEARD // len(self.words)))
+        transport.write(self.words * (3 * MAX_HEARD // len(self.words)))
 
 
 def listen_to_chatter(case: TestCase, words: bytes) -> int:

@@ -15,7 +15,7 @@ from reactorhub.errors import StartError
 from reactorhub.notifications.channels import apprise as apprise_channel
 from reactorhub.notifications.channels.addresses import AppriseChannel
 from reactorhub.notifications.channels.apprise import AppriseSender, check_apprise
-from tests.notifications.channel_cases import PASSWORD, ChannelSuite, a_notice
+from tests.notifications.channel_cases import PASSWORD, ChannelSuite, a_notification
 
 
 class Service:
@@ -82,7 +82,7 @@ class AppriseTests(ChannelSuite):
         """A service that shows HTML, such as Telegram, gets what a site wrote as a text."""
         url = f"json://127.0.0.1:{self.service.port}/?format=html"
         channel = AppriseSender(AppriseChannel(urls=(url,)), reactor)
-        await channel.send(a_notice(about={"run": {"error": "<Response 404> & <a href='x'>y</a>"}}))
+        await channel.send(a_notification(about={"run": {"error": "<Response 404> & <a href='x'>y</a>"}}))
         (message,) = [each["message"] for each in self.service.got]
         self.assertIn("&lt;Response", message)
         self.assertIn("&amp;", message)

@@ -10,7 +10,7 @@ from twisted.internet import reactor
 from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
 from twisted.logger import capturedLogs
 
-from reactorhub.model.notification import NoticeKind
+from reactorhub.model.notification import NotificationKind
 from reactorhub.notifications.channels import email as email_channel
 from reactorhub.notifications.channels.addresses import EmailChannel, SmtpServer
 from reactorhub.notifications.channels.email import Email, mail
@@ -19,7 +19,7 @@ from tests.notifications.channel_cases import (
     RUN,
     ChannelSuite,
     MailServer,
-    a_notice,
+    a_notification,
     certificate,
     listen_to_chatter,
 )
@@ -75,7 +75,7 @@ class EmailTests(ChannelSuite):
 
     async def test_mail(self) -> None:
         """Both people get the text, whatever letters and dots are in it."""
-        await self.channel.send(a_notice())
+        await self.channel.send(a_notification())
         first, second = self.server.mails
         self.assertEqual(self.server.envelopes, ["ops@example.org", "me@example.org"])
         self.assertEqual(first.get_content(), second.get_content())
@@ -86,7 +86,7 @@ class EmailTests(ChannelSuite):
                 "To": "ops@example.org, me@example.org",
                 "Subject": "[lab] prices failed",
                 "Date": "Sun, 01 Mar 2026 12:00:00 +0000",
-                "Message-ID": f"<{a_notice().id}@example.org>",
+                "Message-ID": f"<{a_notification().id}@example.org>",
                 "Auto-Submitted": "auto-generated",
             },
         )
@@ -98,7 +98,7 @@ class EmailTests(ChannelSuite):
     async def test_a_line_that_begins_with_a_dot(self) -> None:
         """A dot is no end of a mail."""
         entry = {"schedule": ".", "ticks": 1, "from": "1", "until": "1", "more": False, "reason": "down"}
-        await self.channel.send(a_notice(NoticeKind.MISSED, about={"missed": [entry, entry]}))
+        await self.channel.send(a_notification(NotificationKind.MISSED, about={"missed": [entry, entry]}))
         lines = self.server.mails[0].get_content().splitlines()
         self.assertEqual(lines[:3], [".: 1 tick, 1: down"] * 2 + [""])
 
@@ -106,7 +106,7 @@ class EmailTests(ChannelSuite):
         """Who is refused by a server that takes the mail for somebody else is named in the log."""
         self.server.refusals = {"me@example.org": 450}
         with capturedLogs() as logs:
-            await self.channel.send(a_notice())
+            await self.channel.send(a_notification())
         self.assertEqual(len(self.server.mails), 1)
         (said,) = [log["said"] for log in logs if log.get("who") == "me@example.org"]
         self.assertEqual(said, "450 no room for me@example.org\\x1b[2J")
@@ -131,14 +131,14 @@ class EmailTests(ChannelSuite):
         self.server = MailServer(tls=True, user="hub")
         port = self.server.listen(self)
         self.use(port, "localhost", FarServer, user="hub", password=PASSWORD)
-        await self.channel.send(a_notice())
+        await self.channel.send(a_notification())
         self.assertEqual(len(self.arrived()), 1)
 
     async def test_smtps(self) -> None:
         """A server may be encrypted from the start."""
         port = self.server.listen(self, encrypted=True)
         self.use(port, "localhost", FarServer, tls=True)
-        await self.channel.send(a_notice())
+        await self.channel.send(a_notification())
         self.assertEqual(len(self.arrived()), 1)
 
     async def test_no_password_in_the_clear(self) -> None:
@@ -163,7 +163,7 @@ class EmailTests(ChannelSuite):
         """On this machine a password goes in the clear, and no certificate is asked for."""
         self.server = MailServer(tls=True, user="hub")
         self.use(self.server.listen(self), user="hub", password=PASSWORD)
-        await self.channel.send(a_notice())
+        await self.channel.send(a_notification())
         self.assertEqual(len(self.arrived()), 1)
 
     async def test_wrong_password(self) -> None:
@@ -184,7 +184,7 @@ class EmailTests(ChannelSuite):
 
     async def test_no_answer_in_time(self) -> None:
         """A server that takes too long is left."""
-        self.patch(email_channel, "LONGEST", 0.3)
+        self.patch(email_channel, "MAX_TRY", 0.3)
         self.hold()
         error = await self.failure()
         self.assertEqual(
@@ -194,7 +194,7 @@ class EmailTests(ChannelSuite):
 
 def test_mail_is_plain_ascii() -> None:
     """A mail passes through servers that know only ASCII, and has the line ends that Twisted expects."""
-    made = mail(a_notice(), config(SmtpServer(host="x", port=1, tls=False)))
+    made = mail(a_notification(), config(SmtpServer(host="x", port=1, tls=False)))
     assert made.isascii()
     assert b"\r" not in made
     assert max(len(line) for line in made.splitlines()) < 200

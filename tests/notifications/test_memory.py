@@ -18,7 +18,7 @@ class MemoryChannelTests(ChannelSuite):
 
     def arrived(self) -> list[str]:
         """The notices by what they say."""
-        return [f"{notice.id} {notice.schedule}" for notice in self.channel.sent]
+        return [f"{notification.id} {notification.schedule}" for notification in self.channel.sent]
 
     def trouble(self, *, for_good: bool) -> None:
         """Fail as told."""

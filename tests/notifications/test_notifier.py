@@ -13,10 +13,10 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from reactorhub.errors import DeliveryError, LedgerError, UnknownChannel
-from reactorhub.model.notification import PATIENCE, Happening, NoticeState
-from reactorhub.model.schedule import ScheduleMark
+from reactorhub.model.notification import PATIENCE, IncidentEventKind, NotificationState
+from reactorhub.model.schedule import ScheduleProgress
 from reactorhub.notifications.channels.memory import MemoryChannel
-from reactorhub.notifications.notifier import LONGEST_NAP, LONGEST_TRY, SOON, Notifier
+from reactorhub.notifications.notifier import MAX_NAP, MAX_TRY, SOON, Notifier
 from reactorhub.storage.memory.ledger import MemoryLedger
 from tests.policies.test_incidents import NOON, a_fact
 from tests.support.hubs import done, hub_log
@@ -43,9 +43,9 @@ class Desk:
 
     def tell(self, schedule: str, to: tuple[str, ...] = ("ops",)) -> None:
         """Let a run of a schedule fail."""
-        fact = a_fact(Happening.FAILED, int(self.clock.seconds()), schedule, to)
-        mark = ScheduleMark(name=schedule, fingerprint="f", since=NOON)
-        self.ledger.set_marks([mark], fact=fact)
+        incident_event = a_fact(IncidentEventKind.FAILED, int(self.clock.seconds()), schedule, to)
+        progress = ScheduleProgress(name=schedule, fingerprint="f", accounted_until=NOON)
+        self.ledger.set_progress([progress], incident_event=incident_event)
         self.notifier.wake()
 
     def pass_by(self, seconds: float) -> None:
@@ -60,12 +60,12 @@ class Desk:
 
     def sent(self) -> list[str]:
         """The schedules that the first channel was told of."""
-        return [notice.schedule for notice in self.ops.sent]
+        return [notification.schedule for notification in self.ops.sent]
 
     def counts(self) -> tuple[int, int]:
         """How many notices wait, and how many were given up."""
         found: list[Any] = []
-        self.ledger.notice_counts().addCallback(found.append)
+        self.ledger.notification_counts().addCallback(found.append)
         return found[0].waiting, found[0].given_up
 
 
@@ -95,7 +95,9 @@ def test_order_and_patience() -> None:
         desk.ops.trouble = DOWN
         tries: list[float] = []
         send = desk.ops.send
-        desk.ops.send = lambda notice: (tries.append(round(desk.clock.seconds())), send(notice))[1]  # type: ignore
+        desk.ops.send = lambda notification: (tries.append(round(desk.clock.seconds())), send(notification))[
+            1
+        ]  # type: ignore
         for name in ("a", "b", "c"):
             desk.tell(name)
         desk.pass_by(100)
@@ -115,7 +117,7 @@ def test_one_channel_does_not_hold_up_another() -> None:
         desk.tell("b", ("ops", "hook"))
         desk.pass_by(3)
         assert desk.sent() == ["a"]
-        assert [notice.schedule for notice in desk.hook.sent] == ["a", "b"]
+        assert [notification.schedule for notification in desk.hook.sent] == ["a", "b"]
         for waiting in desk.ops.held:
             waiting.callback(None)
         desk.pass_by(3)
@@ -175,7 +177,7 @@ def test_a_kill_repeats_at_most_one() -> None:
     assert first.sent() == ["a", "b"]
     with at_work(first.ledger) as second:
         second.pass_by(1)
-        assert [notice.id for notice in second.ops.sent] == [first.ops.sent[-1].id]
+        assert [notification.id for notification in second.ops.sent] == [first.ops.sent[-1].id]
         assert second.ops.sent[0].attempts == 2
 
 
@@ -248,7 +250,7 @@ def test_a_channel_that_never_answers() -> None:
     with at_work() as desk:
         desk.ops.held = []
         desk.tell("a")
-        desk.pass_by(LONGEST_TRY + 1)
+        desk.pass_by(MAX_TRY + 1)
         assert desk.counts() == (1, 0)
         desk.ops.held = None
         desk.pass_by(20)
@@ -310,7 +312,7 @@ def test_channels_may_change() -> None:
         other = MemoryChannel()
         desk.notifier.use({"ops": other})
         desk.pass_by(30)
-        assert [notice.schedule for notice in other.sent] == ["a"]
+        assert [notification.schedule for notification in other.sent] == ["a"]
 
 
 @pytest.mark.parametrize("hours", [-1, -24 * 365, 1, 24 * 365])
@@ -322,7 +324,7 @@ def test_clock_steps(hours: int) -> None:
         desk.pass_by(1)
         desk.ops.trouble = None
         desk.step = timedelta(hours=hours)
-        desk.pass_by(3600 + 20 + LONGEST_NAP)
+        desk.pass_by(3600 + 20 + MAX_NAP)
         assert desk.sent() == ["a"]
 
 
@@ -336,7 +338,7 @@ def test_test_message() -> None:
         with pytest.raises(UnknownChannel):
             done(desk.notifier.test("nobody", "3", "lab"))
         assert desk.counts() == (0, 0)
-        assert desk.ops.sent[0].state is NoticeState.WAITING
+        assert desk.ops.sent[0].state is NotificationState.WAITING
 
 
 def test_a_test_message_that_arrives() -> None:
@@ -359,7 +361,7 @@ def test_a_channel_that_goes_away_during_a_try() -> None:
     """A try that fails when its channel is no longer in the file leaves nothing that waits for ever."""
     with at_work() as desk:
         sending: Deferred[None] = Deferred()
-        desk.ops.send = lambda notice: sending  # type: ignore
+        desk.ops.send = lambda notification: sending  # type: ignore
         desk.tell("a")
         desk.pass_by(1)
         desk.notifier.use({"hook": desk.hook})

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from reactorhub.model.notification import Notice
+from reactorhub.model.notification import Notification
 from reactorhub.notifications.channels.memory import MemoryChannel
 from reactorhub.policies.agenda import Missed
 from reactorhub.policies.incidents import GATHERING
@@ -57,14 +57,14 @@ class Office:
             missed = Missed(self.bench.book.get(schedule), START + minute * MINUTE, None, "the hub was down")
             done(self.bench.hub.missed(missed))
 
-    def told(self) -> list[Notice]:
+    def told(self) -> list[Notification]:
         """All that people were told, once there was time for it."""
         self.bench.clock.pump([0.1] * int(GATHERING.total_seconds() * 10 + 10))
         return self.ops.sent
 
     def lines(self) -> list[str]:
         """What they were told, in short."""
-        return [f"{notice.schedule} {notice.kind.value}" for notice in self.told()]
+        return [f"{notification.schedule} {notification.kind.value}" for notification in self.told()]
 
     def close(self) -> None:
         """See that no timer is left."""
@@ -128,8 +128,8 @@ def test_a_downtime_is_told_once_for_all() -> None:
     office = Office()
     office.miss("plain", range(5))
     office.miss("other", range(3))
-    (notice,) = office.told()
-    assert [(entry["schedule"], entry["ticks"]) for entry in notice.about["missed"]] == [
+    (notification,) = office.told()
+    assert [(entry["schedule"], entry["ticks"]) for entry in notification.about["missed"]] == [
         ("plain", 5),
         ("other", 3),
     ]
@@ -217,6 +217,6 @@ def test_trying_a_channel() -> None:
     web = Web(Bench(config(FILE), channels={"ops": ops}))
     reply: Any = web.post("/api/notify/ops/test")
     assert (reply.status, reply.json) == (200, {"channel": "ops", "delivered": True, "error": None})
-    assert [notice.kind.value for notice in ops.sent] == ["test"]
+    assert [notification.kind.value for notification in ops.sent] == ["test"]
     reply = web.post("/api/notify/opps/test")
     assert (reply.status, reply.json["detail"]) == (404, "there is no channel 'opps' under hub.notify")

@@ -18,7 +18,7 @@ from tests.notifications.channel_cases import (
     NOON,
     PASSWORD,
     ChannelSuite,
-    a_notice,
+    a_notification,
     certificate,
     listen_to_chatter,
 )
@@ -81,7 +81,7 @@ class WebhookTests(ChannelSuite):
 
     async def test_message(self) -> None:
         """The body says what happened to which schedule and when, with the run's view and a text to read."""
-        await self.channel.send(a_notice())
+        await self.channel.send(a_notification())
         (message,) = self.receiver.got
         self.assertEqual(
             {key: message[key] for key in ("type", "timestamp")},
@@ -97,7 +97,7 @@ class WebhookTests(ChannelSuite):
         for status in (200, 299, 301, 302, 400, 401, 404, 408, 410, 425, 429, 500, 503, 599):
             self.receiver.status = status
             try:
-                await self.channel.send(a_notice())
+                await self.channel.send(a_notification())
             except DeliveryError as error:
                 again[status] = error.again
                 self.assertIn(f"127.0.0.1 answered {status}", str(error))
@@ -136,7 +136,7 @@ class WebhookTests(ChannelSuite):
 
     async def test_no_answer_in_time(self) -> None:
         """A receiver that takes too long is left."""
-        self.patch(webhook_channel, "LONGEST", 0.2)
+        self.patch(webhook_channel, "MAX_TRY", 0.2)
         self.hold()
         error = await self.failure()
         self.assertEqual((error.again, str(error)[-27:]), (True, "no answer within 0.2 seconds"[-27:]))
@@ -146,7 +146,7 @@ class WebhookTests(ChannelSuite):
         self.receiver.encrypt(certificate())
         url = f"https://localhost:{self.receiver.port}/"
         root = trustRootFromCertificates([Certificate(certificate().original)])
-        await self.to(url, policy=BrowserLikePolicyForHTTPS(root)).send(a_notice())
+        await self.to(url, policy=BrowserLikePolicyForHTTPS(root)).send(a_notification())
         self.channel = self.to(url)
         self.assertIn("its certificate is not trusted", str(await self.failure()))
         self.assertEqual(len(self.arrived()), 1)
@@ -156,9 +156,9 @@ def test_timestamp_is_that_of_the_try() -> None:
     """Each try is signed anew, so that a receiver may refuse what is old."""
     later = NOON + timedelta(hours=3)
     channel = Webhook(WebhookChannel(url="http://x/", key=KEY), reactor, lambda: later)
-    headers = channel._headers(a_notice(), b"{}")
+    headers = channel._headers(a_notification(), b"{}")
     assert headers.getRawHeaders("webhook-timestamp") == [str(int(later.timestamp()))]
-    assert headers.getRawHeaders("webhook-id") == [a_notice().id]
+    assert headers.getRawHeaders("webhook-id") == [a_notification().id]
 
 
 del ChannelSuite

@@ -132,22 +132,22 @@ class Oracle(OrdersOnPaper):
 
     def _read(self, rules: Iterable[Rule]) -> None:
         self.rules = {rule.name: rule for rule in rules}
-        marks: dict[str, Mark] = {}
+        every: dict[str, Mark] = {}
         for name, rule in self.rules.items():
-            mark = self.marks.get(name)
+            progress = self.progress.get(name)
             identity = (*rule.identity, rule.runs)
-            if mark is None:
-                mark = Mark(identity, self.wall)
-            elif mark.identity != identity:
-                mark = Mark(identity, self.wall, 0, mark.paused, mark.resumed)
-            marks[name] = mark
-        self.marks = marks
+            if progress is None:
+                progress = Mark(identity, self.wall)
+            elif progress.identity != identity:
+                progress = Mark(identity, self.wall, 0, progress.paused, progress.resumed)
+            every[name] = progress
+        self.progress = every
 
     def _begin(self) -> None:
         self._accounts = {}
         for name, rule in self.rules.items():
             if rule.timed:
-                since = self.marks[name].since
+                since = self.progress[name].since
                 since = self.wall if since - self.wall > DAY else since
                 self._accounts[name] = Account(rule, since, since)
                 self._judge(self._accounts[name], new=True)

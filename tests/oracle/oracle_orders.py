@@ -32,14 +32,14 @@ class OrdersOnPaper(RunsOnPaper):
 
     def pause(self, name: str, paused: bool) -> None:
         """An operator pauses or resumes a schedule."""
-        self.marks[name].paused = paused
+        self.progress[name].paused = paused
         if not paused:
-            self.marks[name].resumed = self.wall
+            self.progress[name].resumed = self.wall
 
     @property
     def paused(self) -> set[str]:
         """The schedules that are paused."""
-        return {name for name, mark in self.marks.items() if mark.paused}
+        return {name for name, progress in self.progress.items() if progress.paused}
 
     def _by_hand(self, rule: Rule) -> None:
         self._ordered += 1
@@ -51,7 +51,7 @@ class OrdersOnPaper(RunsOnPaper):
     def _run_on_start(self) -> None:
         for rule in self.rules.values():
             busy = any(run.name == rule.name for run in self.runs)
-            silent = self._over(rule.name) or self.marks[rule.name].paused or not rule.enabled
+            silent = self._over(rule.name) or self.progress[rule.name].paused or not rule.enabled
             if rule.on_start and not busy and not silent:
                 self._by_hand(rule)
 
@@ -67,11 +67,11 @@ class OrdersOnPaper(RunsOnPaper):
     def _pause_if_failing(self, name: str) -> None:
         rule = self.rules.get(name)
         if rule is not None and rule.failures is not None and self._failures(name) >= rule.failures:
-            self.marks[name].paused = True
+            self.progress[name].paused = True
 
     def _failures(self, name: str) -> int:
         """How many runs in a row have failed, the newest first, by when their first attempts were made."""
-        count, since = 0, self.marks[name].resumed
+        count, since = 0, self.progress[name].resumed
         first = [run for run in self._kept.values() if run.name == name and run.first]
         for run in reversed(first):
             for attempt in reversed([each for each in self._kept.values() if self._same(each, run)]):

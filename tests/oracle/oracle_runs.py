@@ -36,7 +36,7 @@ class Sim:
     then: str = ""
     when: int | None = None
     final: str = ""
-    sequel: list[tuple[str, Sim | str]] = field(default_factory=list)
+    follow_up: list[tuple[str, Sim | str]] = field(default_factory=list)
     made: int = 0
     longest: int = 0
     finished: int = 0
@@ -76,7 +76,7 @@ class RunsOnPaper:
         self.runs: list[Sim] = []
         self._kept: dict[RunKey, Sim] = {}
         self.rules: dict[str, Rule] = {}
-        self.marks: dict[str, Mark] = {}
+        self.progress: dict[str, Mark] = {}
         self._going: dict[str, set[Sim]] = {}
         self._line: dict[str, list[tuple[Sim, int]]] = {}
 
@@ -112,21 +112,23 @@ class RunsOnPaper:
         return True
 
     def _reach(self, name: str, moment: int) -> None:
-        mark = self.marks.get(name)
-        if mark is not None:
-            mark.since = moment if mark.since - self.wall > DAY else max(mark.since, moment)
+        progress = self.progress.get(name)
+        if progress is not None:
+            progress.since = moment if progress.since - self.wall > DAY else max(progress.since, moment)
 
     def _over(self, name: str) -> bool:
-        rule, mark = self.rules.get(name), self.marks.get(name)
-        return rule is not None and mark is not None and rule.runs is not None and mark.runs >= rule.runs
+        rule, progress = self.rules.get(name), self.progress.get(name)
+        return (
+            rule is not None and progress is not None and rule.runs is not None and progress.runs >= rule.runs
+        )
 
     def _count(self, name: str, by: int) -> None:
-        if name in self.marks:
-            self.marks[name].runs += by
+        if name in self.progress:
+            self.progress[name].runs += by
 
     def _refused(self, rule: Rule) -> bool:
         unfinished = [run for run in self.runs if run.name == rule.name]
-        if self.marks[rule.name].paused:
+        if self.progress[rule.name].paused:
             return True
         if rule.at_once is None or len(unfinished) < rule.at_once:
             return False
@@ -220,16 +222,16 @@ class RunsOnPaper:
     def _end(self, run: Sim, final: str) -> None:
         """A run is final. What this brings about is decided now, once."""
         run.final, run.state, run.finished = final, "ending", self.wall
-        run.sequel = []
+        run.follow_up = []
         if final in TRIED_AGAIN and run.attempt <= run.rule.retries:
             delay = min(RETRY_DELAY * 2 ** (run.attempt - 1), 600 * SECOND)
             again = Sim(run.name, run.nominal, run.rule, run.attempt + 1, run.finished + delay, "announced")
             run.again = True
-            run.sequel.append(("retry", again))
+            run.follow_up.append(("retry", again))
             return
         for rule in self.rules.values():
             if rule.enabled and rule.when[0] == "after" and self._follows(rule, run):
-                run.sequel.append((rule.name, self._follower(rule, run)))
+                run.follow_up.append((rule.name, self._follower(rule, run)))
 
     def _follows(self, rule: Rule, run: Sim) -> bool:
         _, names, states = rule.when
@@ -249,7 +251,7 @@ class RunsOnPaper:
             return
         begun = self._keep(run)
         self.runs.remove(run)
-        again = [each for name, each in run.sequel if name == "retry"]
+        again = [each for name, each in run.follow_up if name == "retry"]
         for each in again:
             assert isinstance(each, Sim)
             self._take(each, None)
@@ -269,7 +271,7 @@ class RunsOnPaper:
     def _keep(self, run: Sim) -> list[Sim]:
         """Write down what a run's end brings about; return the runs that follow."""
         run.written, begun = run.final, []
-        for name, what in run.sequel:
+        for name, what in run.follow_up:
             if name == "retry":
                 assert isinstance(what, Sim)
                 what.state, what.made = "queued", run.finished

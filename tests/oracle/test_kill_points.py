@@ -77,7 +77,7 @@ class Aftermath:
         self.process = Process(self.ledger, RULES, 0)
         self.ledger.live(dies_at, written)
         self.pass_time()
-        self.writes, lives = self.ledger.writes, [self.process]
+        self.writes, live_runs = self.ledger.writes, [self.process]
         if again_at is not None:
             self.ledger.live(again_at, written)
             with pytest.raises(ValueError, match="not enough values"):  # it never comes up
@@ -85,7 +85,7 @@ class Aftermath:
         self.ledger.live(None)
         self.process = Process(self.ledger, RULES, self.seconds * SECOND)
         self.pass_time()
-        crawls = [crawl for process in (*lives, self.process) for crawl in process.engine.crawls]
+        crawls = [crawl for process in (*live_runs, self.process) for crawl in process.engine.crawls]
         self.launched = Counter(crawl.run_id for crawl in crawls)
 
     def pass_time(self) -> None:
@@ -147,7 +147,7 @@ class Aftermath:
 
     def all_that_is_not_over_goes_on(self) -> None:
         unfinished = done(waited(self.ledger.runs(RunFilter(states=UNFINISHED), 100_000))).rows
-        assert {run.id for run in unfinished} == set(self.process.dispatcher.lives)
+        assert {run.id for run in unfinished} == set(self.process.dispatcher.live_runs)
         holding = sum(run.state.active for run in unfinished)
         assert holding == sum(not crawl.done.called for crawl in self.process.engine.crawls)
 

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from reactorhub.model.run import RunSpec
 from reactorhub.model.schedule import Catchup, Schedule
-from reactorhub.policies.agenda import MOST, Account, Due, Missed, plan, upcoming
+from reactorhub.policies.agenda import MAX_DUE, Due, Missed, ScheduleAccount, plan, upcoming
 from reactorhub.policies.jitter import start_at
 from reactorhub.triggers.cron import Cron
 from reactorhub.triggers.rules import Interval, Once, Trigger
-from reactorhub.triggers.window import Bounded, Days, Times
+from reactorhub.triggers.window import ExcludedDays, ExcludedTimes, Window
 from tests.support.counted import Counted
 
 NOW = datetime(2026, 5, 13, 12, 0, 0, tzinfo=UTC)
@@ -104,10 +104,13 @@ def test_a_missed_tick_says_why(catchup: Catchup, down: timedelta, reason: str) 
 
 
 IN_BURSTS = Cron.parse(("* * 3 * * sun",), "UTC")
-REST = Bounded(
+REST = Window(
     EVERY_MINUTE,
     start=NOW - 4000 * DAY,
-    exclude=(Times("* 1-23 * * *", "Europe/Berlin"), Days(date(2019, 5, 1), date(2022, 3, 31), "UTC")),
+    exclude=(
+        ExcludedTimes("* 1-23 * * *", "Europe/Berlin"),
+        ExcludedDays(date(2019, 5, 1), date(2022, 3, 31), "UTC"),
+    ),
 )
 
 
@@ -119,13 +122,13 @@ def test_ten_years_down_cost_a_bounded_number_of_questions(
     trigger: Trigger, catchup: Catchup, window: timedelta, jitter: timedelta
 ) -> None:
     """After ten years ``max_catchup`` ticks run at most, a few rows say missed, and all ticks are covered."""
-    counted, since = Counted(trigger), NOW - 3650 * DAY
-    down = schedule(counted, catchup=catchup, window=window, jitter=jitter, max_catchup=MOST)
-    found = plan([(down, since)], NOW)
-    assert len(counted.calls) < 10 * MOST
-    assert len(found.due) <= MOST
-    assert len(found.missed) <= MOST + 1
-    covered = since
+    counted, accounted_until = Counted(trigger), NOW - 3650 * DAY
+    down = schedule(counted, catchup=catchup, window=window, jitter=jitter, max_catchup=MAX_DUE)
+    found = plan([(down, accounted_until)], NOW)
+    assert len(counted.calls) < 10 * MAX_DUE
+    assert len(found.due) <= MAX_DUE
+    assert len(found.missed) <= MAX_DUE + 1
+    covered = accounted_until
     for tick in found.ticks:
         assert trigger.next_after(covered) == tick.nominal_time
         covered = tick.until or tick.nominal_time if isinstance(tick, Missed) else tick.nominal_time
@@ -137,8 +140,8 @@ def test_the_rest_of_the_missed_ticks_share_one_row() -> None:
     """Beyond a thousand missed ticks one row names the first and the last of the others."""
     found = plan([(schedule(EVERY_SECOND), NOW - HOUR)], NOW)
     rest = found.missed[-1]
-    assert [tick.until for tick in found.missed[:-1]] == [None] * MOST
-    assert (rest.nominal_time, rest.until) == (NOW - HOUR + (MOST + 1) * SECOND, NOW - SECOND)
+    assert [tick.until for tick in found.missed[:-1]] == [None] * MAX_DUE
+    assert (rest.nominal_time, rest.until) == (NOW - HOUR + (MAX_DUE + 1) * SECOND, NOW - SECOND)
     assert rest.reason == "more ticks missed from 2026-05-13T11:16:41Z to 2026-05-13T11:59:59Z"
     assert [tick.nominal_time for tick in found.due] == [NOW]
 
@@ -147,8 +150,8 @@ def test_the_rest_of_the_missed_ticks_share_one_row() -> None:
     ("trigger", "down", "number"),
     [
         (Interval(SECOND), timedelta(days=3650), "315,358,999 more ticks"),
-        (Bounded(EVERY_MINUTE, end=NOW - 998 * MINUTE), 2000 * MINUTE, "2 more ticks"),
-        (Bounded(EVERY_MINUTE, end=NOW - 999 * MINUTE), 2000 * MINUTE, "1 more tick"),
+        (Window(EVERY_MINUTE, end=NOW - 998 * MINUTE), 2000 * MINUTE, "2 more ticks"),
+        (Window(EVERY_MINUTE, end=NOW - 999 * MINUTE), 2000 * MINUTE, "1 more tick"),
         (EVERY_SECOND, 2000 * SECOND, "999 more ticks"),
         (EVERY_SECOND, 2001 * SECOND, "1,000 more ticks"),
         (EVERY_SECOND, 2002 * SECOND, "1,001 more ticks"),
@@ -161,17 +164,17 @@ def test_the_row_for_the_rest_says_how_many(trigger: Trigger, down: timedelta, n
     assert rest.until is not None and rest.reason.startswith(f"{number} missed from ")
 
 
-@pytest.mark.parametrize(("most", "extra"), [(1, [False]), (100, [False]), (440, []), (1439, [])])
-def test_all_runs_no_more_than_max_catchup(most: int, extra: list[bool]) -> None:
+@pytest.mark.parametrize(("limit", "extra"), [(1, [False]), (100, [False]), (440, []), (1439, [])])
+def test_all_runs_no_more_than_max_catchup(limit: int, extra: list[bool]) -> None:
     """A long window with ``catchup: all`` runs the newest ``max_catchup`` ticks and says so of the others."""
-    down = schedule(EVERY_MINUTE, catchup=Catchup.ALL, window=30 * DAY, max_catchup=most)
+    down = schedule(EVERY_MINUTE, catchup=Catchup.ALL, window=30 * DAY, max_catchup=limit)
     found = plan([(down, NOW - DAY)], NOW)
-    assert [tick.nominal_time for tick in found.due] == [NOW - n * MINUTE for n in range(most - 1, -1, -1)]
-    assert [tick.until is None for tick in found.missed] == [True] * min(1440 - most, 1000) + extra
-    assert f"only the newest {most} run" in found.missed[0].reason
+    assert [tick.nominal_time for tick in found.due] == [NOW - n * MINUTE for n in range(limit - 1, -1, -1)]
+    assert [tick.until is None for tick in found.missed] == [True] * min(1440 - limit, 1000) + extra
+    assert f"only the newest {limit} run" in found.missed[0].reason
 
 
-LUNCH = (Times("* 11-12 * * *", "Europe/Berlin"), Times("*/2 * * * *", "UTC"))
+LUNCH = (ExcludedTimes("* 11-12 * * *", "Europe/Berlin"), ExcludedTimes("*/2 * * * *", "UTC"))
 triggers = st.one_of(
     st.builds(Interval, st.timedeltas(SECOND, DAY)),
     st.sampled_from(
@@ -183,18 +186,18 @@ triggers = st.one_of(
 
 @settings(max_examples=100, deadline=None)
 @given(
-    trigger=st.one_of(triggers, st.builds(lambda rule: Bounded(rule, exclude=LUNCH), triggers)),
+    trigger=st.one_of(triggers, st.builds(lambda rule: Window(rule, exclude=LUNCH), triggers)),
     jitter=st.one_of(st.just(timedelta(0)), st.timedeltas(SECOND, HOUR)),
-    most=st.integers(1, 2000),
+    limit=st.integers(1, 2000),
     catchup=st.sampled_from(Catchup),
     window=st.timedeltas(timedelta(0), 40 * DAY),
     down=st.one_of(st.timedeltas(timedelta(0), 30 * MINUTE), st.timedeltas(timedelta(0), 60 * DAY)),
 )
 def test_every_tick_is_accounted_for_once(
-    trigger: Trigger, catchup: Catchup, window: timedelta, down: timedelta, jitter: timedelta, most: int
+    trigger: Trigger, catchup: Catchup, window: timedelta, down: timedelta, jitter: timedelta, limit: int
 ) -> None:
     """Whatever the rule, the plan covers each tick due by now once, in order, and runs none too old."""
-    one = schedule(trigger, catchup=catchup, window=window, jitter=jitter, max_catchup=most)
+    one = schedule(trigger, catchup=catchup, window=window, jitter=jitter, max_catchup=limit)
     found = plan([(one, NOW - down)], NOW)
     covered = NOW - down
     for tick in found.ticks:
@@ -205,7 +208,7 @@ def test_every_tick_is_accounted_for_once(
     assert found.wake_at is None or found.wake_at > NOW
     late = [NOW - start_at(one, tick.nominal_time) for tick in found.due]
     assert all(timedelta(0) <= each <= max(window, 10 * SECOND) for each in late)
-    assert len(late) <= (most if catchup is not Catchup.LATEST else 1)
+    assert len(late) <= (limit if catchup is not Catchup.LATEST else 1)
 
 
 LATE = schedule(Interval(HOUR), jitter=30 * MINUTE)
@@ -248,10 +251,10 @@ def test_what_was_missed_before_a_waiting_tick() -> None:
 
 def test_a_plan_for_many_schedules_is_in_order() -> None:
     """Due and missed ticks are ordered by nominal time then name; the earliest next tick is the wake-up."""
-    since = NOW - 2 * MINUTE
-    both = [(schedule(name=name, catchup=Catchup.ALL), since) for name in ("b", "a")]
+    accounted_until = NOW - 2 * MINUTE
+    both = [(schedule(name=name, catchup=Catchup.ALL), accounted_until) for name in ("b", "a")]
     late = schedule(Interval(HOUR, NOW + 20 * SECOND), name="c")
-    found = plan([*both, (late, since)], NOW)
+    found = plan([*both, (late, accounted_until)], NOW)
     assert [(NOW - tick.nominal_time, tick.schedule.name) for tick in found.due] == [
         (MINUTE, "a"),
         (MINUTE, "b"),
@@ -281,9 +284,9 @@ def test_the_next_ticks_can_be_previewed() -> None:
     assert upcoming(schedule(Once(NOW + HOUR)), NOW, 5) == (NOW + HOUR,)
 
 
-def account(down: timedelta, catchup: Catchup = Catchup.ALL) -> Account:
+def account(down: timedelta, catchup: Catchup = Catchup.ALL) -> ScheduleAccount:
     """A schedule's account that has looked at the clock after some time down."""
-    found = Account(schedule(catchup=catchup), NOW - down)
+    found = ScheduleAccount(schedule(catchup=catchup), NOW - down)
     found.look(NOW)
     return found
 
@@ -293,7 +296,7 @@ def test_an_account_moves_forward_with_what_is_dealt_with() -> None:
     ours = account(3 * MINUTE)
     assert ours.settle(ours.take(100), [True, True, True])
     ours.look(NOW)
-    assert (ours.since, ours.next, ours.work) == (NOW, NOW + MINUTE, type(ours.work)())
+    assert (ours.accounted_until, ours.next, ours.owed) == (NOW, NOW + MINUTE, type(ours.owed)())
 
 
 def test_an_account_asks_again_only_for_what_failed() -> None:
@@ -301,21 +304,21 @@ def test_an_account_asks_again_only_for_what_failed() -> None:
     ours = account(3 * MINUTE)
     assert not ours.settle(ours.take(100), [True, False, True])
     ours.look(NOW)
-    assert [tick.nominal_time for tick in ours.work] == [NOW - MINUTE]
+    assert [tick.nominal_time for tick in ours.owed] == [NOW - MINUTE]
     assert ours.settle(ours.take(100), [True])
     ours.look(NOW + MINUTE)
-    assert [tick.nominal_time for tick in ours.work] == [NOW + MINUTE]
+    assert [tick.nominal_time for tick in ours.owed] == [NOW + MINUTE]
 
 
 def test_a_row_for_many_ticks_is_taken_by_itself() -> None:
     """Slices are of the size asked for, and the row that stands for many has a slice of its own."""
-    ours = Account(schedule(EVERY_SECOND), NOW - HOUR)
+    ours = ScheduleAccount(schedule(EVERY_SECOND), NOW - HOUR)
     ours.look(NOW)
     sizes = []
-    while ours.work:
+    while ours.owed:
         ticks = ours.take(400)
         sizes.append(len(ticks))
         ours.settle(ticks, [True] * len(ticks))
     assert sizes == [400, 400, 200, 1, 1]
     assert isinstance(ticks[0], Due)
-    assert ours.since == NOW
+    assert ours.accounted_until == NOW

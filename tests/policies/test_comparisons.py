@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reactorhub.policies.comparisons import (
-    DEEPEST,
     FUNCTIONS,
-    LONGEST,
-    MOST_RUNS,
+    MAX_DEPTH,
+    MAX_LENGTH,
+    MAX_RUNS,
     comparisons,
     equal_to,
     fraction,
@@ -177,13 +177,13 @@ def test_what_was_expected() -> None:
         (">= __import__(3)", "there is no function '__import__'; there are median, mean, min, max, last"),
         (">= median()", "median() is not possible; write last()"),
         (">= median(0)", "median(0) is not possible"),
-        (f">= median({MOST_RUNS + 1})", "up to 100"),
+        (f">= median({MAX_RUNS + 1})", "up to 100"),
         (">= median(1.5)", "is not possible"),
         (">= last(2)", "last(2) is not possible"),
         ("< 1m1h", "'1m1h' is no time span"),
         ("< 0s", "must be more than 0s and at most 36500d, not '0s'"),
-        (f">= {'(' * (DEEPEST + 1)}1{')' * (DEEPEST + 1)}", "make it simpler"),
-        (f">= 1{' ' * LONGEST}", "make it shorter"),
+        (f">= {'(' * (MAX_DEPTH + 1)}1{')' * (MAX_DEPTH + 1)}", "make it simpler"),
+        (f">= 1{' ' * MAX_LENGTH}", "make it shorter"),
     ],
 )
 def test_what_cannot_be_read(text: str, says: str) -> None:
@@ -194,14 +194,14 @@ def test_what_cannot_be_read(text: str, says: str) -> None:
 
 def test_bounds_are_within() -> None:
     """What is just as long, deep and old as it may be is read."""
-    deep = f">= {'(' * DEEPEST}1{')' * DEEPEST}"
+    deep = f">= {'(' * MAX_DEPTH}1{')' * MAX_DEPTH}"
     assert comparisons(deep)[0].right.of(()) == 1
-    assert len(comparisons(f">= 1{' ' * (LONGEST - 4)}")) == 1
-    assert comparisons(f">= median({MOST_RUNS})")[0].runs == MOST_RUNS
-    longest = ">= 1" + "+1" * ((LONGEST - 4) // 2)
-    assert right(longest) == LONGEST // 2 - 1
-    past = ">=last()" + "+last()" * ((LONGEST - 8) // 7)
-    assert right(past, 1) == 1 + (LONGEST - 8) // 7
+    assert len(comparisons(f">= 1{' ' * (MAX_LENGTH - 4)}")) == 1
+    assert comparisons(f">= median({MAX_RUNS})")[0].runs == MAX_RUNS
+    longest = ">= 1" + "+1" * ((MAX_LENGTH - 4) // 2)
+    assert right(longest) == MAX_LENGTH // 2 - 1
+    past = ">=last()" + "+last()" * ((MAX_LENGTH - 8) // 7)
+    assert right(past, 1) == 1 + (MAX_LENGTH - 8) // 7
 
 
 WORDS = st.sampled_from([*FUNCTIONS, *"()+-*/<3", "()", "(3)", "and", ">=", "==", "0", "95%", "30m", " "])
@@ -244,7 +244,7 @@ def test_any_good_text(expression: str, sign: str, value: int) -> None:
         wanted = Fraction(eval(python, {"F": Fraction}))
     except ZeroDivisionError:
         return
-    if len(text) > LONGEST:
+    if len(text) > MAX_LENGTH:
         return
     assert right(text, 2, 3, 3, 4) == wanted
     assert holds(text, value, 2, 3, 3, 4) is eval(f"value {sign} wanted")

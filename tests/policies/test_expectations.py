@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from reactorhub.model.run import Run, RunSpec, RunState
 from reactorhub.policies.expectations import (
     FIELD_COUNT,
-    LONGEST_NAME,
+    MAX_NAME,
     counted_fields,
-    judge,
     parse,
     parse_field,
     read,
+    unmet,
 )
 from tests.support.hubs import START
 
@@ -48,7 +48,7 @@ def ended(
 
 def said(expect: Mapping[str, Any], run: Run, *history: Run) -> list[str]:
     """What is said of a run that is held to this."""
-    return judge(read(expect), run, history)
+    return unmet(read(expect), run, history)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_fields_that_are_counted() -> None:
         ("field", 0, "did you mean 'fields'?"),
         ("", 0, "a name is a text on one line"),
         ("a\nb", 0, "a name is a text on one line"),
-        ("a" * (LONGEST_NAME + 1), 0, "of up to 200 characters"),
+        ("a" * (MAX_NAME + 1), 0, "of up to 200 characters"),
         ("items", True, "must be a comparison; write it like"),
         ("items", None, "must be a comparison"),
         ("items", [1], "must be a comparison"),

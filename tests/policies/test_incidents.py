@@ -14,57 +14,64 @@ from hypothesis import strategies as st
 from reactorhub.model.notification import (
     PATIENCE,
     TOLD,
-    Fact,
-    Happening,
     Incident,
-    Notice,
-    NoticeKind,
-    NoticeState,
+    IncidentEvent,
+    IncidentEventKind,
+    Notification,
+    NotificationKind,
+    NotificationState,
     NotifyRule,
-    wait,
+    retry_delay,
 )
-from reactorhub.policies.incidents import GATHERING, MOST_NAMED, MOST_WAITING, announce, judge
-from reactorhub.storage.memory.notifications import MemoryShelf
+from reactorhub.policies.incidents import GATHERING, MAX_NAMED, MAX_WAITING, announce, next_incident
+from reactorhub.storage.memory.notifications import MemoryIncidentStore
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 
 
 def a_fact(
-    happening: Happening,
+    event_kind: IncidentEventKind,
     number: int = 0,
     schedule: str = "prices",
     to: tuple[str, ...] = ("ops",),
-    on: frozenset[NoticeKind] = TOLD,
+    on: frozenset[NotificationKind] = TOLD,
     **about: Any,
-) -> Fact:
+) -> IncidentEvent:
     """A fact, so many seconds after noon. A missed tick says which it was."""
     at = NOON + number * SECOND
-    if happening is Happening.MISSED:
+    if event_kind is IncidentEventKind.MISSED:
         when = f"tick {number}"
         about = {
             "missed": {"from": when, "until": when, "more": False, "reason": "the hub was down"},
             **about,
         }
     ids = tuple(f"{schedule}-{number}-{channel}" for channel in to)
-    return Fact(happening=happening, schedule=schedule, at=at, rule=NotifyRule(to, on), ids=ids, about=about)
+    return IncidentEvent(
+        event_kind=event_kind, schedule=schedule, at=at, rule=NotifyRule(to, on), ids=ids, about=about
+    )
 
 
-def told(facts: Iterable[Fact], shelf: MemoryShelf | None = None) -> list[Notice]:
+def told(events: Iterable[IncidentEvent], store: MemoryIncidentStore | None = None) -> list[Notification]:
     """What waits in the end, oldest first in each channel."""
-    shelf = shelf or MemoryShelf()
-    for fact in facts:
-        announce(fact, shelf)
+    store = store or MemoryIncidentStore()
+    for event in events:
+        announce(event, store)
     found = []
-    while heads := shelf.next_notices():
+    while heads := store.next_notifications():
         found += heads
-        for notice in heads:
-            shelf.put(notice.delivered())
+        for notification in heads:
+            store.put(notification.delivered())
     return found
 
 
-F, S, M, R = Happening.FAILED, Happening.SUCCEEDED, Happening.MISSED, Happening.RAN
-P, U = Happening.PAUSED, Happening.RESUMED
+F, S, M, R = (
+    IncidentEventKind.FAILED,
+    IncidentEventKind.SUCCEEDED,
+    IncidentEventKind.MISSED,
+    IncidentEventKind.RAN,
+)
+P, U = IncidentEventKind.PAUSED, IncidentEventKind.RESUMED
 
 
 @pytest.mark.parametrize(
@@ -82,25 +89,25 @@ P, U = Happening.PAUSED, Happening.RESUMED
         ([R, U], []),
     ],
 )
-def test_one_notice_for_an_incident(happenings: list[Happening], kinds: list[str]) -> None:
+def test_one_notification_for_an_incident(happenings: list[IncidentEventKind], kinds: list[str]) -> None:
     """What opens an incident is told, what goes on is not; a failure's end is told too."""
-    facts = [a_fact(happening, number) for number, happening in enumerate(happenings)]
-    assert [notice.kind.value for notice in told(facts)] == kinds
+    events = [a_fact(event_kind, number) for number, event_kind in enumerate(happenings)]
+    assert [notification.kind.value for notification in told(events)] == kinds
 
 
 def test_recovery_says_how_many_failed_since_when() -> None:
     """The notice of a recovery counts the runs that failed, from the first one on."""
-    facts = [a_fact(F, 1, run={"id": "a"}), a_fact(F, 2), a_fact(F, 3), a_fact(S, 4, run={"id": "b"})]
-    failed, recovered = told(facts)
+    events = [a_fact(F, 1, run={"id": "a"}), a_fact(F, 2), a_fact(F, 3), a_fact(S, 4, run={"id": "b"})]
+    failed, recovered = told(events)
     assert (failed.count, failed.since, failed.about) == (1, NOON + SECOND, {"run": {"id": "a"}})
     assert (recovered.count, recovered.since) == (3, NOON + SECOND)
     assert (recovered.about, recovered.created_at) == ({"run": {"id": "b"}}, NOON + 4 * SECOND)
 
 
-def test_each_channel_has_its_own_notice() -> None:
+def test_each_channel_has_its_own_notification() -> None:
     """A rule with two channels makes two notices with ids of their own."""
-    notices = told([a_fact(F, to=("ops", "hook"))])
-    assert [(notice.channel, notice.id) for notice in notices] == [
+    notifications = told([a_fact(F, to=("ops", "hook"))])
+    assert [(notification.channel, notification.id) for notification in notifications] == [
         ("ops", "prices-0-ops"),
         ("hook", "prices-0-hook"),
     ]
@@ -109,28 +116,28 @@ def test_each_channel_has_its_own_notice() -> None:
 @pytest.mark.parametrize(
     ("on", "kinds"),
     [
-        ({NoticeKind.FAILED}, ["failed"]),
-        ({NoticeKind.RECOVERED}, ["recovered"]),
-        ({NoticeKind.MISSED}, ["missed"]),
-        ({NoticeKind.PAUSED}, ["paused"]),
+        ({NotificationKind.FAILED}, ["failed"]),
+        ({NotificationKind.RECOVERED}, ["recovered"]),
+        ({NotificationKind.MISSED}, ["missed"]),
+        ({NotificationKind.PAUSED}, ["paused"]),
         (set(), []),
     ],
 )
-def test_only_what_was_asked_for(on: set[NoticeKind], kinds: list[str]) -> None:
+def test_only_what_was_asked_for(on: set[NotificationKind], kinds: list[str]) -> None:
     """``on`` chooses what is told; an incident is known all the same."""
-    facts = [a_fact(each, number, on=frozenset(on)) for number, each in enumerate([F, F, S, M, M, P])]
-    assert [notice.kind.value for notice in told(facts)] == kinds
+    events = [a_fact(each, number, on=frozenset(on)) for number, each in enumerate([F, F, S, M, M, P])]
+    assert [notification.kind.value for notification in told(events)] == kinds
 
 
 def test_schedules_that_miss_together_share_a_message() -> None:
     """Missed ticks of several schedules go into one notice per channel, which waits a little for them."""
-    names = [f"s{number}" for number in range(MOST_NAMED + 5)]
-    facts = [a_fact(M, number, name) for name in names for number in (0, 1)]
-    (notice,) = told(facts)
-    assert notice.not_before == NOON + GATHERING
-    assert [entry["schedule"] for entry in notice.about["missed"]] == names[:MOST_NAMED]
-    assert notice.about["others"] == 5
-    assert notice.about["missed"][0] == {
+    names = [f"s{number}" for number in range(MAX_NAMED + 5)]
+    events = [a_fact(M, number, name) for name in names for number in (0, 1)]
+    (notification,) = told(events)
+    assert notification.not_before == NOON + GATHERING
+    assert [entry["schedule"] for entry in notification.about["missed"]] == names[:MAX_NAMED]
+    assert notification.about["others"] == 5
+    assert notification.about["missed"][0] == {
         "schedule": "s0",
         "ticks": 2,
         "from": "tick 0",
@@ -140,46 +147,46 @@ def test_schedules_that_miss_together_share_a_message() -> None:
     }
 
 
-def test_nothing_joins_a_notice_that_was_tried() -> None:
+def test_nothing_joins_a_notification_that_was_tried() -> None:
     """Once a notice was tried its text stays; later misses of other schedules make another one."""
-    shelf = MemoryShelf()
-    announce(a_fact(M, 0, "a"), shelf)
-    shelf.try_notice("a-0-ops")
+    store = MemoryIncidentStore()
+    announce(a_fact(M, 0, "a"), store)
+    store.try_notification("a-0-ops")
     for number in (1, 2):
-        announce(a_fact(M, number, "a"), shelf)
-    announce(a_fact(M, 3, "b"), shelf)
-    first, second = told([], shelf)
+        announce(a_fact(M, number, "a"), store)
+    announce(a_fact(M, 3, "b"), store)
+    first, second = told([], store)
     assert [entry["ticks"] for entry in first.about["missed"]] == [1]
     assert [entry["schedule"] for entry in second.about["missed"]] == ["b"]
 
 
 def test_the_outbox_is_bounded() -> None:
     """With very many notices waiting in a channel, further ones are given up and say why; others are not."""
-    shelf = MemoryShelf()
-    for number in range(MOST_WAITING + 3):
-        announce(a_fact(F, number, f"s{number}"), shelf)
-    announce(a_fact(F, 0, "other", to=("hook",)), shelf)
-    assert (shelf.waiting("ops"), shelf.waiting("hook")) == (MOST_WAITING, 1)
-    assert shelf.counts().given_up == 3
-    assert "ops: 1000 notices wait in this channel already" in str(shelf.counts().last_error)
+    store = MemoryIncidentStore()
+    for number in range(MAX_WAITING + 3):
+        announce(a_fact(F, number, f"s{number}"), store)
+    announce(a_fact(F, 0, "other", to=("hook",)), store)
+    assert (store.waiting("ops"), store.waiting("hook")) == (MAX_WAITING, 1)
+    assert store.counts().given_up == 3
+    assert "ops: 1000 notices wait in this channel already" in str(store.counts().last_error)
 
 
-@given(st.lists(st.sampled_from(list(Happening))))
-def test_alerts_alternate(happenings: list[Happening]) -> None:
+@given(st.lists(st.sampled_from(list(IncidentEventKind))))
+def test_alerts_alternate(happenings: list[IncidentEventKind]) -> None:
     """However things go, failures and recoveries are told in turns, and a failure is told if one is open."""
-    shelf, facts = MemoryShelf(), [a_fact(each, number) for number, each in enumerate(happenings)]
-    kinds = [notice.kind for notice in told(facts, shelf)]
-    about_runs = [kind for kind in kinds if kind in (NoticeKind.FAILED, NoticeKind.RECOVERED)]
-    assert about_runs == [NoticeKind.FAILED, NoticeKind.RECOVERED] * (len(about_runs) // 2) + (
-        [NoticeKind.FAILED] * (len(about_runs) % 2)
+    store, events = MemoryIncidentStore(), [a_fact(each, number) for number, each in enumerate(happenings)]
+    kinds = [notification.kind for notification in told(events, store)]
+    about_runs = [kind for kind in kinds if kind in (NotificationKind.FAILED, NotificationKind.RECOVERED)]
+    assert about_runs == [NotificationKind.FAILED, NotificationKind.RECOVERED] * (len(about_runs) // 2) + (
+        [NotificationKind.FAILED] * (len(about_runs) % 2)
     )
-    assert (shelf.incident("prices", NoticeKind.FAILED) is not None) == bool(len(about_runs) % 2)
+    assert (store.incident("prices", NotificationKind.FAILED) is not None) == bool(len(about_runs) % 2)
 
 
 def test_judging_counts() -> None:
     """An incident that goes on is counted, and keeps when it began."""
-    incident = Incident(schedule="prices", kind=NoticeKind.FAILED, since=NOON)
-    assert judge(incident, a_fact(F, 9)) == (replace(incident, count=2), None)
+    incident = Incident(schedule="prices", kind=NotificationKind.FAILED, since=NOON)
+    assert next_incident(incident, a_fact(F, 9)) == (replace(incident, count=2), None)
 
 
 @pytest.mark.parametrize(
@@ -187,38 +194,38 @@ def test_judging_counts() -> None:
 )
 def test_waits_grow(attempts: int, seconds: float) -> None:
     """A notice is tried again after 10 seconds, then twice as long each time, at most after an hour."""
-    assert wait(attempts) == seconds
+    assert retry_delay(attempts) == seconds
 
 
-def a_notice(**facts: Any) -> Notice:
+def a_notification(**events: Any) -> Notification:
     """A notice of noon."""
-    told = {"id": "1", "channel": "ops", "kind": NoticeKind.FAILED, "schedule": "prices"} | facts
-    return Notice(created_at=NOON, not_before=NOON, since=NOON, **told)
+    told = {"id": "1", "channel": "ops", "kind": NotificationKind.FAILED, "schedule": "prices"} | events
+    return Notification(created_at=NOON, not_before=NOON, since=NOON, **told)
 
 
 @pytest.mark.parametrize(
     ("age", "again", "after", "state", "waits"),
     [
-        (timedelta(), True, None, NoticeState.WAITING, timedelta(seconds=10)),
-        (timedelta(), True, 300.0, NoticeState.WAITING, timedelta(seconds=300)),
-        (timedelta(), True, 1.0, NoticeState.WAITING, timedelta(seconds=10)),
-        (timedelta(), True, 1e12, NoticeState.WAITING, PATIENCE),
-        (timedelta(), False, None, NoticeState.GIVEN_UP, None),
-        (PATIENCE - SECOND, True, None, NoticeState.WAITING, SECOND),
-        (PATIENCE, True, None, NoticeState.GIVEN_UP, None),
+        (timedelta(), True, None, NotificationState.WAITING, timedelta(seconds=10)),
+        (timedelta(), True, 300.0, NotificationState.WAITING, timedelta(seconds=300)),
+        (timedelta(), True, 1.0, NotificationState.WAITING, timedelta(seconds=10)),
+        (timedelta(), True, 1e12, NotificationState.WAITING, PATIENCE),
+        (timedelta(), False, None, NotificationState.GIVEN_UP, None),
+        (PATIENCE - SECOND, True, None, NotificationState.WAITING, SECOND),
+        (PATIENCE, True, None, NotificationState.GIVEN_UP, None),
     ],
 )
 def test_after_a_try_that_failed(
-    age: timedelta, again: bool, after: float | None, state: NoticeState, waits: timedelta | None
+    age: timedelta, again: bool, after: float | None, state: NotificationState, waits: timedelta | None
 ) -> None:
     """A notice waits as long as it should or was asked to; after a day, or where nothing helps, no more."""
-    notice = a_notice(attempts=1).failed("no answer", NOON + age, again, after)
-    assert (notice.state, notice.error) == (state, "no answer")
+    notification = a_notification(attempts=1).failed("no answer", NOON + age, again, after)
+    assert (notification.state, notification.error) == (state, "no answer")
     if waits is not None:
-        assert notice.not_before == NOON + age + waits
+        assert notification.not_before == NOON + age + waits
 
 
 def test_delivered() -> None:
     """A notice that has arrived has no error any more."""
-    notice = a_notice(error="no answer").delivered()
-    assert (notice.state, notice.error) == (NoticeState.DELIVERED, None)
+    notification = a_notification(error="no answer").delivered()
+    assert (notification.state, notification.error) == (NotificationState.DELIVERED, None)

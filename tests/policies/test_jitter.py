@@ -12,7 +12,7 @@ from reactorhub.model.schedule import Schedule
 from reactorhub.policies.jitter import start_at
 from reactorhub.triggers.cron import Cron
 from reactorhub.triggers.rules import Interval, Once, Trigger
-from reactorhub.triggers.window import Bounded
+from reactorhub.triggers.window import Window
 
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 NOON = datetime(2026, 5, 13, 12, tzinfo=UTC)
@@ -47,9 +47,9 @@ def test_the_offset_differs_by_name_and_by_tick() -> None:
 
 def test_the_last_tick_starts_no_later_than_the_end() -> None:
     """A tick at the end starts on the dot, one shortly before it within what is left."""
-    at_the_end = Bounded(Interval(HOUR), end=NOON)
+    at_the_end = Window(Interval(HOUR), end=NOON)
     assert start_at(schedule(at_the_end), NOON) == NOON
-    before = Bounded(Once(NOON), end=NOON + SECOND)
+    before = Window(Once(NOON), end=NOON + SECOND)
     assert NOON <= start_at(schedule(before), NOON) < NOON + SECOND
     assert NOON + SECOND < start_at(schedule(Once(NOON)), NOON) < NOON + 10 * MINUTE
 
@@ -70,7 +70,7 @@ def test_the_start_stays_in_its_room(
     trigger: Trigger, jitter: timedelta, end: timedelta | None, name: str, moment: timedelta
 ) -> None:
     """It is never before the nominal time, and always before the jitter is over and the next tick comes."""
-    bounded = Bounded(trigger, end=NOON + end if end else None)
+    bounded = Window(trigger, end=NOON + end if end else None)
     tick = bounded.next_after(NOON + moment)
     if tick is None:
         return

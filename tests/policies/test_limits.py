@@ -15,7 +15,7 @@ FILE = Limits(4, {"default": 4, "heavy": 2})
 
 
 @pytest.mark.parametrize(
-    ("override", "most", "queues"),
+    ("override", "limit", "queues"),
     [
         (None, 4, {"default": 4, "heavy": 2}),
         ({}, 4, {"default": 4, "heavy": 2}),
@@ -26,9 +26,9 @@ FILE = Limits(4, {"default": 4, "heavy": 2})
         ({"queues": {"gone": 7}}, 4, {"default": 4, "heavy": 2}),
     ],
 )
-def test_an_override_wins_over_the_file(override: Any, most: int, queues: dict[str, int]) -> None:
+def test_an_override_wins_over_the_file(override: Any, limit: int, queues: dict[str, int]) -> None:
     """An operator's limits take the place of the file's; a queue as wide as the hub grows with it."""
-    assert FILE.overridden(override) == Limits(most, queues)
+    assert FILE.overridden(override) == Limits(limit, queues)
 
 
 @pytest.mark.parametrize(

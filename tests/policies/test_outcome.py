@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reactorhub.model.run import CrawlEnd, RunState, Stop
-from reactorhub.policies.outcome import judge
+from reactorhub.policies.outcome import outcome_of
 
 SUCCEEDED, FAILED = RunState.SUCCEEDED, RunState.FAILED
 BAD = {"errors": 2, "exceptions": 2, "error": "ValueError: no price"}
@@ -47,7 +47,7 @@ BAD = {"errors": 2, "exceptions": 2, "error": "ValueError: no price"}
 )
 def test_the_rule(facts: dict[str, Any], state: RunState, says: str) -> None:
     """Each way to end has its state, and a reason that says which rule decided."""
-    outcome = judge(CrawlEnd(**facts), None)
+    outcome = outcome_of(CrawlEnd(**facts), None)
     assert outcome.state is state
     assert says in outcome.reason
 
@@ -63,7 +63,7 @@ def test_the_rule(facts: dict[str, Any], state: RunState, says: str) -> None:
 )
 def test_the_exception_is_told(facts: dict[str, Any], error: str | None) -> None:
     """An outcome holds the last line of the exception that mattered, if there was one."""
-    assert judge(CrawlEnd(**facts), None).error == error
+    assert outcome_of(CrawlEnd(**facts), None).error == error
 
 
 ends = st.builds(
@@ -78,13 +78,13 @@ ends = st.builds(
 @given(ends, st.sampled_from([RunState.CANCELLED, RunState.TIMED_OUT, RunState.INTERRUPTED]))
 def test_what_the_hub_ordered_wins(end: CrawlEnd, state: RunState) -> None:
     """A crawl that was told to stop ends as it was told, however it took it."""
-    outcome = judge(end, Stop(state=state, reason="because"))
+    outcome = outcome_of(end, Stop(state=state, reason="because"))
     assert (outcome.state, outcome.reason) == (state, "because")
 
 
 @given(ends)
 def test_a_crawl_that_nobody_stopped_either_succeeds_or_fails(end: CrawlEnd) -> None:
     """Without an order to stop there are two outcomes, and an exception of the crawl is never a success."""
-    outcome = judge(end, None)
+    outcome = outcome_of(end, None)
     assert outcome.state in (SUCCEEDED, FAILED) and outcome.reason
     assert end.failure is None or outcome.state is FAILED

@@ -9,7 +9,7 @@ import pytest
 
 from reactorhub.model.run import Run, RunSpec, RunState
 from reactorhub.model.schedule import Overlap, Schedule, at_once
-from reactorhub.policies.overlap import older, refusal, replacement, replaces_others, turns
+from reactorhub.policies.overlap import older, replacement, replaces_others, skip_reason, starts_at_most
 from tests.support.hubs import START
 
 QUEUED, STARTING, RUNNING, STOPPING = (
@@ -32,13 +32,13 @@ def waiting_retry() -> Run:
     return Run(id="retry", spec=replace(SPEC, attempt=2, retry_of="run0"), created_at=START)
 
 
-def under(policy: Overlap, most: int | None = None) -> Schedule:
+def under(policy: Overlap, limit: int | None = None) -> Schedule:
     """A schedule with this policy."""
-    return Schedule(name="hourly", spec=SPEC, overlap=policy, max_instances=most)
+    return Schedule(name="hourly", spec=SPEC, overlap=policy, max_instances=limit)
 
 
 @pytest.mark.parametrize(
-    ("policy", "most", "unfinished", "says"),
+    ("policy", "limit", "unfinished", "says"),
     [
         (Overlap.SKIP, None, (), None),
         (Overlap.SKIP, None, (QUEUED,), "overlap is skip and run run0 is still queued"),
@@ -82,22 +82,22 @@ def under(policy: Overlap, most: int | None = None) -> Schedule:
         ),
     ],
 )
-def test_refusals(policy: Overlap, most: int | None, unfinished: tuple[RunState, ...], says: str) -> None:
+def test_refusals(policy: Overlap, limit: int | None, unfinished: tuple[RunState, ...], says: str) -> None:
     """Each policy lets a tick run, or says in a sentence why not."""
-    assert refusal(under(policy, most), runs(*unfinished)) == says
+    assert skip_reason(under(policy, limit), runs(*unfinished)) == says
 
 
 def test_a_retry_that_waits_is_in_the_way() -> None:
     """Under skip it is the reason; under buffer_one it is what the one run waits for."""
     says = "overlap is skip and run retry waits to be tried again, as attempt 2"
-    assert refusal(under(Overlap.SKIP), [waiting_retry()]) == says
-    assert refusal(under(Overlap.BUFFER_ONE), [waiting_retry()]) is None
+    assert skip_reason(under(Overlap.SKIP), [waiting_retry()]) == says
+    assert skip_reason(under(Overlap.BUFFER_ONE), [waiting_retry()]) is None
     says = "overlap is buffer_one and run run0 already waits"
-    assert refusal(under(Overlap.BUFFER_ONE), [waiting_retry(), *runs(QUEUED)]) == says
+    assert skip_reason(under(Overlap.BUFFER_ONE), [waiting_retry(), *runs(QUEUED)]) == says
 
 
 @pytest.mark.parametrize(
-    ("policy", "most", "at_most", "waits_among"),
+    ("policy", "limit", "at_most", "waits_among"),
     [
         (Overlap.SKIP, None, 1, None),
         (Overlap.SKIP, 4, 4, None),
@@ -108,14 +108,17 @@ def test_a_retry_that_waits_is_in_the_way() -> None:
         (Overlap.ALLOW_ALL, 4, 4, None),
     ],
 )
-def test_turns(policy: Overlap, most: int | None, at_most: int | None, waits_among: int | None) -> None:
+def test_turns(policy: Overlap, limit: int | None, at_most: int | None, waits_among: int | None) -> None:
     """How many go on at once, and whether a run waits for its turn among them; retries never do, nor do runs
     by hand."""
     (run,) = runs(QUEUED)
-    assert (at_once(under(policy, most)), turns(under(policy, most), run)) == (at_most, waits_among)
-    assert turns(under(policy, most), waiting_retry()) is None
-    assert turns(under(policy, most), replace(run, spec=replace(SPEC, nominal_time=None))) is None
-    assert turns(None, run) is None
+    assert (at_once(under(policy, limit)), starts_at_most(under(policy, limit), run)) == (
+        at_most,
+        waits_among,
+    )
+    assert starts_at_most(under(policy, limit), waiting_retry()) is None
+    assert starts_at_most(under(policy, limit), replace(run, spec=replace(SPEC, nominal_time=None))) is None
+    assert starts_at_most(None, run) is None
 
 
 def test_only_cancel_other_cancels() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reactorhub.model.run import FINAL, RETRIABLE, RetryRule, Run, RunSpec, RunState
-from reactorhub.policies.retries import failures_in_a_row, is_tried_again, next_attempt, wait
+from reactorhub.policies.retries import failures_in_a_row, is_tried_again, next_attempt, retry_delay
 from tests.support.hubs import START
 
 RULE = RetryRule(max_retries=3, delay=10, backoff=3, max_delay=60)
@@ -25,7 +25,7 @@ def ended(state: RunState = RunState.FAILED, rule: RetryRule | None = RULE, **sp
 
 
 def test_the_next_attempt_is_the_same_run_once_more() -> None:
-    """It has the same inputs and the same tick, the next number, a link, and a time to wait for."""
+    """It has the same inputs and the same tick, the next number, a link, and a time to retry_delay for."""
     run = ended(args={"a": "b"}, nominal_time=START, tags=("x",), attempt=2, retry_of="run0")
     changes = {"attempt": 3, "retry_of": "run1", "not_before": START + timedelta(seconds=90)}
     assert next_attempt(run) == replace(run.spec, **changes)
@@ -73,8 +73,8 @@ def test_no_rule_no_retry() -> None:
     ],
 )
 def test_waits_grow_up_to_the_longest(rule: RetryRule, waits: list[float]) -> None:
-    """Each wait is ``backoff`` times the one before, and none is longer than ``max_delay``."""
-    assert [wait(rule, attempt, "run1") for attempt in range(1, 5)] == waits
+    """Each retry_delay is ``backoff`` times the one before, and none is longer than ``max_delay``."""
+    assert [retry_delay(rule, attempt, "run1") for attempt in range(1, 5)] == waits
 
 
 rules = st.builds(
@@ -90,16 +90,16 @@ rules = st.builds(
 
 @given(rules, st.integers(1, 101), st.text())
 def test_a_wait_has_its_bounds(rule: RetryRule, attempt: int, seed: str) -> None:
-    """A wait is stable, never shorter than what is due, never longer than that and the jitter."""
-    plain = wait(replace(rule, jitter=0.0), attempt, seed)
+    """A retry_delay is stable, never shorter than what is due, never longer than that and the jitter."""
+    plain = retry_delay(replace(rule, jitter=0.0), attempt, seed)
     assert min(rule.delay, rule.max_delay) <= plain <= rule.max_delay
-    assert plain <= wait(rule, attempt, seed) <= plain + rule.jitter
-    assert wait(rule, attempt, seed) == wait(rule, attempt, seed)
+    assert plain <= retry_delay(rule, attempt, seed) <= plain + rule.jitter
+    assert retry_delay(rule, attempt, seed) == retry_delay(rule, attempt, seed)
 
 
 def test_jitter_spreads_runs() -> None:
     """Runs that fail together are not all tried again together."""
-    waits = {round(wait(replace(RULE, jitter=10.0), 1, f"run{number}")) for number in range(200)}
+    waits = {round(retry_delay(replace(RULE, jitter=10.0), 1, f"run{number}")) for number in range(200)}
     assert waits == set(range(10, 21))
 
 

@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reactorhub.model.run import RunState
-from reactorhub.redis.buffer import Batch, Outbox
+from reactorhub.redis.buffer import Write, WriteBuffer
 from reactorhub.redis.scripts import EventText, event_text
 from tests.events.sink_cases import after, event, run_id, view
 
 
-def states(batch: Batch) -> list[tuple[str, str]]:
+def states(write: Write) -> list[tuple[str, str]]:
     """Return id and state of a batch's runs, in order."""
-    return [(run.view["id"], run.view["state"]) for run in batch.runs.values()]
+    return [(run.view["id"], run.view["state"]) for run in write.runs.values()]
 
 
 def entry(number: int) -> EventText:
@@ -23,7 +23,7 @@ def entry(number: int) -> EventText:
 
 def test_ended_runs_go_first() -> None:
     """Runs that have ended are handed out before those under way."""
-    box = Outbox()
+    box = WriteBuffer()
     for number in range(3):
         box.add_run(view(number), after(0))
     box.add_run(view(1, RunState.FAILED), after(1))
@@ -34,7 +34,7 @@ def test_ended_runs_go_first() -> None:
 
 def test_the_end_is_not_overwritten() -> None:
     """A view from before a run's end does not replace the one of its end."""
-    box = Outbox()
+    box = WriteBuffer()
     box.add_run(view(1, RunState.SUCCEEDED), after(2))
     box.add_run(view(1, RunState.RUNNING), after(1))
     assert states(box.take(10, 10)) == [(run_id(1), "succeeded")]
@@ -42,27 +42,27 @@ def test_the_end_is_not_overwritten() -> None:
 
 def test_given_back() -> None:
     """A batch that comes back stands before what came since, and loses against newer views."""
-    box = Outbox()
+    box = WriteBuffer()
     for number in range(4):
         box.add_event(entry(number))
     for number in range(3):
         box.add_run(view(number), after(0))
     box.set_hub({"name": "main", "beat": 1})
-    batch = box.take(10, 3)
+    write = box.take(10, 3)
     box.add_run(view(1, RunState.FAILED), after(1))
     box.add_run(view(2, RunState.STOPPING), after(1))
     box.set_hub({"name": "main", "beat": 2})
-    box.give_back(batch)
+    box.give_back(write)
     second = box.take(10, 10)
     assert states(second) == [(run_id(1), "failed"), (run_id(0), "running"), (run_id(2), "stopping")]
     assert second.events == [entry(number) for number in range(4)]
     assert second.hub == {"name": "main", "beat": 2}
-    assert (batch.again, second.again, box.take(1, 1).again) == (False, True, False)
+    assert (write.again, second.again, box.take(1, 1).again) == (False, True, False)
 
 
 def test_bounds() -> None:
     """Beyond its bounds the oldest is dropped and counted, runs under way before those that have ended."""
-    box = Outbox(max_runs=2, max_events=2)
+    box = WriteBuffer(max_runs=2, max_events=2)
     box.add_run(view(1, RunState.SUCCEEDED), after(0))
     box.add_run(view(2), after(0))
     box.add_run(view(3), after(0))
@@ -70,9 +70,9 @@ def test_bounds() -> None:
     box.add_run(view(5, RunState.FAILED), after(0))
     for number in range(3):
         box.add_event(entry(number))
-    batch = box.take(10, 10)
-    assert states(batch) == [(run_id(4), "failed"), (run_id(5), "failed")]
-    assert [text.id for text in batch.events] == ["e000001", "e000002"]
+    write = box.take(10, 10)
+    assert states(write) == [(run_id(4), "failed"), (run_id(5), "failed")]
+    assert [text.id for text in write.events] == ["e000001", "e000002"]
     assert box.dropped == 4
 
 
@@ -90,15 +90,15 @@ STEPS = st.lists(
 @given(STEPS)
 def test_failing_writes_lose_nothing(steps: list[tuple[str, int]]) -> None:
     """However writes fail in between, events arrive once and in order, and each run's newest view arrives."""
-    box = Outbox()
+    box = WriteBuffer()
     arrived: dict[str, int] = {}
     published: dict[str, int] = {}
     events: list[str] = []
 
     def write(size: int) -> None:
-        batch = box.take(size, size)
-        arrived.update({name: run.view["stats"]["moment"] for name, run in batch.runs.items()})
-        events.extend(text.id for text in batch.events)
+        write = box.take(size, size)
+        arrived.update({name: run.view["stats"]["moment"] for name, run in write.runs.items()})
+        events.extend(text.id for text in write.events)
 
     for moment, (kind, number) in enumerate([*steps, ("write", 100)]):
         if kind == "run":

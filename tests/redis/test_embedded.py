@@ -186,7 +186,7 @@ class EmbeddedRedisTests(TestCase):
         folder = self.data_dir / "redis"
         folder.mkdir()
         (folder / "old.sock").touch()
-        (folder / "redis.log").write_text("x" * (embedded_redis.LARGEST_LOG + 1))
+        (folder / "redis.log").write_text("x" * (embedded_redis.MAX_LOG_SIZE + 1))
         await self.make().start()
         self.assertEqual(len(list(folder.glob("*.sock"))), 1)
         self.assertLess((folder / "redis.log").stat().st_size, 100_000)

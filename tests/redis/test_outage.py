@@ -11,7 +11,7 @@ from twisted.trial.unittest import TestCase
 
 from reactorhub.errors import StartError
 from reactorhub.model.run import RunState
-from reactorhub.redis.buffer import Outbox
+from reactorhub.redis.buffer import WriteBuffer
 from tests.events.sink_cases import after, event, make_sink, run_id, until, view
 from tests.support.redis_server import RedisServer
 
@@ -123,7 +123,7 @@ class OutageTests(TestCase):
         said: list[LogEvent] = []
         globalLogPublisher.addObserver(said.append)
         self.addCleanup(globalLogPublisher.removeObserver, said.append)
-        sink = make_sink(self, f"redis://:topsecret@127.0.0.1:{server.port}", outbox=Outbox(100, 100))
+        sink = make_sink(self, f"redis://:topsecret@127.0.0.1:{server.port}", buffer=WriteBuffer(100, 100))
         await sink.start()
         before = len(CLOCK.getDelayedCalls())
         for number in range(1000):

@@ -54,7 +54,7 @@ def test_a_cancelled_run_is_not_tried_again() -> None:
     done(shop.bench.hub.cancel(first.run_id or ""))
     shop.tick()
     shop.finish(reason="shutdown")
-    (retry,) = shop.bench.dispatcher.lives
+    (retry,) = shop.bench.dispatcher.live_runs
     done(shop.bench.hub.cancel(retry))
     assert shop.at_rest() and shop.states() == ["cancelled", "failed", "cancelled"]
 
@@ -141,7 +141,7 @@ def test_a_schedule_whose_retry_waits_is_busy() -> None:
     shop = Shop("overlap: skip, retry: {delay: 5m}")
     shop.tick()
     shop.finish(reason="shutdown")
-    (retry,) = shop.bench.dispatcher.lives
+    (retry,) = shop.bench.dispatcher.live_runs
     assert shop.tick().reason == f"overlap is skip and run {retry} waits to be tried again, as attempt 2"
 
 
@@ -226,7 +226,7 @@ def test_a_retry_whose_time_has_come_does_not_wait_again() -> None:
     shop.pass_time(10)
     assert shop.on == []
     back = shop.bench.now() - timedelta(days=1)
-    object.__setattr__(shop.bench.world, "now", lambda: back)
+    object.__setattr__(shop.bench.services, "now", lambda: back)
     shop.bench.ledger.fail_writes = None
     shop.pass_time(5)
     assert [crawl.spec.attempt for crawl in shop.on] == [2]
@@ -284,4 +284,4 @@ def test_a_cancel_is_on_disk_before_the_reply() -> None:
 
 def _put_back(shop: Shop, back: timedelta) -> None:
     now = shop.bench.now
-    object.__setattr__(shop.bench.world, "now", lambda: now() - back)
+    object.__setattr__(shop.bench.services, "now", lambda: now() - back)

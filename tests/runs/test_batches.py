@@ -140,7 +140,7 @@ def test_a_batch_outlives_the_hub() -> None:
     batch = again.get(path).json
     assert (batch["done"], batch["completion"]) == (True, runs(again, spider="report")[0].id)
     end_one(again)
-    assert len(runs(again)) == 5 and not again.bench.dispatcher.lives
+    assert len(runs(again)) == 5 and not again.bench.dispatcher.live_runs
 
 
 def test_a_batch_whose_last_run_died_with_the_hub() -> None:

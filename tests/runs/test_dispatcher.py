@@ -9,7 +9,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from reactorhub.errors import LedgerError, QueueFull, ShuttingDown
-from reactorhub.model.follow_up import Sequel
+from reactorhub.model.follow_up import FollowUp
 from reactorhub.model.run import RetryRule, Run, RunSpec, RunState
 from tests.runs.test_lifecycle import at_rest, turned
 from tests.support.hubs import START, Bench, done, hub_log
@@ -39,7 +39,7 @@ def test_a_run_is_on_disk_when_submit_returns() -> None:
     run = submitted(bench)
     assert result(_waited(bench.ledger.run(run.id))) == run
     assert (run.state, bench.events()) == (RunState.QUEUED, ["run.queued"])
-    assert list(bench.dispatcher.lives) == [run.id]
+    assert list(bench.dispatcher.live_runs) == [run.id]
 
 
 async def _waited(deferred: Deferred[Any]) -> Any:
@@ -53,7 +53,7 @@ def test_nothing_runs_that_was_not_kept() -> None:
     with pytest.raises(LedgerError):
         submitted(bench)
     turned(bench, 10)
-    assert (dict(bench.dispatcher.lives), bench.engine.crawls, bench.events()) == ({}, [], [])
+    assert (dict(bench.dispatcher.live_runs), bench.engine.crawls, bench.events()) == ({}, [], [])
 
 
 def test_a_full_queue_refuses() -> None:
@@ -75,7 +75,7 @@ def test_runs_leave_when_they_are_final() -> None:
     submitted(bench)
     turned(bench)
     bench.engine.crawls[0].finish()
-    assert dict(bench.dispatcher.lives) == {}
+    assert dict(bench.dispatcher.live_runs) == {}
     assert at_rest(bench)
 
 
@@ -97,10 +97,10 @@ def test_a_buffered_run_that_is_cancelled() -> None:
     for minutes in range(2):
         result(bench.dispatcher.tick(bench.config.schedules["buffered"], START + timedelta(minutes=minutes)))
         turned(bench)
-    going, waiting = bench.dispatcher.lives
+    going, waiting = bench.dispatcher.live_runs
     cancelled = result(bench.hub.cancel(waiting))
     assert cancelled.state is RunState.CANCELLED
-    assert bench.dispatcher.lives[going].run.state is RunState.STARTING
+    assert bench.dispatcher.live_runs[going].run.state is RunState.STARTING
 
 
 def test_adopted_runs_keep_their_order_and_are_not_told_of_again() -> None:
@@ -199,15 +199,17 @@ def test_listeners_hear_of_every_end() -> None:
     bench = Bench()
     told: list[tuple[str, str | None]] = []
 
-    def fails(run: Run, sequel: Sequel) -> None:
+    def fails(run: Run, follow_up: FollowUp) -> None:
         raise ValueError("a listener's own mistake")
 
     bench.dispatcher.listen(fails)
-    bench.dispatcher.listen(lambda run, sequel: told.append((run.id, sequel.attempt and sequel.attempt.id)))
+    bench.dispatcher.listen(
+        lambda run, follow_up: told.append((run.id, follow_up.attempt and follow_up.attempt.id))
+    )
     run = submitted(bench, retry=RetryRule(max_retries=1, delay=5))
     with hub_log() as events:
         bench.begun(run.id).finish("shutdown")
-    (retry,) = bench.dispatcher.lives
+    (retry,) = bench.dispatcher.live_runs
     assert told == [(run.id, retry)]
     assert [event["run_id"] for event in events if event.get("log_failure")] == [run.id]
     done(bench.hub.cancel(retry))

@@ -7,35 +7,35 @@ from twisted.internet.task import Clock
 
 from reactorhub.engine.scripted import MemoryEngine
 from reactorhub.model.run import RunSpec
-from reactorhub.runs.escalation import FORCED, SHUTDOWN, Ladder, Timers
+from reactorhub.runs.escalation import FORCED, SHUTDOWN, Escalation, StopTimers
 
 RUNGS = ["stop", "abort", "cancel_tasks", "abandon"]
 
 
 @pytest.mark.parametrize(
-    ("ladder", "seconds"),
-    [(Ladder.graceful(30), [0, 30, 35, 40]), (FORCED, [0, 0, 5, 10]), (SHUTDOWN, [0, 1, 2, 2.5])],
+    ("escalation", "seconds"),
+    [(Escalation.graceful(30), [0, 30, 35, 40]), (FORCED, [0, 0, 5, 10]), (SHUTDOWN, [0, 1, 2, 2.5])],
 )
-def test_each_rung_in_its_time(ladder: Ladder, seconds: list[float]) -> None:
+def test_each_rung_in_its_time(escalation: Escalation, seconds: list[float]) -> None:
     """A crawl that yields to nothing is asked, cut off, its tasks cancelled and left, in this order."""
     clock = Clock()
     engine = MemoryEngine({"shop": ["prices"]})
     engine.yields_to = "nothing"
     engine.launch("run", RunSpec(spider="prices", project="shop"))
     (crawl,) = engine.crawls
-    Timers(clock).descend(crawl, ladder)
+    StopTimers(clock).escalate(crawl, escalation)
     seen: list[float] = []
     for _ in range(100):
         clock.advance(0)
-        seen.extend([clock.seconds()] * (len(crawl.rungs) - len(seen)))
+        seen.extend([clock.seconds()] * (len(crawl.steps) - len(seen)))
         clock.advance(0.5)
-    assert (crawl.rungs, seen, clock.getDelayedCalls()) == (RUNGS, seconds, [])
+    assert (crawl.steps, seen, clock.getDelayedCalls()) == (RUNGS, seconds, [])
 
 
 def test_disarmed() -> None:
     """Once a crawl has ended nothing of it happens later, and no timer is left."""
     clock = Clock()
-    timers, called = Timers(clock), []
+    timers, called = StopTimers(clock), []
     timers.after(1, lambda: called.append("timeout"))
     clock.advance(1)
     timers.after(1, lambda: called.append("late"))

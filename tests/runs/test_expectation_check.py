@@ -20,11 +20,11 @@ FEW = "expect: {items: '>= 5', errors: 0}"
 PAST = "expect: {items: '>= 0.7 * median(4)'}"
 
 
-def crawled(shop: Shop, items: int, **facts: Any) -> Run:
+def crawled(shop: Shop, items: int, **reporter: Any) -> Run:
     """Let a tick come and its run scrape so many items; return it as the ledger has it."""
     run_id = shop.tick().run_id
-    shop.on[-1].scrape(items, facts.pop("errors", 0))
-    shop.on[-1].finish(**facts)
+    shop.on[-1].scrape(items, reporter.pop("errors", 0))
+    shop.on[-1].finish(**reporter)
     shop.bench.turn()
     return shop.run(run_id)
 

@@ -70,7 +70,7 @@ class Shop:
     def at_rest(self) -> bool:
         """Whether nothing is left to happen."""
         bench = self.bench
-        return not bench.dispatcher.lives and bench.slots.used == 0 and not bench.clock.getDelayedCalls()
+        return not bench.dispatcher.live_runs and bench.slots.used == 0 and not bench.clock.getDelayedCalls()
 
 
 def test_a_success_starts_the_follower() -> None:

@@ -12,17 +12,19 @@ from twisted.internet.defer import Deferred
 from twisted.logger import LogLevel
 
 from reactorhub.errors import LedgerError
-from reactorhub.model.follow_up import NO_SEQUEL, Sequel
+from reactorhub.model.follow_up import NO_FOLLOW_UP, FollowUp
 from reactorhub.model.run import Run, RunSpec, RunState, Stop
-from reactorhub.runs.escalation import FORCED, SHUTDOWN, Ladder
-from reactorhub.runs.lifecycle import Life
+from reactorhub.runs.escalation import FORCED, SHUTDOWN, Escalation
+from reactorhub.runs.lifecycle import Lifecycle
 from tests.support.hubs import START, Bench, hub_log
 
 NUMBERS = count()
 CANCEL = Stop(state=RunState.CANCELLED, reason="cancelled by an operator")
 
 
-def begun(bench: Bench, follow: Callable[[Run], Sequel] = lambda _: NO_SEQUEL, **spec: Any) -> Life:
+def begun(
+    bench: Bench, follow_up: Callable[[Run], FollowUp] = lambda _: NO_FOLLOW_UP, **spec: Any
+) -> Lifecycle:
     """Return the life of a new run that has begun."""
     run = Run(
         id=f"run{next(NUMBERS)}",
@@ -30,9 +32,9 @@ def begun(bench: Bench, follow: Callable[[Run], Sequel] = lambda _: NO_SEQUEL, *
         created_at=bench.now(),
     )
     bench.ledger.add_run(run)
-    life = Life(run, bench.world, follow=follow)
-    life.begin()
-    return life
+    live_run = Lifecycle(run, bench.services, follow_up=follow_up)
+    live_run.begin()
+    return live_run
 
 
 def turned(bench: Bench, seconds: float = 0.0) -> None:
@@ -50,29 +52,29 @@ def at_rest(bench: Bench) -> bool:
     return bench.slots.used == 0 and not bench.slots.waiting and not bench.clock.getDelayedCalls()
 
 
-def kept(bench: Bench, life: Life) -> Run:
+def kept(bench: Bench, live_run: Lifecycle) -> Run:
     """The run as the ledger has it."""
     found: list[Run] = []
-    bench.ledger.run(life.run.id).addCallback(found.append)
+    bench.ledger.run(live_run.run.id).addCallback(found.append)
     return found[0]
 
 
 def test_the_whole_way() -> None:
     """A run goes from queued over starting and running to succeeded, with the facts of its crawl."""
     bench = Bench()
-    life = begun(bench)
-    assert life.run.state is RunState.QUEUED
+    live_run = begun(bench)
+    assert live_run.run.state is RunState.QUEUED
     turned(bench)
     crawl = bench.engine.crawls[0]
-    assert (life.run.state, life.run.started_at) == (RunState.STARTING, START)
+    assert (live_run.run.state, live_run.run.started_at) == (RunState.STARTING, START)
     crawl.open()
-    assert kept(bench, life).state is RunState.RUNNING
+    assert kept(bench, live_run).state is RunState.RUNNING
     crawl.scrape(3, errors=1)
-    assert (life.stats(), life.errors()) == ({"item_scraped_count": 3}, 1)
+    assert (live_run.stats(), live_run.errors()) == ({"item_scraped_count": 3}, 1)
     turned(bench, 2)
     crawl.finish()
-    run = kept(bench, life)
-    assert run == life.run
+    run = kept(bench, live_run)
+    assert run == live_run.run
     assert (run.state, run.errors, run.stats) == (RunState.SUCCEEDED, 1, {"item_scraped_count": 3})
     assert run.finish_reason == "finished"
     assert states(bench) == ["starting", "running", "succeeded"]
@@ -85,12 +87,12 @@ def test_on_disk_before_it_starts() -> None:
     written: Deferred[None] = Deferred()
     save = bench.ledger.save_run
     bench.ledger.save_run = lambda run: written.addCallback(lambda _: save(run))  # type: ignore[method-assign]
-    life = begun(bench)
+    live_run = begun(bench)
     turned(bench)
     assert (bench.slots.used, bench.engine.crawls) == (1, [])
     written.callback(None)
     assert len(bench.engine.crawls) == 1
-    assert kept(bench, life).state is RunState.STARTING
+    assert kept(bench, live_run).state is RunState.STARTING
 
 
 def test_cancelled_while_it_waits() -> None:
@@ -98,11 +100,11 @@ def test_cancelled_while_it_waits() -> None:
     bench = Bench()
     busy = [begun(bench), begun(bench)]
     turned(bench)
-    life = begun(bench)
+    live_run = begun(bench)
     turned(bench)
-    life.stop(CANCEL, FORCED)
-    assert (life.run.state, life.run.started_at) == (RunState.CANCELLED, None)
-    assert kept(bench, life).state is RunState.CANCELLED
+    live_run.stop(CANCEL, FORCED)
+    assert (live_run.run.state, live_run.run.started_at) == (RunState.CANCELLED, None)
+    assert kept(bench, live_run).state is RunState.CANCELLED
     assert (bench.slots.used, len(bench.slots.waiting)) == (len(busy), 0)
 
 
@@ -112,11 +114,11 @@ def test_cancelled_while_its_start_is_written_down() -> None:
     written: Deferred[None] = Deferred()
     save = bench.ledger.save_run
     bench.ledger.save_run = lambda run: written.addCallback(lambda _: save(run))  # type: ignore[method-assign]
-    life = begun(bench)
+    live_run = begun(bench)
     turned(bench)
-    life.stop(CANCEL, FORCED)
+    live_run.stop(CANCEL, FORCED)
     written.callback(None)
-    assert (life.run.state, bench.engine.crawls) == (RunState.CANCELLED, [])
+    assert (live_run.run.state, bench.engine.crawls) == (RunState.CANCELLED, [])
     assert at_rest(bench)
 
 
@@ -146,7 +148,7 @@ class BrokenRules:
         self.times -= 1
         if self.times >= 0:
             raise ZeroDivisionError("what the end brings about")
-        return NO_SEQUEL
+        return NO_FOLLOW_UP
 
 
 def test_an_error_of_the_hub_ends_the_run() -> None:
@@ -157,14 +159,14 @@ def test_an_error_of_the_hub_ends_the_run() -> None:
         unlucky = begun(bench)
         turned(bench)
         del bench.engine.launch
-        late = begun(bench, follow=BrokenRules(1))
+        late = begun(bench, follow_up=BrokenRules(1))
         turned(bench)
         bench.engine.crawls[0].finish()
-    for life in (unlucky, late):
-        assert kept(bench, life) == life.run
-        assert (life.run.state, life.ended) == (RunState.FAILED, True)
-        assert life.run.error == "ZeroDivisionError: what the end brings about"
-        assert str(life.run.reason).startswith("the hub has an error of its own")
+    for live_run in (unlucky, late):
+        assert kept(bench, live_run) == live_run.run
+        assert (live_run.run.state, live_run.ended) == (RunState.FAILED, True)
+        assert live_run.run.error == "ZeroDivisionError: what the end brings about"
+        assert str(live_run.run.reason).startswith("the hub has an error of its own")
     assert [event["log_level"] for event in events if "log_failure" in event] == [LogLevel.critical] * 2
     assert at_rest(bench)
 
@@ -173,10 +175,10 @@ def test_an_error_of_the_hub_that_stays() -> None:
     """Where even that raises, the life is over: nobody waits for it, and the next start says what it was."""
     bench = Bench()
     with hub_log() as events:
-        life = begun(bench, follow=BrokenRules(2))
+        live_run = begun(bench, follow_up=BrokenRules(2))
         turned(bench)
         bench.engine.crawls[0].finish()
-    assert (life.ended, kept(bench, life).state) == (True, RunState.STARTING)
+    assert (live_run.ended, kept(bench, live_run).state) == (True, RunState.STARTING)
     assert len([event for event in events if "log_failure" in event]) == 2
     assert at_rest(bench)
 
@@ -210,36 +212,36 @@ def test_a_time_that_no_float_hits(began: float) -> None:
 def test_a_time_that_goes_back(retry_of: str | None, starts: bool) -> None:
     """An attempt waits for its delay, though the clock is put back; what was ordered for a time, for that."""
     bench = Bench()
-    life = begun(bench, not_before=START.replace(minute=2), retry_of=retry_of)
+    live_run = begun(bench, not_before=START.replace(minute=2), retry_of=retry_of)
     turned(bench, 30)
     bench.step = timedelta(hours=-1)
     turned(bench, 89)
     assert bench.engine.crawls == []
     turned(bench, 2)
     assert bool(bench.engine.crawls) is starts
-    life.stop(CANCEL, FORCED)
+    live_run.stop(CANCEL, FORCED)
 
 
 @pytest.mark.parametrize(
-    ("rung", "seconds"),
+    ("step", "seconds"),
     [("stop", 0), ("abort", 30), ("cancel_tasks", 35), ("abandon", 40)],
 )
-def test_the_ladder(rung: str, seconds: int) -> None:
+def test_the_ladder(step: str, seconds: int) -> None:
     """A cancelled crawl is taken down rung by rung until it yields, each in its time."""
     bench = Bench()
-    bench.engine.yields_to = rung
-    life = begun(bench, stop_grace=30.0)
+    bench.engine.yields_to = step
+    live_run = begun(bench, stop_grace=30.0)
     turned(bench)
     bench.engine.crawls[0].open()
-    life.stop(CANCEL, Ladder.graceful(30.0))
+    live_run.stop(CANCEL, Escalation.graceful(30.0))
     if seconds:
-        assert life.run.state is RunState.STOPPING
+        assert live_run.run.state is RunState.STOPPING
         turned(bench, seconds - 0.5)
-        assert not life.ended
+        assert not live_run.ended
         turned(bench, 1)
-    assert life.run.state is RunState.CANCELLED
-    assert (life.run.reason, life.run.finish_reason) == ("cancelled by an operator", "shutdown")
-    assert bench.engine.crawls[0].rungs[-1] == rung
+    assert live_run.run.state is RunState.CANCELLED
+    assert (live_run.run.reason, live_run.run.finish_reason) == ("cancelled by an operator", "shutdown")
+    assert bench.engine.crawls[0].steps[-1] == step
     assert at_rest(bench)
 
 
@@ -247,12 +249,12 @@ def test_a_second_order_makes_haste_and_keeps_the_reason() -> None:
     """Forced after a graceful cancel, downloads are cut at once; the first order names the outcome."""
     bench = Bench()
     bench.engine.yields_to = "abort"
-    life = begun(bench)
+    live_run = begun(bench)
     turned(bench)
-    life.stop(CANCEL, Ladder.graceful(300))
-    life.stop(Stop(state=RunState.INTERRUPTED, reason="the hub was shut down"), SHUTDOWN)
+    live_run.stop(CANCEL, Escalation.graceful(300))
+    live_run.stop(Stop(state=RunState.INTERRUPTED, reason="the hub was shut down"), SHUTDOWN)
     turned(bench, 2)
-    assert life.run.state is RunState.CANCELLED
+    assert live_run.run.state is RunState.CANCELLED
     assert at_rest(bench)
 
 
@@ -262,49 +264,49 @@ def test_a_timeout_counts_from_the_start_of_the_crawl() -> None:
     begun(bench)
     begun(bench)
     turned(bench)
-    life = begun(bench, timeout=60.0)
+    live_run = begun(bench, timeout=60.0)
     turned(bench, 100)
     bench.engine.crawls[0].finish()
     turned(bench, 59)
-    assert life.run.state is RunState.STARTING
+    assert live_run.run.state is RunState.STARTING
     turned(bench, 2)
-    assert life.run.state is RunState.TIMED_OUT
-    assert life.run.reason == "the run took longer than its timeout of 60 seconds"
+    assert live_run.run.state is RunState.TIMED_OUT
+    assert live_run.run.reason == "the run took longer than its timeout of 60 seconds"
 
 
 def test_a_crawl_that_ends_within_launch() -> None:
     """A spider whose __init__ raises fails its run; the slot is free again."""
     bench = Bench()
     bench.engine.failure = "ValueError: no"
-    life = begun(bench)
+    live_run = begun(bench)
     turned(bench)
-    assert (life.run.state, life.run.error) == (RunState.FAILED, "ValueError: no")
+    assert (live_run.run.state, live_run.run.error) == (RunState.FAILED, "ValueError: no")
     assert at_rest(bench)
 
 
 def test_a_ledger_that_cannot_write_the_start() -> None:
     """Without a record there is no crawl: the slot is given back and the start is tried again."""
     bench = Bench()
-    life = begun(bench)
+    live_run = begun(bench)
     bench.ledger.fail_writes = LedgerError("the disk is full")
     turned(bench)
-    assert (life.run.state, bench.engine.crawls, bench.slots.used) == (RunState.QUEUED, [], 0)
+    assert (live_run.run.state, bench.engine.crawls, bench.slots.used) == (RunState.QUEUED, [], 0)
     bench.ledger.fail_writes = None
     turned(bench, 6)
-    assert life.run.state is RunState.STARTING
+    assert live_run.run.state is RunState.STARTING
 
 
 def test_a_ledger_that_cannot_write_the_end() -> None:
     """The slot is free and the outcome is known at once; the row follows when the disk lets it."""
     bench = Bench()
-    life = begun(bench)
+    live_run = begun(bench)
     turned(bench)
     bench.ledger.fail_writes = LedgerError("the disk is full")
     bench.engine.crawls[0].finish()
-    assert (life.run.state, bench.slots.used, life.ended) == (RunState.SUCCEEDED, 0, False)
+    assert (live_run.run.state, bench.slots.used, live_run.ended) == (RunState.SUCCEEDED, 0, False)
     bench.ledger.fail_writes = None
     turned(bench, 6)
-    assert (kept(bench, life).state, life.ended) == (RunState.SUCCEEDED, True)
+    assert (kept(bench, live_run).state, live_run.ended) == (RunState.SUCCEEDED, True)
     assert states(bench) == ["starting", "succeeded"]
     assert at_rest(bench)
 
@@ -315,38 +317,38 @@ def test_put_down_while_it_waits() -> None:
     begun(bench)
     begun(bench)
     turned(bench)
-    life = begun(bench)
+    live_run = begun(bench)
     turned(bench)
-    life.put_down()
-    assert (life.ended, kept(bench, life).state) == (True, RunState.QUEUED)
+    live_run.put_down()
+    assert (live_run.ended, kept(bench, live_run).state) == (True, RunState.QUEUED)
 
 
 def test_watchers_may_leave() -> None:
     """A watcher that gives up disturbs nobody; the others hear of the end."""
     bench = Bench()
-    life = begun(bench)
-    leaver, stayer = life.finished(), life.finished()
+    live_run = begun(bench)
+    leaver, stayer = live_run.finished(), live_run.finished()
     leaver.addErrback(lambda _: None)
     leaver.cancel()
     turned(bench)
     bench.engine.crawls[0].finish()
     seen: list[Run] = []
     stayer.addCallback(seen.append)
-    life.finished().addCallback(seen.append)
-    assert seen == [life.run, life.run]
+    live_run.finished().addCallback(seen.append)
+    assert seen == [live_run.run, live_run.run]
 
 
 def test_a_thousand_that_fail_in_init() -> None:
     """A thousand queued runs whose spiders raise in __init__ all fail, and the pool is full again."""
     bench = Bench()
     bench.engine.failure = "ValueError: no"
-    lives = []
+    live_runs = []
     for number in range(1000):
         run = Run(id=str(number), spec=RunSpec(spider="prices", project="shop"), created_at=START)
         bench.ledger.add_run(run)
-        lives.append(Life(run, bench.world))
-        lives[-1].begin()
+        live_runs.append(Lifecycle(run, bench.services))
+        live_runs[-1].begin()
     turned(bench)
-    assert {life.run.state for life in lives} == {RunState.FAILED}
+    assert {live_run.run.state for live_run in live_runs} == {RunState.FAILED}
     assert [crawl.run_id for crawl in bench.engine.crawls] == [str(number) for number in range(1000)]
     assert at_rest(bench)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from reactorhub.model.run import Run, RunSpec
-from reactorhub.runs.lifecycle import Life
-from reactorhub.runs.registry import Roster
+from reactorhub.runs.lifecycle import Lifecycle
+from reactorhub.runs.registry import RunRegistry
 from tests.support.hubs import START, Bench
 
 
@@ -13,61 +13,61 @@ def a_run(name: str, schedule: str | None = "a") -> Run:
     return Run(id=name, spec=RunSpec(spider="prices", project="shop", schedule=schedule), created_at=START)
 
 
-def ids(roster: Roster, schedule: str = "a") -> list[str]:
+def ids(registry: RunRegistry, schedule: str = "a") -> list[str]:
     """The ids of a schedule's runs."""
-    return [run.id for run in roster.of(schedule)]
+    return [run.id for run in registry.of(schedule)]
 
 
 def test_an_announced_run_counts_at_once() -> None:
     """It is among its schedule's runs, but not yet among the lives."""
-    roster = Roster()
-    roster.announce(a_run("1"))
-    assert (ids(roster), list(roster.lives), len(roster)) == (["1"], [], 1)
+    registry = RunRegistry()
+    registry.reserve(a_run("1"))
+    assert (ids(registry), list(registry.live_runs), len(registry)) == (["1"], [], 1)
 
 
 def test_a_run_joins_and_leaves() -> None:
     """One that was announced keeps its place when it joins, and counts once; its end counts no more."""
-    roster, world = Roster(), Bench().world
-    lives = [Life(a_run(name), world) for name in "123"]
-    roster.announce(lives[0].run)
-    for life in reversed(lives):
-        roster.join(life)
-    assert (ids(roster), list(roster.lives), len(roster)) == (["1", "3", "2"], ["3", "2", "1"], 3)
-    roster.ending(lives[2].run)
-    assert (ids(roster), len(roster)) == (["1", "3", "2"], 2)
-    roster.leave(lives[2].run)
-    assert (ids(roster), len(roster)) == (["1", "2"], 2)
+    registry, services = RunRegistry(), Bench().services
+    live_runs = [Lifecycle(a_run(name), services) for name in "123"]
+    registry.reserve(live_runs[0].run)
+    for live_run in reversed(live_runs):
+        registry.add(live_run)
+    assert (ids(registry), list(registry.live_runs), len(registry)) == (["1", "3", "2"], ["3", "2", "1"], 3)
+    registry.ending(live_runs[2].run)
+    assert (ids(registry), len(registry)) == (["1", "3", "2"], 2)
+    registry.remove(live_runs[2].run)
+    assert (ids(registry), len(registry)) == (["1", "2"], 2)
 
 
 def test_a_run_that_nothing_came_of_is_withdrawn() -> None:
     """It counts no more; a run that has joined stays, and one never announced is no mistake."""
-    roster, life = Roster(), Life(a_run("2"), Bench().world)
-    roster.announce(a_run("1"))
-    roster.join(life)
-    for run in (a_run("1"), life.run, a_run("3")):
-        roster.withdraw(run)
-    assert (ids(roster), len(roster)) == (["2"], 1)
+    registry, live_run = RunRegistry(), Lifecycle(a_run("2"), Bench().services)
+    registry.reserve(a_run("1"))
+    registry.add(live_run)
+    for run in (a_run("1"), live_run.run, a_run("3")):
+        registry.withdraw(run)
+    assert (ids(registry), len(registry)) == (["2"], 1)
 
 
 def test_schedules_are_apart_and_nothing_is_left_of_them() -> None:
     """Runs without a schedule are in no schedule's list; empty lists are forgotten."""
-    roster = Roster()
+    registry = RunRegistry()
     runs = [a_run("1"), a_run("2", "b"), a_run("3", None)]
     for run in runs:
-        roster.announce(run)
-    assert (ids(roster), ids(roster, "b"), ids(roster, "c"), len(roster)) == (["1"], ["2"], [], 3)
+        registry.reserve(run)
+    assert (ids(registry), ids(registry, "b"), ids(registry, "c"), len(registry)) == (["1"], ["2"], [], 3)
     for run in runs:
-        roster.withdraw(run)
-    assert (len(roster), roster._by_schedule) == (0, {})
+        registry.withdraw(run)
+    assert (len(registry), registry._by_schedule) == (0, {})
 
 
 def test_the_life_tells_how_a_run_stands() -> None:
     """Once a run has joined its state is the live one."""
-    roster, bench = Roster(), Bench()
-    life = Life(a_run("1"), bench.world)
-    roster.join(life)
-    bench.ledger.add_run(life.run)
-    life.begin()
+    registry, bench = RunRegistry(), Bench()
+    live_run = Lifecycle(a_run("1"), bench.services)
+    registry.add(live_run)
+    bench.ledger.add_run(live_run.run)
+    live_run.begin()
     bench.turn()
-    (run,) = roster.of("a")
+    (run,) = registry.of("a")
     assert run.state.active

@@ -75,7 +75,7 @@ def test_a_full_queue_does_not_hold_up_the_others():
     assert order == ["h1", "d1", "h2"]
 
 
-class Turns(Clock):
+class OverlapBuffer(Clock):
     """A clock on which each turn makes only those calls that were there when it began, as a reactor does."""
 
     def turn(self):
@@ -87,7 +87,7 @@ class Turns(Clock):
 
 def test_one_grant_a_turn():
     """Grants never come in the call that asked, and only one comes in each turn of the reactor."""
-    clock = Turns()
+    clock = OverlapBuffer()
     slots = Slots(clock, 10)
     fired = [slots.acquire() for _ in range(3)]
     seen = [sum(each.called for each in fired)]

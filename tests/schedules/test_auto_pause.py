@@ -142,8 +142,8 @@ def test_a_schedule_that_is_removed_as_it_fails() -> None:
     shop = Shop("pause_on_failure: 1")
     shop.tick()
     written: Deferred[None] = Deferred()
-    keep = shop.bench.ledger.set_marks
-    shop.bench.ledger.set_marks = lambda *args: written.addCallback(lambda _: keep(*args))  # type: ignore
+    keep = shop.bench.ledger.set_progress
+    shop.bench.ledger.set_progress = lambda *args: written.addCallback(lambda _: keep(*args))  # type: ignore
     removing = Deferred.fromCoroutine(shop.bench.hub.put_in_force(config("schedules: {}\n")))
     with hub_log() as events:
         shop.finish(reason="shutdown")
@@ -156,19 +156,19 @@ def test_a_schedule_that_is_removed_as_it_fails() -> None:
 def test_a_pause_that_cannot_be_written() -> None:
     """Where the ledger fails the log says so, and the next failure pauses."""
     shop = Shop("pause_on_failure: 1")
-    keep = shop.bench.ledger.set_marks
-    shop.bench.ledger.set_marks = _fails  # type: ignore[method-assign, assignment]
+    keep = shop.bench.ledger.set_progress
+    shop.bench.ledger.set_progress = _fails  # type: ignore[method-assign, assignment]
     with hub_log() as events:
         failed(shop)
     (told,) = (event["otherwise"] for event in events if event.get("log_failure"))
     assert told == "schedule a is not paused for its failures"
     assert paused(shop) is None
-    shop.bench.ledger.set_marks = keep  # type: ignore[method-assign]
+    shop.bench.ledger.set_progress = keep  # type: ignore[method-assign]
     failed(shop)
     assert str(paused(shop)).startswith("2 runs in a row failed")
 
 
-def _fails(*marks: object, **more: object) -> None:
+def _fails(*progress: object, **more: object) -> None:
     raise LedgerError("the disk is full")
 
 
@@ -176,9 +176,9 @@ def test_a_pause_that_the_hub_did_not_live_to_write() -> None:
     """A hub that died between the last failure and the pause pauses the schedule at its next start."""
     shop = Shop("pause_on_failure: 2")
     failed(shop)
-    shop.bench.ledger.set_marks = _fails  # type: ignore[method-assign, assignment]
+    shop.bench.ledger.set_progress = _fails  # type: ignore[method-assign, assignment]
     failed(shop)
-    del shop.bench.ledger.set_marks  # type: ignore[method-assign]
+    del shop.bench.ledger.set_progress  # type: ignore[method-assign]
     assert paused(shop) is None
     again = shop.restarted()
     assert str(paused(again)).startswith("2 runs in a row failed")
@@ -225,8 +225,8 @@ def test_a_pause_that_the_hub_did_not_live_to_write_while_others_went_on(waits: 
     shop = Shop(f"overlap: {waits}, pause_on_failure: 1")
     shop.tick()
     shop.tick()
-    shop.bench.ledger.set_marks = _fails  # type: ignore[method-assign, assignment]
+    shop.bench.ledger.set_progress = _fails  # type: ignore[method-assign, assignment]
     shop.finish(reason="shutdown")
-    del shop.bench.ledger.set_marks  # type: ignore[method-assign]
+    del shop.bench.ledger.set_progress  # type: ignore[method-assign]
     assert paused(shop) is None
     assert str(paused(shop.restarted())).startswith("1 run in a row failed")

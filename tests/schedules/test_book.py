@@ -30,7 +30,7 @@ def schedule(name: str = "hourly", hours: int = 1, spider: str = "prices") -> Sc
     return Schedule(name=name, spec=spec, trigger=Interval(hours * HOUR))
 
 
-class Shelf:
+class BookHarness:
     """A book over a ledger, and the wall clock."""
 
     def __init__(self, ledger: MemoryLedger | None = None, moment: datetime = START) -> None:
@@ -38,12 +38,12 @@ class Shelf:
         self.moment = moment
         self.book = ScheduleBook(self.ledger, lambda: self.moment, Clock())
 
-    def opened(self, *schedules: Schedule) -> Shelf:
+    def opened(self, *schedules: Schedule) -> BookHarness:
         """Put these schedules in force as at a start."""
         done(self.book.open({each.name: each for each in schedules}))
         return self
 
-    def since(self) -> dict[str, datetime]:
+    def accounted_until(self) -> dict[str, datetime]:
         """Since when each schedule counts."""
         return {schedule.name: moment for schedule, moment in self.book.entries()}
 
@@ -75,12 +75,12 @@ def test_a_comparison_keeps_the_order_of_the_file() -> None:
 
 def test_a_new_schedule_counts_from_now() -> None:
     """A schedule that nothing is remembered of owes no ticks of the past."""
-    assert Shelf().opened(schedule()).since() == {"hourly": START}
+    assert BookHarness().opened(schedule()).accounted_until() == {"hourly": START}
 
 
 def test_a_restart_counts_on() -> None:
     """A schedule that is remembered owes the ticks since its last one, also those of the time between."""
-    before = Shelf().opened(schedule())
+    before = BookHarness().opened(schedule())
     tick = Tick(
         schedule="hourly",
         nominal_time=START + HOUR,
@@ -90,8 +90,8 @@ def test_a_restart_counts_on() -> None:
         recorded_at=START,
     )
     before.ledger.record_tick(tick)
-    again = Shelf(before.ledger, START + 9 * HOUR).opened(schedule())
-    assert again.since() == {"hourly": START + HOUR}
+    again = BookHarness(before.ledger, START + 9 * HOUR).opened(schedule())
+    assert again.accounted_until() == {"hourly": START + HOUR}
 
 
 @pytest.mark.parametrize(
@@ -107,102 +107,108 @@ def test_a_restart_counts_on() -> None:
 )
 def test_an_edit_is_not_retroactive(edited: Schedule, fresh: bool) -> None:
     """Who edits "when" starts counting anew, over a reload as over a restart."""
-    shelf = Shelf().opened(schedule())
-    shelf.moment = START + 5 * HOUR
-    assert done(shelf.book.replace({"hourly": edited})).changed == ("hourly",)
+    store = BookHarness().opened(schedule())
+    store.moment = START + 5 * HOUR
+    assert done(store.book.replace({"hourly": edited})).changed == ("hourly",)
     expected = {"hourly": START + 5 * HOUR if fresh else START}
-    assert shelf.since() == expected
-    assert Shelf(shelf.ledger, START + 9 * HOUR).opened(edited).since() == expected
+    assert store.accounted_until() == expected
+    assert BookHarness(store.ledger, START + 9 * HOUR).opened(edited).accounted_until() == expected
 
 
 def test_what_is_gone_is_forgotten() -> None:
     """A schedule that was removed and comes back counts as new, and is not paused."""
-    shelf = Shelf().opened(schedule())
-    done(shelf.book.pause("hourly", None))
-    done(shelf.book.replace({}))
-    shelf.moment = START + HOUR
-    done(shelf.book.replace({"hourly": schedule()}))
-    assert (shelf.since(), shelf.book.paused("hourly")) == ({"hourly": START + HOUR}, None)
+    store = BookHarness().opened(schedule())
+    done(store.book.pause("hourly", None))
+    done(store.book.replace({}))
+    store.moment = START + HOUR
+    done(store.book.replace({"hourly": schedule()}))
+    assert (store.accounted_until(), store.book.paused("hourly")) == ({"hourly": START + HOUR}, None)
 
 
 def test_a_schedule_only_advances() -> None:
     """Accounted for is accounted for: an earlier tick, or one of a schedule that is gone, changes nothing."""
-    shelf = Shelf().opened(schedule())
+    store = BookHarness().opened(schedule())
     for hours, expected in ((2, 2), (1, 2), (3, 3)):
-        shelf.book.advance("hourly", START + hours * HOUR)
-        assert shelf.since() == {"hourly": START + expected * HOUR}
-    shelf.book.advance("gone", START + HOUR)
-    assert shelf.since().keys() == {"hourly"}
+        store.book.advance("hourly", START + hours * HOUR)
+        assert store.accounted_until() == {"hourly": START + expected * HOUR}
+    store.book.advance("gone", START + HOUR)
+    assert store.accounted_until().keys() == {"hourly"}
 
 
 def test_a_pause_outlives_edits_and_restarts() -> None:
     """A paused schedule stays so, with the reason, however its definition changes."""
-    shelf = Shelf().opened(schedule())
-    assert done(shelf.book.pause("hourly", "holidays")) is True
-    assert done(shelf.book.pause("hourly", "holidays")) is False
-    done(shelf.book.replace({"hourly": schedule(hours=7)}))
-    assert shelf.book.paused("hourly") == "holidays"
-    again = Shelf(shelf.ledger).opened(schedule(hours=8))
+    store = BookHarness().opened(schedule())
+    assert done(store.book.pause("hourly", "holidays")) is True
+    assert done(store.book.pause("hourly", "holidays")) is False
+    done(store.book.replace({"hourly": schedule(hours=7)}))
+    assert store.book.paused("hourly") == "holidays"
+    again = BookHarness(store.ledger).opened(schedule(hours=8))
     assert again.book.paused("hourly") == "holidays"
     assert done(again.book.resume("hourly")) is True
     assert done(again.book.resume("hourly")) is False
-    assert Shelf(shelf.ledger).opened(schedule(hours=8)).book.paused("hourly") is None
+    assert BookHarness(store.ledger).opened(schedule(hours=8)).book.paused("hourly") is None
 
 
 def test_a_pause_does_not_lose_a_tick() -> None:
     """A tick that is accounted for while a pause is written stays accounted for."""
-    shelf = Shelf().opened(schedule())
+    store = BookHarness().opened(schedule())
     written: Deferred[None] = Deferred()
-    shelf.ledger.set_marks = lambda keep, forget=(), fact=None: written  # type: ignore[method-assign]
-    pausing = Deferred.fromCoroutine(shelf.book.pause("hourly", None))
-    shelf.book.advance("hourly", START + HOUR)
+    store.ledger.set_progress = lambda keep, forget=(), incident_event=None: written  # type: ignore[method-assign]
+    pausing = Deferred.fromCoroutine(store.book.pause("hourly", None))
+    store.book.advance("hourly", START + HOUR)
     written.callback(None)
     assert pausing.result is True
-    assert (shelf.since(), shelf.book.paused("hourly")) == ({"hourly": START + HOUR}, "by an operator")
+    assert (store.accounted_until(), store.book.paused("hourly")) == (
+        {"hourly": START + HOUR},
+        "by an operator",
+    )
 
 
 def test_a_schedule_removed_while_its_pause_is_written() -> None:
     """The reload waits for the pause, and then forgets it."""
-    shelf = Shelf().opened(schedule())
+    store = BookHarness().opened(schedule())
     written: Deferred[None] = Deferred()
-    keep_marks, shelf.ledger.set_marks = shelf.ledger.set_marks, lambda keep, forget=(), fact=None: written  # type: ignore
-    pausing = Deferred.fromCoroutine(shelf.book.pause("hourly", None))
-    shelf.ledger.set_marks = keep_marks  # type: ignore[method-assign]
-    reloading = Deferred.fromCoroutine(shelf.book.replace({}))
+    keep_marks, store.ledger.set_progress = (
+        store.ledger.set_progress,
+        lambda keep, forget=(), incident_event=None: written,
+    )  # type: ignore
+    pausing = Deferred.fromCoroutine(store.book.pause("hourly", None))
+    store.ledger.set_progress = keep_marks  # type: ignore[method-assign]
+    reloading = Deferred.fromCoroutine(store.book.replace({}))
     written.callback(None)
     assert reloading.called
-    assert (pausing.result, shelf.book.paused("hourly")) == (True, None)
+    assert (pausing.result, store.book.paused("hourly")) == (True, None)
 
 
 def test_what_the_ledger_cannot_keep_does_not_hold() -> None:
     """Where a mark cannot be written, schedules and pauses stay as they were."""
-    shelf = Shelf().opened(schedule())
-    shelf.ledger.fail_writes = LedgerError("the disk is full")
+    store = BookHarness().opened(schedule())
+    store.ledger.fail_writes = LedgerError("the disk is full")
     with pytest.raises(LedgerError):
-        done(shelf.book.pause("hourly", None))
+        done(store.book.pause("hourly", None))
     with pytest.raises(LedgerError):
-        done(shelf.book.replace({}))
-    assert (shelf.book.paused("hourly"), shelf.since()) == (None, {"hourly": START})
+        done(store.book.replace({}))
+    assert (store.book.paused("hourly"), store.accounted_until()) == (None, {"hourly": START})
 
 
 def test_an_unknown_schedule() -> None:
     """Asking for, pausing or resuming what there is not says so."""
-    shelf = Shelf().opened()
-    for order in (shelf.book.pause("weekly", None), shelf.book.resume("weekly")):
+    store = BookHarness().opened()
+    for order in (store.book.pause("weekly", None), store.book.resume("weekly")):
         with pytest.raises(UnknownSchedule, match="there is no schedule 'weekly'"):
             done(order)
     with pytest.raises(UnknownSchedule):
-        shelf.book.get("weekly")
+        store.book.get("weekly")
 
 
 def test_when_a_schedule_was_resumed_is_remembered() -> None:
     """The moment of the last resume outlives a restart and an edit of the trigger, paused before or not."""
-    shelf = Shelf().opened(schedule())
-    assert (shelf.book.resumed_at("hourly"), shelf.book.resumed_at("unknown")) == (None, None)
-    shelf.moment += HOUR
-    assert done(shelf.book.resume("hourly")) is False
-    assert shelf.book.resumed_at("hourly") == START + HOUR
-    again = Shelf(shelf.ledger, START + 9 * HOUR).opened(schedule(hours=2))
+    store = BookHarness().opened(schedule())
+    assert (store.book.resumed_at("hourly"), store.book.resumed_at("unknown")) == (None, None)
+    store.moment += HOUR
+    assert done(store.book.resume("hourly")) is False
+    assert store.book.resumed_at("hourly") == START + HOUR
+    again = BookHarness(store.ledger, START + 9 * HOUR).opened(schedule(hours=2))
     assert again.book.resumed_at("hourly") == START + HOUR
     done(again.book.pause("hourly", None))
     assert again.book.resumed_at("hourly") == START + HOUR
@@ -216,12 +222,12 @@ class SlowMarks(MemoryLedger):
         self.writes: list[Deferred[None]] = []
         self.slow = False
 
-    def set_marks(self, *args: Any, **more: Any) -> Deferred[None]:
+    def set_progress(self, *args: Any, **more: Any) -> Deferred[None]:
         """Keep marks, in time."""
         if not self.slow:
-            return super().set_marks(*args, **more)
+            return super().set_progress(*args, **more)
         written: Deferred[None] = Deferred()
-        written.addCallback(lambda _: super(SlowMarks, self).set_marks(*args, **more))
+        written.addCallback(lambda _: super(SlowMarks, self).set_progress(*args, **more))
         self.writes.append(written)
         return written
 
@@ -235,30 +241,30 @@ class SlowMarks(MemoryLedger):
 def test_a_pause_during_a_reload(first: str) -> None:
     """A pause and an edit of the same schedule that are written at the same time both hold, on disk too."""
     ledger = SlowMarks()
-    shelf = Shelf(ledger).opened(schedule())
-    shelf.moment, ledger.slow = START + HOUR, True
+    store = BookHarness(ledger).opened(schedule())
+    store.moment, ledger.slow = START + HOUR, True
     edited = schedule(hours=2)
     orders = {
-        "pause": lambda: shelf.book.pause("hourly", "why"),
-        "replace": lambda: shelf.book.replace({"hourly": edited}),
+        "pause": lambda: store.book.pause("hourly", "why"),
+        "replace": lambda: store.book.replace({"hourly": edited}),
     }
     for name in sorted(orders, key=lambda name: name != first):
         Deferred.fromCoroutine(orders[name]())
     ledger.write()
-    for book in (shelf, Shelf(ledger, START + 2 * HOUR)):
+    for book in (store, BookHarness(ledger, START + 2 * HOUR)):
         ledger.slow = False
-        if book is not shelf:
+        if book is not store:
             book.opened(edited)
-        assert (book.book.paused("hourly"), book.since()) == ("why", {"hourly": START + HOUR})
+        assert (book.book.paused("hourly"), book.accounted_until()) == ("why", {"hourly": START + HOUR})
 
 
 def test_a_pause_of_a_schedule_that_a_reload_removes() -> None:
     """A pause that is asked for while a reload is written finds the schedules that it leaves."""
     ledger = SlowMarks()
-    shelf = Shelf(ledger).opened(schedule())
+    store = BookHarness(ledger).opened(schedule())
     ledger.slow = True
-    reloading = Deferred.fromCoroutine(shelf.book.replace({}))
-    pausing = Deferred.fromCoroutine(shelf.book.pause("hourly", None))
+    reloading = Deferred.fromCoroutine(store.book.replace({}))
+    pausing = Deferred.fromCoroutine(store.book.pause("hourly", None))
     ledger.write()
     assert reloading.called
     assert isinstance(pausing.result, Failure) and pausing.result.check(UnknownSchedule)

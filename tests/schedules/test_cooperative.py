@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import Clock
 
-from reactorhub.schedules.cooperative import PIECE, spread
+from reactorhub.schedules.cooperative import PIECE, cooperatively
 
 A_TURN = 0.0009765625  # seconds
 
@@ -40,7 +40,7 @@ class Work:
 
     async def all(self, count: int) -> list[int]:
         """Collect them."""
-        return [value async for value in spread(self.clock, self.values(count))]
+        return [value async for value in cooperatively(self.clock, self.values(count))]
 
 
 def test_work_that_takes_no_time_is_done_at_once() -> None:
@@ -52,23 +52,23 @@ def test_work_that_takes_no_time_is_done_at_once() -> None:
 
 def test_work_that_takes_long_lets_others_have_their_turn() -> None:
     """After each piece the reactor turns once; every value comes, in order, and no timer is left."""
-    work = Work(PIECE / 2)
+    owed = Work(PIECE / 2)
     results: list[list[int]] = []
-    Deferred.fromCoroutine(work.all(7)).addCallback(results.append)
-    seen = [len(work.made)]
-    while work.clock.getDelayedCalls():
-        work.clock.advance(A_TURN)
-        seen.append(len(work.made))
+    Deferred.fromCoroutine(owed.all(7)).addCallback(results.append)
+    seen = [len(owed.made)]
+    while owed.clock.getDelayedCalls():
+        owed.clock.advance(A_TURN)
+        seen.append(len(owed.made))
     assert results == [list(range(7))]
     assert len(seen) > 3 and max(later - earlier for earlier, later in pairwise(seen)) <= 2
 
 
 def test_who_stops_listening_ends_the_work() -> None:
     """A client that hangs up leaves no timer behind, and no more values are made."""
-    work = Work(PIECE)
-    going = Deferred.fromCoroutine(work.all(100))
+    owed = Work(PIECE)
+    going = Deferred.fromCoroutine(owed.all(100))
     failures: list[BaseException] = []
     going.addErrback(lambda failure: failures.append(failure.value))
     going.cancel()
     assert isinstance(failures[0], CancelledError)
-    assert work.clock.getDelayedCalls() == [] and len(work.made) == 1
+    assert owed.clock.getDelayedCalls() == [] and len(owed.made) == 1

@@ -21,7 +21,7 @@ from reactorhub.policies.jitter import start_at
 from reactorhub.schedules.scheduler import SLICE, TURN, Scheduler
 from reactorhub.triggers.cron import Cron
 from reactorhub.triggers.rules import Interval, Once, Trigger
-from reactorhub.triggers.window import Bounded, Times
+from reactorhub.triggers.window import ExcludedTimes, Window
 
 START = datetime(2026, 5, 13, 12, 0, 0, 250_000, tzinfo=UTC)
 NOON = datetime(2026, 5, 13, 12, 0, 0, tzinfo=UTC)
@@ -149,8 +149,8 @@ class AccurateWorld(World):
         self.answer()
         self.clock.advance(7)
         self.scheduler = Scheduler(self.clock, self.now, self.on_due, self.on_missed)
-        since = max((until for _, until in self.dealt_with), default=START)
-        self.scheduler.start([(schedule(trigger, catchup=catchup, jitter=self.jitter), since)])
+        accounted_until = max((until for _, until in self.dealt_with), default=START)
+        self.scheduler.start([(schedule(trigger, catchup=catchup, jitter=self.jitter), accounted_until)])
 
 
 class SlowTurns(Clock):
@@ -177,9 +177,9 @@ class SchedulerCase(TestCase):
         self.world.scheduler.stop()
         self.assertEqual(self.world.clock.getDelayedCalls(), [])
 
-    def start(self, *schedules: Schedule, since: datetime = START) -> World:
+    def start(self, *schedules: Schedule, accounted_until: datetime = START) -> World:
         """Start the scheduler on these schedules."""
-        self.world.scheduler.start([(one, since) for one in schedules])
+        self.world.scheduler.start([(one, accounted_until) for one in schedules])
         return self.world
 
 
@@ -221,7 +221,7 @@ class PlacingTests(SchedulerCase):
 
     def test_downtime_is_judged_at_the_start(self) -> None:
         """What came due while the hub was down is handed on by the agenda's rule, in order."""
-        world = self.start(schedule(Interval(MINUTE)), since=NOON - 3 * MINUTE)
+        world = self.start(schedule(Interval(MINUTE)), accounted_until=NOON - 3 * MINUTE)
         self.assertEqual([missed.nominal_time for missed in world.missed], [NOON - 2 * MINUTE, NOON - MINUTE])
         self.assertEqual(world.times(), [NOON])
 
@@ -261,14 +261,14 @@ class PlacingTests(SchedulerCase):
 
     def test_stopped_in_the_middle_it_is_busy_no_more(self) -> None:
         """What waits until it is done waits for nothing."""
-        world = self.start(*(schedule(name=f"s{n}") for n in range(300)), since=NOON - SECOND)
+        world = self.start(*(schedule(name=f"s{n}") for n in range(300)), accounted_until=NOON - SECOND)
         self.successResultOf(world.scheduler.stop())
         self.assertEqual([busy for busy, _ in world.busy][-1], False)
 
     def test_many_missed_ticks_are_recorded_in_slices(self) -> None:
         """A schedule with a thousand missed ticks hands on a slice, and the next when that is dealt with."""
         self.world.answers = []
-        world = self.start(schedule(), since=START - HOUR)
+        world = self.start(schedule(), accounted_until=START - HOUR)
         sizes = []
         while world.answers:
             sizes.append(len(world.answers))
@@ -330,7 +330,7 @@ class SteppedClockTests(SchedulerCase):
 
     def test_a_clock_put_right_in_the_middle_of_a_catch_up(self) -> None:
         """What is still being handed on as of a clock a year ahead does not stall the schedule afterwards."""
-        world = self.start(schedule(), since=NOON)
+        world = self.start(schedule(), accounted_until=NOON)
         world.run(3)
         world.answers = []
         world.step = timedelta(days=365)
@@ -348,7 +348,7 @@ class SteppedClockTests(SchedulerCase):
 
     def test_a_clock_put_right_before_a_tick_was_written_down(self) -> None:
         """A tick of next year that could not be handed on is forgotten with the clock that made it due."""
-        world = self.start(schedule(Interval(40 * DAY, NOON)), since=NOON)
+        world = self.start(schedule(Interval(40 * DAY, NOON)), accounted_until=NOON)
         world.run(3)
         world.answers, world.step = [], timedelta(days=365)
         world.run(2)
@@ -362,7 +362,7 @@ class SteppedClockTests(SchedulerCase):
 
     def test_an_account_kept_by_a_clock_far_ahead_is_not_believed(self) -> None:
         """At the start too, a schedule accounted for days ahead begins anew."""
-        world = self.start(schedule(), since=START + 400 * DAY)
+        world = self.start(schedule(), accounted_until=START + 400 * DAY)
         world.run(1)
         self.assertEqual(world.times(), [NOON + SECOND])
 
@@ -393,7 +393,7 @@ class FailureTests(SchedulerCase):
     def test_a_missed_tick_that_cannot_be_recorded_is_not_forgotten(self) -> None:
         """The row of a missed tick is asked for until it is written."""
         self.world.broken = True
-        world = self.start(schedule(Interval(HOUR)), since=NOON - HOUR - MINUTE)
+        world = self.start(schedule(Interval(HOUR)), accounted_until=NOON - HOUR - MINUTE)
         self.flushLoggedErrors(LedgerError)
         world.broken = False
         world.missed.clear()
@@ -480,7 +480,7 @@ class OverlapTests(SchedulerCase):
 
     def test_stop_in_the_middle_of_a_catch_up_leaves_no_timer(self) -> None:
         """Stopped between two slices, nothing of the rest is handed on."""
-        world = self.start(*(schedule(name=f"s{n}") for n in range(300)), since=NOON - SECOND)
+        world = self.start(*(schedule(name=f"s{n}") for n in range(300)), accounted_until=NOON - SECOND)
         self.successResultOf(world.scheduler.stop())
         self.assertEqual(world.clock.getDelayedCalls(), [])
         self.assertEqual(len(world.due), SLICE)
@@ -676,8 +676,8 @@ class BoundedTests(SchedulerCase):
 
     def test_only_what_is_left_is_handed_on(self) -> None:
         """What lies outside of the bounds has no row, neither as run nor as missed."""
-        left_out = (Times("3-4 0 12 * * *", "UTC"),)
-        bounded = Bounded(EVERY_SECOND, NOON + 2 * SECOND, NOON + 6 * SECOND, left_out)
+        left_out = (ExcludedTimes("3-4 0 12 * * *", "UTC"),)
+        bounded = Window(EVERY_SECOND, NOON + 2 * SECOND, NOON + 6 * SECOND, left_out)
         world = self.start(schedule(bounded))
         world.run(20)
         self.assertEqual((world.times(), world.missed), ([NOON + n * SECOND for n in (2, 5, 6)], []))
@@ -685,7 +685,7 @@ class BoundedTests(SchedulerCase):
 
     def test_who_leaves_out_everything_rests(self) -> None:
         """A schedule without a tick costs nothing at a beat, and its neighbours tick on."""
-        never = Bounded(EVERY_SECOND, exclude=(Times("* * * * *", "UTC"),))
+        never = Window(EVERY_SECOND, exclude=(ExcludedTimes("* * * * *", "UTC"),))
         world = self.start(schedule(never, "never"), schedule(name="good"))
         world.run(2)
         self.assertEqual(world.due, [("good", NOON + SECOND), ("good", NOON + 2 * SECOND)])

@@ -18,9 +18,9 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from reactorhub.errors import InvalidRequest, LedgerError, UnknownBatch, UnknownRun
 from reactorhub.model.batch import Batch
-from reactorhub.model.follow_up import Sequel, Start
+from reactorhub.model.follow_up import ChainedTick, FollowUp
 from reactorhub.model.run import ACTIVE, RetryRule, Run, RunSpec, RunState
-from reactorhub.model.schedule import ScheduleMark, Tick, TickOutcome
+from reactorhub.model.schedule import ScheduleProgress, Tick, TickOutcome
 from reactorhub.storage import rows
 from reactorhub.storage.ledger import Ledger, LedgerCounts, Page, RunFilter
 from reactorhub.storage.memory.ledger import MemoryLedger
@@ -51,10 +51,10 @@ def a_tick(minute: int, *, schedule: str = "hourly", **facts: Any) -> Tick:
     return Tick(schedule=schedule, nominal_time=NOON + minute * MINUTE, **told)
 
 
-def a_start(number: int) -> Start:
+def a_start(number: int) -> ChainedTick:
     """A tick three minutes after noon and its run of this number."""
     run = a_run(number, schedule="after", upstream="run-1", nominal_time=NOON + 3 * MINUTE)
-    return Start(tick=a_tick(3, schedule="after", run_id=run.id), run=run)
+    return ChainedTick(tick=a_tick(3, schedule="after", run_id=run.id), run=run)
 
 
 FULL_RUN = Run(
@@ -329,7 +329,7 @@ class LedgerSuite:
         """The end of a run and its next attempt are kept together."""
         await self.add(a_run(1), a_run(2))
         following = a_run(3, attempt=2, retry_of="run-1", not_before=NOON)
-        await self.ledger.finish_run(a_run(1, state=RunState.FAILED), Sequel(attempt=following))
+        await self.ledger.finish_run(a_run(1, state=RunState.FAILED), FollowUp(attempt=following))
         self.assertEqual(await self.ledger.waiting_runs(), [a_run(2), following])
         self.assertIs((await self.ledger.run("run-1")).state, RunState.FAILED)
 
@@ -337,36 +337,38 @@ class LedgerSuite:
         """Where the next attempt cannot be kept the run has not ended, and the other way round."""
         await self.add(a_run(1, state=RunState.RUNNING), a_run(2))
         with self.assertRaisesRegex(LedgerError, "run-2 is in the ledger already"):
-            await self.ledger.finish_run(a_run(1, state=RunState.FAILED), Sequel(attempt=a_run(2)))
+            await self.ledger.finish_run(a_run(1, state=RunState.FAILED), FollowUp(attempt=a_run(2)))
         with self.assertRaisesRegex(LedgerError, "run-9 is not in the ledger"):
-            await self.ledger.finish_run(a_run(9, state=RunState.FAILED), Sequel(attempt=a_run(3)))
+            await self.ledger.finish_run(a_run(9, state=RunState.FAILED), FollowUp(attempt=a_run(3)))
         self.assertIs((await self.ledger.run("run-1")).state, RunState.RUNNING)
         self.assertEqual(await self.listed(), ["run-2", "run-1"])
 
     async def test_finish_run_with_starts(self) -> None:
         """Ticks that a run's end brings about are kept with it; two of one instant come after each other."""
-        mark = ScheduleMark(name="after", fingerprint="f", since=NOON)
-        await self.ledger.set_marks([mark])
+        progress = ScheduleProgress(name="after", fingerprint="f", accounted_until=NOON)
+        await self.ledger.set_progress([progress])
         await self.add(a_run(1), a_run(2))
         starts = [a_start(number) for number in (3, 4)]
-        first = await self.ledger.finish_run(a_run(1, state=RunState.FAILED), Sequel(starts=(starts[0],)))
-        again = await self.ledger.finish_run(a_run(2, state=RunState.FAILED), Sequel(starts=(starts[1],)))
+        first = await self.ledger.finish_run(a_run(1, state=RunState.FAILED), FollowUp(starts=(starts[0],)))
+        again = await self.ledger.finish_run(a_run(2, state=RunState.FAILED), FollowUp(starts=(starts[1],)))
         self.assertEqual((first.starts, again.starts), ((starts[0],), (starts[1].later(),)))
         self.assertEqual(await self.ledger.waiting_runs(), [starts[0].run, starts[1].later().run])
         page = await self.ledger.ticks("after", 9)
         self.assertEqual(list(page.rows), [starts[1].later().tick, starts[0].tick])
-        self.assertEqual((await self.ledger.marks())["after"].runs, 2)
+        self.assertEqual((await self.ledger.progress())["after"].runs, 2)
 
     async def test_a_skipped_start_is_no_run(self) -> None:
         """A tick that a run's end brings about may be skipped: its row is kept, and no run is counted."""
-        await self.ledger.set_marks([ScheduleMark(name="after", fingerprint="f", since=NOON)])
+        await self.ledger.set_progress(
+            [ScheduleProgress(name="after", fingerprint="f", accounted_until=NOON)]
+        )
         await self.add(a_run(1))
-        skipped = Start(
+        skipped = ChainedTick(
             tick=a_tick(3, schedule="after", outcome=TickOutcome.SKIPPED, reason="busy"), run=None
         )
-        await self.ledger.finish_run(a_run(1, state=RunState.FAILED), Sequel(starts=(skipped,)))
+        await self.ledger.finish_run(a_run(1, state=RunState.FAILED), FollowUp(starts=(skipped,)))
         self.assertEqual(list((await self.ledger.ticks("after", 9)).rows), [skipped.tick])
-        self.assertEqual((await self.ledger.marks())["after"].runs, 0)
+        self.assertEqual((await self.ledger.progress())["after"].runs, 0)
 
     async def test_the_last_end_completes_a_batch(self) -> None:
         """The run that a batch wants in the end is kept with the end of its last run, whichever that is."""
@@ -377,14 +379,14 @@ class LedgerSuite:
         self.assertEqual(await self.ledger.open_batches(), [batch])
         ends = [replace(run, state=RunState.FAILED, finished_at=NOON + MINUTE) for run in runs]
         attempt = a_run(4, batch="b", retry_of="run-2")
-        first = await self.ledger.finish_run(ends[0], Sequel(completion=a_run(8)))
-        second = await self.ledger.finish_run(ends[1], Sequel(attempt=attempt))
-        third = await self.ledger.finish_run(ends[2], Sequel(completion=a_run(8)))
-        self.assertEqual((first, second, third), (Sequel(), Sequel(attempt=attempt), Sequel()))
+        first = await self.ledger.finish_run(ends[0], FollowUp(completion=a_run(8)))
+        second = await self.ledger.finish_run(ends[1], FollowUp(attempt=attempt))
+        third = await self.ledger.finish_run(ends[2], FollowUp(completion=a_run(8)))
+        self.assertEqual((first, second, third), (FollowUp(), FollowUp(attempt=attempt), FollowUp()))
         self.assertEqual(await self.ledger.batch("b"), (batch, {RunState.FAILED: 3, RunState.QUEUED: 1}))
         last = replace(attempt, state=RunState.SUCCEEDED, finished_at=NOON + 2 * MINUTE)
-        done = await self.ledger.finish_run(last, Sequel(completion=a_run(8)))
-        self.assertEqual(done, Sequel(completion=a_run(8), completes=True))
+        done = await self.ledger.finish_run(last, FollowUp(completion=a_run(8)))
+        self.assertEqual(done, FollowUp(completion=a_run(8), completes=True))
         self.assertEqual(await self.ledger.waiting_runs(), [a_run(8)])
         self.assertEqual(await self.ledger.open_batches(), [])
         finished = replace(batch, finished_at=NOON + 2 * MINUTE, completion="run-8")
@@ -407,13 +409,13 @@ class LedgerSuite:
 
     async def test_a_count_of_runs_ends_with_its_fingerprint(self) -> None:
         """Replacing a mark leaves the count of its runs as it is, unless the fingerprint is another one."""
-        mark = ScheduleMark(name="hourly", fingerprint="f", since=NOON)
-        await self.ledger.set_marks([mark])
+        progress = ScheduleProgress(name="hourly", fingerprint="f", accounted_until=NOON)
+        await self.ledger.set_progress([progress])
         await self.ledger.record_tick(a_tick(1))
-        await self.ledger.set_marks([replace(mark, paused=True, runs=7)])
-        self.assertEqual((await self.ledger.marks())["hourly"].runs, 1)
-        await self.ledger.set_marks([replace(mark, fingerprint="g")])
-        self.assertEqual((await self.ledger.marks())["hourly"].runs, 0)
+        await self.ledger.set_progress([replace(progress, paused=True, runs=7)])
+        self.assertEqual((await self.ledger.progress())["hourly"].runs, 1)
+        await self.ledger.set_progress([replace(progress, fingerprint="g")])
+        self.assertEqual((await self.ledger.progress())["hourly"].runs, 0)
 
     async def test_last_runs(self) -> None:
         """The newest run of each schedule is the one added last, in whatever state."""
@@ -434,7 +436,7 @@ class LedgerSuite:
         self.assertEqual(await self.ledger.runs(RunFilter(spider="prices"), 5), Page((), None))
         self.assertEqual(await self.ledger.ticks("hourly", 5), Page((), None))
         self.assertEqual((await self.ledger.waiting_runs(), await self.ledger.last_runs()), ([], {}))
-        self.assertEqual((await self.ledger.marks(), await self.ledger.overrides()), ({}, {}))
+        self.assertEqual((await self.ledger.progress(), await self.ledger.overrides()), ({}, {}))
         self.assertEqual(await self.ledger.counts(), LedgerCounts(runs={}, ticks=0))
 
     async def test_counts(self) -> None:
@@ -462,14 +464,14 @@ class LedgerSuite:
 
     async def test_a_tick_is_recorded_once(self) -> None:
         """A second row for the same schedule and nominal time writes nothing: no tick, no run, no mark."""
-        mark = ScheduleMark(name="hourly", fingerprint="f", since=NOON)
-        await self.ledger.set_marks([mark])
+        progress = ScheduleProgress(name="hourly", fingerprint="f", accounted_until=NOON)
+        await self.ledger.set_progress([progress])
         self.assertTrue(await self.ledger.record_tick(a_tick(1, run_id="run-1"), a_run(1)))
         again = a_tick(1, run_id="run-2", until=NOON + 9 * MINUTE)
         self.assertFalse(await self.ledger.record_tick(again, a_run(2)))
         self.assertEqual(await self.listed(), ["run-1"])
         self.assertEqual((await self.ledger.ticks("hourly", 5)).rows, (a_tick(1, run_id="run-1"),))
-        self.assertEqual((await self.ledger.marks())["hourly"].since, NOON + MINUTE)
+        self.assertEqual((await self.ledger.progress())["hourly"].accounted_until, NOON + MINUTE)
 
     async def test_simultaneous_ticks(self) -> None:
         """Of several asked for at once exactly the first one wins."""
@@ -480,27 +482,30 @@ class LedgerSuite:
     async def test_a_tick_and_its_run_are_one(self) -> None:
         """Where the run is refused the tick is not kept either, and the mark does not move."""
         await self.add(a_run(1))
-        await self.ledger.set_marks([ScheduleMark(name="hourly", fingerprint="f", since=NOON)])
+        await self.ledger.set_progress(
+            [ScheduleProgress(name="hourly", fingerprint="f", accounted_until=NOON)]
+        )
         with self.assertRaises(LedgerError):
             await self.ledger.record_tick(a_tick(1), a_run(1))
         self.assertEqual((await self.ledger.ticks("hourly", 5)).rows, ())
-        self.assertEqual((await self.ledger.marks())["hourly"].since, NOON)
+        self.assertEqual((await self.ledger.progress())["hourly"].accounted_until, NOON)
         self.assertTrue(await self.ledger.record_tick(a_tick(1), a_run(2)))
 
     async def test_ticks_move_the_mark_forward_only(self) -> None:
         """A tick moves its schedule's mark to its time, or its ``until``, never back and no other mark."""
-        marks = [
-            ScheduleMark(name=name, fingerprint="f", since=NOON, paused=True) for name in ("hourly", "daily")
+        progress = [
+            ScheduleProgress(name=name, fingerprint="f", accounted_until=NOON, paused=True)
+            for name in ("hourly", "daily")
         ]
-        await self.ledger.set_marks(marks)
+        await self.ledger.set_progress(progress)
         since = []
         for tick in (a_tick(5), a_tick(3), a_tick(6, until=NOON + 8 * MINUTE), a_tick(7)):
             await self.ledger.record_tick(tick)
-            since.append((await self.ledger.marks())["hourly"].since)
+            since.append((await self.ledger.progress())["hourly"].accounted_until)
         self.assertEqual(since, [NOON + minutes * MINUTE for minutes in (5, 5, 8, 8)])
         self.assertEqual(
-            await self.ledger.marks(),
-            {"hourly": replace(marks[0], since=since[-1], runs=4), "daily": marks[1]},
+            await self.ledger.progress(),
+            {"hourly": replace(progress[0], accounted_until=since[-1], runs=4), "daily": progress[1]},
         )
 
     async def test_a_missed_tick_gives_way(self) -> None:
@@ -527,56 +532,70 @@ class LedgerSuite:
     async def test_a_misled_mark_follows_the_tick_back(self) -> None:
         """A mark more than a day ahead of the clock came of a wrong one: the next tick puts it right."""
         for days, expected in ((1, NOON + timedelta(days=1)), (2, NOON + MINUTE)):
-            mark = ScheduleMark(name=f"{days}", fingerprint="f", since=NOON + timedelta(days=days))
-            await self.ledger.set_marks([mark])
-            await self.ledger.record_tick(a_tick(1, schedule=mark.name))
-            self.assertEqual((await self.ledger.marks())[mark.name].since, expected)
+            progress = ScheduleProgress(
+                name=f"{days}", fingerprint="f", accounted_until=NOON + timedelta(days=days)
+            )
+            await self.ledger.set_progress([progress])
+            await self.ledger.record_tick(a_tick(1, schedule=progress.name))
+            self.assertEqual((await self.ledger.progress())[progress.name].accounted_until, expected)
 
     async def test_a_mark_follows_a_tick_that_has_its_row(self) -> None:
         """A tick told again moves the mark to its own time, a range of ticks no further than to its first."""
-        await self.ledger.set_marks([ScheduleMark(name="hourly", fingerprint="f", since=NOON - MINUTE)])
+        await self.ledger.set_progress(
+            [ScheduleProgress(name="hourly", fingerprint="f", accounted_until=NOON - MINUTE)]
+        )
         for minute in (0, 1):
             await self.ledger.record_tick(a_tick(minute, outcome=TickOutcome.MISSED))
-        await self.ledger.set_marks([ScheduleMark(name="hourly", fingerprint="f", since=NOON - MINUTE)])
+        await self.ledger.set_progress(
+            [ScheduleProgress(name="hourly", fingerprint="f", accounted_until=NOON - MINUTE)]
+        )
         again = a_tick(0, outcome=TickOutcome.MISSED, until=NOON + 9 * MINUTE)
         self.assertFalse(await self.ledger.record_tick(again))
-        self.assertEqual((await self.ledger.marks())["hourly"].since, NOON)
+        self.assertEqual((await self.ledger.progress())["hourly"].accounted_until, NOON)
         self.assertFalse(await self.ledger.record_tick(a_tick(1, outcome=TickOutcome.MISSED)))
-        self.assertEqual((await self.ledger.marks())["hourly"].since, NOON + MINUTE)
+        self.assertEqual((await self.ledger.progress())["hourly"].accounted_until, NOON + MINUTE)
 
     async def test_a_mark_does_not_pass_a_tick_that_is_not_accounted_for(self) -> None:
         """A tick told after one whose write failed has its row, but the mark waits for that other one."""
-        mark = ScheduleMark(name="hourly", fingerprint="f", since=NOON)
+        progress = ScheduleProgress(name="hourly", fingerprint="f", accounted_until=NOON)
         for since in (NOON, NOON + timedelta(days=2)):
-            await self.ledger.set_marks([replace(mark, since=since)])
+            await self.ledger.set_progress([replace(progress, accounted_until=since)])
             for _ in range(2):
                 await self.ledger.record_tick(a_tick(2), after=NOON + MINUTE)
-                self.assertEqual((await self.ledger.marks())["hourly"].since, since)
-        await self.ledger.set_marks([mark])
+                self.assertEqual((await self.ledger.progress())["hourly"].accounted_until, since)
+        await self.ledger.set_progress([progress])
         await self.ledger.record_tick(a_tick(1))
         await self.ledger.record_tick(a_tick(2), after=NOON + MINUTE)
-        self.assertEqual((await self.ledger.marks())["hourly"].since, NOON + 2 * MINUTE)
+        self.assertEqual((await self.ledger.progress())["hourly"].accounted_until, NOON + 2 * MINUTE)
 
     async def test_a_misled_mark_follows_a_tick_that_is_known(self) -> None:
         """It does so too where the tick ran before: else the next downtime would not be accounted for."""
         await self.ledger.record_tick(a_tick(1))
-        mark = ScheduleMark(name="hourly", fingerprint="f", since=NOON + timedelta(days=2), runs=3)
-        await self.ledger.set_marks([mark])
+        progress = ScheduleProgress(
+            name="hourly", fingerprint="f", accounted_until=NOON + timedelta(days=2), runs=3
+        )
+        await self.ledger.set_progress([progress])
         self.assertFalse(await self.ledger.record_tick(a_tick(1), a_run(1)))
-        self.assertEqual((await self.ledger.marks())["hourly"], replace(mark, since=NOON + MINUTE))
+        self.assertEqual(
+            (await self.ledger.progress())["hourly"], replace(progress, accounted_until=NOON + MINUTE)
+        )
 
     async def test_a_tick_makes_no_mark(self) -> None:
         """A tick of a schedule without a mark leaves it without one."""
         await self.ledger.record_tick(a_tick(1))
-        self.assertEqual(await self.ledger.marks(), {})
+        self.assertEqual(await self.ledger.progress(), {})
 
     async def test_marks_are_replaced_and_forgotten(self) -> None:
         """Marks named to be kept are replaced whole, those to be forgotten go, all others stay."""
-        kept = [ScheduleMark(name=name, fingerprint="1", since=NOON) for name in ("a", "b", "c")]
-        await self.ledger.set_marks(kept)
-        paused = ScheduleMark(name="a", fingerprint="2", since=NOON, paused=True, paused_reason="by hand")
-        await self.ledger.set_marks([paused], forget=["b", "unknown"])
-        self.assertEqual(await self.ledger.marks(), {"a": paused, "c": kept[2]})
+        kept = [
+            ScheduleProgress(name=name, fingerprint="1", accounted_until=NOON) for name in ("a", "b", "c")
+        ]
+        await self.ledger.set_progress(kept)
+        paused = ScheduleProgress(
+            name="a", fingerprint="2", accounted_until=NOON, paused=True, paused_reason="by hand"
+        )
+        await self.ledger.set_progress([paused], forget=["b", "unknown"])
+        self.assertEqual(await self.ledger.progress(), {"a": paused, "c": kept[2]})
 
     async def test_overrides(self) -> None:
         """An override is any JSON value; the last one counts, and None removes it."""
@@ -642,13 +661,14 @@ class LedgerSuite:
 
     async def test_prune_keeps_marks_and_overrides(self) -> None:
         """Where a schedule stands, whether it is paused, and the limits outlive their history."""
-        mark = ScheduleMark(name="hourly", fingerprint="f", since=NOON, paused=True)
-        await self.ledger.set_marks([mark])
+        progress = ScheduleProgress(name="hourly", fingerprint="f", accounted_until=NOON, paused=True)
+        await self.ledger.set_progress([progress])
         await self.ledger.set_override("limits", 1)
         await self.over(ended(5))
         await self.ledger.prune(NOON + timedelta(days=1), 100)
         self.assertEqual(
-            await self.ledger.marks(), {"hourly": replace(mark, since=NOON + 5 * MINUTE, runs=1)}
+            await self.ledger.progress(),
+            {"hourly": replace(progress, accounted_until=NOON + 5 * MINUTE, runs=1)},
         )
         self.assertEqual(await self.ledger.overrides(), {"limits": 1})
 
@@ -714,7 +734,7 @@ class LedgerSuite:
             lambda: self.ledger.save_run(a_run(1)),
             lambda: self.ledger.record_tick(a_tick(1)),
             lambda: self.ledger.finish_run(a_run(1)),
-            lambda: self.ledger.set_marks([]),
+            lambda: self.ledger.set_progress([]),
             lambda: self.ledger.set_override("x", 1),
             lambda: self.ledger.prune(NOON, 2),
             lambda: self.ledger.run("run-1"),
@@ -726,7 +746,7 @@ class LedgerSuite:
             self.ledger.last_runs,
             lambda: self.ledger.ticks("hourly", 1),
             self.ledger.counts,
-            self.ledger.marks,
+            self.ledger.progress,
             self.ledger.overrides,
         ]
         for call in calls:

@@ -35,9 +35,9 @@ class Folder:
             if each.is_relative_to(self.root):
                 os.utime(each, (NOW - days * DAY,) * 2, follow_symlinks=False)
 
-    def sweep(self, *keep: str, most: int = 1000, days: float = 14) -> Swept:
+    def sweep(self, *keep: str, limit: int = 1000, days: float = 14) -> Swept:
         """Take one step that removes what is older than so many days."""
-        return self.old.sweep(NOW - days * DAY, keep, most)
+        return self.old.sweep(NOW - days * DAY, keep, limit)
 
     def left(self) -> list[str]:
         """What is still there."""
@@ -116,10 +116,10 @@ def test_a_folder_swapped_for_a_link_leads_nowhere(folder: Folder, tmp_path: Pat
         folder.file(f"shop/prices/{number}.log", 99)
     outside = Folder(tmp_path / "outside")
     kept = outside.file("0.log", 99)
-    folder.sweep(most=1)
+    folder.sweep(limit=1)
     (folder.root / "shop" / "prices").rename(tmp_path / "moved")
     (folder.root / "shop" / "prices").symlink_to(outside.root)
-    while not folder.sweep(most=1).done:
+    while not folder.sweep(limit=1).done:
         pass
     assert kept.exists()
     assert list((tmp_path / "moved").iterdir()) == []
@@ -140,7 +140,7 @@ def test_no_step_looks_at_more_than_it_may(folder: Folder) -> None:
     for number in range(30):
         folder.file(f"shop/prices/{number}.log", 99 if number % 2 else 1)
     steps = []
-    while not (swept := folder.sweep(most=4)).done:
+    while not (swept := folder.sweep(limit=4)).done:
         steps.append(swept.removed)
     steps.append(swept.removed)
     assert sum(steps) == 15

@@ -53,18 +53,18 @@ class Lab:
         """The wall clock."""
         return START + timedelta(seconds=self.clock.seconds()) + self.leap
 
-    def prune(self, before: datetime, most: int) -> Deferred[int]:
+    def prune(self, before: datetime, limit: int) -> Deferred[int]:
         """Forget some of the rows."""
         if self.failing is not None:
             return fail(self.failing)
-        self.pruned.append((before, most))
-        gone = min(most, self.rows)
+        self.pruned.append((before, limit))
+        gone = min(limit, self.rows)
         self.rows -= gone
         return succeed(gone)
 
-    def sweep(self, name: str, before: float, keep: Collection[str], most: int) -> Deferred[Swept]:
+    def sweep(self, name: str, before: float, keep: Collection[str], limit: int) -> Deferred[Swept]:
         """Take the next of the steps that the test has laid ready; without any there is nothing to do."""
-        assert most == FILES_AT_ONCE
+        assert limit == FILES_AT_ONCE
         self.swept[name].append((before, keep))
         step = self.steps[name].pop(0) if self.steps[name] else Swept(removed=0, done=True)
         return step if isinstance(step, Deferred) else succeed(step)

@@ -23,7 +23,7 @@ from twisted.trial.unittest import TestCase
 
 from reactorhub.errors import LedgerError
 from reactorhub.model.run import RunState
-from reactorhub.model.schedule import ScheduleMark
+from reactorhub.model.schedule import ScheduleProgress
 from reactorhub.storage import rows
 from reactorhub.storage.sqlite import pruning, sql
 from reactorhub.storage.sqlite.file import schema_scripts, upgrade
@@ -364,7 +364,9 @@ def test_upgraded_equals_fresh() -> None:
 
 def test_what_version_1_wrote_reads_the_same() -> None:
     """Runs and marks of a file from before there were retries come back, without any."""
-    mark = ScheduleMark(name="hourly", fingerprint="f", since=NOON, paused=True, paused_reason="by hand")
+    progress = ScheduleProgress(
+        name="hourly", fingerprint="f", accounted_until=NOON, paused=True, paused_reason="by hand"
+    )
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
         upgrade(db, schema_scripts()[:1])
         for table, columns, row in (
@@ -373,12 +375,16 @@ def test_what_version_1_wrote_reads_the_same() -> None:
                 rows.RUN_COLUMNS.removesuffix(", retry, expect, upstream"),
                 rows.write_run(a_run(1))[:25],
             ),
-            ("marks", rows.MARK_COLUMNS.removesuffix(", resumed_at, runs"), rows.write_mark(mark)[:5]),
+            (
+                "marks",
+                rows.PROGRESS_COLUMNS.removesuffix(", resumed_at, runs"),
+                rows.write_progress(progress)[:5],
+            ),
         ):
             db.execute(f"INSERT INTO {table} ({columns}) VALUES ({', '.join('?' * len(row))})", row)
         upgrade(db, schema_scripts())
         assert sql.find_run(db, "run-1") == a_run(1)
-        assert sql.marks(db) == {"hourly": mark}
+        assert sql.progress(db) == {"hourly": progress}
 
 
 def test_upgrade_is_whole_or_not_at_all() -> None:

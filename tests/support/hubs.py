@@ -19,13 +19,13 @@ from reactorhub.engine.scripted import MemoryEngine, ScriptedCrawl
 from reactorhub.events.memory import MemorySink
 from reactorhub.events.publisher import Telemetry
 from reactorhub.hub.hub import Hub
-from reactorhub.hub.status import Parts
+from reactorhub.hub.status import HubParts
 from reactorhub.model.ids import IdMaker
 from reactorhub.notifications.channels.memory import MemoryChannel
 from reactorhub.notifications.notifier import Notifier
-from reactorhub.notifications.reporter import Facts
+from reactorhub.notifications.reporter import IncidentReporter
 from reactorhub.runs.dispatcher import Dispatcher
-from reactorhub.runs.lifecycle import World
+from reactorhub.runs.lifecycle import RunServices
 from reactorhub.runs.slots import Slots
 from reactorhub.schedules.book import ScheduleBook
 from reactorhub.storage.memory.ledger import MemoryLedger
@@ -98,8 +98,8 @@ class Bench:
         self.slots = Slots(self.clock, self.config.max_concurrent_runs, self.config.queues)
         self.notifier = Notifier(self.clock, self.now, self.ledger)
         self.notifier.use(self.channels)
-        facts = Facts(new_id, self.now, self.config.name, self.notifier.wake)
-        self.world = World(
+        reporter = IncidentReporter(new_id, self.now, self.config.name, self.notifier.wake)
+        self.services = RunServices(
             clock=self.clock,
             now=self.now,
             ledger=self.ledger,
@@ -107,12 +107,17 @@ class Bench:
             slots=self.slots,
             changed=self.telemetry.run_changed,
         )
-        self.book = ScheduleBook(self.ledger, self.now, self.clock, facts)
+        self.book = ScheduleBook(self.ledger, self.now, self.clock, reporter)
         self.dispatcher = Dispatcher(
-            self.world, self.book, new_id, self.telemetry.event, self.config.max_queued_runs, facts=facts
+            self.services,
+            self.book,
+            new_id,
+            self.telemetry.event,
+            self.config.max_queued_runs,
+            reporter=reporter,
         )
-        self.parts = Parts(
-            world=self.world,
+        self.parts = HubParts(
+            services=self.services,
             dispatcher=self.dispatcher,
             book=self.book,
             telemetry=self.telemetry,

@@ -13,7 +13,7 @@ from reactorhub.triggers.cron import Cron, dst_mark
 from reactorhub.triggers.cron_fields import covered
 from reactorhub.triggers.rules import Interval, Once, Trigger
 from reactorhub.triggers.wall_clock import wall_time
-from reactorhub.triggers.window import MOST_STRETCHES, Bounded, Days, Exclusion, Times, end_of
+from reactorhub.triggers.window import MAX_PERIODS, ExcludedDays, ExcludedTimes, Exclusion, Window, end_of
 from tests.support.counted import Counted
 
 BERLIN, NEW_YORK, BEIRUT = "Europe/Berlin", "America/New_York", "Asia/Beirut"
@@ -40,15 +40,15 @@ def ticks(trigger: Trigger, after: datetime, until: datetime) -> list[datetime]:
 
 def test_start_and_end_are_part_of_the_time_between() -> None:
     """There is a tick at start and at end, if one falls there, and none before or after."""
-    bounded = Bounded(HOURLY, NOON, NOON + 2 * HOUR)
+    bounded = Window(HOURLY, NOON, NOON + 2 * HOUR)
     assert ticks(bounded, NOON - 400 * DAY, NOON + DAY) == [NOON, NOON + HOUR, NOON + 2 * HOUR]
-    between = Bounded(HOURLY, NOON + MINUTE, NOON + 2 * HOUR - MINUTE)
+    between = Window(HOURLY, NOON + MINUTE, NOON + 2 * HOUR - MINUTE)
     assert ticks(between, NOON - DAY, NOON + DAY) == [NOON + HOUR]
 
 
 def test_a_start_does_not_move_the_ticks() -> None:
     """The ticks stay those of the rule: an interval is not counted from the start."""
-    assert Bounded(Interval(7 * HOUR), start=NOON).next_after(NOON) == Interval(7 * HOUR).next_after(NOON)
+    assert Window(Interval(7 * HOUR), start=NOON).next_after(NOON) == Interval(7 * HOUR).next_after(NOON)
 
 
 @pytest.mark.parametrize(
@@ -57,35 +57,35 @@ def test_a_start_does_not_move_the_ticks() -> None:
 )
 def test_nothing_outside(rule: Trigger, start: datetime | None, end: datetime | None) -> None:
     """Where the rule has no tick between start and end, there is none."""
-    assert Bounded(rule, start, end).next_after(NOON - MINUTE) is None
+    assert Window(rule, start, end).next_after(NOON - MINUTE) is None
 
 
 def test_an_end_before_the_start_is_refused() -> None:
     """Start and end may be one moment, but not in the wrong order; nor may days."""
-    assert Bounded(HOURLY, NOON, NOON).next_after(NOON - DAY) == NOON
+    assert Window(HOURLY, NOON, NOON).next_after(NOON - DAY) == NOON
     with pytest.raises(ValueError, match="write a later end_time"):
-        Bounded(HOURLY, NOON, NOON - SECOND)
+        Window(HOURLY, NOON, NOON - SECOND)
     with pytest.raises(ValueError, match=r"2026-12-26\.\.2026-12-24 ends before it begins"):
-        Days(date(2026, 12, 26), date(2026, 12, 24), BERLIN)
+        ExcludedDays(date(2026, 12, 26), date(2026, 12, 24), BERLIN)
 
 
 def test_a_bounded_trigger_describes_its_rule() -> None:
     """Kind, text and zone are those of the rule; exclusions say what the file says; all are values."""
     rule = Cron.parse(("0 3 * * *",), BERLIN)
-    days = Days(date(2026, 12, 24), date(2027, 1, 2), BERLIN)
-    bounded = Bounded(rule, end=NOON, exclude=(days, Times("* * * * sun", BERLIN)))
+    days = ExcludedDays(date(2026, 12, 24), date(2027, 1, 2), BERLIN)
+    bounded = Window(rule, end=NOON, exclude=(days, ExcludedTimes("* * * * sun", BERLIN)))
     assert (bounded.kind, bounded.text, bounded.timezone) == ("cron", "0 3 * * *", BERLIN)
     assert [each.text for each in bounded.exclude] == ["2026-12-24..2027-01-02", "* * * * sun"]
-    assert Days(date(2026, 12, 24), date(2026, 12, 24), BERLIN).text == "2026-12-24"
+    assert ExcludedDays(date(2026, 12, 24), date(2026, 12, 24), BERLIN).text == "2026-12-24"
     assert (end_of(bounded), end_of(rule), end_of(None)) == (NOON, None, None)
-    assert len({bounded, Bounded(rule, end=NOON, exclude=bounded.exclude)}) == 1
+    assert len({bounded, Window(rule, end=NOON, exclude=bounded.exclude)}) == 1
 
 
 def test_a_change_of_the_clocks_is_marked_as_before() -> None:
     """The marks of a rule's ticks are the same where something narrows it."""
     rule = Cron.parse(("30 2 * * *",), BERLIN)
-    assert dst_mark(Bounded(rule, end=utc("2030-01-01")), utc("2026-03-29T03:00+02:00")) == "gap"
-    assert dst_mark(Bounded(HOURLY, end=utc("2030-01-01")), utc("2026-10-25T02:00+02:00")) is None
+    assert dst_mark(Window(rule, end=utc("2030-01-01")), utc("2026-03-29T03:00+02:00")) == "gap"
+    assert dst_mark(Window(HOURLY, end=utc("2030-01-01")), utc("2026-10-25T02:00+02:00")) is None
 
 
 @pytest.mark.parametrize(
@@ -105,11 +105,11 @@ def test_a_change_of_the_clocks_is_marked_as_before() -> None:
 )
 def test_what_is_left_out(rule: str, exclude: str, after: str, expected: str) -> None:
     """Days are local days; a cron with five fields leaves out whole minutes, one with six seconds."""
-    left_out: Exclusion = Times(exclude, BERLIN)
+    left_out: Exclusion = ExcludedTimes(exclude, BERLIN)
     if exclude.startswith("2026"):
         first, _, last = exclude.partition("..")
-        left_out = Days(date.fromisoformat(first), date.fromisoformat(last or first), BERLIN)
-    bounded = Bounded(Cron.parse((rule,), BERLIN), exclude=(left_out,))
+        left_out = ExcludedDays(date.fromisoformat(first), date.fromisoformat(last or first), BERLIN)
+    bounded = Window(Cron.parse((rule,), BERLIN), exclude=(left_out,))
     assert bounded.next_after(utc(after)) == utc(expected)
 
 
@@ -143,8 +143,8 @@ def test_what_is_left_is_what_a_filter_leaves(
     first = since.astimezone(where).date() + day * DAY
     start, end = since + min(span) * HOUR, since + max(span) * HOUR
     left_out: list[Exclusion] = [
-        Days(first, first + days * DAY, zone),
-        *(Times(each, zone) for each in crons),
+        ExcludedDays(first, first + days * DAY, zone),
+        *(ExcludedTimes(each, zone) for each in crons),
     ]
 
     def passes(tick: datetime) -> bool:
@@ -152,7 +152,7 @@ def test_what_is_left_is_what_a_filter_leaves(
         in_days = first <= wall.date() <= first + days * DAY
         return start <= tick <= end and not in_days and not any(FIELDS[each](wall) for each in crons)
 
-    bounded = Bounded(inner, start, end, tuple(left_out))
+    bounded = Window(inner, start, end, tuple(left_out))
     assert ticks(bounded, since, until) == [tick for tick in ticks(inner, since, until) if passes(tick)]
 
 
@@ -200,7 +200,7 @@ def test_many_short_stretches_leave_what_a_filter_leaves(
     """The first tick is found behind any number of pieces, also on a day on which clocks change."""
     zone, change = place
     inner = Cron.parse((rule,), zone) if isinstance(rule, str) else rule
-    bounded = Bounded(inner, exclude=tuple(Times(each, zone) for each in crons))
+    bounded = Window(inner, exclude=tuple(ExcludedTimes(each, zone) for each in crons))
     since = utc(change) - before * MINUTE
     left = (
         tick
@@ -222,7 +222,7 @@ def test_many_short_stretches_leave_what_a_filter_leaves(
 )
 def test_no_tick_is_lost_behind_many_stretches(rule: Trigger, exclude: list[str], expected: str) -> None:
     """Tens of thousands of short stretches are no end of the schedule, and take no time."""
-    bounded = Bounded(rule, exclude=tuple(Times(each, BERLIN) for each in exclude))
+    bounded = Window(rule, exclude=tuple(ExcludedTimes(each, BERLIN) for each in exclude))
     tick = bounded.next_after(NOON)
     assert tick is not None and f"{wall_time(tick, ZoneInfo(BERLIN)):%H:%M:%S}" == expected
 
@@ -232,9 +232,9 @@ def test_no_tick_is_lost_behind_many_stretches(rule: Trigger, exclude: list[str]
 def test_who_leaves_out_everything_has_no_ticks(rule: str, exclude: tuple[str, ...]) -> None:
     """The search ends after a bounded number of questions, and then the answer is never."""
     counted = Counted(Cron.parse((rule,), BERLIN))
-    bounded = Bounded(counted, exclude=tuple(Times(each, BERLIN) for each in exclude))
+    bounded = Window(counted, exclude=tuple(ExcludedTimes(each, BERLIN) for each in exclude))
     assert bounded.next_after(NOON) is None
-    assert len(counted.calls) <= MOST_STRETCHES + 1
+    assert len(counted.calls) <= MAX_PERIODS + 1
     asked = len(counted.calls)
     assert bounded.next_after(NOON) is None
     assert len(counted.calls) == asked + 1
@@ -252,29 +252,32 @@ def test_who_leaves_out_everything_has_no_ticks(rule: str, exclude: tuple[str, .
 def test_that_nothing_is_left_is_seen_soon(rule: str, exclude: str, most: int) -> None:
     """Neither a tick a week nor crons that leave out all days are looked at for decades."""
     counted = Counted(Cron.parse((rule,), BERLIN))
-    assert Bounded(counted, exclude=(Times(exclude, BERLIN),)).next_after(NOON) is None
+    assert Window(counted, exclude=(ExcludedTimes(exclude, BERLIN),)).next_after(NOON) is None
     assert len(counted.calls) <= most
 
 
 def test_what_is_rare_is_looked_for_longer() -> None:
     """A leap day that has to be a Sunday comes after 28 years, and is found."""
     rule = Cron.parse(("0 3 29 2 *",), BERLIN)
-    bounded = Bounded(rule, exclude=(Times("* * * * mon-sat", BERLIN),))
+    bounded = Window(rule, exclude=(ExcludedTimes("* * * * mon-sat", BERLIN),))
     assert bounded.next_after(utc("2032-03-01")) == utc("2060-02-29T03:00+01:00")
 
 
 def test_much_left_out_is_passed_in_few_steps() -> None:
     """A schedule of every second that rests for years is not looked at second by second."""
     counted = Counted(Cron.parse(("* * * * * *",), BERLIN))
-    days = Days(date(2026, 5, 1), date(2029, 12, 31), BERLIN)
-    bounded = Bounded(counted, exclude=(days, Times("* 0-22 * * *", BERLIN), Times("* 0-58 * * * *", BERLIN)))
+    days = ExcludedDays(date(2026, 5, 1), date(2029, 12, 31), BERLIN)
+    bounded = Window(
+        counted,
+        exclude=(days, ExcludedTimes("* 0-22 * * *", BERLIN), ExcludedTimes("* 0-58 * * * *", BERLIN)),
+    )
     assert bounded.next_after(NOON) == utc("2030-01-01T23:59:00+01:00")
     assert len(counted.calls) < 20
 
 
 def test_the_end_of_time() -> None:
     """Near the last representable moment there is None, not an exception."""
-    days = Days(date(9000, 1, 1), date.max, BERLIN)
-    bounded = Bounded(HOURLY, exclude=(days, Times("* * * * *", BERLIN)))
+    days = ExcludedDays(date(9000, 1, 1), date.max, BERLIN)
+    bounded = Window(HOURLY, exclude=(days, ExcludedTimes("* * * * *", BERLIN)))
     assert bounded.next_after(datetime.max.replace(tzinfo=UTC) - 3 * HOUR) is None
     assert bounded.next_after(datetime.max.replace(tzinfo=UTC)) is None

@@ -63,9 +63,9 @@ def test_cancelling_a_run_that_crawls(opened: bool) -> None:
         crawl.open()
     assert web.post(f"/api/runs/{run}/cancel").json["state"] == "stopping"
     assert web.post(f"/api/runs/{run}/cancel").status == 200
-    assert set(crawl.rungs) == {"stop"}
+    assert set(crawl.steps) == {"stop"}
     web.bench.clock.advance(30)
-    assert (state(web, run), crawl.rungs[-1]) == ("cancelled", "abort")
+    assert (state(web, run), crawl.steps[-1]) == ("cancelled", "abort")
     assert web.bench.slots.used == 0 and web.bench.clock.getDelayedCalls() == []
 
 
@@ -144,7 +144,7 @@ def test_a_ledger_that_cannot_write(order: str) -> None:
     reply = ordered(web, order, run)
     assert (reply.status, reply.json["detail"]) == (503, "the disk is full; make room")
     web.bench.turn()
-    assert len(web.bench.engine.crawls) == 1 and not web.bench.dispatcher.lives
+    assert len(web.bench.engine.crawls) == 1 and not web.bench.dispatcher.live_runs
 
 
 @pytest.mark.parametrize("order", ORDERS)

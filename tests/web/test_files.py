@@ -20,7 +20,7 @@ LOG = b"".join(b"2026-11-21 12:00:00 [prices] INFO: record %d\n" % n for n in ra
 ITEMS = b"".join(b'{"n": %d}\n' % n for n in range(20))
 
 
-class Shelf(Web):
+class IncidentStore(Web):
     """A web over a data folder that holds one run's log and items."""
 
     def __init__(self, data_dir: Path) -> None:
@@ -35,9 +35,9 @@ class Shelf(Web):
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Shelf:
+def store(tmp_path: Path) -> IncidentStore:
     """A web with one run that has files."""
-    return Shelf(tmp_path)
+    return IncidentStore(tmp_path)
 
 
 class WholeFileTests(TestCase):
@@ -46,22 +46,22 @@ class WholeFileTests(TestCase):
     def setUp(self) -> None:
         folder = TemporaryDirectory()
         self.addCleanup(folder.cleanup)
-        self.shelf = Shelf(Path(folder.name))
-        self.log, self.items = (f"/api/runs/{self.shelf.run}/{name}" for name in ("log", "items"))
+        self.store = IncidentStore(Path(folder.name))
+        self.log, self.items = (f"/api/runs/{self.store.run}/{name}" for name in ("log", "items"))
 
     def tearDown(self) -> None:
         assert [call for call in reactor.getDelayedCalls() if call.active()] == []
 
     async def test_the_whole_log(self) -> None:
         """A log is plain text under the run's own name."""
-        reply = await self.shelf.whole(self.log)
+        reply = await self.store.whole(self.log)
         assert (reply.status, reply.body) == (200, LOG)
         assert reply.headers["content-type"] == "text/plain; charset=utf-8"
-        assert reply.headers["content-disposition"] == f'inline; filename="{self.shelf.run}.log"'
+        assert reply.headers["content-disposition"] == f'inline; filename="{self.store.run}.log"'
 
     async def test_all_items(self) -> None:
         """Items are JSON Lines."""
-        reply = await self.shelf.whole(self.items)
+        reply = await self.store.whole(self.items)
         assert (reply.status, reply.body) == (200, ITEMS)
         assert reply.headers["content-type"] == "application/jsonl"
 
@@ -72,26 +72,26 @@ class WholeFileTests(TestCase):
             ("bytes=10-", f"bytes 10-{len(LOG) - 1}/{len(LOG)}", LOG[10:]),
             ("bytes=-5", f"bytes {len(LOG) - 5}-{len(LOG) - 1}/{len(LOG)}", LOG[-5:]),
         ):
-            reply = await self.shelf.whole(self.log, Range=asked)
+            reply = await self.store.whole(self.log, Range=asked)
             assert (reply.status, reply.headers["content-range"]) == (206, said)
             assert reply.body == part
 
     async def test_a_range_beyond_the_end(self) -> None:
         """A range that the file does not have is refused with its size."""
-        reply = await self.shelf.whole(self.items, Range="bytes=100000-")
+        reply = await self.store.whole(self.items, Range="bytes=100000-")
         assert (reply.status, reply.headers["content-range"]) == (416, f"bytes */{len(ITEMS)}")
 
     async def test_an_empty_file(self) -> None:
         """A crawl that scraped nothing has no items to show, which is no mistake."""
-        self.shelf.paths.items("shop", "prices", self.shelf.run).write_bytes(b"")
-        reply = await self.shelf.whole(self.items)
+        self.store.paths.items("shop", "prices", self.store.run).write_bytes(b"")
+        reply = await self.store.whole(self.items)
         assert (reply.status, reply.body) == (200, b"")
 
 
 @pytest.mark.parametrize(("tail", "lines"), [(1, 1), (7, 7), (50, 50), (100, 50)])
-def test_the_last_lines_of_a_log(shelf: Shelf, tail: int, lines: int) -> None:
+def test_the_last_lines_of_a_log(store: IncidentStore, tail: int, lines: int) -> None:
     """``tail`` gives so many lines from the end, or as many as there are."""
-    reply = shelf.get(f"/api/runs/{shelf.run}/log?tail={tail}")
+    reply = store.get(f"/api/runs/{store.run}/log?tail={tail}")
     assert (reply.status, reply.headers["content-type"]) == (200, "text/plain; charset=utf-8")
     assert reply.body.splitlines() == LOG.splitlines()[-lines:]
 
@@ -100,9 +100,9 @@ def test_the_last_lines_of_a_log(shelf: Shelf, tail: int, lines: int) -> None:
     ("query", "first", "end"),
     [("offset=3&limit=2", 3, 5), ("limit=4", 0, 4), ("offset=18", 18, 20), ("offset=99", 20, 20)],
 )
-def test_some_items(shelf: Shelf, query: str, first: int, end: int) -> None:
+def test_some_items(store: IncidentStore, query: str, first: int, end: int) -> None:
     """``offset`` and ``limit`` pick whole lines."""
-    reply = shelf.get(f"/api/runs/{shelf.run}/items?{query}")
+    reply = store.get(f"/api/runs/{store.run}/items?{query}")
     assert (reply.status, reply.headers["content-type"]) == (200, "application/jsonl")
     assert reply.body.splitlines() == ITEMS.splitlines()[first:end]
 
@@ -121,9 +121,9 @@ def test_some_items(shelf: Shelf, query: str, first: int, end: int) -> None:
         ("items?page=2", "page"),
     ],
 )
-def test_wrong_parameters_are_named(shelf: Shelf, what: str, field: str) -> None:
+def test_wrong_parameters_are_named(store: IncidentStore, what: str, field: str) -> None:
     """What cannot be picked is refused by the parameter's name."""
-    reply = shelf.get(f"/api/runs/{shelf.run}/{what}")
+    reply = store.get(f"/api/runs/{store.run}/{what}")
     assert (reply.status, reply.fields) == (422, {field})
 
 
@@ -138,15 +138,15 @@ def test_a_run_without_files(tmp_path: Path, what: str) -> None:
 
 
 @pytest.mark.parametrize("what", ["log", "log?tail=3", "items", "items?limit=3"])
-def test_files_that_were_removed(shelf: Shelf, what: str) -> None:
+def test_files_that_were_removed(store: IncidentStore, what: str) -> None:
     """The answer for a run whose files are gone says what may have removed them."""
-    shelf.bench.begun(shelf.run).finish()
-    shelf.bench.turn()
+    store.bench.begun(store.run).finish()
+    store.bench.turn()
     name, kept, rule = ("log", "log", "logs") if what.startswith("log") else ("items", "items file", "items")
-    getattr(shelf.paths, name)("shop", "prices", shelf.run).unlink()
-    reply = shelf.get(f"/api/runs/{shelf.run}/{what}")
+    getattr(store.paths, name)("shop", "prices", store.run).unlink()
+    reply = store.get(f"/api/runs/{store.run}/{what}")
     assert reply.status == 404
-    assert reply.json["detail"].startswith(f"run {shelf.run} has no {kept}: ")
+    assert reply.json["detail"].startswith(f"run {store.run} has no {kept}: ")
     assert reply.json["detail"].endswith(f"it was removed, by hub.retention.{rule} or by hand")
 
 
@@ -166,12 +166,12 @@ def test_a_run_that_never_started(tmp_path: Path) -> None:
     assert web.get(f"/api/runs/{run}/log").json["detail"].endswith("it ended before it started")
 
 
-def test_a_file_that_goes_while_it_is_read(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_goes_while_it_is_read(store: IncidentStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that is removed between the look and the reading is not found: no mistake of the hub."""
-    path = shelf.paths.log("shop", "prices", shelf.run)
+    path = store.paths.log("shop", "prices", store.run)
     monkeypatch.setattr(files.RunFiles, "log", lambda *_: path)
     path.unlink()
-    assert shelf.get(f"/api/runs/{shelf.run}/log?tail=3").status == 404
+    assert store.get(f"/api/runs/{store.run}/log?tail=3").status == 404
 
 
 lines = st.lists(st.binary(max_size=9) | st.just(b"a\rb"), max_size=30)
@@ -191,6 +191,6 @@ def test_last_lines_of_any_file(lines: list[bytes], ended: bool, wanted: int, bl
 def test_the_last_line_of_one_that_never_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A line longer than what is looked at is given from there on, not searched to its beginning."""
     monkeypatch.setattr(files, "_BLOCK", 8)
-    monkeypatch.setattr(files, "_MOST_TAIL", 32)
+    monkeypatch.setattr(files, "_MAX_TAIL", 32)
     (path := tmp_path / "log").write_bytes(b"x" * 1000)
     assert last_lines(path, 1) == b"x" * 32

@@ -6,7 +6,7 @@ import pytest
 
 from reactorhub.config.endpoints import is_loopback, loopback_endpoint
 from reactorhub.errors import StartError
-from reactorhub.web.guard import IDLE, MOST_BODY, MOST_CONNECTIONS, MOST_READ
+from reactorhub.web.guard import IDLE, MAX_BODY, MAX_CONNECTIONS, MAX_READ
 from tests.support.web_client import Web
 
 ORDER = b'{"spider": "prices"}'
@@ -159,7 +159,7 @@ def chunked(body: bytes, size: int = 8192) -> bytes:
     return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
 
 
-@pytest.mark.parametrize(("length", "status"), [(MOST_BODY, 201), (MOST_BODY + 1, 413)])
+@pytest.mark.parametrize(("length", "status"), [(MAX_BODY, 201), (MAX_BODY + 1, 413)])
 def test_bodies_have_a_limit(length: int, status: int) -> None:
     """A body of up to 64 KiB is read, announced or chunked; one byte more is refused and starts nothing."""
     web = Web()
@@ -178,8 +178,8 @@ def test_a_body_without_end_is_cut_off(headers: dict[str, str]) -> None:
     web = Web()
     connection = web.connect()
     connection.ask("POST", "/api/runs", headers=headers)
-    for _ in range(2 * MOST_READ // MOST_BODY):
-        connection.send(b"%x\r\n%s\r\n" % (MOST_BODY, b"x" * MOST_BODY))
+    for _ in range(2 * MAX_READ // MAX_BODY):
+        connection.send(b"%x\r\n%s\r\n" % (MAX_BODY, b"x" * MAX_BODY))
     assert [(reply.status, reply.headers["connection"]) for reply in connection.replies()] == [(413, "close")]
     assert connection.transport.disconnecting
 
@@ -234,7 +234,7 @@ def test_silent_connections_are_closed() -> None:
 def test_too_many_connections_are_dropped() -> None:
     """Beyond 500 connections new ones are dropped; when one leaves, there is room again."""
     web = Web()
-    connections = [web.connect() for _ in range(MOST_CONNECTIONS)]
+    connections = [web.connect() for _ in range(MAX_CONNECTIONS)]
     assert web.site.buildProtocol(None) is None
     connections.pop().leave()
     assert web.get("/healthz").status == 200

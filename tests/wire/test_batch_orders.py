@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from reactorhub.errors import InvalidRequest
 from reactorhub.model.batch import Batch
 from reactorhub.storage.rows import json_text
-from reactorhub.wire.batch_orders import MOST_RUNS, completion_order, read_batch_order
+from reactorhub.wire.batch_orders import MAX_RUNS, completion_order, read_batch_order
 from reactorhub.wire.orders import order_view, read_order
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -41,7 +41,7 @@ def test_orders() -> None:
         ({}, {"runs"}),
         ({"runs": []}, {"runs"}),
         ({"runs": {"spider": "a"}}, {"runs"}),
-        ({"runs": [{"spider": "a"}] * (MOST_RUNS + 1)}, {"runs"}),
+        ({"runs": [{"spider": "a"}] * (MAX_RUNS + 1)}, {"runs"}),
         ({"runs": ["a"]}, {"runs[0]"}),
         ({"runs": [{"spider": "a"}, {"spidr": "b"}]}, {"runs[1].spidr", "runs[1].spider"}),
         ({"runs": [{"spider": "a"}], "tags": []}, {"tags"}),

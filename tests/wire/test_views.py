@@ -17,7 +17,7 @@ from reactorhub.model.run import RetryRule, Run, RunSpec, RunState
 from reactorhub.model.schedule import Overlap, Schedule, Tick, TickOutcome
 from reactorhub.model.values import REDACTED, redacted, stats_view, time_text
 from reactorhub.triggers.cron import Cron
-from reactorhub.triggers.window import Bounded, Times
+from reactorhub.triggers.window import ExcludedTimes, Window
 from reactorhub.wire.views import event_view, run_view, schedule_view, tick_view
 from tests.support.hubs import START
 
@@ -102,8 +102,8 @@ def test_a_schedule_has_the_fields_of_the_contract() -> None:
 
 def test_a_schedule_shows_what_narrows_it() -> None:
     """First and last moment, what is left out as the file says it, and jitter in seconds."""
-    sundays = (Times("* * * * sun", "Europe/Berlin"),)
-    bounded = Bounded(Cron.parse(("0 8 * * *",), "Europe/Berlin"), START, None, sundays)
+    sundays = (ExcludedTimes("* * * * sun", "Europe/Berlin"),)
+    bounded = Window(Cron.parse(("0 8 * * *",), "Europe/Berlin"), START, None, sundays)
     schedule = Schedule(name="daily", spec=SPEC, trigger=bounded, jitter=timedelta(minutes=1), max_catchup=7)
     keys = ("start_time", "end_time", "exclude", "jitter", "max_catchup")
     view = schedule_view(schedule, ())

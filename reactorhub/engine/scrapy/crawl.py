@@ -30,8 +30,8 @@ from reactorhub.errors import last_line
 from reactorhub.model.run import CrawlEnd
 from reactorhub.policies.comparisons import fraction
 
-_LONGEST_REASON = 200  # characters of a finish reason
-_MOST = 10**15  # the limit of a count; a spider may put any number into its stats
+_MAX_REASON = 200  # characters of a finish reason
+_MAX_COUNT = 10**15  # the limit of a count; a spider may put any number into its stats
 _LOOK_AGAIN = 0.05  # seconds between attempts to stop a crawl whose engine does not run yet
 
 
@@ -100,7 +100,7 @@ class ScrapyCrawl:
             self.opened.callback(None)
 
     def _spider_closed(self, spider: Spider, reason: object) -> None:
-        self._finish_reason = _text(reason)[:_LONGEST_REASON]
+        self._finish_reason = _text(reason)[:_MAX_REASON]
         if self._crawler is not None:
             for level, count in self._run_log.counts.items():
                 self._crawler.stats.set_value(f"log_count/{level}", count)
@@ -219,7 +219,7 @@ def _collected(crawler: HubCrawler) -> dict[str, Any]:
 
 def _count(stat: object) -> int:
     """Return a stat as a count; 0 if a spider has replaced it with something that is not a number."""
-    return min(max(int(fraction(stat) or 0), 0), _MOST)
+    return min(max(int(fraction(stat) or 0), 0), _MAX_COUNT)
 
 
 def _feeds(path: Path) -> dict[str, dict[str, Any]]:

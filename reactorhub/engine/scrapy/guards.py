@@ -18,7 +18,7 @@ from reactorhub.containment.contexts import ESCAPES, contain
 from reactorhub.engine.scrapy.private import drop_delays, wrap_calls
 from reactorhub.errors import EscapedError
 
-MOST_SCHEDULED = 10_000  # start() pauses while so many requests wait in the crawl's scheduler
+MAX_SCHEDULED = 10_000  # start() pauses while so many requests wait in the crawl's scheduler
 _LAST_WAIT = 0.1  # seconds that code which begins after a cut may await something, an errback for example
 _PAUSE = 0.02  # seconds between checks whether a paused start() may go on
 
@@ -152,7 +152,7 @@ async def _paced(start: AsyncIterator[Any], engine: ExecutionEngine) -> AsyncIte
         yield each
         if engine.needs_backout():
             await asyncio.sleep(0)
-        while _scheduled(engine) >= MOST_SCHEDULED:  # noqa: ASYNC110 - a scheduler sends no signal
+        while _scheduled(engine) >= MAX_SCHEDULED:  # noqa: ASYNC110 - a scheduler sends no signal
             await asyncio.sleep(_PAUSE)
 
 

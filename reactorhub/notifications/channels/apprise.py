@@ -18,12 +18,16 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from reactorhub.errors import DeliveryError, StartError
-from reactorhub.model.notification import Notice, NoticeKind
+from reactorhub.model.notification import Notification, NotificationKind
 from reactorhub.notifications.channels.addresses import AppriseChannel
 from reactorhub.notifications.channels.channel import Channel
 from reactorhub.notifications.messages import text, title
 
-_KINDS = {NoticeKind.FAILED: "failure", NoticeKind.RECOVERED: "success", NoticeKind.TEST: "info"}
+_KINDS = {
+    NotificationKind.FAILED: "failure",
+    NotificationKind.RECOVERED: "success",
+    NotificationKind.TEST: "info",
+}
 _QUIET: ContextVar[bool] = ContextVar("reactorhub_apprise_quiet", default=False)
 _TALKERS = ("apprise", "urllib3.connectionpool")
 """Loggers that may quote an address, which may hold a token."""
@@ -55,7 +59,7 @@ class AppriseSender:
         self._config = config
         self._reactor = reactor
 
-    def send(self, notice: Notice) -> Deferred[None]:
+    def send(self, notification: Notification) -> Deferred[None]:
         """Send a notice; fires once all of its services have taken it."""
         sending: Deferred[bool] = Deferred()
 
@@ -65,7 +69,7 @@ class AppriseSender:
 
         def work() -> None:
             try:
-                result: bool | Failure = _quietly(self._notify, notice)
+                result: bool | Failure = _quietly(self._notify, notification)
             except Exception:  # noqa: BLE001 - whatever it is, the notice waits and the thread ends
                 result = Failure()
             with suppress(RuntimeError):  # the reactor is gone
@@ -74,13 +78,15 @@ class AppriseSender:
         Thread(target=work, name="reactorhub-apprise", daemon=True).start()
         return sending.addCallbacks(self._judge, self._explain)
 
-    def _notify(self, notice: Notice) -> bool:
+    def _notify(self, notification: Notification) -> bool:
         sender = _apprise()()
         sender.add(list(self._config.urls))
-        kind = _KINDS.get(notice.kind, "warning")
+        kind = _KINDS.get(notification.kind, "warning")
         # Said to be a text, it is escaped for services that take markup; else they refuse a "<" in it.
         return bool(
-            sender.notify(title=title(notice), body=text(notice), notify_type=kind, body_format="text")
+            sender.notify(
+                title=title(notification), body=text(notification), notify_type=kind, body_format="text"
+            )
         )
 
     def _judge(self, taken: bool) -> None:

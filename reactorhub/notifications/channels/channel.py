@@ -6,13 +6,13 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
-from reactorhub.model.notification import Notice
+from reactorhub.model.notification import Notification
 
 
 class Channel(Protocol):
     """A way to tell people: a mailbox, a webhook, a chat."""
 
-    def send(self, notice: Notice) -> Deferred[None]:
+    def send(self, notification: Notification) -> Deferred[None]:
         """Deliver a notice; fires once the other side has taken it.
 
         Fails with :exc:`reactorhub.errors.DeliveryError`, within a bounded time. Cancelling gives up at once.

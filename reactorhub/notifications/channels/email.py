@@ -27,28 +27,28 @@ from twisted.mail.smtp import (
 from twisted.python.failure import Failure
 
 from reactorhub.errors import DeliveryError
-from reactorhub.model.notification import Notice
+from reactorhub.model.notification import Notification
 from reactorhub.notifications.channels.addresses import EmailChannel
 from reactorhub.notifications.channels.channel import Channel
-from reactorhub.notifications.channels.unreachable import MOST_HEARD, why_unreached
+from reactorhub.notifications.channels.unreachable import MAX_HEARD, why_unreached
 from reactorhub.notifications.messages import plain, text, title
 
-LONGEST = 60.0  # seconds for a try
+MAX_TRY = 60.0  # seconds for a try
 _SILENCE = 30.0  # seconds a server may take for one answer
-_LONGEST_SAID = 300  # characters of what a server says that are repeated
+_MAX_QUOTED = 300  # characters of what a server says that are repeated
 _POLICY = SMTP.clone(linesep="\n", cte_type="7bit")  # Twisted makes the line ends of the wire itself
 
 
-def mail(notice: Notice, config: EmailChannel) -> bytes:
+def mail(notification: Notification, config: EmailChannel) -> bytes:
     """Return a notice as a mail. The same notice is the same mail, with the same ``Message-ID``."""
     message = EmailMessage(policy=_POLICY)
     message["From"] = config.sender
     message["To"] = ", ".join(config.to)
-    message["Subject"] = title(notice)
-    message["Date"] = format_datetime(notice.created_at)
-    message["Message-ID"] = f"<{notice.id}@{config.sender.rpartition('@')[2]}>"
+    message["Subject"] = title(notification)
+    message["Date"] = format_datetime(notification.created_at)
+    message["Message-ID"] = f"<{notification.id}@{config.sender.rpartition('@')[2]}>"
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office replies, please
-    message.set_content(text(notice) + "\n")
+    message.set_content(text(notification) + "\n")
     return message.as_bytes()
 
 
@@ -72,13 +72,13 @@ class Email:
         self._reactor = reactor
         self._tls = tls
 
-    def send(self, notice: Notice) -> Deferred[None]:
+    def send(self, notification: Notification) -> Deferred[None]:
         """Mail a notice; fires once the server has taken it for one person at least.
 
         Of the others there is a line in the log.
         """
-        sending = Deferred.fromCoroutine(self._send(mail(notice, self._config)))
-        sending.addTimeout(LONGEST, self._reactor)
+        sending = Deferred.fromCoroutine(self._send(mail(notification, self._config)))
+        sending.addTimeout(MAX_TRY, self._reactor)
         return sending.addErrback(self._explain)
 
     async def _send(self, message: bytes) -> None:
@@ -135,7 +135,7 @@ class _Sender(ESMTPSender):
     def dataReceived(self, data: bytes) -> None:
         """Hang up on a server that talks without end."""
         self._heard += len(data)
-        if self._heard > MOST_HEARD:
+        if self._heard > MAX_HEARD:
             transport: Any = self.transport
             transport.abortConnection()
         else:
@@ -176,7 +176,7 @@ def _refused(answers: Any) -> list[tuple[str, int, str]]:
 def _said(code: int, answer: bytes | str) -> str:
     """Return what a server answered, in one line."""
     text = answer.decode("utf-8", "replace") if isinstance(answer, bytes) else str(answer)
-    text = plain(" ".join(text.split()), _LONGEST_SAID)
+    text = plain(" ".join(text.split()), _MAX_QUOTED)
     return f"{code} {text}" if code > 0 else text
 
 
@@ -190,7 +190,7 @@ def _reason(failure: Failure) -> str:
     if isinstance(error, SMTPClientError):
         refused = _refused(error.addresses)
         return refused[-1][2] if refused else _said(error.code, error.resp)
-    return why_unreached(error, LONGEST)
+    return why_unreached(error, MAX_TRY)
 
 
 _: type[Channel] = Email

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred, fail, succeed
 
 from reactorhub.errors import DeliveryError
-from reactorhub.model.notification import Notice
+from reactorhub.model.notification import Notification
 from reactorhub.notifications.channels.channel import Channel
 
 
@@ -17,15 +17,15 @@ class MemoryChannel:
     """
 
     def __init__(self) -> None:
-        self.sent: list[Notice] = []
+        self.sent: list[Notification] = []
         self.trouble: DeliveryError | None = None
         self.held: list[Deferred[None]] | None = None
 
-    def send(self, notice: Notice) -> Deferred[None]:
+    def send(self, notification: Notification) -> Deferred[None]:
         """Keep a notice, or fail as told."""
         if self.trouble is not None:
             return fail(self.trouble)
-        self.sent.append(notice)
+        self.sent.append(notification)
         if self.held is None:
             return succeed(None)
         waiting: Deferred[None] = Deferred()

@@ -13,7 +13,7 @@ from twisted.internet.error import (
     TimeoutError,
 )
 
-MOST_HEARD = 256 * 1024
+MAX_HEARD = 256 * 1024
 """How many bytes a server may say; a channel hangs up on one that says more."""
 
 
@@ -29,7 +29,7 @@ def why_unreached(error: BaseException | None, longest: float) -> str:
     if isinstance(error, DNSLookupError):
         return "there is no such host"
     if isinstance(error, ConnectionAborted):
-        return f"it said more than {MOST_HEARD // 1024} KiB"
+        return f"it said more than {MAX_HEARD // 1024} KiB"
     if isinstance(error, ConnectionDone | ConnectionLost):
         return "it hung up before it had answered"
     if type(error).__module__.startswith(("OpenSSL", "service_identity")):

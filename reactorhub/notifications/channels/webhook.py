@@ -29,19 +29,19 @@ from zope.interface import implementer
 
 from reactorhub import __version__
 from reactorhub.errors import DeliveryError
-from reactorhub.model.notification import Notice
+from reactorhub.model.notification import Notification
 from reactorhub.notifications.channels.addresses import WebhookChannel
 from reactorhub.notifications.channels.channel import Channel
-from reactorhub.notifications.channels.unreachable import MOST_HEARD, why_unreached
-from reactorhub.notifications.messages import notice_view
+from reactorhub.notifications.channels.unreachable import MAX_HEARD, why_unreached
+from reactorhub.notifications.messages import notification_view
 
-LONGEST = 15.0  # seconds for a try, as the specification advises
+MAX_TRY = 15.0  # seconds for a try, as the specification advises
 _TRY_AGAIN = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 
 
-def signature(key: bytes, notice_id: str, seconds: int, body: bytes) -> str:
+def signature(key: bytes, notification_id: str, seconds: int, body: bytes) -> str:
     """Return the value of the header ``webhook-signature``."""
-    signed = f"{notice_id}.{seconds}.".encode() + body
+    signed = f"{notification_id}.{seconds}.".encode() + body
     return f"v1,{b64encode(hmac.new(key, signed, sha256).digest()).decode()}"
 
 
@@ -63,24 +63,26 @@ class Webhook:
         ways = _Ways(reactor, policy or BrowserLikePolicyForHTTPS())
         self._agent = Agent.usingEndpointFactory(reactor, ways, pool)
 
-    def send(self, notice: Notice) -> Deferred[None]:
+    def send(self, notification: Notification) -> Deferred[None]:
         """Post a notice; fires once the receiver has answered with a 2xx."""
-        body = json.dumps(notice_view(notice), ensure_ascii=False).encode("utf-8", "backslashreplace")
-        asking: Deferred[IResponse] = self._agent.request(
-            b"POST", self._config.url.encode("ascii"), self._headers(notice, body), _Body(body)
+        body = json.dumps(notification_view(notification), ensure_ascii=False).encode(
+            "utf-8", "backslashreplace"
         )
-        asking.addTimeout(LONGEST, self._reactor)
+        asking: Deferred[IResponse] = self._agent.request(
+            b"POST", self._config.url.encode("ascii"), self._headers(notification, body), _Body(body)
+        )
+        asking.addTimeout(MAX_TRY, self._reactor)
         return asking.addCallbacks(self._judge, self._explain)
 
-    def _headers(self, notice: Notice, body: bytes) -> Headers:
+    def _headers(self, notification: Notification, body: bytes) -> Headers:
         seconds = int(self._now().timestamp())
         return Headers(
             {
                 "Content-Type": ["application/json"],
                 "User-Agent": [f"reactorhub/{__version__}"],
-                "webhook-id": [notice.id],
+                "webhook-id": [notification.id],
                 "webhook-timestamp": [str(seconds)],
-                "webhook-signature": [signature(self._config.key, notice.id, seconds, body)],
+                "webhook-signature": [signature(self._config.key, notification.id, seconds, body)],
             }
         )
 
@@ -106,7 +108,7 @@ def _reason(failure: Failure) -> str:
     error = failure.value
     if isinstance(error, ResponseFailed) and error.reasons:
         error = error.reasons[0].value
-    return why_unreached(error, LONGEST)
+    return why_unreached(error, MAX_TRY)
 
 
 def _phrase(code: int) -> str:
@@ -135,7 +137,7 @@ class _Ways:
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         """Return the way to the host of an address."""
-        way: Any = HostnameEndpoint(self._reactor, uri.host, uri.port, LONGEST)
+        way: Any = HostnameEndpoint(self._reactor, uri.host, uri.port, MAX_TRY)
         if uri.scheme == b"https":
             way = wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), way)
         return _Way(way)
@@ -143,7 +145,7 @@ class _Ways:
 
 @implementer(IStreamClientEndpoint)
 class _Way:
-    """An endpoint whose connections end when the other side says more than ``MOST_HEARD``."""
+    """An endpoint whose connections end when the other side says more than ``MAX_HEARD``."""
 
     def __init__(self, endpoint: IStreamClientEndpoint) -> None:
         self._endpoint = endpoint
@@ -165,7 +167,7 @@ class _Counted(ProtocolWrapper):
     def dataReceived(self, data: bytes) -> None:
         """Hand it on, or hang up."""
         self._heard += len(data)
-        if self._heard > MOST_HEARD:
+        if self._heard > MAX_HEARD:
             self.abortConnection()
         else:
             super().dataReceived(data)

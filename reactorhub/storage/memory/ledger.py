@@ -11,15 +11,15 @@ from twisted.logger import Logger
 
 from reactorhub.errors import LedgerError
 from reactorhub.model.batch import Batch
-from reactorhub.model.follow_up import NO_SEQUEL, Sequel
-from reactorhub.model.notification import Fact, Notice
+from reactorhub.model.follow_up import NO_FOLLOW_UP, FollowUp
+from reactorhub.model.notification import IncidentEvent, Notification
 from reactorhub.model.run import Run, RunState
-from reactorhub.model.schedule import ScheduleMark, Tick
+from reactorhub.model.schedule import ScheduleProgress, Tick
 from reactorhub.policies.incidents import OWN_MISTAKES, announce
 from reactorhub.storage.ledger import Ledger, LedgerCounts, Page, RunFilter
-from reactorhub.storage.memory.notifications import MemoryShelf
+from reactorhub.storage.memory.notifications import MemoryIncidentStore
 from reactorhub.storage.memory.tables import MemoryTables
-from reactorhub.storage.outbox import NoticeCounts, say
+from reactorhub.storage.outbox import NotificationCounts, log_changes
 
 R = TypeVar("R")
 
@@ -37,7 +37,7 @@ class MemoryLedger:
         self.fail_writes: Exception | None = None
         self._closed = False
         self._tables = MemoryTables()
-        self._shelf = MemoryShelf()
+        self._incidents = MemoryIncidentStore()
 
     def open(self) -> Deferred[None]:
         """Take orders (again)."""
@@ -57,13 +57,13 @@ class MemoryLedger:
         """Replace what is kept of a known run, but not its place and ``created_at``."""
         return self._write(lambda: self._tables.save_run(run))
 
-    def finish_run(self, run: Run, sequel: Sequel = NO_SEQUEL) -> Deferred[Sequel]:
+    def finish_run(self, run: Run, follow_up: FollowUp = NO_FOLLOW_UP) -> Deferred[FollowUp]:
         """Replace what is kept of a run that has ended, and keep what its end brings about; or do neither."""
-        return self._write(lambda: self._finish_run(run, sequel))
+        return self._write(lambda: self._finish_run(run, follow_up))
 
-    def _finish_run(self, run: Run, sequel: Sequel) -> Sequel:
-        brought = self._tables.finish_run(run, sequel)
-        self._tell(sequel.fact)
+    def _finish_run(self, run: Run, follow_up: FollowUp) -> FollowUp:
+        brought = self._tables.finish_run(run, follow_up)
+        self._tell(follow_up.incident_event)
         return brought
 
     def add_batch(self, batch: Batch, runs: Sequence[Run]) -> Deferred[None]:
@@ -71,34 +71,45 @@ class MemoryLedger:
         return self._write(lambda: self._tables.add_batch(batch, runs))
 
     def record_tick(
-        self, tick: Tick, run: Run | None = None, fact: Fact | None = None, after: datetime | None = None
+        self,
+        tick: Tick,
+        run: Run | None = None,
+        incident_event: IncidentEvent | None = None,
+        after: datetime | None = None,
     ) -> Deferred[bool]:
         """Keep a tick's row, its run, its schedule's progress and what is to be told; or fire with False."""
-        return self._write(lambda: self._record_tick(tick, run, fact, after))
+        return self._write(lambda: self._record_tick(tick, run, incident_event, after))
 
-    def _record_tick(self, tick: Tick, run: Run | None, fact: Fact | None, after: datetime | None) -> bool:
+    def _record_tick(
+        self, tick: Tick, run: Run | None, incident_event: IncidentEvent | None, after: datetime | None
+    ) -> bool:
         kept = self._tables.record_tick(tick, run, after)
         if kept:
-            self._tell(fact)
+            self._tell(incident_event)
         return kept
 
-    def set_marks(
-        self, keep: Sequence[ScheduleMark], forget: Sequence[str] = (), fact: Fact | None = None
+    def set_progress(
+        self,
+        keep: Sequence[ScheduleProgress],
+        forget: Sequence[str] = (),
+        incident_event: IncidentEvent | None = None,
     ) -> Deferred[None]:
         """Forget some schedules' marks, replace others, and keep what is to be told."""
-        return self._write(lambda: self._set_marks(keep, forget, fact))
+        return self._write(lambda: self._set_progress(keep, forget, incident_event))
 
-    def _set_marks(self, keep: Sequence[ScheduleMark], forget: Sequence[str], fact: Fact | None) -> None:
-        self._tables.set_marks(keep, forget)
-        self._tell(fact)
+    def _set_progress(
+        self, keep: Sequence[ScheduleProgress], forget: Sequence[str], incident_event: IncidentEvent | None
+    ) -> None:
+        self._tables.set_progress(keep, forget)
+        self._tell(incident_event)
 
     def set_override(self, name: str, value: Any) -> Deferred[None]:
         """Keep an override; None removes it."""
         return self._write(lambda: self._tables.set_override(name, value))
 
-    def prune(self, before: datetime, most: int) -> Deferred[int]:
+    def prune(self, before: datetime, limit: int) -> Deferred[int]:
         """Forget at most so many rows of what was over before this moment; fire with how many went."""
-        return self._write(lambda: self._tables.prune(before, most))
+        return self._write(lambda: self._tables.prune(before, limit))
 
     def run(self, run_id: str) -> Deferred[Run]:
         """Look a run up. Fails with UnknownRun."""
@@ -140,42 +151,44 @@ class MemoryLedger:
         """How much is kept."""
         return self._read(self._tables.counts)
 
-    def marks(self) -> Deferred[dict[str, ScheduleMark]]:
+    def progress(self) -> Deferred[dict[str, ScheduleProgress]]:
         """What is remembered of each schedule, by name."""
-        return self._read(self._tables.marks)
+        return self._read(self._tables.progress)
 
     def overrides(self) -> Deferred[dict[str, Any]]:
         """What operators have set at run time."""
         return self._read(self._tables.overrides)
 
-    def next_notices(self) -> Deferred[list[Notice]]:
+    def next_notifications(self) -> Deferred[list[Notification]]:
         """The oldest waiting notice of each channel that has one."""
-        return self._read(self._shelf.next_notices)
+        return self._read(self._incidents.next_notifications)
 
-    def try_notice(self, notice_id: str) -> Deferred[Notice]:
+    def try_notification(self, notification_id: str) -> Deferred[Notification]:
         """Count one more try of a notice; fires with the notice."""
-        return self._write(lambda: self._shelf.try_notice(notice_id))
+        return self._write(lambda: self._incidents.try_notification(notification_id))
 
-    def settle_notice(self, notice: Notice) -> Deferred[None]:
+    def settle_notification(self, notification: Notification) -> Deferred[None]:
         """Replace what is kept of a notice."""
-        return self._write(lambda: self._shelf.put(notice))
+        return self._write(lambda: self._incidents.put(notification))
 
-    def notice_counts(self) -> Deferred[NoticeCounts]:
+    def notification_counts(self) -> Deferred[NotificationCounts]:
         """How the notices fare."""
-        return self._read(self._shelf.counts)
+        return self._read(self._incidents.counts)
 
     def tidy_alerts(self, schedules: Collection[str], channels: Collection[str]) -> Deferred[None]:
         """Forget the incidents of all other schedules; give up what waits in channels that are no more."""
-        return self._write(lambda: say(self._shelf.tidy(schedules, channels)))
+        return self._write(lambda: log_changes(self._incidents.tidy(schedules, channels)))
 
-    def _tell(self, fact: Fact | None) -> None:
-        if fact is None:
+    def _tell(self, incident_event: IncidentEvent | None) -> None:
+        if incident_event is None:
             return
         try:
-            say(announce(fact, self._shelf))
+            log_changes(announce(incident_event, self._incidents))
         except OWN_MISTAKES:
             self.log.failure(
-                "nobody is told that {name} has {happening}", name=fact.schedule, happening=fact.happening
+                "nobody is told that {name} has {happening}",
+                name=incident_event.schedule,
+                event_kind=incident_event.event_kind,
             )
 
     def _write(self, change: Callable[[], R]) -> Deferred[R]:

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 from reactorhub.errors import LedgerError, UnknownBatch, UnknownRun
 from reactorhub.model.batch import Batch
-from reactorhub.model.follow_up import Sequel, Start
+from reactorhub.model.follow_up import ChainedTick, FollowUp
 from reactorhub.model.run import Run, RunState
-from reactorhub.model.schedule import ScheduleMark, Tick, TickOutcome
+from reactorhub.model.schedule import ScheduleProgress, Tick, TickOutcome
 from reactorhub.storage import rows
 from reactorhub.storage.ledger import LedgerCounts, Page, RunFilter
 
@@ -58,7 +58,7 @@ class MemoryTables:
         self._places: dict[str, int] = {}  # never used again, so that cursors stay true
         self._next_place = count(1)
         self._ticks: dict[tuple[str, int], Tick] = {}
-        self._marks: dict[str, ScheduleMark] = {}
+        self._progress: dict[str, ScheduleProgress] = {}
         self._overrides: dict[str, str] = {}
         self._batches: dict[str, Batch] = {}
 
@@ -89,22 +89,22 @@ class MemoryTables:
         if run.id not in self._runs:
             raise LedgerError(f"run {run.id} is not in the ledger: add it before saving it")
 
-    def finish_run(self, run: Run, sequel: Sequel) -> Sequel:
+    def finish_run(self, run: Run, follow_up: FollowUp) -> FollowUp:
         """Replace what is kept of a run that has ended, and keep what its end brings about; return that.
 
         :raises LedgerError: if there is no run with its id, or one with an id of the sequel's.
         """
         self._check_known(run)
-        self._check_new(sequel.runs)
+        self._check_new(follow_up.runs)
         self.save_run(run)
-        if sequel.attempt is not None:
-            self.add_run(sequel.attempt)
-        starts = tuple(self._started(start) for start in sequel.starts)
-        completes = self._completes(run, sequel.completion)
-        completion = sequel.completion if completes else None
-        return replace(sequel, starts=starts, completes=completes, completion=completion)
+        if follow_up.attempt is not None:
+            self.add_run(follow_up.attempt)
+        starts = tuple(self._started(start) for start in follow_up.starts)
+        completes = self._completes(run, follow_up.completion)
+        completion = follow_up.completion if completes else None
+        return replace(follow_up, starts=starts, completes=completes, completion=completion)
 
-    def _started(self, start: Start) -> Start:
+    def _started(self, start: ChainedTick) -> ChainedTick:
         while not self.record_tick(start.tick, start.run):
             start = start.later()
         return start
@@ -146,26 +146,26 @@ class MemoryTables:
         if run is not None:
             self.add_run(run)
         self._ticks[key] = kept
-        if mark := self._marks.get(tick.schedule):
-            reached = mark.reached(tick.until or tick.nominal_time, tick.recorded_at, after)
+        if progress := self._progress.get(tick.schedule):
+            reached = progress.reached(tick.until or tick.nominal_time, tick.recorded_at, after)
             ran = tick.outcome is TickOutcome.RUN
-            self._marks[tick.schedule] = replace(reached, runs=mark.runs + ran)
+            self._progress[tick.schedule] = replace(reached, runs=progress.runs + ran)
         return True
 
     def _put_right(self, tick: Tick, after: datetime | None) -> None:
         """Let a mark follow a tick that has its row already, but no further than that row."""
-        if mark := self._marks.get(tick.schedule):
-            self._marks[tick.schedule] = mark.reached(tick.nominal_time, tick.recorded_at, after)
+        if progress := self._progress.get(tick.schedule):
+            self._progress[tick.schedule] = progress.reached(tick.nominal_time, tick.recorded_at, after)
 
-    def set_marks(self, keep: Sequence[ScheduleMark], forget: Sequence[str]) -> None:
+    def set_progress(self, keep: Sequence[ScheduleProgress], forget: Sequence[str]) -> None:
         """Forget some schedules' marks, then replace others."""
-        kept = {mark.name: rows.read_mark(rows.write_mark(mark)) for mark in keep}
+        kept = {progress.name: rows.read_progress(rows.write_progress(progress)) for progress in keep}
         for name in forget:
-            self._marks.pop(name, None)
-        for name, mark in kept.items():
-            old = self._marks.get(name)
-            same = old is not None and old.fingerprint == mark.fingerprint
-            self._marks[name] = replace(mark, runs=old.runs) if old is not None and same else mark
+            self._progress.pop(name, None)
+        for name, progress in kept.items():
+            old = self._progress.get(name)
+            same = old is not None and old.fingerprint == progress.fingerprint
+            self._progress[name] = replace(progress, runs=old.runs) if old is not None and same else progress
 
     def set_override(self, name: str, value: Any) -> None:
         """Keep an override; None removes it."""
@@ -173,21 +173,21 @@ class MemoryTables:
         if value is not None:
             self._overrides[name] = rows.json_text(value)
 
-    def prune(self, before: datetime, most: int) -> int:
+    def prune(self, before: datetime, limit: int) -> int:
         """Forget at most so many rows of what was over before this moment; return how many went."""
         gone = 0
         for _, run_id in sorted(self._ended(before)):
-            if gone + 2 > most:
+            if gone + 2 > limit:
                 return gone
             gone += 1 + self._forget(run_id)
         loose = [
             key for key, tick in self._ticks.items() if tick.run_id is None and tick.recorded_at < before
         ]
-        for key in sorted(loose, key=lambda key: self._ticks[key].recorded_at)[: most - gone]:
+        for key in sorted(loose, key=lambda key: self._ticks[key].recorded_at)[: limit - gone]:
             del self._ticks[key]
             gone += 1
         ends = [(batch.finished_at, batch.id) for batch in self._batches.values() if batch.finished_at]
-        for _, batch_id in sorted(end for end in ends if end[0] < before)[: most - gone]:
+        for _, batch_id in sorted(end for end in ends if end[0] < before)[: limit - gone]:
             del self._batches[batch_id]
             gone += 1
         return gone
@@ -253,9 +253,9 @@ class MemoryTables:
             runs=dict(Counter(run.state for run in self._runs.values())), ticks=len(self._ticks)
         )
 
-    def marks(self) -> dict[str, ScheduleMark]:
+    def progress(self) -> dict[str, ScheduleProgress]:
         """Return what is remembered of each schedule, by name."""
-        return dict(self._marks)
+        return dict(self._progress)
 
     def overrides(self) -> dict[str, Any]:
         """Return what operators have set at run time, by name."""

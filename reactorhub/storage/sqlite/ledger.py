@@ -25,15 +25,14 @@ from twisted.python.threadpool import ThreadPool
 
 from reactorhub.errors import InvalidRequest, LedgerError
 from reactorhub.model.batch import Batch
-from reactorhub.model.follow_up import NO_SEQUEL, Sequel
-from reactorhub.model.notification import Fact, Notice
+from reactorhub.model.follow_up import NO_FOLLOW_UP, FollowUp
+from reactorhub.model.notification import IncidentEvent, Notification
 from reactorhub.model.run import Run, RunState
-from reactorhub.model.schedule import ScheduleMark, Tick
+from reactorhub.model.schedule import ScheduleProgress, Tick
 from reactorhub.storage.ledger import Ledger, LedgerCounts, Page, RunFilter
-from reactorhub.storage.outbox import NoticeCounts
+from reactorhub.storage.outbox import NotificationCounts
 from reactorhub.storage.rows import read_cursor
-from reactorhub.storage.sqlite import listing, sql
-from reactorhub.storage.sqlite import notifications as notices
+from reactorhub.storage.sqlite import listing, notifications, sql
 from reactorhub.storage.sqlite.file import Change, SqliteFile
 from reactorhub.storage.sqlite.pruning import prune
 
@@ -123,12 +122,12 @@ class SqliteLedger:
         """Replace what is kept of a known run, but not its place and ``created_at``."""
         return self._write(sql.save_run, run)
 
-    def finish_run(self, run: Run, sequel: Sequel = NO_SEQUEL) -> Deferred[Sequel]:
+    def finish_run(self, run: Run, follow_up: FollowUp = NO_FOLLOW_UP) -> Deferred[FollowUp]:
         """Replace what is kept of a run that has ended, and keep what its end brings about; or do neither."""
 
-        def change(db: sql.Database) -> Sequel:
-            notices.tell(db, sequel.fact)
-            return sql.finish_run(db, run, sequel)
+        def change(db: sql.Database) -> FollowUp:
+            notifications.tell(db, follow_up.incident_event)
+            return sql.finish_run(db, run, follow_up)
 
         return self._write(change)
 
@@ -137,25 +136,32 @@ class SqliteLedger:
         return self._write(sql.add_batch, batch, tuple(runs))
 
     def record_tick(
-        self, tick: Tick, run: Run | None = None, fact: Fact | None = None, after: datetime | None = None
+        self,
+        tick: Tick,
+        run: Run | None = None,
+        incident_event: IncidentEvent | None = None,
+        after: datetime | None = None,
     ) -> Deferred[bool]:
         """Keep a tick's row, its run, its schedule's progress and what is to be told; or fire with False."""
 
         def change(db: sql.Database) -> bool:
             recorded = sql.record_tick(db, tick, run, after)
-            notices.tell(db, fact if recorded else None)
+            notifications.tell(db, incident_event if recorded else None)
             return recorded
 
         return self._write(change)
 
-    def set_marks(
-        self, keep: Sequence[ScheduleMark], forget: Sequence[str] = (), fact: Fact | None = None
+    def set_progress(
+        self,
+        keep: Sequence[ScheduleProgress],
+        forget: Sequence[str] = (),
+        incident_event: IncidentEvent | None = None,
     ) -> Deferred[None]:
         """Forget some schedules' marks and replace others, in one transaction with what is to be told."""
 
         def change(db: sql.Database) -> None:
-            sql.set_marks(db, tuple(keep), tuple(forget))
-            notices.tell(db, fact)
+            sql.set_progress(db, tuple(keep), tuple(forget))
+            notifications.tell(db, incident_event)
 
         return self._write(change)
 
@@ -163,9 +169,9 @@ class SqliteLedger:
         """Keep an override; None removes it."""
         return self._write(sql.set_override, name, value)
 
-    def prune(self, before: datetime, most: int) -> Deferred[int]:
+    def prune(self, before: datetime, limit: int) -> Deferred[int]:
         """Forget at most so many rows of what was over before this moment; fire with how many went."""
-        return self._write(prune, before, most)
+        return self._write(prune, before, limit)
 
     def run(self, run_id: str) -> Deferred[Run]:
         """Look a run up. Fails with UnknownRun."""
@@ -211,33 +217,33 @@ class SqliteLedger:
         """How much is kept."""
         return self._read(sql.counts)
 
-    def marks(self) -> Deferred[dict[str, ScheduleMark]]:
+    def progress(self) -> Deferred[dict[str, ScheduleProgress]]:
         """What is remembered of each schedule, by name."""
-        return self._read(sql.marks)
+        return self._read(sql.progress)
 
     def overrides(self) -> Deferred[dict[str, Any]]:
         """What operators have set at run time."""
         return self._read(sql.overrides)
 
-    def next_notices(self) -> Deferred[list[Notice]]:
+    def next_notifications(self) -> Deferred[list[Notification]]:
         """The oldest waiting notice of each channel that has one."""
-        return self._read(notices.next_notices)
+        return self._read(notifications.next_notifications)
 
-    def try_notice(self, notice_id: str) -> Deferred[Notice]:
+    def try_notification(self, notification_id: str) -> Deferred[Notification]:
         """Count one more try of a notice; fires with the notice."""
-        return self._write(notices.try_notice, notice_id)
+        return self._write(notifications.try_notification, notification_id)
 
-    def settle_notice(self, notice: Notice) -> Deferred[None]:
+    def settle_notification(self, notification: Notification) -> Deferred[None]:
         """Replace what is kept of a notice."""
-        return self._write(notices.settle_notice, notice)
+        return self._write(notifications.settle_notification, notification)
 
-    def notice_counts(self) -> Deferred[NoticeCounts]:
+    def notification_counts(self) -> Deferred[NotificationCounts]:
         """How the notices fare."""
-        return self._read(notices.notice_counts)
+        return self._read(notifications.notification_counts)
 
     def tidy_alerts(self, schedules: Collection[str], channels: Collection[str]) -> Deferred[None]:
         """Forget the incidents of all other schedules; give up what waits in channels that are no more."""
-        return self._write(notices.tidy_alerts, tuple(schedules), tuple(channels))
+        return self._write(notifications.tidy_alerts, tuple(schedules), tuple(channels))
 
     def _write(
         self, change: Callable[Concatenate[sql.Database, P], R], *args: P.args, **more: P.kwargs

@@ -8,30 +8,36 @@ from dataclasses import replace
 from twisted.logger import Logger
 
 from reactorhub.errors import LedgerError
-from reactorhub.model.notification import Fact, Incident, Notice, NoticeKind, NoticeState
-from reactorhub.policies.incidents import MOST_SETTLED, NO_CHANNEL, OWN_MISTAKES, announce
+from reactorhub.model.notification import (
+    Incident,
+    IncidentEvent,
+    Notification,
+    NotificationKind,
+    NotificationState,
+)
+from reactorhub.policies.incidents import MAX_SETTLED, NO_CHANNEL, OWN_MISTAKES, announce
 from reactorhub.storage import notification_rows as rows
-from reactorhub.storage.outbox import NoticeCounts, say
+from reactorhub.storage.outbox import NotificationCounts, log_changes
 from reactorhub.storage.sqlite.sql import Database
 
 _log = Logger()
 
-_ALL = rows.NOTICE_COLUMNS
+_ALL = rows.NOTIFICATION_COLUMNS
 _NAMES = _ALL.split(", ")
 _PUT = (
     f"INSERT INTO notices ({_ALL}) VALUES ({', '.join('?' for _ in _NAMES)}) ON CONFLICT (id) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in _NAMES if name != "id")
 )
-_WAITING = NoticeState.WAITING.value
+_WAITING = NotificationState.WAITING.value
 
 
-class SqliteShelf:
-    """A :class:`reactorhub.policies.incidents.Shelf` within the transaction that is under way."""
+class SqliteIncidentStore:
+    """A :class:`reactorhub.policies.incidents.IncidentStore` within the transaction that is under way."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def incident(self, schedule: str, kind: NoticeKind) -> Incident | None:
+    def incident(self, schedule: str, kind: NotificationKind) -> Incident | None:
         """The open incident of this kind."""
         row = self._db.execute(
             f"SELECT {rows.INCIDENT_COLUMNS} FROM incidents WHERE schedule = ? AND kind = ?",
@@ -46,18 +52,18 @@ class SqliteShelf:
             rows.write_incident(incident),
         )
 
-    def close_incident(self, schedule: str, kind: NoticeKind) -> None:
+    def close_incident(self, schedule: str, kind: NotificationKind) -> None:
         """Forget an incident, if there is one."""
         self._db.execute("DELETE FROM incidents WHERE schedule = ? AND kind = ?", (schedule, kind.value))
 
-    def untried(self, channel: str, kind: NoticeKind) -> Notice | None:
+    def untried(self, channel: str, kind: NotificationKind) -> Notification | None:
         """The newest notice of this kind that waits in a channel and was never tried."""
         row = self._db.execute(
             f"SELECT {_ALL} FROM notices WHERE channel = ? AND state = ? AND kind = ? AND attempts = 0"
             " ORDER BY seq DESC LIMIT 1",
             (channel, _WAITING, kind.value),
         ).fetchone()
-        return None if row is None else rows.read_notice(row)
+        return None if row is None else rows.read_notification(row)
 
     def waiting(self, channel: str) -> int:
         """How many notices wait in a channel."""
@@ -65,29 +71,31 @@ class SqliteShelf:
         (amount,) = self._db.execute(sql, (channel, _WAITING)).fetchone()
         return int(amount)
 
-    def put(self, notice: Notice) -> None:
+    def put(self, notification: Notification) -> None:
         """Keep a notice, or replace what is kept of it."""
-        self._db.execute(_PUT, rows.write_notice(notice))
-        if notice.state is not NoticeState.WAITING:
-            _forget_settled(self._db, notice.channel)
+        self._db.execute(_PUT, rows.write_notification(notification))
+        if notification.state is not NotificationState.WAITING:
+            _forget_settled(self._db, notification.channel)
 
 
-def tell(db: Database, fact: Fact | None) -> None:
+def tell(db: Database, incident_event: IncidentEvent | None) -> None:
     """Keep what follows from a fact, if there is one.
 
     Where that goes wrong by the fault of the rules, the notice is lost, but not the write that it stands in.
     """
-    if fact is None:
+    if incident_event is None:
         return
     try:
-        say(announce(fact, SqliteShelf(db)))
+        log_changes(announce(incident_event, SqliteIncidentStore(db)))
     except OWN_MISTAKES:
         _log.failure(
-            "nobody is told that {name} has {happening}", name=fact.schedule, happening=fact.happening
+            "nobody is told that {name} has {happening}",
+            name=incident_event.schedule,
+            event_kind=incident_event.event_kind,
         )
 
 
-def next_notices(db: Database) -> list[Notice]:
+def next_notifications(db: Database) -> list[Notification]:
     """Return the oldest waiting notice of each channel, stepping from channel to channel along the index."""
     found = db.execute(f"""
         WITH RECURSIVE channels (name) AS (
@@ -101,47 +109,47 @@ def next_notices(db: Database) -> list[Notice]:
             FROM channels WHERE name IS NOT NULL
         ) ORDER BY seq
     """).fetchall()
-    return [rows.read_notice(row) for row in found]
+    return [rows.read_notification(row) for row in found]
 
 
-def try_notice(db: Database, notice_id: str) -> Notice:
+def try_notification(db: Database, notification_id: str) -> Notification:
     """Count one more try of a notice and return it.
 
     :raises LedgerError: if there is no notice with this id.
     """
-    db.execute("UPDATE notices SET attempts = attempts + 1 WHERE id = ?", (notice_id,))
-    row = db.execute(f"SELECT {_ALL} FROM notices WHERE id = ?", (notice_id,)).fetchone()
+    db.execute("UPDATE notices SET attempts = attempts + 1 WHERE id = ?", (notification_id,))
+    row = db.execute(f"SELECT {_ALL} FROM notices WHERE id = ?", (notification_id,)).fetchone()
     if row is None:
-        raise LedgerError(f"notice {notice_id} is not in the ledger any more")
-    return rows.read_notice(row)
+        raise LedgerError(f"notice {notification_id} is not in the ledger any more")
+    return rows.read_notification(row)
 
 
-def settle_notice(db: Database, notice: Notice) -> None:
+def settle_notification(db: Database, notification: Notification) -> None:
     """Replace what is kept of a notice."""
-    SqliteShelf(db).put(notice)
+    SqliteIncidentStore(db).put(notification)
 
 
 def _forget_settled(db: Database, channel: str) -> None:
     """Keep the newest of a channel's settled notices only."""
-    for state in NoticeState:
-        if state is not NoticeState.WAITING:
+    for state in NotificationState:
+        if state is not NotificationState.WAITING:
             db.execute(
                 "DELETE FROM notices WHERE channel = :channel AND state = :state AND seq <= (SELECT seq"
                 " FROM notices WHERE channel = :channel AND state = :state"
                 " ORDER BY seq DESC LIMIT 1 OFFSET :kept)",
-                {"channel": channel, "state": state.value, "kept": MOST_SETTLED},
+                {"channel": channel, "state": state.value, "kept": MAX_SETTLED},
             )
 
 
-def notice_counts(db: Database) -> NoticeCounts:
+def notification_counts(db: Database) -> NotificationCounts:
     """Return how many notices wait and were given up, and what the newest trouble was."""
     amounts = dict(db.execute("SELECT state, count(*) FROM notices GROUP BY state").fetchall())
     newest = db.execute(
         "SELECT channel, error FROM notices WHERE error IS NOT NULL ORDER BY seq DESC LIMIT 1"
     ).fetchone()
-    return NoticeCounts(
+    return NotificationCounts(
         waiting=amounts.get(_WAITING, 0),
-        given_up=amounts.get(NoticeState.GIVEN_UP.value, 0),
+        given_up=amounts.get(NotificationState.GIVEN_UP.value, 0),
         last_error=newest and f"{newest[0]}: {newest[1]}",
     )
 
@@ -155,10 +163,10 @@ def tidy_alerts(db: Database, schedules: Collection[str], channels: Collection[s
         waiting = db.execute(
             f"SELECT {_ALL} FROM notices WHERE channel = ? AND state = ?", (channel, _WAITING)
         )
-        lost = [rows.read_notice(row) for row in waiting.fetchall()]
+        lost = [rows.read_notification(row) for row in waiting.fetchall()]
         db.execute(
             "UPDATE notices SET state = ?, error = ? WHERE channel = ? AND state = ?",
-            (NoticeState.GIVEN_UP.value, NO_CHANNEL, channel, _WAITING),
+            (NotificationState.GIVEN_UP.value, NO_CHANNEL, channel, _WAITING),
         )
-        say(replace(each, state=NoticeState.GIVEN_UP, error=NO_CHANNEL) for each in lost)
+        log_changes(replace(each, state=NotificationState.GIVEN_UP, error=NO_CHANNEL) for each in lost)
         _forget_settled(db, channel)

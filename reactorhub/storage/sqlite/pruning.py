@@ -28,15 +28,15 @@ FORGET_ITS_TICK = f"{FORGET_TICK} AND run_id = ?"
 FORGET_BATCH = "DELETE FROM batches WHERE id = ?"
 
 
-def prune(db: Database, before: datetime, most: int) -> int:
+def prune(db: Database, before: datetime, limit: int) -> int:
     """Forget at most so many rows of what was over before this moment; return how many went."""
     moment, gone = to_number(before), 0
-    for seq, *tick in db.execute(ENDED, {"before": moment, "rows": most}).fetchall():
-        if gone + 2 > most:
+    for seq, *tick in db.execute(ENDED, {"before": moment, "rows": limit}).fetchall():
+        if gone + 2 > limit:
             return gone
         gone += db.execute(FORGET_RUN, (seq,)).rowcount
         gone += db.execute(FORGET_ITS_TICK, tick).rowcount
     for found, forget in ((WITHOUT_RUN, FORGET_TICK), (DONE_BATCHES, FORGET_BATCH)):
-        keys = db.execute(found, {"before": moment, "rows": most - gone}).fetchall()
+        keys = db.execute(found, {"before": moment, "rows": limit - gone}).fetchall()
         gone += sum(db.execute(forget, key).rowcount for key in keys)
     return gone

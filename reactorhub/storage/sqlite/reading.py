@@ -11,7 +11,7 @@ from typing import Any
 
 from reactorhub.errors import LedgerError
 from reactorhub.model.run import UNFINISHED, Run
-from reactorhub.model.schedule import ScheduleMark, Tick
+from reactorhub.model.schedule import ScheduleProgress, Tick
 from reactorhub.storage import rows
 from reactorhub.storage.sqlite import sql
 from reactorhub.storage.sqlite.file import explanation, newer, schema_scripts, upgrade
@@ -23,7 +23,7 @@ _PATIENCE = 5.0  # seconds to wait for a hub that is just creating or recovering
 
 
 @contextmanager
-def look(path: Path) -> Iterator[Look]:
+def open_snapshot(path: Path) -> Iterator[LedgerSnapshot]:
     """Open the ledger for questions, all answered as of one moment.
 
     A file of an older schema is read as the upgrade would leave it.
@@ -35,7 +35,7 @@ def look(path: Path) -> Iterator[Look]:
         with closing(_connect(path)) as db:
             defaults = _newest_defaults() if _is_old(db) else {}
             db.execute("BEGIN")
-            yield Look(db, defaults)
+            yield LedgerSnapshot(db, defaults)
     except sqlite3.Error as error:
         raise explanation(path, error) from error
     except LedgerError as error:
@@ -67,7 +67,7 @@ def _is_old(db: sqlite3.Connection) -> bool:
     return bool(version < known)
 
 
-class Look:
+class LedgerSnapshot:
     """The questions. Make it with :func:`look`."""
 
     def __init__(self, db: sqlite3.Connection, defaults: Mapping[str, Mapping[str, str]]) -> None:
@@ -91,10 +91,12 @@ class Look:
             found.update({name: took} if took else {})
         return found
 
-    def marks(self) -> dict[str, ScheduleMark]:
+    def progress(self) -> dict[str, ScheduleProgress]:
         """Return what is remembered of each schedule, by name."""
-        found = self._db.execute(f"SELECT {self._columns('marks', rows.MARK_COLUMNS)} FROM marks").fetchall()
-        return {row[0]: rows.read_mark(row) for row in found}
+        found = self._db.execute(
+            f"SELECT {self._columns('marks', rows.PROGRESS_COLUMNS)} FROM marks"
+        ).fetchall()
+        return {row[0]: rows.read_progress(row) for row in found}
 
     def overrides(self) -> dict[str, Any]:
         """Return what operators have set at run time, by name."""

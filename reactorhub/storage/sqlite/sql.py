@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 from reactorhub.errors import LedgerError, UnknownBatch, UnknownRun
 from reactorhub.model.batch import Batch
-from reactorhub.model.follow_up import Sequel, Start
+from reactorhub.model.follow_up import ChainedTick, FollowUp
 from reactorhub.model.run import ACTIVE, UNFINISHED, Run, RunState
-from reactorhub.model.schedule import FAR_AHEAD, ScheduleMark, Tick, TickOutcome
+from reactorhub.model.schedule import FAR_AHEAD, ScheduleProgress, Tick, TickOutcome
 from reactorhub.storage import rows
 from reactorhub.storage.ledger import LedgerCounts, Page
 
@@ -72,9 +72,9 @@ _MOVE_MARK = """
         ELSE max(since, :reached) END
     WHERE name = :name
 """
-_NEW_MARK = ", ".join(f"{name} = excluded.{name}" for name in rows.MARK_COLUMNS.split(", ")[1:-1])
+_NEW_MARK = ", ".join(f"{name} = excluded.{name}" for name in rows.PROGRESS_COLUMNS.split(", ")[1:-1])
 # How often a schedule has run is counted by its ticks; another fingerprint begins the count anew.
-_REPLACE_MARK = f"""{_insert("marks", rows.MARK_COLUMNS)} ON CONFLICT (name) DO UPDATE
+_REPLACE_PROGRESS = f"""{_insert("marks", rows.PROGRESS_COLUMNS)} ON CONFLICT (name) DO UPDATE
     SET runs = iif(fingerprint = excluded.fingerprint, runs, excluded.runs), {_NEW_MARK}"""
 _COMPLETE = f"""UPDATE batches SET finished_at = :moment, completion = :completion
     WHERE id = :batch AND finished_at IS NULL
@@ -100,21 +100,21 @@ def save_run(db: Database, run: Run) -> None:
         raise LedgerError(f"run {run.id} is not in the ledger: add it before saving it")
 
 
-def finish_run(db: Database, run: Run, sequel: Sequel) -> Sequel:
+def finish_run(db: Database, run: Run, follow_up: FollowUp) -> FollowUp:
     """Replace what is kept of a run that has ended, and keep what its end brings about; return what that was.
 
     :raises LedgerError: if there is no run with its id, or one with an id of the sequel's.
     """
     save_run(db, run)
-    if sequel.attempt is not None:
-        add_run(db, sequel.attempt)
-    starts = tuple(_started(db, start) for start in sequel.starts)
-    completes = run.spec.batch is not None and _completes(db, run, sequel.completion)
-    completion = sequel.completion if completes else None
-    return replace(sequel, starts=starts, completes=completes, completion=completion)
+    if follow_up.attempt is not None:
+        add_run(db, follow_up.attempt)
+    starts = tuple(_started(db, start) for start in follow_up.starts)
+    completes = run.spec.batch is not None and _completes(db, run, follow_up.completion)
+    completion = follow_up.completion if completes else None
+    return replace(follow_up, starts=starts, completes=completes, completion=completion)
 
 
-def _started(db: Database, start: Start) -> Start:
+def _started(db: Database, start: ChainedTick) -> ChainedTick:
     while not record_tick(db, start.tick, start.run):
         start = start.later()
     return start
@@ -164,10 +164,10 @@ def record_tick(db: Database, tick: Tick, run: Run | None, after: datetime | Non
     return kept
 
 
-def set_marks(db: Database, keep: Sequence[ScheduleMark], forget: Sequence[str]) -> None:
+def set_progress(db: Database, keep: Sequence[ScheduleProgress], forget: Sequence[str]) -> None:
     """Forget some schedules' marks, then replace others."""
     db.executemany("DELETE FROM marks WHERE name = ?", [(name,) for name in forget])
-    db.executemany(_REPLACE_MARK, [rows.write_mark(mark) for mark in keep])
+    db.executemany(_REPLACE_PROGRESS, [rows.write_progress(progress) for progress in keep])
 
 
 def set_override(db: Database, name: str, value: Any) -> None:
@@ -265,10 +265,10 @@ def counts(db: Database) -> LedgerCounts:
     return LedgerCounts(runs=by_state, ticks=amounts["ticks"])
 
 
-def marks(db: Database) -> dict[str, ScheduleMark]:
+def progress(db: Database) -> dict[str, ScheduleProgress]:
     """Return what is remembered of each schedule, by name."""
-    found = db.execute(f"SELECT {rows.MARK_COLUMNS} FROM marks").fetchall()
-    return {row[0]: rows.read_mark(row) for row in found}
+    found = db.execute(f"SELECT {rows.PROGRESS_COLUMNS} FROM marks").fetchall()
+    return {row[0]: rows.read_progress(row) for row in found}
 
 
 def overrides(db: Database) -> dict[str, Any]:
