@@ -1,1 +1,1 @@
-"""Many runs on one reactor: whose code runs, whose log a record belongs to, who blocks the reactor."""
+"""Many runs on one reactor: which run's code executes, which run a log record belongs to, how late it is."""

@@ -1,8 +1,8 @@
-"""Which run the code now executing belongs to: the context variable that everything per-run hangs on.
+"""Which run the executing code belongs to.
 
-Scrapy tags only some of its log records with their spider. A context variable that is set before the crawl
-begins is inherited by every task, timer and thread hop that the crawl causes, so that records, tasks and
-unhandled errors find their run (:pep:`567`).
+Scrapy names the spider in only some of its log records. So a context variable is set before the crawl begins.
+Every task, timer and thread call that the crawl causes inherits it (:pep:`567`). Thus records, tasks and
+unhandled errors find their run.
 """
 
 from __future__ import annotations
@@ -18,36 +18,36 @@ from reactorhub.errors import EscapedError
 
 
 class RunLog(Protocol):
-    """The log of one crawl under way."""
+    """The log of one crawl in progress."""
 
     counts: dict[str, int]
-    """How many records of each level name its LOG_LEVEL let through, and all from ERROR on in any case."""
+    """The number of records for each level name. Records below LOG_LEVEL count only from ERROR on."""
 
     exceptions: int
-    """How many records of level ERROR and above carried an exception."""
+    """The number of records of level ERROR and above that carried an exception."""
 
     error: str | None
-    """The last line of the last exception that a record of level ERROR or above carried."""
+    """The last line of the newest exception that a record of level ERROR or above carried."""
 
     def configure(self, settings: Mapping[str, Any]) -> None:
         """Apply the run's own LOG_* settings from here on."""
 
     def take(self, record: LogRecord) -> None:
-        """Count a record of this run, and keep it if its level is let through."""
+        """Count a record of this run, and write it if its level is at least LOG_LEVEL."""
 
     def close(self) -> None:
-        """Write what is left. Records that arrive later are counted nowhere."""
+        """Close the log. Records that arrive later are not counted."""
 
 
 ESCAPES = (SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError)
-"""What ``except Exception`` lets through: out of spider code it would end the process, or hang the crawl."""
+"""What ``except Exception`` does not catch. From spider code it would end the process or hang the crawl."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 class RunContext:
-    """What belongs to one crawl under way: its id, its log, and the asyncio tasks that work for it."""
+    """What belongs to one crawl in progress: its id, its log and its asyncio tasks."""
 
     def __init__(self, run_id: str, log: RunLog) -> None:
         self.run_id = run_id
@@ -55,7 +55,7 @@ class RunContext:
         self.tasks: WeakSet[asyncio.Future[Any]] = WeakSet()
 
     def enter(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call ``call`` in a new context that belongs to this run and inherits nothing from the caller's."""
+        """Call ``call`` in a new context of this run, which inherits nothing from the caller's."""
 
         def entered() -> R:
             RUN.set(self)
@@ -65,9 +65,11 @@ class RunContext:
 
 
 def contain(error: BaseException) -> NoReturn:
-    """Raise what escaped from spider code as an ordinary exception, except where this task is cancelled.
+    """Raise an ordinary exception instead of ``error``, which spider code raised.
 
-    :raises EscapedError: saying what escaped.
+    The cancellation of the current task stays what it is.
+
+    :raises EscapedError: with the name and text of ``error``.
     """
     task = asyncio.current_task()
     if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():

@@ -1,4 +1,4 @@
-"""Measures how late the reactor is: the one figure that tells whether a callback hogs the process."""
+"""Measures how late the reactor is. A high figure means that some callback blocks the process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _KEPT = 1200  # measurements: the last five minutes
 
 
 class LagMeter:
-    """Asks to be called every quarter of a second and notes by how much the call comes late."""
+    """Schedules a call every quarter of a second and records how late each call is."""
 
     log = Logger()
 
@@ -23,8 +23,8 @@ class LagMeter:
         self, clock: IReactorTime, warn_after: float = 1.0, stalled: Callable[[float], None] | None = None
     ) -> None:
         """
-        :param warn_after: seconds of lateness that are worth a warning in the hub's log.
-        :param stalled: called with the seconds of each such stall.
+        :param warn_after: seconds of lateness from which the hub's log gets a warning.
+        :param stalled: called with the lateness in seconds each time there is such a warning.
         """
         self._clock = clock
         self._warn_after = warn_after
@@ -36,12 +36,12 @@ class LagMeter:
         self._loop.clock = clock
 
     def start(self) -> None:
-        """Begin to measure."""
+        """Start measuring."""
         self._expected = self._clock.seconds() + _EVERY
         self._loop.start(_EVERY, now=False)
 
     def stop(self) -> None:
-        """Measure no more."""
+        """Stop measuring."""
         if self._loop.running:
             self._loop.stop()
 
@@ -61,6 +61,6 @@ class LagMeter:
         self._lags.append(lag)
         self._worst = max(self._worst, lag)
         if lag >= self._warn_after:
-            self.log.warn("something kept the reactor busy for {seconds:.1f} seconds", seconds=lag)
+            self.log.warn("something blocked the reactor for {seconds:.1f} seconds", seconds=lag)
             if self._stalled is not None:
                 self._stalled(lag)

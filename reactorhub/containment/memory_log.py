@@ -1,4 +1,4 @@
-"""A run's log that keeps its records in a list."""
+"""A run's log that keeps its records in memory, for tests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class MemoryRunLog:
-    """See :class:`reactorhub.containment.contexts.RunLog`. ``records`` holds what was taken, oldest first."""
+    """See :class:`reactorhub.containment.contexts.RunLog`. ``records`` holds all records, oldest first."""
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
@@ -18,7 +18,7 @@ class MemoryRunLog:
         self.closed = False
 
     def configure(self, settings: Mapping[str, Any]) -> None:
-        """A list has no settings."""
+        """Do nothing: this log has no settings."""
 
     def take(self, record: logging.LogRecord) -> None:
         """Keep a record."""
@@ -26,5 +26,5 @@ class MemoryRunLog:
         self.counts[record.levelname] = self.counts.get(record.levelname, 0) + 1
 
     def close(self) -> None:
-        """Note that the run is over."""
+        """Record that the run is over."""
         self.closed = True

@@ -1,8 +1,8 @@
-"""Makes context variables follow a run through Twisted's own hops: timers, threads, unhandled errors.
+"""Carries context variables through Twisted's timers, thread calls and reports of unhandled errors.
 
-asyncio gives every task and handle a context of its own. Twisted on asyncio does not: all delayed calls run
-from one timer handle, in the context of whoever happened to arm it, and thread hops carry none. Applied to
-one reactor instance, before anything is scheduled on it.
+asyncio gives every task and handle a context of its own. Twisted on asyncio does not: one timer handle runs
+all delayed calls, in the context of the code that set that timer last. Calls into threads have no context.
+These functions change one reactor instance. Call them before anything is scheduled on it.
 """
 
 # mypy: allow-untyped-calls
@@ -27,22 +27,22 @@ Call = Callable[..., Any]
 
 
 def carry_contexts(reactor: AsyncioSelectorReactor) -> None:
-    """Make this reactor's timers, cross-thread calls and unhandled errors keep the context they came from."""
+    """Run this reactor's timers, cross-thread calls and error reports in the context that caused them."""
     reactor.callLater = _scheduling(reactor.callLater)  # type: ignore[method-assign]
     reactor.callFromThread = _sending(reactor.callFromThread)  # type: ignore[method-assign]
     defer.DebugInfo = _ContextDebugInfo  # type: ignore[misc]
 
 
 def carry_contexts_into_threads(pool: ThreadPool, loop: asyncio.AbstractEventLoop, size: int) -> None:
-    """Make work handed to this pool, and to the loop's default executor, run in its caller's context."""
+    """Run the work of this pool, and of the loop's default executor, in its caller's context."""
     pool.callInThreadWithCallback = _handing_over(pool.callInThreadWithCallback)  # type: ignore[method-assign]
     loop.set_default_executor(_ContextExecutor(max_workers=size, thread_name_prefix="asyncio"))
 
 
 def record_tasks(loop: asyncio.AbstractEventLoop) -> None:
-    """Make each asyncio task known to the run it works for, so that all of a run's tasks can be cancelled.
+    """Record each asyncio task with the run it works for, so that all tasks of a run can be cancelled.
 
-    Such a task cannot end the loop either, which it does by letting ``SystemExit`` out.
+    The tasks of a run also cannot end the loop: a ``SystemExit`` in a task would do that.
     """
 
     def factory(
@@ -59,7 +59,7 @@ def record_tasks(loop: asyncio.AbstractEventLoop) -> None:
 
 
 class _Contained(Coroutine[Any, Any, Any]):
-    """A coroutine that lets nothing out of its steps that would end the loop, or vanish unheard."""
+    """A coroutine that raises nothing that would end the loop or disappear without a report."""
 
     __slots__ = ("_coro",)
 
@@ -89,12 +89,14 @@ def _contain_aloud(error: BaseException) -> NoReturn:
     try:
         contain(error)
     except EscapedError:
-        logging.getLogger(__name__).exception("Spider code raised what would have ended the process")
+        logging.getLogger(__name__).exception(
+            "Spider code raised an exception that would have ended the process"
+        )
         raise
 
 
 def refuse_stop_from_runs(reactor: AsyncioSelectorReactor) -> Call:
-    """Let no spider stop the process through ``reactor.stop()``; return the stop that does work."""
+    """Refuse ``reactor.stop()`` from spider code. Return the function that really stops the reactor."""
     stop, log = reactor.stop, Logger()
 
     def guarded() -> None:
@@ -146,7 +148,7 @@ _DebugInfo = defer.DebugInfo
 
 
 class _ContextDebugInfo(_DebugInfo):
-    """Remembers whose Deferred it is, since the garbage collector reports a lost error at any time."""
+    """Keeps the context of its Deferred: the garbage collector reports lost errors from any context."""
 
     def __init__(self) -> None:
         self._context = copy_context()

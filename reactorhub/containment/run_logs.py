@@ -1,7 +1,7 @@
-"""One log file for each run: all of its records, and none of another's.
+"""One log file for each run. It holds all records of its run and no record of another.
 
-A single handler on the root logger asks each record which run it belongs to. Scrapy's own root handler is
-never installed: each new crawl would replace it for the whole process.
+One handler on the root logger finds the run of each record. Scrapy's own root handler is never installed,
+because each new crawl would replace it for the whole process.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _DATE_FORMAT = "%Y-%m-%d %H:%M:%S"  # Scrapy's default LOG_DATEFORMAT
 
 
 class FileRunLog:
-    """A run's log file. Each record is handed to the operating system at once, so that ``tail -f`` works.
+    """A run's log file. Each record is written to the operating system at once, so that ``tail -f`` works.
 
-    A disk that takes no more records silences the file, not the run: ``lost`` counts what is missing.
+    If the disk is full, the run goes on, and ``lost`` counts the records that are missing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,7 +38,7 @@ class FileRunLog:
     def configure(self, settings: Mapping[str, Any]) -> None:
         """Apply LOG_ENABLED, LOG_LEVEL, LOG_FORMAT, LOG_DATEFORMAT and LOG_SHORT_NAMES from here on.
 
-        A level that logging does not know leaves the level as it was.
+        A level that logging does not know changes nothing.
         """
         level = settings.get("LOG_LEVEL")
         known = logging.getLevelNamesMapping()
@@ -49,7 +49,7 @@ class FileRunLog:
             self._level = logging.CRITICAL + 1
 
     def take(self, record: logging.LogRecord) -> None:
-        """Count a record that its level lets through, and write it; errors are counted in any case."""
+        """Count and write a record of at least LOG_LEVEL. Errors are counted whatever LOG_LEVEL is."""
         if self._file is None or (record.levelno < self._level and record.levelno < logging.ERROR):
             return
         self.counts[record.levelname] = self.counts.get(record.levelname, 0) + 1
@@ -59,7 +59,7 @@ class FileRunLog:
             self._write(record)
 
     def close(self) -> None:
-        """Close the file; later records are counted nowhere."""
+        """Close the file. Later records are not counted."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -80,9 +80,9 @@ class FileRunLog:
 
 
 class RunLogHandler(logging.Handler):
-    """Hands each record to the run it belongs to, and every other one to ``hub_log``.
+    """Passes each record to the log of its run, or to ``hub_log`` if it belongs to no run.
 
-    What a record itself says (Scrapy puts ``spider`` or ``crawler`` on many) goes before the context.
+    The run that a record itself names (Scrapy puts ``spider`` or ``crawler`` on many) wins over the context.
     """
 
     def __init__(self, hub_log: Callable[[logging.LogRecord], None]) -> None:
@@ -90,7 +90,7 @@ class RunLogHandler(logging.Handler):
         self._hub_log = hub_log
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Never raises: a record that cannot be formatted is reported the way logging reports it."""
+        """Take a record. Never raises: logging reports a record that cannot be formatted."""
         run = _explicit_run(record) or RUN.get()
         try:
             if run is None:
@@ -110,7 +110,7 @@ class RunLogs:
     def open(self, project: str, spider: str, run_id: str) -> FileRunLog:
         """Open the log of one run.
 
-        :raises OSError: if the disk does not let us.
+        :raises OSError: if the file cannot be opened.
         """
         return FileRunLog(self._path_of(project, spider, run_id))
 

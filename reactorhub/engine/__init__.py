@@ -1,1 +1,1 @@
-"""The seam to whatever crawls, and Scrapy behind it."""
+"""The interface to whatever crawls, and its implementation with Scrapy."""

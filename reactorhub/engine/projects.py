@@ -1,4 +1,4 @@
-"""Scrapy projects as the file names them, read without importing anything of them."""
+"""Scrapy projects as the schedule file describes them. Nothing of a project is imported here."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectConfig:
-    """A Scrapy project. ``path`` is absolute. Without ``spider_modules``, the ``scrapy.cfg`` in ``path`` says
-    where the spiders are, or else they are in a package ``spiders`` there."""
+    """A Scrapy project. ``path`` is absolute.
+
+    Without ``spider_modules`` the ``scrapy.cfg`` in ``path`` says where the spiders are. Without a
+    ``scrapy.cfg`` too, the spiders are in a package ``spiders`` in ``path``.
+    """
 
     name: str
     path: Path
@@ -19,14 +22,14 @@ class ProjectConfig:
 
 
 def top_packages(config: ProjectConfig) -> set[str]:
-    """Return the top-level module names that this project brings into the process."""
+    """Return the names of the top-level modules that this project imports into the process."""
     module = settings_module(config)
     names = [*config.spider_modules, *([module] if module else [])] or ["spiders"]
     return {name.partition(".")[0] for name in names}
 
 
 def settings_module(config: ProjectConfig) -> str | None:
-    """Return the settings module that the project's ``scrapy.cfg`` names, or None where none does."""
+    """Return the settings module that the project's ``scrapy.cfg`` names, or None."""
     parser = ConfigParser()
     try:
         parser.read(config.path / "scrapy.cfg", encoding="utf-8")

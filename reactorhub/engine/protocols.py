@@ -1,4 +1,4 @@
-"""The seam to whatever crawls: Engine and Crawl."""
+"""The interface to whatever crawls: Engine and Crawl."""
 
 from __future__ import annotations
 
@@ -12,45 +12,48 @@ from reactorhub.model.spider import Catalog
 
 
 class Crawl(Protocol):
-    """One crawl under way. Its rungs are harsher from top to bottom; each may be called at any time, in any
-    state, more than once, and returns at once."""
+    """One crawl in progress.
+
+    The four methods that end it stand in the order of their force. Each may be called at any time, in any
+    state and more than once. Each returns at once.
+    """
 
     opened: Deferred[None]
-    """Fires when the spider has opened. Never fires if the crawl ends before."""
+    """Fires when the spider has opened. Never fires if the crawl ends earlier."""
 
     done: Deferred[CrawlEnd]
-    """Fires once, when nothing of the crawl is left but facts. Never fails."""
+    """Fires once, when the crawl is over and nothing of it runs any more. Never fails."""
 
     def stats(self) -> Mapping[str, Any]:
-        """Today's stats; empty before there are any."""
+        """Return the current stats. They are empty until the crawl has a stats collector."""
 
     def errors(self) -> int:
-        """How many of this run's own records had level ERROR or above so far."""
+        """Return the number of this run's log records of level ERROR and above so far."""
 
     def stop(self) -> None:
-        """Ask for a graceful end: no new requests, what is in flight may finish."""
+        """Ask for a graceful end: no new requests start, and requests in flight may finish."""
 
     def abort(self) -> None:
-        """Give up what is in flight: downloads are cut off, and spider code that waits for something."""
+        """Cut off all downloads, and all spider code that awaits something."""
 
     def cancel_tasks(self) -> None:
-        """Cancel everything that still runs on this crawl's behalf."""
+        """Cancel every asyncio task of this crawl."""
 
     def abandon(self) -> None:
-        """Stop waiting: ``done`` fires now, whatever is left behind."""
+        """Stop waiting: ``done`` fires now, even if something of the crawl still runs."""
 
 
 class Engine(Protocol):
     """Runs crawls."""
 
     def catalog(self) -> Catalog:
-        """What can run."""
+        """Return the spiders that can run, and the modules that cannot be imported."""
 
     def resolve(self, spider: str, project: str | None) -> str:
-        """Return the project that has this spider; ``project`` may be None where only one has it.
+        """Return the project that has this spider. ``project`` may be None if only one project has it.
 
-        :raises UnknownSpider: if there is none, or if several have it and none was named.
+        :raises UnknownSpider: if no project has it, or if several have it and ``project`` is None.
         """
 
     def launch(self, run_id: str, spec: RunSpec) -> Crawl:
-        """Begin a crawl. Never raises: whatever goes wrong is told by the crawl's end."""
+        """Begin a crawl. Never raises: the crawl's end reports whatever goes wrong."""

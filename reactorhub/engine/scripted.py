@@ -1,4 +1,4 @@
-"""An engine without Scrapy: its crawls do what a test or an example tells them."""
+"""An engine without Scrapy, whose crawls do what a test or an example orders."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from reactorhub.model.spider import BrokenModule, Catalog, SpiderInfo
 
 
 class ScriptedCrawl:
-    """A crawl that opens and ends when told. ``rungs`` lists how it was told to stop, in order.
+    """A crawl that opens and ends on order. ``rungs`` lists the orders to stop, oldest first.
 
-    ``yields_to`` names the rung that ends it: ``stop``, ``abort``, ``cancel_tasks`` or ``abandon``.
+    ``yields_to`` names the order that ends it: ``stop``, ``abort``, ``cancel_tasks`` or ``abandon``.
     """
 
     def __init__(self, run_id: str, spec: RunSpec, yields_to: str = "stop") -> None:
@@ -33,7 +33,7 @@ class ScriptedCrawl:
         self.opened.callback(None)
 
     def scrape(self, items: int, errors: int = 0) -> None:
-        """Let the crawl have scraped so many items and logged so many errors."""
+        """Set the numbers of scraped items and of logged errors."""
         self._stats["item_scraped_count"], self._errors = items, errors
 
     def finish(self, finish_reason: str | None = "finished", **facts: Any) -> None:
@@ -73,7 +73,7 @@ class ScriptedCrawl:
 
 
 class MemoryEngine:
-    """See :class:`reactorhub.engine.protocols.Engine`. ``crawls`` lists what was launched, oldest first."""
+    """See :class:`reactorhub.engine.protocols.Engine`. ``crawls`` lists all launched crawls, oldest first."""
 
     def __init__(self, spiders: Mapping[str, Sequence[str]], broken: Sequence[BrokenModule] = ()) -> None:
         """:param spiders: the names of the spiders of each project."""
@@ -82,7 +82,7 @@ class MemoryEngine:
         self.crawls: list[ScriptedCrawl] = []
         self.yields_to = "stop"
         self.failure: str | None = None
-        """Set it, and every crawl launched from then on has failed with it before launch returns."""
+        """If set, each new crawl fails with this message before ``launch`` returns."""
 
     def catalog(self) -> Catalog:
         """See :class:`reactorhub.engine.protocols.Engine`."""

@@ -393,6 +393,26 @@ class StopTests(EngineCase):
         assert end.finish_reason == "shutdown"
         assert end.items >= 1
 
+    async def test_code_that_begins_after_a_cut(self) -> None:
+        """An errback that awaits something after the downloads were cut off is cut off too."""
+        body = """
+            async def start(self):
+                yield scrapy.Request(self.shop + "/slow/600", errback=self.failed)
+
+            async def failed(self, failure):
+                await asyncio.sleep(0.01)
+                self.logger.info("MARK a short wait ends")
+                await asyncio.sleep(600)
+            """
+        self.load({"it": spider(body)})
+        crawl = self.launch()
+        await until(lambda: crawl.stats().get("downloader/request_count"))
+        crawl.abort()
+        end = await crawl.done
+        assert end.finish_reason == "shutdown"
+        assert "MARK a short wait ends" in self.log()
+        assert "EscapedError: it was cut off" in self.log()
+
     async def test_stop_before_it_has_opened(self) -> None:
         """A stop that comes while the spider opens is kept and carried out."""
         self.load({"it": spider(HANGING)})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -148,6 +149,64 @@ def test_each_library_has_one_room(library: str) -> None:
     assert users, f"nobody imports {library} any more: take it out of LIBRARIES"
     strangers = {user for user in users if not any(is_in(user, room) for room in rooms)}
     assert not strangers, f"{strangers} import {library}, which is for {rooms} alone"
+
+
+PRIVATE = "engine.scrapy.private"
+"""The one module that may name what is private in Scrapy."""
+
+
+def is_private(name: str) -> bool:
+    """Whether a name begins with one underscore."""
+    return name.startswith("_") and not name.startswith("__")
+
+
+def foreign_underscores(source: Source) -> set[str]:
+    """The private names that a module uses on other objects than its own ``self`` and ``cls``."""
+    found = {
+        ast.unparse(node)
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Attribute)
+        and is_private(node.attr)
+        and not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"))
+    }
+    texts = (
+        str(node.args[1].value)
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) in ("getattr", "setattr", "hasattr", "delattr")
+        and isinstance(node.args[1], ast.Constant)
+    )
+    imported = (name.rpartition(".")[2] for name in source.imports if is_in(name, "scrapy"))
+    return found | set(filter(is_private, texts)) | set(filter(is_private, imported))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [source for source in SOURCES if touched(source, "scrapy") and source.name != PRIVATE],
+    ids=lambda source: source.name,
+)
+def test_what_is_private_in_scrapy_has_one_module(source: Source) -> None:
+    """No module that knows Scrapy names an underscore of another object: private.py has a name for it."""
+    assert not foreign_underscores(source), f"move these to {PRIVATE}: {foreign_underscores(source)}"
+
+
+@pytest.mark.parametrize(
+    "source", [source for source in SOURCES if touched(source, "scrapy")], ids=lambda source: source.name
+)
+def test_only_private_py_overrides_what_is_private_in_scrapy(source: Source) -> None:
+    """No class outside of private.py defines or calls, on itself, a private name that it has from Scrapy."""
+    if source.name == PRIVATE:
+        return
+    module = import_module(f"reactorhub.{source.name}")
+    for node in ast.walk(source.tree):
+        if not isinstance(node, ast.ClassDef):
+            continue
+        bases = getattr(module, node.name, object).__mro__[1:]
+        theirs = {name for base in bases if is_in(base.__module__, "scrapy") for name in vars(base)}
+        named = {each.attr for each in ast.walk(node) if isinstance(each, ast.Attribute)}
+        defined = {each.name for each in node.body if isinstance(each, ast.FunctionDef)}
+        used = {name for name in (named | defined) & theirs if is_private(name)}
+        assert not used, f"{source.name}.{node.name} uses {used}, which is private in Scrapy"
 
 
 def test_every_outside_library_is_assigned() -> None:

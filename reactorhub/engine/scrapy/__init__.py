@@ -1,4 +1,4 @@
-"""Crawls by Scrapy on the shared reactor: the only room that imports scrapy."""
+"""Crawls with Scrapy on the shared reactor. No other package imports Scrapy."""
 
 from reactorhub.engine.scrapy.engine import ScrapyEngine
 from reactorhub.engine.scrapy.process import prepare_logging

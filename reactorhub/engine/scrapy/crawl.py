@@ -1,4 +1,4 @@
-"""One crawl under way, from the making of its crawler to the facts of its end."""
+"""One crawl in progress, from the creation of its crawler to the facts about its end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 
 from scrapy import Spider, signals
 from scrapy.core.engine import ExecutionEngine
-from scrapy.crawler import Crawler
 from scrapy.utils.defer import deferred_from_coro
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -20,17 +19,24 @@ from twisted.python.failure import Failure
 from reactorhub.containment.contexts import ESCAPES, RunContext, RunLog
 from reactorhub.engine.scrapy.fields import FieldCounter
 from reactorhub.engine.scrapy.guards import InFlight, guard
+from reactorhub.engine.scrapy.private import (
+    CRAWLER_LOGGER,
+    HookedCrawler,
+    engine_of,
+    stats_of,
+    stop_timers,
+)
 from reactorhub.errors import last_line
 from reactorhub.model.run import CrawlEnd
 from reactorhub.policies.comparisons import fraction
 
 _MAX_REASON = 200  # characters of a finish reason
-_MAX_COUNT = 10**15  # what a count is cut to
-_LOOK_AGAIN = 0.05  # seconds between looks at whether an opening crawl can be stopped yet
+_MAX_COUNT = 10**15  # the limit of a count; a spider may put any number into its stats
+_LOOK_AGAIN = 0.05  # seconds between attempts to stop a crawl whose engine does not run yet
 
 
-class HubCrawler(Crawler):
-    """A Crawler that knows its run and guards its own engine."""
+class HubCrawler(HookedCrawler):
+    """A Crawler that knows its run and puts guards on its engine."""
 
     run_context: RunContext
 
@@ -38,13 +44,9 @@ class HubCrawler(Crawler):
         super().__init__(*args, **kwargs)
         self.in_flight = InFlight()
 
-    def _create_engine(self) -> ExecutionEngine:
-        engine = super()._create_engine()
+    def engine_made(self, engine: ExecutionEngine) -> None:
+        """See :meth:`HookedCrawler.engine_made`."""
         guard(engine, self.in_flight)
-        return engine
-
-    def _update_root_log_handler(self) -> None:
-        """Leave the root logger alone: Scrapy would replace its handler for the whole process."""
 
 
 class ScrapyCrawl:
@@ -55,7 +57,7 @@ class ScrapyCrawl:
     def __init__(
         self, clock: IReactorTime, run_id: str, run_log: RunLog, items: Path, fields: Iterable[str] = ()
     ) -> None:
-        """:param fields: what to count in the items."""
+        """:param fields: the item fields to count."""
         self.opened: Deferred[None] = Deferred()
         self.done: Deferred[CrawlEnd] = Deferred()
         self._clock = clock
@@ -70,7 +72,7 @@ class ScrapyCrawl:
         self._look: IDelayedCall | None = None
 
     def begin(self, make: Callable[[], tuple[HubCrawler, Callable[[], Deferred[None]]]]) -> None:
-        """Make the crawler and set it in motion, within the run's own context."""
+        """Create the crawler and start it, within the run's own context."""
         self._context.enter(self._begin, make)
 
     def _begin(self, make: Callable[[], tuple[HubCrawler, Callable[[], Deferred[None]]]]) -> None:
@@ -78,7 +80,7 @@ class ScrapyCrawl:
             crawler, start = make()
             self._adopt(crawler)
             crawling = start()
-        except BaseException:  # noqa: BLE001 - sys.exit() in a spider's __init__ is its own affair
+        except BaseException:  # noqa: BLE001 - sys.exit() in a spider's __init__ ends its own run only
             self._ended(Failure())
         else:
             crawling.addBoth(self._ended)
@@ -105,7 +107,7 @@ class ScrapyCrawl:
 
     def stats(self) -> Mapping[str, Any]:
         """See :class:`reactorhub.engine.protocols.Crawl`."""
-        if self._crawler is None or self._crawler._stats is None:
+        if self._crawler is None:
             return {}
         counts = {f"log_count/{level}": count for level, count in self._run_log.counts.items()}
         return {**_collected(self._crawler), **counts}
@@ -117,8 +119,8 @@ class ScrapyCrawl:
     def stop(self) -> None:
         """See :class:`reactorhub.engine.protocols.Crawl`.
 
-        Scrapy forgets a stop that comes while the spider opens, and then never says that it ended: so the
-        wish is kept until its engine runs.
+        Scrapy loses a stop that comes while the spider opens, and such a crawl never ends. So the order
+        waits until the engine runs.
         """
         if not self._stopping:
             self._stopping = True
@@ -128,7 +130,8 @@ class ScrapyCrawl:
         self._look = None
         if self.done.called:
             return
-        if self._crawler is None or self._crawler._engine is None or not self._crawler.engine.running:
+        engine = self._engine()
+        if self._crawler is None or engine is None or not engine.running:
             self._look = self._clock.callLater(_LOOK_AGAIN, self._stop_when_running)
             return
         self._go(self._crawler.stop_async())
@@ -136,8 +139,9 @@ class ScrapyCrawl:
     def abort(self) -> None:
         """See :class:`reactorhub.engine.protocols.Crawl`."""
         self.stop()
-        if self._crawler is not None and self._crawler._engine is not None:
-            self._crawler.in_flight.cut(self._crawler.engine)
+        engine = self._engine()
+        if self._crawler is not None and engine is not None:
+            self._crawler.in_flight.cut(engine)
 
     def cancel_tasks(self) -> None:
         """See :class:`reactorhub.engine.protocols.Crawl`."""
@@ -147,7 +151,7 @@ class ScrapyCrawl:
 
     def abandon(self) -> None:
         """See :class:`reactorhub.engine.protocols.Crawl`."""
-        self._end(CrawlEnd(failure="the crawl did not end when told to and was abandoned"))
+        self._end(CrawlEnd(failure="the crawl did not end when it was told to and was abandoned"))
 
     def _go(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         going = deferred_from_coro(coroutine)
@@ -169,19 +173,19 @@ class ScrapyCrawl:
         if self._look is not None:
             self._look.cancel()
             self._look = None
-        if self._crawler is not None and self._crawler._engine is not None and self._finish_reason is None:
-            self._context.enter(self._sweep, self._crawler, self._crawler._engine)
+        engine = self._engine()
+        if self._crawler is not None and engine is not None and self._finish_reason is None:
+            self._context.enter(self._sweep, self._crawler, engine)
         self._crawler = self._field_counter = None
         self.done.callback(facts)
 
     def _sweep(self, crawler: HubCrawler, engine: ExecutionEngine) -> None:
-        """Let go of what an engine that did not close by itself still holds: timers and connections."""
-        engine.downloader.close()
-        if engine._slot is not None:
-            engine._slot.nextcall.cancel()
-            if engine._slot.heartbeat.running:
-                engine._slot.heartbeat.stop()
+        """Release the timers and connections of an engine that did not close."""
+        stop_timers(engine)
         self._go(crawler.signals.send_catch_log_async(signals.engine_stopped))
+
+    def _engine(self) -> ExecutionEngine | None:
+        return None if self._crawler is None else engine_of(self._crawler)
 
     def _facts(self, end: CrawlEnd) -> CrawlEnd:
         stats = dict(self.stats())
@@ -197,32 +201,33 @@ class ScrapyCrawl:
 
 
 def _text(value: object) -> str:
-    """Return the text of what should be one already, but was made by a spider."""
+    """Return the text of a finish reason. A spider may give an object of any class."""
     try:
         return str(value)
-    except (Exception, *ESCAPES):  # noqa: BLE001 - see above
+    except (Exception, *ESCAPES):  # noqa: BLE001 - code of the project
         return type(value).__name__
 
 
-def _collected(crawler: Crawler) -> dict[str, Any]:
-    """Return the stats of a crawl: none where its collector, which may be the project's own, gives none."""
+def _collected(crawler: HubCrawler) -> dict[str, Any]:
+    """Return the stats of a crawl. They are empty if its collector raises: it may be the project's own."""
+    collector = stats_of(crawler)
     try:
-        return dict(crawler.stats.get_stats())
-    except (Exception, *ESCAPES):  # noqa: BLE001 - see above
+        return {} if collector is None else dict(collector.get_stats())
+    except (Exception, *ESCAPES):  # noqa: BLE001 - code of the project
         return {}
 
 
 def _count(stat: object) -> int:
-    """Return a stat that counts something; 0 where a spider has made something else of it."""
+    """Return a stat as a count; 0 if a spider has replaced it with something that is not a number."""
     return min(max(int(fraction(stat) or 0), 0), _MAX_COUNT)
 
 
 def _feeds(path: Path) -> dict[str, dict[str, Any]]:
-    # A feed's URI is a format string; a percent sign in it is written twice.
+    # Scrapy applies % formatting to a feed's URI.
     uri = path.absolute().as_uri().replace("%", "%%")
     return {uri: {"format": "jsonlines", "encoding": "utf-8", "overwrite": True}}
 
 
 def _log_failure(failure: Failure) -> None:
     exc_info = (failure.type, failure.value, failure.getTracebackObject())
-    logging.getLogger("scrapy.crawler").error("The crawl raised an exception", exc_info=exc_info)  # type: ignore[arg-type]
+    logging.getLogger(CRAWLER_LOGGER).error("The crawl raised an exception", exc_info=exc_info)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The engine: all projects of the hub, and the crawls it launches for them."""
+"""The engine: it loads the projects of the hub and launches their crawls."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class LogOpener(Protocol):
     """Opens the log of a run."""
 
     def open(self, project: str, spider: str, run_id: str) -> RunLog:
-        """:raises OSError: if the disk does not let us."""
+        """:raises OSError: if the file cannot be opened."""
 
 
 class ScrapyEngine:
@@ -41,7 +41,7 @@ class ScrapyEngine:
         self._projects: dict[str, Project] = {}
 
     def moved(self, projects: Mapping[str, ProjectConfig]) -> list[str]:
-        """Return the projects that would have to be loaded anew, which a running process cannot do."""
+        """Return the loaded projects whose definition has changed. A process cannot load them again."""
         return [
             name
             for name, project in projects.items()
@@ -49,7 +49,7 @@ class ScrapyEngine:
         ]
 
     def load(self, projects: Mapping[str, ProjectConfig]) -> None:
-        """Load the projects that are new and drop those that are gone. Blocks while modules are imported."""
+        """Load new projects and drop projects that are gone. Blocks while modules are imported."""
         import_components()
         self._projects = {
             name: self._projects.get(name) or Project(config) for name, config in projects.items()
@@ -109,7 +109,7 @@ class ScrapyEngine:
 
 
 class _Stillborn:
-    """A crawl that ended before it began."""
+    """A crawl that failed before it began."""
 
     def __init__(self, failure: str) -> None:
         self.opened: Deferred[None] = Deferred()
@@ -122,6 +122,6 @@ class _Stillborn:
         return 0
 
     def stop(self) -> None:
-        """There is nothing left to stop; likewise for the other rungs."""
+        """Do nothing: nothing runs. The other three orders do nothing either."""
 
     abort = cancel_tasks = abandon = stop

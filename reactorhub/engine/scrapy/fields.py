@@ -1,4 +1,4 @@
-"""Counts in how many items of a crawl a field is there, for expectations on it."""
+"""Counts the items of a crawl that have a field, for expectations about fields."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from reactorhub.policies.expectations import FIELD_COUNT
 
 
 class FieldCounter:
-    """Counts into the crawl's own stats, each field from 0 on as soon as the spider opens.
+    """Counts into the crawl's own stats. Each field starts at 0 when the spider opens.
 
-    A field is there if it is not empty: None, and texts, lists and mappings with nothing in them, are; 0 and
-    False are not. Whatever an item does when it is looked at, the crawl goes on.
+    An item has a field if the field's value is not empty. None is empty, and so are texts, lists and mappings
+    of length 0. The values 0 and False are not empty. An item that raises when it is read harms nothing.
     """
 
     log = Logger()
 
     def __init__(self, crawler: Crawler, fields: Iterable[str]) -> None:
-        """Connect to a crawl that has not begun."""
+        """Connect to the signals of a crawl that has not begun."""
         self._crawler = crawler
         self._fields = {field: FIELD_COUNT + field for field in fields}
         self._warned = False
@@ -44,11 +44,11 @@ class FieldCounter:
     def _has(self, item: Any, field: str) -> bool:
         try:
             return not is_empty(found(item, field))
-        except (Exception, *ESCAPES) as error:  # noqa: BLE001 - an item is spider code
+        except (Exception, *ESCAPES) as error:  # noqa: BLE001 - an item may run code of the project
             if not self._warned:
                 self._warned = True
                 self.log.warn(
-                    "an item of {spider} cannot be looked at, and counts as one without {field}: {kind}",
+                    "an item of {spider} raised {kind} when it was read; it counts as one without {field}",
                     spider=self._crawler.spidercls.name,
                     field=field,
                     kind=type(error).__name__,
@@ -57,9 +57,9 @@ class FieldCounter:
 
 
 def found(item: Any, field: str) -> Any:
-    """Return what an item has under a name, or along a path of names with dots between; None if nothing.
+    """Return the value of an item's field, or None. Dots in the name lead into nested values.
 
-    Items are those of itemadapter: mappings, Items, dataclasses, attrs and pydantic objects.
+    Items are what itemadapter supports: mappings, Items, dataclasses, attrs and pydantic objects.
     """
     known = ItemAdapter.is_item(item)
     holder = ItemAdapter(item) if known else item if isinstance(item, Mapping) else {}
@@ -70,5 +70,5 @@ def found(item: Any, field: str) -> Any:
 
 
 def is_empty(value: Any) -> bool:
-    """Whether a value of an item says nothing."""
+    """Return whether a value of an item is empty: None, or a collection or text of length 0."""
     return value is None or (isinstance(value, str | bytes | Mapping | Sequence | Set) and not len(value))

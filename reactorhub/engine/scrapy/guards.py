@@ -1,33 +1,35 @@
-"""Keeps a crawl from harming the process: what its code may raise, how long it may hog the reactor,
-and how what it waits for can be cut off.
+"""Keeps a crawl from harming the process.
 
-Everything is put onto one crawl's own engine objects; no class of Scrapy's or of the project is written to.
+Guards contain what the crawl's code raises, pace its ``start()``, and let its downloads be cut off. They are
+put onto one crawl's own engine objects. No class of Scrapy or of the project is changed.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
-from scrapy.core.downloader import Downloader
 from scrapy.core.engine import ExecutionEngine
 from scrapy.exceptions import IgnoreRequest
 
 from reactorhub.containment.contexts import ESCAPES, contain
+from reactorhub.engine.scrapy.private import drop_delays, wrap_calls
 from reactorhub.errors import EscapedError
 
-MAX_SCHEDULED = 10_000  # requests from start() that may wait in a crawl's scheduler before start() is paused
-_PAUSE = 0.02  # seconds between looks at whether a paused start() may go on
+MAX_SCHEDULED = 10_000  # start() pauses while so many requests wait in the crawl's scheduler
+_LAST_WAIT = 0.1  # seconds that code which begins after a cut may await something, an errback for example
+_PAUSE = 0.02  # seconds between checks whether a paused start() may go on
 
 Call = Callable[..., Any]
 
 
 class InFlight:
-    """What one crawl is waiting for: its downloads, and spider code that awaits something.
+    """What one crawl awaits: its downloads, and spider code that awaits something.
 
-    All of it can be cut off without touching anyone else's. To Scrapy a download that was cut off looks like
-    an ignored request, and code that was cut off like code that raised; so the crawl still closes in order.
+    All of it can be cut off without harm to other crawls. Scrapy sees a download that was cut off as an
+    ignored request, and code that was cut off as code that raised. So the crawl still closes in order.
     """
 
     def __init__(self) -> None:
@@ -36,33 +38,32 @@ class InFlight:
         self._closed = False
 
     async def download(self, call: Call, request: Any) -> Any:
-        """Download, unless and until it is cut off."""
+        """Download. Raises IgnoreRequest if the crawl has been cut off, or is cut off meanwhile."""
         stopped = IgnoreRequest("the download was cut off: the run was told to stop")
         if self._closed:
             raise stopped
         return await self._waited(call(request), stopped)
 
     async def code(self, waiting: Awaitable[Any]) -> Any:
-        """Let spider code run, unless and until it is cut off; what escapes from it is contained."""
+        """Await spider code. Raises EscapedError if it is cut off, or raises what would end the process."""
         try:
             return await self._waited(waiting, EscapedError("it was cut off: the run was told to stop"))
         except ESCAPES as error:
             contain(error)
 
     def cut(self, engine: ExecutionEngine) -> None:
-        """End all that is waited for, and let no other download begin."""
+        """Cut off everything that is awaited, and let no other download begin."""
         self._closed = True
         for task in tuple(self._tasks):
-            self._cutting.add(task)
-            task.cancel()
-        if isinstance(engine.downloader, Downloader):
-            _hasten(engine.downloader)
+            self._cut(task)
+        drop_delays(engine)
 
     async def _waited(self, waiting: Awaitable[Any], instead: Exception) -> Any:
         task = asyncio.current_task()
         if task is None or task in self._tasks:
             return await waiting
         self._tasks.add(task)
+        late = task.get_loop().call_later(_LAST_WAIT, self._cut, task) if self._closed else None
         try:
             return await waiting
         except asyncio.CancelledError:
@@ -71,28 +72,25 @@ class InFlight:
             task.uncancel()
             raise instead from None
         finally:
+            if late is not None:
+                late.cancel()
             self._tasks.discard(task)
             self._cutting.discard(task)
 
-
-def _hasten(downloader: Downloader) -> None:
-    """Let what waits for its turn have it now, and what comes later too: it ends as it begins."""
-    downloader._delay = 0
-    for slot in tuple(downloader.slots.values()):
-        slot.delay = 0
-        slot.close()
-        downloader._process_queue(slot)
+    def _cut(self, task: asyncio.Task[Any]) -> None:
+        self._cutting.add(task)
+        task.cancel()
 
 
 def guard(engine: ExecutionEngine, in_flight: InFlight) -> None:
-    """Put all guards onto a crawl's engine before its spider opens."""
-    handlers: Any = getattr(engine.downloader, "handlers", None)
-    if handlers is not None:
-        handlers.download_request_async = _cuttable(in_flight, handlers.download_request_async)
-    scraper: Any = engine.scraper
-    scraper.call_spider_async = _contained_callback(in_flight, scraper.call_spider_async)
-    scraper.itemproc.process_item_async = _contained(in_flight, scraper.itemproc.process_item_async)
-    scraper.spidermw.process_start = _paced_start(in_flight, scraper.spidermw.process_start, engine)
+    """Put all guards on a crawl's engine. Call this before its spider opens."""
+    wrap_calls(
+        engine,
+        download=partial(_cuttable, in_flight),
+        callback=partial(_contained_callback, in_flight),
+        item=partial(_contained, in_flight),
+        start=partial(_paced_start, in_flight, engine),
+    )
 
 
 def _cuttable(in_flight: InFlight, download: Call) -> Call:
@@ -141,7 +139,7 @@ async def _contained_async(in_flight: InFlight, output: AsyncIterator[Any]) -> A
         yield each
 
 
-def _paced_start(in_flight: InFlight, process_start: Call, engine: ExecutionEngine) -> Call:
+def _paced_start(in_flight: InFlight, engine: ExecutionEngine, process_start: Call) -> Call:
     async def paced() -> AsyncIterator[Any]:
         return _paced(_contained_async(in_flight, await process_start()), engine)
 
@@ -149,12 +147,12 @@ def _paced_start(in_flight: InFlight, process_start: Call, engine: ExecutionEngi
 
 
 async def _paced(start: AsyncIterator[Any], engine: ExecutionEngine) -> AsyncIterator[Any]:
-    """Scrapy's engine reads a busy crawl's start() to its end without once letting the reactor go."""
+    """Pause start() while the crawl is busy. Scrapy would read all of it in one turn of the reactor."""
     async for each in start:
         yield each
         if engine.needs_backout():
             await asyncio.sleep(0)
-        while _scheduled(engine) >= MAX_SCHEDULED:  # noqa: ASYNC110 - the scheduler tells nobody it shrinks
+        while _scheduled(engine) >= MAX_SCHEDULED:  # noqa: ASYNC110 - a scheduler sends no signal
             await asyncio.sleep(_PAUSE)
 
 
@@ -162,4 +160,4 @@ def _scheduled(engine: ExecutionEngine) -> int:
     try:
         return len(engine.scheduler)  # type: ignore[arg-type]
     except TypeError:
-        return 0  # a scheduler of the project's own need not know its length
+        return 0  # a scheduler of the project's own may have no length

@@ -1,4 +1,4 @@
-"""Loads spiders module by module, so that one that fails to import costs nobody but itself."""
+"""Loads spiders module by module, so that a module that cannot be imported breaks no other module."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from importlib import import_module
 from pkgutil import iter_modules
 from types import ModuleType
 
-from scrapy.spiderloader import SpiderLoader
-
+from reactorhub.engine.scrapy.private import HookedLoader
 from reactorhub.errors import last_line
 from reactorhub.model.spider import BrokenModule
 
 
-class TolerantSpiderLoader(SpiderLoader):
-    """Scrapy's own loader, except that a module may raise anything at all, ``SystemExit`` included.
+class TolerantSpiderLoader(HookedLoader):
+    """Scrapy's own loader, but a module may raise anything, ``SystemExit`` included.
 
-    ``broken`` lists the modules that did, without their project's name.
+    ``broken`` lists the modules that raised something, without the name of their project.
     """
 
     broken: list[BrokenModule]
 
-    def _load_all_spiders(self) -> None:
+    def load_modules(self) -> None:
+        """Import all modules below SPIDER_MODULES and take up their spiders."""
         self.broken = []
         for name in self.spider_modules:
             for module in self._modules(name):
-                self._load_spiders(module)
+                self.add_spiders(module)
 
     def _modules(self, name: str) -> Iterator[ModuleType]:
         module = self._imported(name)
@@ -39,22 +39,22 @@ class TolerantSpiderLoader(SpiderLoader):
     def _imported(self, name: str) -> ModuleType | None:
         try:
             return import_module(name)
-        except BaseException as error:  # noqa: BLE001 - sys.exit() in a spider module is its own affair
+        except BaseException as error:  # noqa: BLE001 - sys.exit() in a spider module breaks that module only
             self.broken.append(broken_module(name, error))
             return None
 
     def duplicates(self) -> list[str]:
-        """Return a sentence for each name that several spider classes claim; Scrapy runs the last."""
+        """Return a warning for each name that several spider classes have. Scrapy runs the last of them."""
         return [
             f"spider {name!r} is defined {len(places)} times: "
             + ", ".join(f"{module}.{cls}" for module, cls in places)
             + "; the last one runs"
-            for name, places in self._found.items()
+            for name, places in self.places.items()
             if len(set(places)) > 1
         ]
 
 
 def broken_module(name: str, error: BaseException) -> BrokenModule:
-    """Return what there is to say of a module whose import raised ``error``."""
+    """Return the description of a module whose import raised ``error``."""
     text = "".join(traceback.format_exception(error))
     return BrokenModule(project="", module=name, error=last_line(error), traceback=text)

@@ -1,4 +1,4 @@
-"""What Scrapy wants of the process as a whole, done once instead of by each crawl."""
+"""What Scrapy needs in the process as a whole, done once instead of by each crawl."""
 
 from __future__ import annotations
 
@@ -12,30 +12,24 @@ from scrapy.settings import BaseSettings, Settings
 from scrapy.utils.log import configure_logging
 from scrapy.utils.misc import load_object
 
-LEFT_OUT = (
-    "scrapy.extensions.logcount.LogCount",  # a handler a crawl on the root logger, each sees all records
-    "scrapy.extensions.memusage.MemoryUsage",
-    "scrapy.extensions.remote_control.RemoteControl",  # its library alone is 10 MB
-    "scrapy.extensions.telnet.TelnetConsole",
-)
-"""Scrapy's own extensions that have no place in a process of many crawls; they are not even imported."""
+from reactorhub.engine.scrapy.private import LEFT_OUT
 
 
 @cache
 def prepare_logging() -> None:
-    """Route warnings and Twisted's errors into the standard library's logging, and quieten chatty libraries.
+    """Route warnings and Twisted's errors into the standard library's logging, and mute verbose libraries.
 
-    Each call of Scrapy's own function adds another observer to Twisted's log, so it is made only once. The
-    root handler stays out: every new crawl would replace it for the whole process.
+    Scrapy's function is called only once, because each call adds another observer to Twisted's log. It
+    installs no root handler, because every new crawl would replace that handler for the whole process.
     """
     configure_logging({"LOG_INSTALL_ROOT_HANDLER": False})
 
 
 @cache
 def import_components() -> None:
-    """Import all that Scrapy's default settings name, so that the first crawl does not stall the reactor."""
+    """Import the components that Scrapy's default settings name, so that the first crawl need not."""
     for path in set(_paths(Settings())) - set(LEFT_OUT):
-        with suppress(ImportError, NotConfigured):  # some parts need a library that not everyone has
+        with suppress(ImportError, NotConfigured):  # some components need an optional library
             load_object(path)
 
 

@@ -1,4 +1,4 @@
-"""One Scrapy project inside the hub's process: its settings, its runner, its spiders."""
+"""One Scrapy project in the hub's process: its settings, its runner, its spiders."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from pathlib import Path
 from typing import Any, cast
 
 from scrapy import Spider
-from scrapy.crawler import Crawler, CrawlerRunner
+from scrapy.crawler import Crawler
 from scrapy.settings import Settings
 
 from reactorhub.engine.projects import ProjectConfig, settings_module
 from reactorhub.engine.scrapy.loader import TolerantSpiderLoader, broken_module
-from reactorhub.engine.scrapy.process import LEFT_OUT
+from reactorhub.engine.scrapy.private import UnmergedRunner, crawler_with, without_left_out
 from reactorhub.model.spider import BrokenModule, SpiderInfo
 
-# The hub's own defaults: above Scrapy's, below whatever a project says. A hundred tasks for each response
-# (CONCURRENT_ITEMS=100) cost more than the response in most crawls.
+# The hub's own defaults: above Scrapy's, below the project's. Scrapy's CONCURRENT_ITEMS is 100: each response
+# starts a hundred asyncio tasks, which cost more than the response itself in most crawls.
 DEFAULTS: dict[str, Any] = {"CONCURRENT_ITEMS": 8}
 
-# What would reach beyond the crawl into the process: listening consoles that execute code, a memory limit
-# that reads the whole process's peak, another reactor. Nothing overrides these.
+# Settings that would affect the whole process: consoles that execute code, a memory limit that reads the
+# peak of the whole process, another reactor. Nothing overrides these values.
 FORCED: dict[str, Any] = {
     "TELNETCONSOLE_ENABLED": False,
     "REMOTE_CONTROL_ENABLED": False,
@@ -36,10 +36,10 @@ FORCED: dict[str, Any] = {
 
 
 class Project:
-    """A loaded project. Nothing here raises for what a project does wrong: ``broken`` tells of it."""
+    """A loaded project. No method raises for a mistake of the project: ``broken`` lists those."""
 
     def __init__(self, config: ProjectConfig) -> None:
-        """Import the project's settings and spider modules. Blocks while it does."""
+        """Import the project's settings and spider modules. Blocks meanwhile."""
         self.config = config
         self.broken: list[BrokenModule] = []
         self.warnings: list[str] = []
@@ -62,7 +62,7 @@ class Project:
     def _load(self) -> None:
         try:
             self.runner = HubRunner(self._settings())
-        except BaseException as error:  # noqa: BLE001 - sys.exit() in a settings module is its own affair
+        except BaseException as error:  # noqa: BLE001 - sys.exit() in a settings module breaks that project only
             self.broken.append(broken_module(settings_module(self.config) or "settings", error))
         else:
             loader = self.runner.spider_loader
@@ -89,8 +89,8 @@ class Project:
         return settings
 
 
-class HubRunner(CrawlerRunner):
-    """A CrawlerRunner that makes crawlers for single runs without copying its settings the slow way."""
+class HubRunner(UnmergedRunner):
+    """A CrawlerRunner that makes crawlers for single runs, with a fast copy of its settings."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
@@ -99,15 +99,9 @@ class HubRunner(CrawlerRunner):
     def crawler_for(self, kind: type[Crawler], spidercls: type[Spider], settings: dict[str, Any]) -> Crawler:
         """Return a new crawler of class ``kind`` with ``settings`` above those of project and spider.
 
-        A deep copy of the settings, which Crawler makes, is 2 ms of every run; from a pickle it is a tenth.
+        Crawler makes a deep copy of its settings, which takes 2 ms. A copy by pickle takes a tenth of that.
         """
-        return kind(spidercls, cast(Settings, _Order(self._blueprint, settings)))
-
-    def create_crawler(self, crawler_or_spidercls: type[Spider] | str | Crawler) -> Crawler:
-        """Leave a crawler as it is: :meth:`crawler_for` has given it all its settings."""
-        if isinstance(crawler_or_spidercls, Crawler):
-            return crawler_or_spidercls
-        return super().create_crawler(crawler_or_spidercls)
+        return crawler_with(kind, spidercls, _Order(self._blueprint, settings))
 
 
 class _Blueprint:
@@ -116,7 +110,7 @@ class _Blueprint:
         try:
             self._pickled: bytes | None = pickle.dumps(settings)
             pickle.loads(self._pickled)
-        except Exception:  # noqa: BLE001 - settings may hold anything, a lambda for one
+        except Exception:  # noqa: BLE001 - settings may hold anything, for example a lambda
             self._pickled = None
 
     def copy(self) -> Settings:
@@ -126,7 +120,7 @@ class _Blueprint:
 
 
 class _Order:
-    """What Crawler takes for its settings: it asks for nothing but a copy of its own."""
+    """What Crawler takes as its settings. It only calls ``copy()``."""
 
     def __init__(self, blueprint: _Blueprint, settings: dict[str, Any]) -> None:
         self._blueprint, self._settings = blueprint, settings
@@ -134,7 +128,7 @@ class _Order:
     def copy(self) -> Settings:
         settings = self._blueprint.copy()
         settings.setdict({**self._settings, **FORCED}, priority="cmdline")
-        settings["EXTENSIONS_BASE"].update(dict.fromkeys(LEFT_OUT))
+        without_left_out(settings)
         return settings
 
 

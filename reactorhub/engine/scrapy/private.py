@@ -1,0 +1,228 @@
+"""Everything in Scrapy that is private or that the hub replaces. A new version may change it.
+
+Other modules import these names and never touch an underscore of Scrapy's themselves. :data:`RELIED_ON` lists
+each part with the reason. ``tests/engine/test_private.py`` names the part that a new Scrapy no longer has.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from scrapy.core.downloader import Downloader
+from scrapy.core.engine import ExecutionEngine
+from scrapy.crawler import Crawler, CrawlerRunner
+from scrapy.settings import Settings
+from scrapy.spiderloader import SpiderLoader
+from scrapy.statscollectors import StatsCollector
+
+Call = Callable[..., Any]
+Wrapper = Callable[[Call], Call]
+
+CRAWLER_LOGGER = "scrapy.crawler"
+"""The logger under which Scrapy's own command line would report that a crawl raised an exception."""
+
+LEFT_OUT = (
+    "scrapy.extensions.logcount.LogCount",  # one root handler per crawl, and each counts every run's records
+    "scrapy.extensions.memusage.MemoryUsage",  # reads the peak memory of the whole process
+    "scrapy.extensions.remote_control.RemoteControl",  # its library alone needs 10 MB
+    "scrapy.extensions.telnet.TelnetConsole",  # opens a port per crawl
+)
+"""Scrapy's own extensions that must not run in a process of many crawls. The hub does not import them."""
+
+BASE_EXTENSIONS = "EXTENSIONS_BASE"
+"""The setting that names Scrapy's own extensions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A function or class of Scrapy that the hub overrides, replaces or calls although it is private.
+
+    ``takes`` lists the names of its parameters, without defaults.
+    """
+
+    place: str
+    takes: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An attribute that an object of Scrapy has while its spider is open. ``path`` begins at the crawler."""
+
+    path: str
+    reason: str
+
+
+RELIED_ON: tuple[Part, ...] = (
+    Part("scrapy.crawler:Crawler.__init__", ("self", "spidercls", "settings", "init_reactor"), "HubCrawler"),
+    Part("scrapy.crawler:Crawler._create_engine", ("self",), "overridden: puts the guards onto the engine"),
+    Part(
+        "scrapy.crawler:Crawler._update_root_log_handler",
+        ("self",),
+        "overridden: replaces the root log handler of the whole process otherwise",
+    ),
+    Part(
+        "scrapy.crawler:CrawlerRunner.create_crawler",
+        ("self", "crawler_or_spidercls"),
+        "overridden: merges the runner's settings a second time otherwise, which costs 2 ms a run",
+    ),
+    Part("scrapy.spiderloader:SpiderLoader._load_all_spiders", ("self",), "overridden: loads every module"),
+    Part("scrapy.spiderloader:SpiderLoader._load_spiders", ("self", "module"), "called for each module"),
+    Part(
+        "scrapy.core.downloader:Downloader._process_queue",
+        ("self", "slot"),
+        "called after a slot's delay is set to 0, so that waiting requests end at once",
+    ),
+    Part("scrapy.core.downloader:Slot.close", ("self",), "ends the timer that waits for a slot's delay"),
+    Part(
+        "scrapy.core.downloader.handlers:DownloadHandlers.download_request_async",
+        ("self", "request"),
+        "replaced: lets a download be cut off",
+    ),
+    Part(
+        "scrapy.core.scraper:Scraper.call_spider_async",
+        ("self", "result", "request"),
+        "replaced: contains what callbacks and errbacks raise",
+    ),
+    Part(
+        "scrapy.pipelines:ItemPipelineManager.process_item_async",
+        ("self", "item"),
+        "replaced: contains what pipelines raise",
+    ),
+    Part(
+        "scrapy.core.spidermw:SpiderMiddlewareManager.process_start",
+        ("self", "spider"),
+        "replaced: paces and contains start()",
+    ),
+)
+"""Methods. A test checks that each exists and takes these parameters."""
+
+HELD: tuple[Held, ...] = (
+    Held("_engine", "the engine, None before the crawl starts; the public attribute raises then"),
+    Held("_stats", "the stats collector, None before the crawl starts; the public attribute raises then"),
+    Held("spidercls", "the class of the spider"),
+    Held("engine.running", "a stop before the engine runs is lost"),
+    Held("engine._slot.nextcall.cancel", "a timer that an engine leaves behind when it does not close"),
+    Held("engine._slot.heartbeat.running", "likewise"),
+    Held("engine._slot.heartbeat.stop", "likewise"),
+    Held("engine.downloader.slots", "one slot per site, with a delay each"),
+    Held("engine.downloader._delay", "the delay of slots to come"),
+    Held("engine.downloader.handlers.download_request_async", "replaced on the instance"),
+    Held("engine.scraper.call_spider_async", "replaced on the instance"),
+    Held("engine.scraper.itemproc.process_item_async", "replaced on the instance"),
+    Held("engine.scraper.spidermw.process_start", "replaced on the instance"),
+)
+"""Attributes of a running crawl. A test looks at each one while a spider is open."""
+
+
+class HookedCrawler(Crawler):
+    """A Crawler that hands its new engine to :meth:`engine_made` and leaves the root logger alone."""
+
+    def engine_made(self, engine: ExecutionEngine) -> None:
+        """Override to prepare the engine. Scrapy opens the spider right afterwards."""
+
+    def _create_engine(self) -> ExecutionEngine:
+        engine = super()._create_engine()
+        self.engine_made(engine)
+        return engine
+
+    def _update_root_log_handler(self) -> None:
+        """Do nothing: Scrapy would replace the root log handler of the whole process."""
+
+
+class UnmergedRunner(CrawlerRunner):
+    """A CrawlerRunner that runs a crawler with exactly the settings that the crawler has."""
+
+    def create_crawler(self, crawler_or_spidercls: Any) -> Crawler:
+        """Return a crawler unchanged; make one of anything else."""
+        if isinstance(crawler_or_spidercls, Crawler):
+            return crawler_or_spidercls
+        return super().create_crawler(crawler_or_spidercls)
+
+
+class HookedLoader(SpiderLoader):
+    """A SpiderLoader whose modules :meth:`load_modules` chooses."""
+
+    def load_modules(self) -> None:
+        """Override: call :meth:`add_spiders` for each module."""
+        raise NotImplementedError
+
+    def add_spiders(self, module: ModuleType) -> None:
+        """Take up the spiders that a module defines."""
+        self._load_spiders(module)
+
+    @property
+    def places(self) -> Mapping[str, list[tuple[str, str]]]:
+        """The module and class of each definition of a spider, by the spider's name."""
+        found: defaultdict[str, list[tuple[str, str]]] = self._found
+        return found
+
+    def _load_all_spiders(self) -> None:
+        self.load_modules()
+
+
+def crawler_with(kind: type[Crawler], spidercls: Any, settings: Any) -> Crawler:
+    """Return a new crawler. Of ``settings`` it only calls ``copy()``, which returns the settings it keeps."""
+    return kind(spidercls, settings)
+
+
+def without_left_out(settings: Settings) -> None:
+    """Take :data:`LEFT_OUT` out of the extensions."""
+    settings[BASE_EXTENSIONS].update(dict.fromkeys(LEFT_OUT))
+
+
+def engine_of(crawler: Crawler) -> ExecutionEngine | None:
+    """Return the crawler's engine, or None while it has none."""
+    return crawler._engine
+
+
+def stats_of(crawler: Crawler) -> StatsCollector | None:
+    """Return the crawler's stats collector, or None while it has none."""
+    return crawler._stats
+
+
+def wrap_calls(
+    engine: ExecutionEngine, *, download: Wrapper, callback: Wrapper, item: Wrapper, start: Wrapper
+) -> None:
+    """Replace the engine's calls into downloads and into the project's code.
+
+    :param download: wraps ``download(request)``; unused with a downloader that has no handlers.
+    :param callback: wraps ``callback(result, request)``, for errbacks too.
+    :param item: wraps ``process_item(item)`` of all pipelines together.
+    :param start: wraps ``process_start()``, which returns the asynchronous iterator of ``start()``.
+    """
+    handlers: Any = getattr(engine.downloader, "handlers", None)
+    if handlers is not None:
+        handlers.download_request_async = download(handlers.download_request_async)
+    scraper: Any = engine.scraper
+    scraper.call_spider_async = callback(scraper.call_spider_async)
+    scraper.itemproc.process_item_async = item(scraper.itemproc.process_item_async)
+    scraper.spidermw.process_start = start(scraper.spidermw.process_start)
+
+
+def drop_delays(engine: ExecutionEngine) -> None:
+    """Let requests that wait for a delay begin now, and later ones too.
+
+    A downloader of the project's own stays as it is.
+    """
+    downloader = engine.downloader
+    if not isinstance(downloader, Downloader):
+        return
+    downloader._delay = 0
+    for slot in tuple(downloader.slots.values()):
+        slot.delay = 0
+        slot.close()
+        downloader._process_queue(slot)
+
+
+def stop_timers(engine: ExecutionEngine) -> None:
+    """Stop the timers of an engine that did not close."""
+    engine.downloader.close()
+    if engine._slot is not None:
+        engine._slot.nextcall.cancel()
+        if engine._slot.heartbeat.running:
+            engine._slot.heartbeat.stop()
