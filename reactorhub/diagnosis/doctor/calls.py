@@ -1,0 +1,117 @@
+"""Findings about single calls: those that block, those that reach beyond the crawl, files by relative path."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from reactorhub.diagnosis.doctor.facts import Module, Use
+from reactorhub.diagnosis.doctor.kinds import (
+    AT_IMPORT,
+    BLOCKING,
+    CLIENTS,
+    FILE_CALLS,
+    LOGGER_LEVEL,
+    PATCHES,
+    PROCESS_WIDE,
+    SEVERITIES,
+    Harm,
+    by_root,
+)
+from reactorhub.diagnosis.doctor.program import Program
+from reactorhub.diagnosis.doctor.reach import Code
+from reactorhub.model.doctor import Finding
+
+_BY_ROOT = by_root(CLIENTS)
+_ABSOLUTE = re.compile(r"[/\\~{%:]|[A-Za-z]:|[a-z0-9+]+://|file:|$")
+_BETWEEN = re.compile(r"(\.(cursor|pipeline|begin|connect|raw_connection|session)\(\)|\(\)|\[\]|\.\w+)*\.(\w+)\(\)$")
+_OTHER_LOGGER = re.compile(r"logging\.getLogger\.named\.(setLevel|addHandler)\(\)$")
+_RELATIVE = Harm(
+    "relative-path",
+    "starts from the hub's working folder, not from the project's",
+    "start from Path(__file__).parent, or take the path as a setting",
+)
+_AT_IMPORT_TOO = frozenset({"time", "requests", "urllib", "httpx"})
+"""Where blocking calls come from that an import should not make either."""
+
+
+def finding(module: Module, use: Use, what: str, harm: Harm, *, at_import: bool = False) -> Finding | None:
+    """Return a finding about a line, or None if a comment silences it."""
+    if module.silenced and not module.silenced.isdisjoint(range(use.line, max(use.line, use.last) + 1)):
+        return None
+    severity = SEVERITIES[harm.kind]
+    return Finding(module.file, use.line, what, harm.remedy, harm.kind, severity, at_import=at_import)
+
+
+def call_findings(program: Program, code: Code, *, at_import: bool) -> Iterator[Finding]:
+    """Return what there is to say of the calls and assignments in this code, once for each library and line."""
+    told: set[tuple[str, str]] = set()
+    for use in code.scope.calls:
+        place = code.resolve(program, use.path)
+        if place is None or place.kind != "external":
+            continue
+        for path, harm in _harms(place.path, use, code, at_import):
+            key = (harm.kind, path.partition(".")[0] if harm.kind == "blocks" else f"{path} {use.line}")
+            found = finding(code.module, use, f"{_shown(path, use)} {harm.why}", harm, at_import=at_import)
+            if key not in told and found:
+                told.add(key)
+                yield found
+    yield from _patches(program, code, at_import)
+
+
+def _harms(path: str, use: Use, code: Code, at_import: bool) -> Iterator[tuple[str, Harm]]:
+    harm = _import_harm(path) if at_import else blocking(path)
+    if harm is not None:
+        yield path, harm
+    if path in FILE_CALLS and use.argument is not None and is_relative(use.argument):
+        yield path, _RELATIVE
+    plain = f"{path.removesuffix('()').replace('()', '')}()"
+    wide = PROCESS_WIDE.get(plain)
+    if wide is not None and not (wide.kind == "warnings" and _is_for_a_while(code)):
+        yield path, wide
+    elif _OTHER_LOGGER.match(plain):
+        yield path.replace(".named", ""), LOGGER_LEVEL
+
+
+def blocking(path: str) -> Harm | None:
+    """Return why a call blocks, or None if it is not known to."""
+    if path in BLOCKING:
+        return BLOCKING[path]
+    for maker, client in _BY_ROOT.get(path.partition(".")[0], ()):
+        if path.startswith(maker) and path != maker:
+            match = _BETWEEN.fullmatch(path[len(maker) :])
+            if match and client.blocks(match[3]):
+                return client.harm
+    return None
+
+
+def _import_harm(path: str) -> Harm | None:
+    harm = blocking(path) if path.partition(".")[0] in _AT_IMPORT_TOO else None
+    return AT_IMPORT if harm else None
+
+
+def _is_for_a_while(code: Code) -> bool:
+    return any(use.path == "warnings.catch_warnings()" for use in code.scope.calls)
+
+
+def _patches(program: Program, code: Code, at_import: bool) -> Iterator[Finding]:
+    for use in code.scope.writes:
+        place = code.resolve(program, use.path.rstrip("+="))
+        harm = PATCHES.get(place.path) if place and place.kind == "external" else None
+        if harm is None or place is None:
+            continue
+        found = finding(code.module, use, f"an assignment to {place.path} {harm.why}", harm, at_import=at_import)
+        if found:
+            yield found
+
+
+def is_relative(text: str) -> bool:
+    """Whether a text, or the beginning of one, is a path that depends on the working folder."""
+    return not _ABSOLUTE.match(text)
+
+
+def _shown(path: str, use: Use) -> str:
+    name = path.removeprefix("builtins.")
+    if path in FILE_CALLS and use.argument is not None and is_relative(use.argument):
+        return f'{name.removesuffix("()")}("{use.argument}")' if path.startswith("builtins.") else f"{name} of {use.argument!r}"
+    return name
