@@ -92,8 +92,6 @@ class _Reader:
         self._tested: set[str] = set()
         self._local_texts: dict[str, str | None] = {}
         self._later: list[Callable[[], None]] = []
-        self._statements = _handlers(self, "_do_")
-        self._expressions = _handlers(self, "_see_")
 
     def read(self, tree: ast.Module) -> None:
         """Fill in the module's facts."""
@@ -118,11 +116,11 @@ class _Reader:
 
     def _block(self, body: Iterable[ast.stmt]) -> None:
         for node in body:
-            handler = self._statements.get(type(node))
+            handler = _STATEMENTS.get(type(node))
             if handler is None:
                 self._children(node)
             else:
-                handler(node)
+                handler(self, node)
 
     def _children(self, node: ast.AST) -> None:
         for child in ast.iter_child_nodes(node):
@@ -132,6 +130,13 @@ class _Reader:
                 self._block([child])
             else:
                 self._children(child)
+
+    def _do_expr(self, node: ast.Expr) -> None:
+        self._seen(node.value)
+
+    def _do_return(self, node: ast.Return) -> None:
+        if node.value is not None:
+            self._seen(node.value)
 
     def _do_import(self, node: ast.Import) -> None:
         for alias in node.names:
@@ -408,9 +413,9 @@ class _Reader:
 
     def _seen(self, node: ast.expr) -> str | None:
         """See an expression with all that is in it, and return its path."""
-        handler = self._expressions.get(type(node))
+        handler = _EXPRESSIONS.get(type(node))
         if handler is not None:
-            found: str | None = handler(node)
+            found: str | None = handler(self, node)
             return found
         self._children(node)
         return None
@@ -485,7 +490,7 @@ class _Reader:
         self._named(path)
         return path
 
-    def _see_comprehension(self, node: Any) -> None:
+    def _comprehension(self, node: Any) -> None:
         kept, self._env = self._env, dict(self._env)
         for generator in node.generators:
             path = self._seen(generator.iter)
@@ -497,7 +502,7 @@ class _Reader:
                 self._seen(inner)
         self._env = kept
 
-    _see_listcomp = _see_setcomp = _see_dictcomp = _see_generatorexp = _see_comprehension
+    _see_listcomp = _see_setcomp = _see_dictcomp = _see_generatorexp = _comprehension
 
     def _bind_inside(self, target: ast.expr, path: str | None) -> None:
         for part in ast.walk(target):
@@ -581,15 +586,15 @@ class _Reader:
         calls.extend(self._scope.calls[before:])
 
 
-def _handlers(reader: _Reader, prefix: str) -> dict[type, Callable[[Any], Any]]:
+def _handlers(prefix: str) -> dict[type[ast.AST], Callable[[_Reader, Any], Any]]:
     """A handler for each type of node: the method of its name."""
     kinds = {name.lower(): kind for name, kind in vars(ast).items() if isinstance(kind, type)}
-    names = (name for name in dir(reader) if name.startswith(prefix))
-    return {
-        kinds[name.removeprefix(prefix)]: getattr(reader, name)
-        for name in names
-        if issubclass(kinds[name.removeprefix(prefix)], ast.AST)
-    }
+    names = (name for name in vars(_Reader) if name.startswith(prefix))
+    return {kinds[name.removeprefix(prefix)]: getattr(_Reader, name) for name in names}
+
+
+_STATEMENTS = _handlers("_do_")
+_EXPRESSIONS = _handlers("_see_")
 
 
 def _logger(node: ast.Call) -> str:
