@@ -10,6 +10,7 @@ import click
 from reactorhub import __version__
 from reactorhub.cli.check import check, schema
 from reactorhub.cli.common import DEFAULT_FILE, read
+from reactorhub.cli.doctor import doctor
 from reactorhub.cli.next import MAX_TICKS, next_
 from reactorhub.cli.plan import plan
 from reactorhub.cli.why import why
@@ -26,5 +27,5 @@ def main() -> None:
     """
 
 
-for command in (check, next_, plan, why, schema):
+for command in (check, doctor, next_, plan, why, schema):
     main.add_command(command)

@@ -62,8 +62,26 @@ def _warnings(config: HubConfig, now: datetime, spiders: bool) -> Iterator[Mista
     yield from never_firing(config, now)
     yield from in_vain(config)
     yield from crowded(config, now)
+    yield from _doctor_warnings(config)
     if spiders:
         yield from _spider_warnings(config)
+
+
+def _doctor_warnings(config: HubConfig) -> Iterator[Mistake]:
+    """Say of each project how many spiders the doctor would isolate, as far as their text tells."""
+    from reactorhub.diagnosis.doctor.diagnose import diagnose
+    from reactorhub.engine.doctor import read_source
+    from reactorhub.errors import UnreadableProject
+
+    for name, project in config.projects.items():
+        try:
+            diagnosis = diagnose(read_source(project))
+        except UnreadableProject:
+            continue  # a folder of other things; what it lacks is told by the import
+        if diagnosis.isolated:
+            number, spiders = len(diagnosis.isolated), many(len(diagnosis.spiders), "spider")
+            message = f"{number:,} of {spiders} should not share the reactor; see reactorhub doctor {name}"
+            yield config.mistake(("hub", "projects", name), message)
 
 
 def _spider_warnings(config: HubConfig) -> Iterator[Mistake]:

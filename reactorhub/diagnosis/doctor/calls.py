@@ -24,7 +24,8 @@ from reactorhub.model.doctor import Finding
 
 _BY_ROOT = by_root(CLIENTS)
 _ABSOLUTE = re.compile(r"[/\\~{%:]|[A-Za-z]:|[a-z0-9+]+://|file:|$")
-_BETWEEN = re.compile(r"(\.(cursor|pipeline|begin|connect|raw_connection|session)\(\)|\(\)|\[\]|\.\w+)*\.(\w+)\(\)$")
+_STEPS = "cursor|pipeline|begin|connect|raw_connection|session|get_database|get_collection"
+_BETWEEN = re.compile(rf"(\(\))?(\.({_STEPS})\(\)|\[\]|\.\w+)*\.(?P<method>\w+)\(\)$")
 _OTHER_LOGGER = re.compile(r"logging\.getLogger\.named\.(setLevel|addHandler)\(\)$")
 _RELATIVE = Harm(
     "relative-path",
@@ -60,9 +61,9 @@ def call_findings(program: Program, code: Code, *, at_import: bool) -> Iterator[
 
 
 def _harms(path: str, use: Use, code: Code, at_import: bool) -> Iterator[tuple[str, Harm]]:
-    harm = _import_harm(path) if at_import else blocking(path)
-    if harm is not None:
-        yield path, harm
+    found = _import_harm(path) if at_import else blocking(path)
+    if found is not None:
+        yield found
     if path in FILE_CALLS and use.argument is not None and is_relative(use.argument):
         yield path, _RELATIVE
     plain = f"{path.removesuffix('()').replace('()', '')}()"
@@ -73,21 +74,21 @@ def _harms(path: str, use: Use, code: Code, at_import: bool) -> Iterator[tuple[s
         yield path.replace(".named", ""), LOGGER_LEVEL
 
 
-def blocking(path: str) -> Harm | None:
-    """Return why a call blocks, or None if it is not known to."""
+def blocking(path: str) -> tuple[str, Harm] | None:
+    """Return what to call a call that blocks, and why it does; None if it is not known to."""
     if path in BLOCKING:
-        return BLOCKING[path]
+        return path, BLOCKING[path]
     for maker, client in _BY_ROOT.get(path.partition(".")[0], ()):
         if path.startswith(maker) and path != maker:
             match = _BETWEEN.fullmatch(path[len(maker) :])
-            if match and client.blocks(match[3]):
-                return client.harm
+            if match and client.blocks(match["method"]):
+                return f"{maker}.{match['method']}()", client.harm
     return None
 
 
-def _import_harm(path: str) -> Harm | None:
-    harm = blocking(path) if path.partition(".")[0] in _AT_IMPORT_TOO else None
-    return AT_IMPORT if harm else None
+def _import_harm(path: str) -> tuple[str, Harm] | None:
+    found = blocking(path) if path.partition(".")[0] in _AT_IMPORT_TOO else None
+    return (found[0], AT_IMPORT) if found else None
 
 
 def _is_for_a_while(code: Code) -> bool:

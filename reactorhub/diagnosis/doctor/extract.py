@@ -442,6 +442,11 @@ class _Reader:
         self._seen(node.slice)
         return f"{path}[]" if path else None
 
+    def _see_binop(self, node: ast.BinOp) -> str | None:
+        self._seen(node.left)
+        self._seen(node.right)
+        return self._path(node)
+
     def _see_await(self, node: ast.Await) -> None:
         self._seen(node.value)
 

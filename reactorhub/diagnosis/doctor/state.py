@@ -177,6 +177,8 @@ def _stale(module: Module, use: Use, name: str) -> Iterator[Finding]:
 
 def _opened(module: Module, value: Value, name: str) -> Iterator[Finding]:
     if value.path in CONNECTIONS:
+        if value.path.endswith("open()") and not any(use.argument for use in value.calls):
+            return  # os.devnull for one
         use = next((use for use in value.calls if use.path == value.path), Use(value.line, value.path))
         if found := finding(module, use, f"{name} {_OPENED.why}", _OPENED):
             yield found
