@@ -44,6 +44,9 @@ _LITERALS: dict[type[ast.AST], str] = {
     ast.SetComp: "set",
 }
 
+_MAKERS = frozenset({"cls", "super.from_crawler", "super.from_settings", "cls.from_settings"})
+"""What makes an object of the class itself in a class method."""
+
 Env = dict[str, str | None]
 
 
@@ -469,7 +472,7 @@ class _Reader:
             return "cls"
         path = f"{func}()" if func != "logging.getLogger" else _logger(node)
         self._scope.calls.append(_use(node, path, self._argument(node)))
-        return path
+        return "self" if func in _MAKERS else path
 
     def _callee(self, node: ast.expr) -> str | None:
         """The path of what is called. Where a part of it is a call or an entry itself, that is seen, too."""
@@ -533,7 +536,9 @@ class _Reader:
             case ast.Name(id=name):
                 if name in self._env:
                     return self._env[name]
-                return f"builtins.{name}" if name in _BUILTINS else None
+                if name in _BUILTINS:
+                    return f"builtins.{name}"
+                return f"{self.module.name}.{name}" if self.module.stars else None
             case ast.Attribute(value=value, attr=attr):
                 return _member(self._path(value), attr)
             case ast.Subscript(value=value):
@@ -548,6 +553,8 @@ class _Reader:
                     return "super"
                 if inner == "builtins.type":
                     return "cls" if len(node.args) == 1 and self._path(node.args[0]) == "self" else None
+                if inner in _MAKERS:
+                    return "self"
                 return f"{inner}()" if inner else None
         return None
 

@@ -131,6 +131,14 @@ class Program:
                 return each, each.module.scopes[each.facts.methods[name]]
         return None
 
+    def methods(self, ref: ClassRef) -> dict[str, tuple[ClassRef, Scope]]:
+        """Return all methods of a class by name; one that is overridden is not among them."""
+        found: dict[str, tuple[ClassRef, Scope]] = {}
+        for each in self.own_mro(ref):
+            for name, scope in each.facts.methods.items():
+                found.setdefault(name, (each, each.module.scopes[scope]))
+        return found
+
     def attribute(self, ref: ClassRef, name: str) -> tuple[ClassRef, Value] | None:
         """Return the value that a class body gives to this name, here or in a base class."""
         for each in self.own_mro(ref):

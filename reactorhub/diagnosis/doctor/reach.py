@@ -80,11 +80,10 @@ class Reach:
         anything = bool(self._program.foreign_bases(ref))
         threaded = {name for each in self._program.own_mro(ref) for name in each.facts.threaded}
         named = {text for each in self._program.own_mro(ref) for text in _texts(each)}
-        for each in self._program.own_mro(ref):
-            for name, scope in each.facts.methods.items():
-                wanted = name in hooks or name in named or (anything and not name.startswith("_"))
-                if wanted and name not in threaded - named:
-                    yield Code(each.module, each.module.scopes[scope], ref)
+        for name, (owner, scope) in self._program.methods(ref).items():
+            wanted = name in hooks or name in named or (anything and not name.startswith("_"))
+            if wanted and name not in threaded - named:
+                yield Code(owner.module, scope, ref)
         yield from self._attributes(ref)
 
     def _attributes(self, ref: ClassRef) -> Iterator[Code]:
@@ -132,10 +131,9 @@ class Reach:
     def _any_method(self, code: Code) -> Iterator[Code]:
         if not code.scope.any_method or code.context is None:
             return
-        for each in self._program.own_mro(code.context):
-            for name, scope in each.facts.methods.items():
-                if name not in each.facts.threaded:
-                    yield Code(each.module, each.module.scopes[scope], code.context)
+        for name, (owner, scope) in self._program.methods(code.context).items():
+            if name not in owner.facts.threaded:
+                yield Code(owner.module, scope, code.context)
 
 
 def _texts(ref: ClassRef) -> Iterator[str]:
