@@ -163,7 +163,9 @@ def _wholly(diagnosis: Diagnosis) -> bool:
 def _schedule_lines(spider: SpiderDiagnosis, config: HubConfig | None) -> Iterator[str]:
     schedules = config.schedules.values() if config else ()
     names = [
-        each.name for each in schedules if (each.spec.project, each.spec.spider) == (spider.project, spider.name)
+        each.name
+        for each in schedules
+        if (each.spec.project, each.spec.spider) == (spider.project, spider.name)
     ]
     for name in names:
         yield f"  {_key(name)}: {{isolate: process}}"
@@ -175,4 +177,6 @@ def _key(name: str) -> str:
     """A name as YAML takes it."""
     import json
 
-    return name if name.replace("_", "").replace("-", "").isalnum() and not name.isdigit() else json.dumps(name)
+    return (
+        name if name.replace("_", "").replace("-", "").isalnum() and not name.isdigit() else json.dumps(name)
+    )

@@ -34,6 +34,9 @@ MAX_FILES = 20_000
 IMPORT_PATIENCE = 30.0
 """Seconds that a single module may take to be imported."""
 
+START_PATIENCE = 60.0
+"""Seconds that Scrapy itself may take to be imported."""
+
 MAX_STUCK = 5
 """So many modules that end or hold up the process may be left out before the import is given up."""
 
@@ -93,7 +96,9 @@ def read_source(config: ProjectConfig) -> ProjectSource:
         except OSError as error:
             raise UnreadableProject(f"{shown(path)} cannot be read: {error.strerror}") from error
         if len(files) > MAX_FILES:
-            raise UnreadableProject(f"{config.path} holds more than {MAX_FILES:,} Python files; name a project")
+            raise UnreadableProject(
+                f"{config.path} holds more than {MAX_FILES:,} Python files; name a project"
+            )
     return ProjectSource(
         name=config.name,
         files=tuple(files),
@@ -171,7 +176,7 @@ def _attempt(
         report, errors = Path(folder) / "report", Path(folder) / "errors"
         with errors.open("wb") as stderr:
             process = subprocess.Popen(
-                [python, str(_CHILD), json.dumps(order), str(report)],
+                [python, "-B", str(_CHILD), json.dumps(order), str(report)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
@@ -195,8 +200,9 @@ def _watched(process: subprocess.Popen[bytes], written: Callable[[], int], patie
                 return _ending(process.wait(_POLL))
             if (now_written := written()) != size:
                 size, since = now_written, time.monotonic()
-            if time.monotonic() - since > patience:
-                return f"the import did not end within {patience:g} s"
+            limit = patience if size else max(patience, START_PATIENCE)
+            if time.monotonic() - since > limit:
+                return f"the import did not end within {limit:g} s"
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -239,9 +245,7 @@ def _report(
 
 def _broken(config: ProjectConfig, said: dict[str, Any]) -> UnreadableModule:
     place = Path(said["file"]) if said["file"] else _place_of(config, said["module"])
-    return UnreadableModule(
-        module=said["module"], file=shown(place), line=said["line"], error=said["error"]
-    )
+    return UnreadableModule(module=said["module"], file=shown(place), line=said["line"], error=said["error"])
 
 
 def _place_of(config: ProjectConfig, module: str) -> Path:

@@ -21,11 +21,16 @@ def project(files: dict[str, str], settings: str = "", spider_modules: tuple[str
         "spiders": "",
         **{name: dedent(text) for name, text in files.items()},
     }
-    packages = {name for name in texts if any(each.startswith(f"{name}.") for each in texts)} | {"", "spiders"}
+    packages = {name for name in texts if any(each.startswith(f"{name}.") for each in texts)} | {
+        "",
+        "spiders",
+    }
     sources = tuple(
         SourceFile(
             module=f"shop.{name}" if name else "shop",
-            file=f"shop/{name.replace('.', '/')}{'/__init__' if name in packages else ''}.py".replace("//", "/"),
+            file=f"shop/{name.replace('.', '/')}{'/__init__' if name in packages else ''}.py".replace(
+                "//", "/"
+            ),
             code=text.encode(),
             is_package=name in packages,
         )
@@ -36,9 +41,7 @@ def project(files: dict[str, str], settings: str = "", spider_modules: tuple[str
     )
 
 
-def diagnosis(
-    files: dict[str, str], settings: str = "", imported: ImportReport | None = None
-) -> Diagnosis:
+def diagnosis(files: dict[str, str], settings: str = "", imported: ImportReport | None = None) -> Diagnosis:
     """What the doctor says of a project with these modules."""
     return diagnose(project(files, settings), imported)
 

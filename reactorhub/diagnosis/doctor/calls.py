@@ -101,7 +101,9 @@ def _patches(program: Program, code: Code, at_import: bool) -> Iterator[Finding]
         harm = PATCHES.get(place.path) if place and place.kind == "external" else None
         if harm is None or place is None:
             continue
-        found = finding(code.module, use, f"an assignment to {place.path} {harm.why}", harm, at_import=at_import)
+        found = finding(
+            code.module, use, f"an assignment to {place.path} {harm.why}", harm, at_import=at_import
+        )
         if found:
             yield found
 
@@ -114,5 +116,9 @@ def is_relative(text: str) -> bool:
 def _shown(path: str, use: Use) -> str:
     name = path.removeprefix("builtins.")
     if path in FILE_CALLS and use.argument is not None and is_relative(use.argument):
-        return f'{name.removesuffix("()")}("{use.argument}")' if path.startswith("builtins.") else f"{name} of {use.argument!r}"
+        return (
+            f'{name.removesuffix("()")}("{use.argument}")'
+            if path.startswith("builtins.")
+            else f"{name} of {use.argument!r}"
+        )
     return name

@@ -191,11 +191,19 @@ class _Reader:
         marks = {_last(self._path(each)) for each in node.decorator_list}
         if "staticmethod" in marks:
             return None
-        is_class = "classmethod" in marks or node.name in ("__new__", "__init_subclass__", "__class_getitem__")
+        is_class = "classmethod" in marks or node.name in (
+            "__new__",
+            "__init_subclass__",
+            "__class_getitem__",
+        )
         return arguments[0].arg, "cls" if is_class else "self"
 
     def _postpone(
-        self, scope: Scope, args: ast.arguments, body: list[ast.stmt] | ast.expr, first: tuple[str, str] | None
+        self,
+        scope: Scope,
+        args: ast.arguments,
+        body: list[ast.stmt] | ast.expr,
+        first: tuple[str, str] | None,
     ) -> None:
         outer, owner, in_class = self._env, self._class, self._in_class_body
 
@@ -326,7 +334,11 @@ class _Reader:
         if self._scope.name == BODY:
             own = f"{self.module.name}.{self._prefix}{name}"
             self._env[name] = own
-            kept = self.module.values if not self._in_class_body or self._class is None else self._class.attributes
+            kept = (
+                self.module.values
+                if not self._in_class_body or self._class is None
+                else self._class.attributes
+            )
             kept[name] = value
         elif name in self._declared:
             path = self._env[name] or ""
@@ -578,7 +590,11 @@ class _Reader:
                 return text
             case ast.BinOp(left=left, op=ast.Add() | ast.Mod() | ast.Div()):
                 return self._text(left)
-            case ast.Call(func=func, args=[first, *_]) if _last(self._path(func)) in ("join", "format", "Path"):
+            case ast.Call(func=func, args=[first, *_]) if _last(self._path(func)) in (
+                "join",
+                "format",
+                "Path",
+            ):
                 if isinstance(func, ast.Attribute) and func.attr == "format":
                     return self._text(func.value)
                 return self._text(first)

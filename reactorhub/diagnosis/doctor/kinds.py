@@ -129,7 +129,10 @@ class Client:
 
 def _client(makers: str, harm: Harm, methods: str = "", quiet: str = "") -> Client:
     return Client(
-        tuple(f"{each}()" for each in makers.split()), harm, frozenset(methods.split()), frozenset(quiet.split())
+        tuple(f"{each}()" for each in makers.split()),
+        harm,
+        frozenset(methods.split()),
+        frozenset(quiet.split()),
     )
 
 
@@ -171,7 +174,9 @@ CONNECTIONS: frozenset[str] = frozenset(
 """What a run would share with all others if it were opened by an import."""
 
 _LOGGING = Harm(
-    "logging", "sets up logging for the whole process", "leave it to the LOG_ settings of the project or the run"
+    "logging",
+    "sets up logging for the whole process",
+    "leave it to the LOG_ settings of the project or the run",
 )
 _SIGNALS = Harm("signals", "takes a signal from the hub", "connect to Scrapy's spider_closed instead")
 _LOOP = Harm("event-loop", "meddles with the event loop that all crawls share", "use await, or ensure_future")
@@ -180,7 +185,9 @@ _PROCESS = Harm(
     "starts a Scrapy of its own inside this process",
     'put it under if __name__ == "__main__":, or give the spider a schedule',
 )
-_REACTOR = Harm("reactor", "starts, stops or replaces the reactor of all crawls", "raise CloseSpider to end a crawl")
+_REACTOR = Harm(
+    "reactor", "starts, stops or replaces the reactor of all crawls", "raise CloseSpider to end a crawl"
+)
 _QUITS = Harm("process-exit", "ends the whole process", "raise CloseSpider to end a crawl")
 
 PROCESS_WIDE: Mapping[str, Harm] = _table(
@@ -195,10 +202,17 @@ PROCESS_WIDE: Mapping[str, Harm] = _table(
         "os.chdir os.fchdir",
         Harm("working-folder", "changes the working folder of all crawls", "use absolute paths"),
     ),
-    ("locale.setlocale", Harm("locale", "changes the locale of all crawls", "parse with the library babel or dateparser")),
+    (
+        "locale.setlocale",
+        Harm("locale", "changes the locale of all crawls", "parse with the library babel or dateparser"),
+    ),
     (
         "warnings.filterwarnings warnings.simplefilter warnings.resetwarnings",
-        Harm("warnings", "changes which warnings all crawls show", "use it within with warnings.catch_warnings():"),
+        Harm(
+            "warnings",
+            "changes which warnings all crawls show",
+            "use it within with warnings.catch_warnings():",
+        ),
     ),
     ("os.umask", Harm("umask", "changes the access rights of all files written from now on", "use os.chmod")),
     (
@@ -232,15 +246,23 @@ PROCESS_WIDE: Mapping[str, Harm] = _table(
 )
 """Calls whose effect reaches beyond the crawl. An object is written without the ``()`` that made it."""
 
-LOGGER_LEVEL = Harm("logger-level", "changes this logger for all crawls", "set LOG_LEVEL for the project or the run")
+LOGGER_LEVEL = Harm(
+    "logger-level", "changes this logger for all crawls", "set LOG_LEVEL for the project or the run"
+)
 
-_STREAMS = Harm("streams", "replaces a stream of the whole process", "use contextlib.redirect_stdout for a while")
+_STREAMS = Harm(
+    "streams", "replaces a stream of the whole process", "use contextlib.redirect_stdout for a while"
+)
 PATCHES: Mapping[str, Harm] = {
     "sys.stdout": _STREAMS,
     "sys.stderr": _STREAMS,
     "socket.socket": Harm("sockets", "changes all sockets of the process", "set the request's proxy"),
-    "socket.create_connection": Harm("sockets", "changes all sockets of the process", "set the request's proxy"),
-    "os.environ[]": Harm("environment", "changes the environment of all crawls", "use settings or spider arguments"),
+    "socket.create_connection": Harm(
+        "sockets", "changes all sockets of the process", "set the request's proxy"
+    ),
+    "os.environ[]": Harm(
+        "environment", "changes the environment of all crawls", "use settings or spider arguments"
+    ),
 }
 """Attributes of other people's modules that all crawls depend on."""
 
@@ -249,7 +271,11 @@ STALE: Mapping[str, Harm] = _table(
         "datetime.datetime.now datetime.datetime.utcnow datetime.datetime.today datetime.date.today time.time time.time_ns time.strftime time.ctime time.localtime time.gmtime "
         "arrow.now arrow.utcnow pendulum.now pendulum.today pendulum.yesterday pendulum.tomorrow "
         "pandas.Timestamp.now pandas.Timestamp.today",
-        Harm("import-time", "is computed once, by the import; all later runs use that old value", "compute it in start()"),
+        Harm(
+            "import-time",
+            "is computed once, by the import; all later runs use that old value",
+            "compute it in start()",
+        ),
     ),
     (
         "uuid.uuid1 uuid.uuid4 secrets.token_hex secrets.token_urlsafe",
@@ -257,7 +283,11 @@ STALE: Mapping[str, Harm] = _table(
     ),
     (
         "random.random random.choice random.choices random.randint random.randrange random.sample random.uniform",
-        Harm("import-random", "is chosen once, by the import; all runs use the same one", "choose it in start()"),
+        Harm(
+            "import-random",
+            "is chosen once, by the import; all runs use the same one",
+            "choose it in start()",
+        ),
     ),
 )
 """Values that are different each time, and so are wrong when they are kept."""

@@ -120,7 +120,9 @@ class Program:
             if isinstance(each, str) and not each.startswith(("scrapy.", "builtins.", "abc.", "typing."))
         ]
 
-    def method(self, ref: ClassRef, name: str, after: ClassRef | None = None) -> tuple[ClassRef, Scope] | None:
+    def method(
+        self, ref: ClassRef, name: str, after: ClassRef | None = None
+    ) -> tuple[ClassRef, Scope] | None:
         """Return the method that a class has under this name; with ``after``, that of its base classes."""
         skipping = after is not None
         for each in self.own_mro(ref):

@@ -33,7 +33,12 @@ def spiders_in(program: Program, module_name: str) -> Iterator[tuple[str, ClassR
             continue
         ref = program.class_ref(module, name)
         named = program.attribute(ref, "name")
-        if named is not None and isinstance(named[1].literal, str) and named[1].literal and is_spider(program, ref):
+        if (
+            named is not None
+            and isinstance(named[1].literal, str)
+            and named[1].literal
+            and is_spider(program, ref)
+        ):
             yield named[1].literal, ref
 
 

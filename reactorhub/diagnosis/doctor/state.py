@@ -61,7 +61,9 @@ class State:
             return None
         if place.value.container:
             return self._told_once(code, use, place, path, how)
-        return self._rebound(code, use, path) if how.startswith(" +=") and not path.startswith("self.") else None
+        return (
+            self._rebound(code, use, path) if how.startswith(" +=") and not path.startswith("self.") else None
+        )
 
     def _rebound(self, code: Code, use: Use, path: str) -> Finding | None:
         """An attribute of a class, or a variable of a module, that is given another value."""
@@ -195,7 +197,10 @@ def _used(reached: Reached) -> set[str]:
 def _uses_attribute(used: set[str], ref: ClassRef, name: str) -> bool:
     wanted = (f"self.{name}", f"cls.{name}", f".{ref.facts.name}.{name}")
     return any(
-        path.startswith(wanted[:2]) and _is_name(path, name) or path.endswith(wanted[2]) or f"{wanted[2]}." in path
+        path.startswith(wanted[:2])
+        and _is_name(path, name)
+        or path.endswith(wanted[2])
+        or f"{wanted[2]}." in path
         for path in used
     )
 

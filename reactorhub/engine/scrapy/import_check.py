@@ -1,7 +1,7 @@
 """Imports a project in a process of its own and writes down what it finds, line by line.
 
 It runs as a script, with the Python of the project, and so imports nothing but the standard library and
-Scrapy. Each line of the report is JSON: ``begin`` a module, ``spiders`` found in it, ``broken`` ones, ``end``.
+Scrapy. Each line of the report is JSON: ``ready`` with Scrapy imported, ``begin`` a module, ``spiders`` found in it, ``broken`` ones, ``end``.
 Whoever reads a report without ``end`` knows by the last ``begin`` which module ended or held up the process.
 """
 
@@ -51,9 +51,8 @@ def main(order: dict[str, Any], out: TextIO) -> None:
     os.chdir(order["path"])
     sys.path[:] = [order["path"], *(each for each in sys.path if each != os.path.dirname(__file__))]  # noqa: PTH120
     report = Report(out, order["path"])
-    from twisted.internet import asyncioreactor  # noqa: PLC0415
-
-    asyncioreactor.install()
+    _prepare()
+    report.say(ready=True)
     try:
         modules = _spider_modules(order, report)
     except BaseException as error:  # noqa: BLE001 - sys.exit() in a settings module is a finding, too
@@ -62,6 +61,13 @@ def main(order: dict[str, Any], out: TextIO) -> None:
     for module in modules:
         _import(module, order["skip"], report)
     report.say(end=True)
+
+
+def _prepare() -> None:
+    import scrapy  # noqa: PLC0415, F401
+    from twisted.internet import asyncioreactor  # noqa: PLC0415
+
+    asyncioreactor.install()
 
 
 def _spider_modules(order: dict[str, Any], report: Report) -> list[str]:

@@ -64,7 +64,10 @@ def test_a_call_that_blocks_is_found_under_any_name(top: str, line: str) -> None
         ("import time", "time.monotonic()"),
         ("import requests", "await asyncio.to_thread(requests.get, 'http://x')"),
         ("import requests, asyncio", "await asyncio.to_thread(lambda: requests.get('http://x'))"),
-        ("import requests\nfrom twisted.internet.threads import deferToThread", "await deferToThread(requests.get, 'x')"),
+        (
+            "import requests\nfrom twisted.internet.threads import deferToThread",
+            "await deferToThread(requests.get, 'x')",
+        ),
         ("import time, asyncio", "await asyncio.get_running_loop().run_in_executor(None, time.sleep, 1)"),
         ("import time", "self.pool.submit(time.sleep, 1)"),
         ("import requests", "requests.utils.quote('x')"),

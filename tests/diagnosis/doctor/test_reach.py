@@ -90,7 +90,9 @@ def test_a_library_may_call_any_method() -> None:
         def work(self):
             requests.get("x")
     """
-    text = spider(body, "import asyncio, requests, time\nfrom scrapy_redis.spiders import RedisSpider", "RedisSpider")
+    text = spider(
+        body, "import asyncio, requests, time\nfrom scrapy_redis.spiders import RedisSpider", "RedisSpider"
+    )
     assert [(each.kind, each.line) for each in found(text)] == [("blocks", 8)]
 
 
@@ -124,13 +126,22 @@ def test_a_pipeline_may_be_named_by_its_class() -> None:
 def test_a_spider_may_have_pipelines_of_its_own() -> None:
     """``custom_settings`` enables them for one spider, and takes the place of what the project enables."""
     own = spider('custom_settings = {"ITEM_PIPELINES": {"shop.pipelines.Store": 300}}')
-    none = spider('custom_settings = {"ITEM_PIPELINES": {}}').replace("prices", "without").replace("Prices", "W")
+    none = (
+        spider('custom_settings = {"ITEM_PIPELINES": {}}').replace("prices", "without").replace("Prices", "W")
+    )
     files = {"spiders.prices": own, "spiders.without": none, "pipelines": PIPELINE}
-    assert {each.name: each.verdict for each in diagnosis(files).spiders} == {"prices": "isolate", "without": "shared"}
+    assert {each.name: each.verdict for each in diagnosis(files).spiders} == {
+        "prices": "isolate",
+        "without": "shared",
+    }
     everywhere = diagnosis(files, 'ITEM_PIPELINES = {"shop.pipelines.Store": 300}')
-    assert {each.name: each.verdict for each in everywhere.spiders} == {"prices": "shared", "without": "shared"} or {
-        each.name: each.verdict for each in everywhere.spiders
-    } == {"prices": "isolate", "without": "shared"}
+    assert {each.name: each.verdict for each in everywhere.spiders} == {
+        "prices": "shared",
+        "without": "shared",
+    } or {each.name: each.verdict for each in everywhere.spiders} == {
+        "prices": "isolate",
+        "without": "shared",
+    }
 
 
 def test_an_extension_is_followed_through_its_signals() -> None:

@@ -61,8 +61,14 @@ def test_scrapys_other_spiders_do_not_call_it_either(base: str) -> None:
 @pytest.mark.parametrize(
     ("methods", "expected"),
     [
-        ("def process_start_requests(self, start, spider):\n        return map(str, start)", ["start-requests"]),
-        ("def process_start_requests(self, start, spider):\n        for r in start:\n            yield r", []),
+        (
+            "def process_start_requests(self, start, spider):\n        return map(str, start)",
+            ["start-requests"],
+        ),
+        (
+            "def process_start_requests(self, start, spider):\n        for r in start:\n            yield r",
+            [],
+        ),
         (
             "def process_start_requests(self, start, spider):\n        return map(str, start)\n\n"
             "    async def process_start(self, start):\n        yield 1",
@@ -90,7 +96,7 @@ def test_a_spider_middleware_of_older_scrapy(methods: str, expected: list[str]) 
         'LOG_FILE = "x.log"',
         "DNS_TIMEOUT = 5",
         "REACTOR_THREADPOOL_MAXSIZE = 20",
-        'LOG_FILE = f"{__import__(\'datetime\').datetime.now()}.log"',
+        "LOG_FILE = f\"{__import__('datetime').datetime.now()}.log\"",
     ],
 )
 def test_settings_without_effect(line: str) -> None:
@@ -125,7 +131,9 @@ def test_settings_that_say_what_holds_anyway(line: str) -> None:
 
 def test_settings_from_a_star_import_are_read() -> None:
     """``from shop.base import *`` brings its settings along, with their own lines."""
-    said = diagnosis({"spiders.prices": spider("pass"), "base": "\nDNS_TIMEOUT = 5\n"}, "from shop.base import *")
+    said = diagnosis(
+        {"spiders.prices": spider("pass"), "base": "\nDNS_TIMEOUT = 5\n"}, "from shop.base import *"
+    )
     assert [(each.file, each.line) for each in said.findings] == [("shop/base.py", 2)]
 
 
