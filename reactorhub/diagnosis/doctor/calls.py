@@ -11,7 +11,10 @@ from reactorhub.diagnosis.doctor.kinds import (
     BLOCKING,
     CLIENTS,
     FILE_CALLS,
+    HIDDEN_WARNINGS,
     LOGGER_LEVEL,
+    PATCH,
+    PATCHED_LIBRARIES,
     PATCHES,
     PROCESS_WIDE,
     SEVERITIES,
@@ -24,7 +27,7 @@ from reactorhub.model.doctor import Finding
 
 _BY_ROOT = by_root(CLIENTS)
 _ABSOLUTE = re.compile(r"[/\\~{%:]|[A-Za-z]:|[a-z0-9+]+://|file:|$")
-_STEPS = "cursor|pipeline|begin|connect|raw_connection|session|get_database|get_collection"
+_STEPS = "submit|cursor|pipeline|begin|connect|raw_connection|session|get_database|get_collection"
 _BETWEEN = re.compile(rf"(\(\))?(\.({_STEPS})\(\)|\[\]|\.\w+)*\.(?P<method>\w+)\(\)$")
 _OTHER_LOGGER = re.compile(r"logging\.getLogger\.named\.(setLevel|addHandler)\(\)$")
 _RELATIVE = Harm(
@@ -68,7 +71,9 @@ def _harms(path: str, use: Use, code: Code, at_import: bool) -> Iterator[tuple[s
         yield path, _RELATIVE
     plain = f"{path.removesuffix('()').replace('()', '')}()"
     wide = PROCESS_WIDE.get(plain)
-    if wide is not None and not (wide.kind == "warnings" and _is_for_a_while(code)):
+    if wide is not None and wide.kind == "warnings":
+        yield from _of_warnings(path, use, code, wide)
+    elif wide is not None:
         yield path, wide
     elif _OTHER_LOGGER.match(plain):
         yield path.replace(".named", ""), LOGGER_LEVEL
@@ -91,21 +96,31 @@ def _import_harm(path: str) -> tuple[str, Harm] | None:
     return (found[0], AT_IMPORT) if found else None
 
 
-def _is_for_a_while(code: Code) -> bool:
-    return any(use.path == "warnings.catch_warnings()" for use in code.scope.calls)
+def _of_warnings(path: str, use: Use, code: Code, harm: Harm) -> Iterator[tuple[str, Harm]]:
+    """A filter that makes errors of warnings fails others; one that hides some harms nobody much."""
+    if any(each.path == "warnings.catch_warnings()" for each in code.scope.calls):
+        return
+    yield path, harm if use.argument in (None, "error") else HIDDEN_WARNINGS
 
 
 def _patches(program: Program, code: Code, at_import: bool) -> Iterator[Finding]:
     for use in code.scope.writes:
         place = code.resolve(program, use.path.rstrip("+="))
-        harm = PATCHES.get(place.path) if place and place.kind == "external" else None
-        if harm is None or place is None:
+        if place is None or place.kind != "external":
+            continue
+        harm = PATCHES.get(place.path) or _library(place.path, use.path)
+        if harm is None:
             continue
         found = finding(
             code.module, use, f"an assignment to {place.path} {harm.why}", harm, at_import=at_import
         )
         if found:
             yield found
+
+
+def _library(path: str, written: str) -> Harm | None:
+    """What is assigned to a name of a library's module or class; an object that was made here does not count."""
+    return PATCH if written.endswith("=") and path.startswith(PATCHED_LIBRARIES) and "(" not in path else None
 
 
 def is_relative(text: str) -> bool:

@@ -109,13 +109,12 @@ class _Doctor:
         return list(dict.fromkeys(name for top in tops for name in self._program.below(top)))
 
     def _broken(self) -> Iterator[UnreadableModule]:
-        told = set()
-        for each in self._imported.broken if self._imported else ():
-            told.add(each.module)
-            yield each
+        if self._imported is not None:
+            yield from self._imported.broken
+            return
         for name in self._spider_modules():
             module = self._program.module(name)
-            if module is not None and module.error and name not in told:
+            if module is not None and module.error:
                 yield UnreadableModule(
                     module=name, file=module.file, line=module.line_of_error, error=module.error
                 )
@@ -147,8 +146,8 @@ class _Doctor:
     def _spider(self, listed: _Listed, project: list[Finding]) -> SpiderDiagnosis:
         found = self._unique(self._spider_findings(listed.ref)) if listed.ref else []
         overridden = custom_settings(self._program, listed.ref) if listed.ref else {}
-        found = [each for each in found if each not in project]
         concerned = [each for each in project if each.setting not in overridden]
+        found = [each for each in found if each not in concerned]
         graves = [each for each in (*found, *concerned) if each.severity is Severity.ISOLATE]
         return SpiderDiagnosis(
             name=listed.name,

@@ -19,7 +19,7 @@ SILENCE = re.compile(r"#\s*reactorhub:\s*shared\b")
 
 THREADS = frozenset(
     "deferToThread deferToThreadPool callInThread callInThreadWithCallback callMultipleInThread to_thread "
-    "run_in_executor run_sync submit apply_async Thread Timer Process start_new_thread sync_to_async".split()
+    "run_in_executor run_sync runInteraction runWithConnection submit apply_async Thread Timer Process start_new_thread sync_to_async".split()
 )
 """Calls that run in a thread, or elsewhere, what they are handed."""
 
@@ -61,7 +61,7 @@ def facts_of(source: SourceFile) -> Module:
         line = getattr(error, "lineno", None) or 1
         return Module(source.module, source.file, line, f"{type(error).__name__}: {_brief(error)}")
     except RecursionError:
-        return Module(source.module, source.file, 1, "RecursionError: it is nested too deeply to be read")
+        return Module(source.module, source.file)  # Python may import it all the same; nothing is known of it
     return module
 
 
@@ -333,6 +333,8 @@ class _Reader:
     def _assign_name(self, name: str, value: Value, node: ast.stmt) -> None:
         if self._scope.name == BODY:
             own = f"{self.module.name}.{self._prefix}{name}"
+            if value.literal is None and self._env.get(name, own) != own:
+                return  # what stands below `except ImportError:`; the import is what matters
             self._env[name] = own
             kept = (
                 self.module.values
@@ -482,7 +484,7 @@ class _Reader:
             return "super"
         if func == "builtins.type" and len(node.args) == 1 and self._path(node.args[0]) == "self":
             return "cls"
-        path = f"{func}()" if func != "logging.getLogger" else _logger(node)
+        path = _SPECIAL[func](node) if func in _SPECIAL else f"{func}()"
         self._scope.calls.append(_use(node, path, self._argument(node)))
         return "self" if func in _MAKERS else path
 
@@ -633,6 +635,15 @@ def _logger(node: ast.Call) -> str:
         case [ast.Name(id="__name__")]:
             return "logging.getLogger.own()"
     return "logging.getLogger.named()"
+
+
+def _locale(node: ast.Call) -> str:
+    """Tell a question, which has one argument, from an order."""
+    return "locale.setlocale()" if len(node.args) + len(node.keywords) > 1 else "locale.getlocale()"
+
+
+_SPECIAL: dict[str, Callable[[ast.Call], str]] = {"logging.getLogger": _logger, "locale.setlocale": _locale}
+"""Functions of which one has to know how they are called."""
 
 
 def _use(node: ast.stmt | ast.expr, path: str, argument: str | None = None) -> Use:

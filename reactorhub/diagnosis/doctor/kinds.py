@@ -24,7 +24,9 @@ SEVERITIES: Mapping[str, Severity] = {
     "working-folder": Severity.ISOLATE,
     "locale": Severity.ISOLATE,
     "warnings": Severity.ISOLATE,
+    "warnings-hidden": Severity.ADVICE,
     "umask": Severity.ISOLATE,
+    "process-limits": Severity.ISOLATE,
     "sockets": Severity.ISOLATE,
     "streams": Severity.ISOLATE,
     "reactor": Severity.ISOLATE,
@@ -32,6 +34,8 @@ SEVERITIES: Mapping[str, Severity] = {
     "event-loop": Severity.ISOLATE,
     "process-exit": Severity.ISOLATE,
     "exit": Severity.ADVICE,
+    "patch": Severity.ISOLATE,
+    "certificates": Severity.ADVICE,
     "environment": Severity.ADVICE,
     "start-requests": Severity.ADVICE,
     "ignored-setting": Severity.ADVICE,
@@ -58,6 +62,7 @@ _RUN = Harm("blocks", _BLOCKED, "use asyncio.create_subprocess_exec, or await as
 _DATA = Harm("blocks", _BLOCKED, "use a driver for asyncio, or await asyncio.to_thread(...)")
 _SLEEP = Harm("blocks", _BLOCKED, "use await asyncio.sleep(...), or set DOWNLOAD_DELAY")
 _NAMES = Harm("blocks", _BLOCKED, "use await asyncio.to_thread(...)")
+_BROWSER = Harm("blocks", _BLOCKED, "use scrapy-playwright, or await asyncio.to_thread(...)")
 _ASKS = Harm("blocks", "waits for a keyboard that a hub does not have", "take a spider argument instead")
 _SMALL = Harm(
     "may-block",
@@ -68,6 +73,7 @@ _SMALL = Harm(
 BLOCKING: Mapping[str, Harm] = _table(
     ("time.sleep", _SLEEP),
     (
+        "curl_cffi.requests.get curl_cffi.requests.post curl_cffi.requests.request "
         "requests.get requests.post requests.put requests.patch requests.delete requests.head requests.options "
         "requests.request requests.api.get requests.api.post requests.api.request "
         "urllib.request.urlopen urllib.request.urlretrieve "
@@ -142,8 +148,32 @@ CLIENTS: tuple[Client, ...] = (
     _client("urllib3.PoolManager urllib3.ProxyManager", _WEB, "request urlopen"),
     _client("urllib.request.build_opener urllib.request.OpenerDirector", _WEB, "open"),
     _client("cloudscraper.create_scraper cloudscraper.CloudScraper", _WEB, _VERBS),
+    _client("curl_cffi.requests.Session tls_client.Session", _WEB, _VERBS),
     _client("http.client.HTTPConnection http.client.HTTPSConnection", _WEB, "connect request getresponse"),
     _client("subprocess.Popen", _RUN, "wait communicate"),
+    _client("os.popen", _RUN, "read readlines close"),
+    _client("threading.Thread multiprocessing.Process", _NAMES, "join"),
+    _client("threading.Event", _NAMES, "wait"),
+    _client("concurrent.futures.ThreadPoolExecutor concurrent.futures.ProcessPoolExecutor", _NAMES, "result"),
+    _client(
+        "selenium.webdriver.Chrome selenium.webdriver.Firefox selenium.webdriver.Edge selenium.webdriver.Remote "
+        "selenium.webdriver.Safari undetected_chromedriver.Chrome seleniumwire.webdriver.Chrome "
+        "seleniumwire.webdriver.Firefox",
+        _BROWSER,
+        "get refresh find_element find_elements execute_script back forward",
+    ),
+    _client(
+        "selenium.webdriver.support.ui.WebDriverWait selenium.webdriver.support.wait.WebDriverWait",
+        _BROWSER,
+        "until",
+    ),
+    _client("playwright.sync_api.sync_playwright", _BROWSER, "start"),
+    _client(
+        "boto3.client boto3.resource", _DATA, quiet="get_paginator get_waiter generate_presigned_url close"
+    ),
+    _client("smtplib.SMTP smtplib.SMTP_SSL", _DATA, "connect starttls login send sendmail send_message"),
+    _client("elasticsearch.Elasticsearch", _DATA, "index search bulk get delete update count exists"),
+    _client("pika.BlockingConnection", _DATA, "channel process_data_events"),
     _client(
         "psycopg2.connect psycopg.connect psycopg.Connection.connect pymysql.connect pymysql.Connect "
         "pymysql.connections.Connection MySQLdb.connect MySQLdb.Connect mysql.connector.connect pyodbc.connect "
@@ -153,7 +183,9 @@ CLIENTS: tuple[Client, ...] = (
     ),
     _client("sqlite3.connect", _SMALL, _QUERIES),
     _client("sqlalchemy.create_engine sqlalchemy.engine.create_engine", _DATA, "connect begin execute"),
-    _client("sqlalchemy.orm.sessionmaker sqlalchemy.orm.Session", _DATA, _QUERIES),
+    _client(
+        "sqlalchemy.orm.sessionmaker sqlalchemy.orm.scoped_session sqlalchemy.orm.Session", _DATA, _QUERIES
+    ),
     _client("pymongo.MongoClient pymongo.mongo_client.MongoClient", _DATA, _MONGO),
     _client(
         "redis.Redis redis.StrictRedis redis.client.Redis redis.client.StrictRedis redis.from_url "
@@ -214,6 +246,10 @@ PROCESS_WIDE: Mapping[str, Harm] = _table(
             "use it within with warnings.catch_warnings():",
         ),
     ),
+    (
+        "resource.setrlimit",
+        Harm("process-limits", "limits the whole process", "set memory_limit of the schedule"),
+    ),
     ("os.umask", Harm("umask", "changes the access rights of all files written from now on", "use os.chmod")),
     (
         "socket.setdefaulttimeout socks.set_default_proxy socks.setdefaultproxy",
@@ -246,6 +282,10 @@ PROCESS_WIDE: Mapping[str, Harm] = _table(
 )
 """Calls whose effect reaches beyond the crawl. An object is written without the ``()`` that made it."""
 
+HIDDEN_WARNINGS = Harm(
+    "warnings-hidden", "hides warnings of all crawls", "use it within with warnings.catch_warnings():"
+)
+
 LOGGER_LEVEL = Harm(
     "logger-level", "changes this logger for all crawls", "set LOG_LEVEL for the project or the run"
 )
@@ -260,11 +300,19 @@ PATCHES: Mapping[str, Harm] = {
     "socket.create_connection": Harm(
         "sockets", "changes all sockets of the process", "set the request's proxy"
     ),
+    "ssl._create_default_https_context": Harm(
+        "certificates",
+        "changes how all crawls that use Python's own HTTPS check certificates",
+        "leave it out: Scrapy does not check them",
+    ),
     "os.environ[]": Harm(
         "environment", "changes the environment of all crawls", "use settings or spider arguments"
     ),
 }
 """Attributes of other people's modules that all crawls depend on."""
+
+PATCHED_LIBRARIES = ("scrapy.", "twisted.", "asyncio.", "parsel.", "w3lib.", "itemadapter.")
+PATCH = Harm("patch", "changes a library under all crawls", "write a subclass and name it in the settings")
 
 STALE: Mapping[str, Harm] = _table(
     (

@@ -189,11 +189,20 @@ class Program:
             return self._variable(module, name, rest, depth)
         if name in module.imports:
             return self.resolve(module.imports[name] + rest, None, depth=depth + 1)
-        for star in module.stars:
-            if (other := self.module(star)) is not None:
-                found = self._in_module(other, parts, depth + 1) if depth < _DEEPEST else None
-                if found is not None:
-                    return found
+        return self._behind_stars(module, name, rest, depth)
+
+    def _behind_stars(self, module: Module, name: str, rest: str, depth: int) -> Place | None:
+        """Look for a name in the modules of ``from module import *``, and in those behind them."""
+        seen, waiting = {module.name}, list(module.stars)
+        while waiting:
+            star = waiting.pop(0)
+            other = self.module(star) if star not in seen else None
+            seen.add(star)
+            if other is None:
+                continue
+            if name in other.values or name in other.imports or name in other.classes or name in other.scopes:
+                return self.resolve(f"{star}.{name}{rest}", None, depth=depth + 1)
+            waiting.extend(other.stars)
         return None
 
     def _function(self, module: Module, parts: list[str]) -> Place | None:

@@ -45,6 +45,10 @@ def in_parse(line: str, top: str = "") -> str:
         ("import redis", "redis.from_url('x').set('x', 1)"),
         ("from redis import StrictRedis", "StrictRedis().pipeline().execute()"),
         ("import socket", "socket.gethostbyname('x')"),
+        ("from selenium import webdriver", "webdriver.Chrome().get('http://x')"),
+        ("import boto3", "boto3.client('s3').put_object()"),
+        ("from concurrent.futures import ThreadPoolExecutor", "ThreadPoolExecutor().submit(print).result()"),
+        ("try:\n    import requests\nexcept ImportError:\n    requests = None", "requests.get('http://x')"),
         ("", "input('?')"),
         ("from scrapy.shell import inspect_response", "inspect_response(response, self)"),
     ],
@@ -79,6 +83,11 @@ def test_a_call_that_blocks_is_found_under_any_name(top: str, line: str) -> None
         ("import subprocess", "subprocess.list2cmdline([])"),
         ("from pymongo import MongoClient", "MongoClient()"),
         ("import psycopg2.extras", "psycopg2.extras.Json({})"),
+        (
+            "from twisted.enterprise import adbapi\nimport time",
+            "adbapi.ConnectionPool('x').runInteraction(time.sleep)",
+        ),
+        ("import threading", "threading.Thread(target=print).start()"),
         ("", "requests = []; requests.append(1)"),
         ("from shop.fake import time", "time.sleep(1)"),
         ("", "self.input('x')"),
@@ -127,7 +136,13 @@ def test_a_variable_of_another_module_is_followed() -> None:
         ("import signal", "signal.alarm(5)", "signals"),
         ("from os import chdir", "chdir('/tmp')", "working-folder"),
         ("import locale", "locale.setlocale(locale.LC_ALL, 'de_DE')", "locale"),
-        ("import warnings", "warnings.filterwarnings('ignore')", "warnings"),
+        ("import warnings", "warnings.simplefilter('error')", "warnings"),
+        ("import warnings", "warnings.resetwarnings()", "warnings"),
+        ("import warnings", "warnings.filterwarnings('ignore')", "warnings-hidden"),
+        ("import resource", "resource.setrlimit(resource.RLIMIT_AS, (1, 1))", "process-limits"),
+        ("import ssl", "ssl._create_default_https_context = ssl._create_unverified_context", "certificates"),
+        ("import scrapy.http", "scrapy.http.TextResponse.text = ''", "patch"),
+        ("from twisted.web.client import Agent", "Agent.request = None", "patch"),
         ("import os", "os.umask(0)", "umask"),
         ("import sys", "sys.exit(1)", "exit"),
         ("", "exit()", "exit"),
@@ -160,6 +175,8 @@ def test_calls_beyond_the_crawl_are_found(top: str, line: str, kind: str, at_imp
         ("import signal", "signal.getsignal(signal.SIGTERM)"),
         ("from scrapy import signals", "signals.spider_closed"),
         ("import locale", "locale.getlocale()"),
+        ("import locale", "locale.setlocale(locale.LC_ALL)"),
+        ("from scrapy.http import Request", "request = Request('http://x'); request.x = 1"),
         ("import sys", "sys.stdout.write('x')"),
         ("import sys", "print('x', file=sys.stderr)"),
         ("import os", "os.environ['HOME']"),
@@ -320,3 +337,20 @@ def test_a_client_blocks_by_some_of_its_methods(path: str, name: str | None) -> 
 def test_what_a_relative_path_looks_like(text: str, relative: bool) -> None:
     """A path is relative if it begins with a name or a dot."""
     assert is_relative(text) is relative
+
+
+def test_a_chain_of_attributes_is_followed_to_its_beginning() -> None:
+    """``self.cursor`` that came from ``self.connection`` is a cursor of that library."""
+    text = spider(
+        """
+        def __init__(self):
+            self.connection = psycopg2.connect("")  # reactorhub: shared
+            self.cursor = self.connection.cursor()
+
+        def parse(self, response):
+            self.cursor.execute("select 1")
+        """,
+        "import psycopg2",
+    )
+    (finding,) = found(text)
+    assert (finding.line, finding.what[:30]) == (11, "psycopg2.connect().execute() b")

@@ -134,12 +134,12 @@ def test_a_spider_may_have_pipelines_of_its_own() -> None:
         "prices": "isolate",
         "without": "shared",
     }
-    everywhere = diagnosis(files, 'ITEM_PIPELINES = {"shop.pipelines.Store": 300}')
-    assert {each.name: each.verdict for each in everywhere.spiders} == {
-        "prices": "shared",
-        "without": "shared",
-    } or {each.name: each.verdict for each in everywhere.spiders} == {
+    third = spider("pass").replace("prices", "third").replace("Prices", "Third")
+    files["spiders.third"] = third
+    said = diagnosis(files, 'ITEM_PIPELINES = {"shop.pipelines.Store": 300}')
+    assert {each.name: each.verdict for each in said.spiders} == {
         "prices": "isolate",
+        "third": "isolate",
         "without": "shared",
     }
 
