@@ -73,7 +73,7 @@ def _targets(what: str | None, config: HubConfig | None) -> list[Target]:
 
     if config is not None and what is None:
         return [Target(project) for project in config.projects.values()]
-    if config is not None and what in config.projects:
+    if config is not None and what is not None and what in config.projects:
         return [Target(config.projects[what])]
     return [target_at(Path(what or "."))]
 
@@ -140,7 +140,7 @@ def _because(spider: SpiderDiagnosis) -> str:
 
 
 def _yaml(diagnoses: list[Diagnosis], config: HubConfig | None) -> Iterator[str]:
-    """The keys to add: of a whole project where its import or all of its spiders ask for it, else of schedules."""
+    """The keys to add: to a project where its import or all of its spiders ask for it, else to schedules."""
     whole = [diagnosis for diagnosis in diagnoses if _wholly(diagnosis)]
     if whole:
         yield "hub:"

@@ -192,7 +192,7 @@ def _attempt(
 
 
 def _watched(process: subprocess.Popen[bytes], written: Callable[[], int], patience: float) -> str:
-    """Wait for the child as long as it makes progress; then end it with all it has started. Say what became of it."""
+    """Wait while the child makes progress, then end it with all it has started. Say what became of it."""
     size, since = 0, time.monotonic()
     try:
         while True:

@@ -21,7 +21,7 @@ def finding_view(finding: Finding) -> View:
 
 
 def spider_diagnosis_view(spider: SpiderDiagnosis) -> View:
-    """Return the view of what is to be said of one spider; ``because`` is null if it can share the reactor."""
+    """Return the view of one spider; ``because`` is null if it can share the reactor."""
     return {
         "name": spider.name,
         "project": spider.project,

@@ -24,7 +24,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write(files: dict[str, str], settings: str | None = "") -> ProjectConfig:
-    """Write a project ``shop`` with these spider modules into this folder; without settings it is a plain one."""
+    """Write a project ``shop`` with these spider modules; without settings it is a plain one."""
     package = Path("shop/shop/spiders" if settings is not None else "shop/spiders")
     package.mkdir(parents=True)
     if settings is not None:
@@ -78,7 +78,7 @@ def test_a_path_within_a_project_leads_to_it(path: str) -> None:
 
 
 def test_a_plain_folder() -> None:
-    """A folder with a folder ``spiders`` is a project, and so is one of modules; a package counts from its root."""
+    """A folder with a folder ``spiders`` is a project, and so is a folder of modules."""
     config = write({"good": GOOD.format("good")}, settings=None)
     assert target_at(Path("shop")) == Target(config)
     spiders = target_at(Path("shop/spiders"))
@@ -107,7 +107,10 @@ def test_an_import_lists_spiders_with_their_places() -> None:
 
 def test_spiders_that_no_text_shows_are_listed() -> None:
     """A factory may make classes."""
-    text = 'import scrapy\nfor n in "ab":\n    globals()[n] = type(n, (scrapy.Spider,), {"name": n, "__module__": __name__})\n'
+    text = (
+        'import scrapy\nfor n in "ab":\n'
+        '    globals()[n] = type(n, (scrapy.Spider,), {"name": n, "__module__": __name__})\n'
+    )
     assert sorted(each.name for each in imported({"made": text}).spiders) == ["a", "b"]
 
 
@@ -206,7 +209,7 @@ def test_a_python_without_scrapy_is_named() -> None:
 
 
 def test_settings_of_the_project_are_known_while_it_is_imported() -> None:
-    """``get_project_settings()`` answers as under ``scrapy crawl``, and the working folder is the project's."""
+    """``get_project_settings()`` and the working folder are those of ``scrapy crawl``."""
     text = (
         "import os, scrapy\nfrom scrapy.utils.project import get_project_settings\n"
         "class A(scrapy.Spider):\n    name = get_project_settings()['SHOP'] + os.path.basename(os.getcwd())\n"

@@ -1,26 +1,23 @@
-"""Findings about single calls: those that block, those that reach beyond the crawl, files by relative path."""
+"""Single calls: those that block, those that reach beyond the crawl, files by relative path."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
-from reactorhub.diagnosis.doctor.facts import Module, Use
-from reactorhub.diagnosis.doctor.kinds import (
-    AT_IMPORT,
-    BLOCKING,
-    CLIENTS,
-    FILE_CALLS,
+from reactorhub.diagnosis.doctor.beyond import (
     HIDDEN_WARNINGS,
     LOGGER_LEVEL,
     PATCH,
     PATCHED_LIBRARIES,
     PATCHES,
     PROCESS_WIDE,
-    SEVERITIES,
-    Harm,
-    by_root,
 )
+from reactorhub.diagnosis.doctor.blocking import BLOCKING, CLIENTS, by_root
+from reactorhub.diagnosis.doctor.facts import Module, Use
+from reactorhub.diagnosis.doctor.files import FILE_CALLS
+from reactorhub.diagnosis.doctor.imports import AT_IMPORT
+from reactorhub.diagnosis.doctor.kinds import SEVERITIES, Harm
 from reactorhub.diagnosis.doctor.program import Program
 from reactorhub.diagnosis.doctor.reach import Code
 from reactorhub.model.doctor import Finding
@@ -48,7 +45,7 @@ def finding(module: Module, use: Use, what: str, harm: Harm, *, at_import: bool 
 
 
 def call_findings(program: Program, code: Code, *, at_import: bool) -> Iterator[Finding]:
-    """Return what there is to say of the calls and assignments in this code, once for each library and line."""
+    """Return what there is to say of the calls and assignments in this code."""
     told: set[tuple[str, str]] = set()
     for use in code.scope.calls:
         place = code.resolve(program, use.path)
@@ -119,7 +116,7 @@ def _patches(program: Program, code: Code, at_import: bool) -> Iterator[Finding]
 
 
 def _library(path: str, written: str) -> Harm | None:
-    """What is assigned to a name of a library's module or class; an object that was made here does not count."""
+    """What is assigned to a name of a library's module or class, but not to an object made here."""
     return PATCH if written.endswith("=") and path.startswith(PATCHED_LIBRARIES) and "(" not in path else None
 
 

@@ -30,9 +30,9 @@ class Value:
     """What is assigned to a name.
 
     ``path`` is where it comes from, ``container`` the kind of a list, dict, set, ... that is made here.
-    ``calls`` are all calls that make it, and ``names`` all paths it is made of. ``texts`` are the texts in it,
-    without the keys of a dict that stand for None. ``literal`` is a number, text, bool or None; ``entries``
-    are those of a dict with texts as keys.
+    ``calls`` are all calls that make it, and ``names`` all paths it is made of. ``texts`` are the texts in
+    it, without the keys of a dict that stand for None. ``literal`` is a number, text, bool or None;
+    ``entries`` are those of a dict with texts as keys.
     """
 
     line: int
@@ -49,10 +49,10 @@ class Value:
 class Scope:
     """The code of a function, or of a module's body with all class bodies in it.
 
-    ``calls`` are made, ``names`` are read or handed on, ``writes`` are changed by assignment. ``defaults`` are
-    calls in the function's default values. ``in_thread`` marks a function that a thread runs. ``kept`` are
-    the writes that keep a value for later (``if client is None: client = ...``). ``any_method`` says that
-    methods are looked up by names that only exist at run time.
+    ``calls`` are made, ``names`` are read or handed on, ``writes`` are changed by assignment. ``defaults``
+    are calls in the function's default values. ``in_thread`` marks a function that a thread runs.
+    ``kept`` are writes that keep a value for later (``if client is None: client = ...``). ``any_method``
+    says that methods are looked up by names that only exist at run time.
     """
 
     name: str

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from reactorhub.diagnosis.doctor.facts import BODY, Module, Scope
-from reactorhub.diagnosis.doctor.kinds import COMPONENT_HOOKS, SPIDER_HOOKS
+from reactorhub.diagnosis.doctor.hooks import COMPONENT_HOOKS, SPIDER_HOOKS
 from reactorhub.diagnosis.doctor.program import ClassRef, Place, Program
 
 _MADE = ("__init__", "__new__", "__post_init__", "__enter__", "__aenter__", "__call__")

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 
 from reactorhub.diagnosis.doctor.calls import finding
 from reactorhub.diagnosis.doctor.facts import Module, Use, Value
-from reactorhub.diagnosis.doctor.kinds import AS_FORCED, IGNORED_SETTINGS, Harm
+from reactorhub.diagnosis.doctor.ignored import AS_FORCED, IGNORED_SETTINGS
+from reactorhub.diagnosis.doctor.kinds import Harm
 from reactorhub.diagnosis.doctor.program import ClassRef, Program
 from reactorhub.model.doctor import Finding
 
@@ -31,7 +32,7 @@ def settings_of(program: Program, name: str | None) -> Settings:
 
 
 def custom_settings(program: Program, ref: ClassRef) -> Settings:
-    """Return what the nearest ``custom_settings`` of a spider sets, as far as it is a dict with plain keys."""
+    """Return what the nearest ``custom_settings`` of a spider sets, if it is a dict with plain keys."""
     found = program.attribute(ref, "custom_settings")
     if found is None:
         return {}
@@ -47,7 +48,7 @@ def spider_modules(settings: Settings) -> tuple[str, ...]:
 
 def components(program: Program, settings: Settings) -> Iterator[tuple[str, ClassRef]]:
     """Return the project's classes that settings enable, each with the setting's name."""
-    for name, (module, value) in settings.items():
+    for name, (_, value) in settings.items():
         if name in ("SPIDER_MODULES", "NEWSPIDER_MODULE"):
             continue
         paths = [text for text in value.texts if _DOTTED.match(text)]

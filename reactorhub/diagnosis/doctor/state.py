@@ -1,22 +1,25 @@
-"""Findings about state that outlives a run: what is changed in classes and modules, and what imports compute."""
+"""State that outlives a run: what is changed in classes and modules, and what imports compute."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
 
+from reactorhub.diagnosis.doctor.blocking import CONNECTIONS
 from reactorhub.diagnosis.doctor.calls import finding
 from reactorhub.diagnosis.doctor.facts import Module, Use, Value
-from reactorhub.diagnosis.doctor.kinds import (
-    CONNECTIONS,
-    MUTATORS,
-    READ_BY_SCRAPY,
-    STALE,
-    Harm,
-)
+from reactorhub.diagnosis.doctor.hooks import READ_BY_SCRAPY
+from reactorhub.diagnosis.doctor.imports import STALE
+from reactorhub.diagnosis.doctor.kinds import Harm, words
 from reactorhub.diagnosis.doctor.program import ClassRef, Place, Program
 from reactorhub.diagnosis.doctor.reach import Code, Reached
 from reactorhub.model.doctor import Finding
+
+MUTATORS = words(
+    "append add extend insert update setdefault pop popleft popitem remove discard clear appendleft "
+    "extendleft difference_update intersection_update symmetric_difference_update subtract"
+)
+"""Methods that change the collection they belong to."""
 
 _ENTRIES = re.compile(r"(\[\])*$")
 _MUTATION = re.compile(rf"(?P<base>.+)\.(?P<name>{'|'.join(sorted(MUTATORS))})\(\)$")
@@ -55,7 +58,7 @@ class State:
         return self._rebound(code, use, use.path[:-1])
 
     def _changed(self, code: Code, use: Use, path: str, how: str) -> Finding | None:
-        """A container that is changed in place; or, with ``+=``, anything that does not belong to ``self``."""
+        """A container that is changed in place; with ``+=``, anything that is not ``self``'s."""
         place = code.resolve(self._program, path)
         if place is None or place.value is None or not _ENTRIES.match(place.rest):
             return None
@@ -197,8 +200,7 @@ def _used(reached: Reached) -> set[str]:
 def _uses_attribute(used: set[str], ref: ClassRef, name: str) -> bool:
     wanted = (f"self.{name}", f"cls.{name}", f".{ref.facts.name}.{name}")
     return any(
-        path.startswith(wanted[:2])
-        and _is_name(path, name)
+        (path.startswith(wanted[:2]) and _is_name(path, name))
         or path.endswith(wanted[2])
         or f"{wanted[2]}." in path
         for path in used

@@ -1,7 +1,8 @@
 """Imports a project in a process of its own and writes down what it finds, line by line.
 
 It runs as a script, with the Python of the project, and so imports nothing but the standard library and
-Scrapy. Each line of the report is JSON: ``ready`` with Scrapy imported, ``begin`` a module, ``spiders`` found in it, ``broken`` ones, ``end``.
+Scrapy. Each line of the report is JSON: ``ready`` (Scrapy is imported), ``begin`` (a module), ``spiders``,
+``broken``, ``end``.
 Whoever reads a report without ``end`` knows by the last ``begin`` which module ended or held up the process.
 """
 

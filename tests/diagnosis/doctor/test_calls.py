@@ -1,4 +1,4 @@
-"""Calls that block, that reach beyond the crawl, that name files: each kind, its disguises and its look-alikes."""
+"""Calls that block, reach beyond the crawl, name files: each kind, its disguises, its look-alikes."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def in_parse(line: str, top: str = "") -> str:
     ],
 )
 def test_a_call_that_blocks_is_found_under_any_name(top: str, line: str) -> None:
-    """A callback that waits for something outside of the process holds up everybody, however it is imported."""
+    """A callback that waits for the world outside holds up everybody, however the call is written."""
     (finding,) = found(in_parse(line, top))
     assert (finding.kind, finding.severity.value) == ("blocks", "isolate")
     assert finding.line == 7 + top.count("\n")
@@ -212,7 +212,7 @@ def test_guarded_code_does_not_run(guard: str) -> None:
 
 
 def test_what_an_import_calls_is_a_part_of_it() -> None:
-    """A function that the module calls at its top counts as the import does; one that nobody calls does not."""
+    """A function that is called at the top of a module counts as the import does."""
     called = "import logging\ndef set_up():\n    logging.basicConfig()\n"
     assert kinds(spider("pass", f"{called}set_up()")) == ["logging"]
     assert kinds(spider("pass", called)) == []

@@ -17,9 +17,12 @@ SLEEP = "import time"
         "@classmethod\ndef from_crawler(cls, crawler):\n    time.sleep(1)",
         "def closed(self, reason):\n    time.sleep(1)",
         "def parse(self, response):\n    self.helper()\n\ndef helper(self):\n    time.sleep(1)",
-        "def parse(self, response):\n    yield response.follow('x', self.more)\n\ndef more(self, r):\n    time.sleep(1)",
-        "def parse(self, response):\n    yield scrapy.Request('x', errback=self.more)\n\ndef more(self, r):\n    time.sleep(1)",
-        "def parse(self, response):\n    getattr(self, f'parse_{1}')(response)\n\ndef parse_1(self, r):\n    time.sleep(1)",
+        "def parse(self, response):\n    yield response.follow('x', self.more)\n\n"
+        "def more(self, r):\n    time.sleep(1)",
+        "def parse(self, response):\n    yield scrapy.Request('x', errback=self.more)\n\n"
+        "def more(self, r):\n    time.sleep(1)",
+        "def parse(self, response):\n    getattr(self, f'parse_{1}')(response)\n\n"
+        "def parse_1(self, r):\n    time.sleep(1)",
         "rules = [Rule(None, callback='parse_item')]\n\ndef parse_item(self, r):\n    time.sleep(1)",
         "def parse(self, response):\n    def inner():\n        time.sleep(1)\n    inner()",
         "def parse(self, response):\n    (lambda: time.sleep(1))()",
@@ -27,7 +30,8 @@ SLEEP = "import time"
         "def parse(self, response):\n    return super().parse(response)",
         "def parse(self, response):\n    wait()",
         "def parse(self, response):\n    Client().fetch()",
-        "def __init__(self):\n    self.client = Client()\n\ndef parse(self, response):\n    self.client.fetch()",
+        "def __init__(self):\n    self.client = Client()\n\n"
+        "def parse(self, response):\n    self.client.fetch()",
         "def parse(self, response):\n    try:\n        pass\n    except ValueError:\n        time.sleep(1)",
         "def parse(self, response):\n    match response:\n        case 1:\n            time.sleep(1)",
         "@property\ndef slow(self):\n    time.sleep(1)\n\ndef parse(self, response):\n    return self.slow",
@@ -61,10 +65,13 @@ def test_code_that_a_crawl_reaches(body: str) -> None:
         "def unused(self):\n    time.sleep(1)",
         "def parse(self, response):\n    pass\n\nclass Other:\n    def parse(self):\n        time.sleep(1)",
         "def parse(self, response):\n    asyncio.to_thread(self.work)\n\ndef work(self):\n    time.sleep(1)",
-        "def parse(self, response):\n    deferToThread(partial(self.work, 1))\n\ndef work(self, x):\n    time.sleep(x)",
+        "def parse(self, response):\n    deferToThread(partial(self.work, 1))\n\n"
+        "def work(self, x):\n    time.sleep(x)",
         "def parse(self, response):\n    def work():\n        time.sleep(1)\n    return deferToThread(work)",
-        "def parse(self, response):\n    threading.Thread(target=self.work).start()\n\ndef work(self):\n    time.sleep(1)",
-        "def parse(self, response):\n    reactor.callInThread(self.work)\n\ndef work(self):\n    self.deeper()\n\n"
+        "def parse(self, response):\n    threading.Thread(target=self.work).start()\n\n"
+        "def work(self):\n    time.sleep(1)",
+        "def parse(self, response):\n    reactor.callInThread(self.work)\n\n"
+        "def work(self):\n    self.deeper()\n\n"
         "def deeper(self):\n    time.sleep(1)",
         "def parse(self, response):\n    self.work()\n\n@run_in_thread\ndef work(self):\n    time.sleep(1)",
     ],
@@ -72,14 +79,15 @@ def test_code_that_a_crawl_reaches(body: str) -> None:
 def test_code_that_a_crawl_does_not_reach(body: str) -> None:
     """What nobody calls, and what a thread runs."""
     top = (
-        "import asyncio, threading, time\nfrom functools import partial\nfrom twisted.internet import reactor\n"
+        "import asyncio, threading, time\nfrom functools import partial\n"
+        "from twisted.internet import reactor\n"
         "from twisted.internet.threads import deferToThread\nfrom elsewhere import run_in_thread"
     )
     assert kinds(spider(body, top)) == []
 
 
 def test_a_library_may_call_any_method() -> None:
-    """What a base class from elsewhere calls is not known, so each public method counts, but those for threads."""
+    """A base class from elsewhere may call any public method, but not those that go to a thread."""
     body = """
         def make_request_from_data(self, data):
             time.sleep(1)

@@ -106,7 +106,10 @@ def test_a_collection_of_a_base_class_is_shared_all_the_more() -> None:
     text = spider("def parse(self, response):\n    self.is_new(1)", "from shop.base import Base", "Base")
     (finding,) = found(text, base=base)
     assert (finding.file, finding.line) == ("shop/base.py", 8)
-    own = "seen = set()\n\ndef __init__(self):\n    self.seen = set()\n\ndef parse(self, response):\n    self.is_new(1)"
+    own = (
+        "seen = set()\n\ndef __init__(self):\n    self.seen = set()\n\n"
+        "def parse(self, response):\n    self.is_new(1)"
+    )
     assert kinds(spider(own, "from shop.base import Base", "Base"), base=base) == []
 
 
