@@ -64,7 +64,7 @@ def _harms(path: str, use: Use, code: Code, at_import: bool) -> Iterator[tuple[s
     found = _import_harm(path) if at_import else blocking(path)
     if found is not None:
         yield found
-    if path in FILE_CALLS and use.argument is not None and is_relative(use.argument):
+    if _names_relative_path(path, use):
         yield path, _RELATIVE
     plain = f"{path.removesuffix('()').replace('()', '')}()"
     wide = PROCESS_WIDE.get(plain)
@@ -109,7 +109,11 @@ def _patches(program: Program, code: Code, at_import: bool) -> Iterator[Finding]
         if harm is None:
             continue
         found = finding(
-            code.module, use, f"an assignment to {place.path} {harm.why}", harm, at_import=at_import
+            code.module,
+            use,
+            f"an assignment to {place.path.removesuffix('[]')} {harm.why}",
+            harm,
+            at_import=at_import,
         )
         if found:
             yield found
@@ -120,6 +124,12 @@ def _library(path: str, written: str) -> Harm | None:
     return PATCH if written.endswith("=") and path.startswith(PATCHED_LIBRARIES) and "(" not in path else None
 
 
+def _names_relative_path(path: str, use: Use) -> bool:
+    if path.startswith("pathlib.") and not use.path.startswith("pathlib."):
+        return False  # a Path that was made elsewhere: the argument says how it is opened, not what
+    return path in FILE_CALLS and use.argument is not None and is_relative(use.argument)
+
+
 def is_relative(text: str) -> bool:
     """Whether a text, or the beginning of one, is a path that depends on the working folder."""
     return not _ABSOLUTE.match(text)
@@ -127,7 +137,7 @@ def is_relative(text: str) -> bool:
 
 def _shown(path: str, use: Use) -> str:
     name = path.removeprefix("builtins.")
-    if path in FILE_CALLS and use.argument is not None and is_relative(use.argument):
+    if _names_relative_path(path, use):
         return (
             f'{name.removesuffix("()")}("{use.argument}")'
             if path.startswith("builtins.")

@@ -264,7 +264,7 @@ class _Reader(Expressions):
             )
             kept[name] = value
         elif name in self._declared:
-            path = self._env[name] or ""
+            path = self._env.get(name) or f"{self.module.name}.{name}"
             self._scope.writes.append(use_of(node, f"{path}="))
             if self._is_tested(path):
                 self._scope.kept.add(f"{path}=")

@@ -65,8 +65,8 @@ class Naming:
     def _argument(self, node: ast.Call) -> str | None:
         """The text of the first argument, or what it begins with; None if the code does not tell."""
         match node.func:
-            case ast.Attribute(value=ast.Call() | ast.BinOp() as made) if self._is_path(made):
-                return self._text(made)
+            case ast.Attribute(value=made) if self._is_path(made):
+                return None if isinstance(made, ast.Name) else self._text(made)
         return self._text(node.args[0]) if node.args else None
 
     def _is_path(self, node: ast.expr) -> bool:

@@ -21,6 +21,7 @@ MUTATORS = words(
 )
 """Methods that change the collection they belong to."""
 
+_CACHE = re.compile(r"cache|memo(_|$|ize)", re.IGNORECASE)
 _ENTRIES = re.compile(r"(\[\])*$")
 _MUTATION = re.compile(rf"(?P<base>.+)\.(?P<name>{'|'.join(sorted(MUTATORS))})\(\)$")
 _IN_INIT = "make it in __init__, so that each run has its own"
@@ -101,7 +102,7 @@ class State:
 
     def _harm(self, code: Code, use: Use, place: Place, path: str) -> Harm:
         value = place.value
-        if use.path in code.scope.kept:
+        if use.path in code.scope.kept or _CACHE.search(place.name):
             why = "keeps a value that all runs of this process then share"
             return Harm("kept-value", why, "make sure that it suits every run, or keep it on self")
         if place.kind == "variable":

@@ -126,6 +126,7 @@ def test_a_collection_of_a_base_class_is_shared_all_the_more() -> None:
         ("from shop.state import SEEN as s", "s.add(1)", "module-state"),
         ("from shop.state import *", "SEEN.add(1)", "module-state"),
         ("CACHE = {}", "if response.url not in CACHE: CACHE[response.url] = self.work()", "kept-value"),
+        ("_page_cache = {}", "_page_cache[response.url] = self.work()", "kept-value"),
         ("CLIENT = None", "global CLIENT\n    if CLIENT is None: CLIENT = object()", "kept-value"),
     ],
 )
