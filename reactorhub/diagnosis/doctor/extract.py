@@ -28,7 +28,7 @@ def facts_of(source: SourceFile) -> Module:
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None) or 1
         return Module(source.module, source.file, line, f"{type(error).__name__}: {_brief(error)}")
-    except RecursionError:
+    except (RecursionError, MemoryError):
         return Module(source.module, source.file)  # Python may import it all the same; nothing is known of it
     return module
 
@@ -227,6 +227,7 @@ class _Reader(Expressions):
 
     def _do_delete(self, node: ast.Delete) -> None:
         for target in node.targets:
+            self._seen(target)
             if isinstance(target, ast.Subscript) and (path := self._path(target)):
                 self._scope.writes.append(use_of(node, path))
 
