@@ -114,8 +114,8 @@ def _print(diagnoses: list[Diagnosis], config: HubConfig | None) -> None:
 
 def _finding_lines(diagnosis: Diagnosis) -> Iterator[str]:
     yield from (str(module) for module in diagnosis.broken)
-    told = {*diagnosis.findings, *(found for spider in diagnosis.spiders for found in spider.findings)}
-    yield from (_line(found) for found in sorted(told))
+    found = {*diagnosis.findings, *(each for spider in diagnosis.spiders for each in spider.findings)}
+    yield from (_line(each) for each in sorted(found))
 
 
 def _line(finding: Finding) -> str:

@@ -29,7 +29,7 @@ from reactorhub.model.doctor import (
 )
 
 MAX_FILES = 20_000
-"""More Python files than this are no project, but a folder that somebody named by mistake."""
+"""A folder with more Python files than this was probably named by mistake."""
 
 IMPORT_PATIENCE = 30.0
 """Seconds that a single module may take to be imported."""
@@ -60,7 +60,7 @@ def target_at(path: Path) -> Target:
     """
     place = path.resolve()
     if not place.exists():
-        raise UnreadableProject(f"there is no project and no folder {str(path)!r}")
+        raise UnreadableProject(f"neither a project nor a path: {str(path)!r}")
     folder = place if place.is_dir() else place.parent
     root = next((each for each in (folder, *folder.parents) if (each / "scrapy.cfg").is_file()), None)
     if root is not None:
@@ -80,7 +80,7 @@ def _plain(place: Path, folder: Path) -> Target:
     else:
         modules = tuple(sorted(each.stem for each in folder.glob("*.py")))
     if not modules:
-        raise UnreadableProject(f"there is no scrapy.cfg, no folder spiders and no Python file in {folder}")
+        raise UnreadableProject(f"{folder} has neither a scrapy.cfg nor a folder spiders nor Python files")
     return Target(ProjectConfig(name=folder.name, path=root, spider_modules=modules), only=place)
 
 

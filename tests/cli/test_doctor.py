@@ -189,7 +189,7 @@ def test_what_cannot_be_read_is_status_1() -> None:
     )
     assert "slow" in result.stdout
     nowhere = doctor("nowhere")
-    assert nowhere.exit_code == 1 and "there is no project and no folder 'nowhere'" in nowhere.stderr
+    assert nowhere.exit_code == 1 and "neither a project nor a path: 'nowhere'" in nowhere.stderr
     Path("schedule.yaml").write_text("schedules: {a: {}}\n")
     assert doctor().exit_code == 1
 

@@ -43,7 +43,7 @@ def imported(files: dict[str, str], settings: str | None = "", patience: float =
 
 
 def test_the_files_of_a_project() -> None:
-    """Each Python file with its module's name; what is no code of the project is left out."""
+    """Each Python file with its module's name; folders of other things are left out."""
     config = write({"good": GOOD.format("good")})
     for other in (".git", "env", "node_modules", "not-a-package"):
         Path("shop", other).mkdir()
@@ -92,9 +92,9 @@ def test_a_plain_folder() -> None:
 def test_a_path_without_anything() -> None:
     """A path that is not there, or holds nothing, is said to."""
     Path("empty").mkdir()
-    with pytest.raises(UnreadableProject, match="there is no project and no folder 'nowhere'"):
+    with pytest.raises(UnreadableProject, match="neither a project nor a path: 'nowhere'"):
         target_at(Path("nowhere"))
-    with pytest.raises(UnreadableProject, match=r"no scrapy\.cfg, no folder spiders and no Python file"):
+    with pytest.raises(UnreadableProject, match=r"neither a scrapy\.cfg nor a folder spiders"):
         target_at(Path("empty"))
 
 
@@ -195,7 +195,7 @@ def test_an_import_leaves_no_bytecode() -> None:
 
 
 def test_settings_that_fail() -> None:
-    """Without settings there are no spiders; the settings module is reported."""
+    """Without settings no spider is found; the settings module is reported."""
     report = imported({"good": GOOD.format("good")}, settings="1 / 0\n")
     assert report.spiders == ()
     assert [(each.module, each.line) for each in report.broken] == [("shop.settings", 2)]

@@ -46,7 +46,7 @@ def finding(module: Module, use: Use, what: str, harm: Harm, *, at_import: bool 
 
 def call_findings(program: Program, code: Code, *, at_import: bool) -> Iterator[Finding]:
     """Return what there is to say of the calls and assignments in this code."""
-    told: set[tuple[str, str]] = set()
+    reported: set[tuple[str, str]] = set()
     for use in code.scope.calls:
         place = code.resolve(program, use.path)
         if place is None or place.kind != "external":
@@ -54,8 +54,8 @@ def call_findings(program: Program, code: Code, *, at_import: bool) -> Iterator[
         for path, harm in _harms(place.path, use, code, at_import):
             key = (harm.kind, path.partition(".")[0] if harm.kind == "blocks" else f"{path} {use.line}")
             found = finding(code.module, use, f"{_shown(path, use)} {harm.why}", harm, at_import=at_import)
-            if key not in told and found:
-                told.add(key)
+            if key not in reported and found:
+                reported.add(key)
                 yield found
     yield from _patches(program, code, at_import)
 

@@ -105,7 +105,9 @@ class _Doctor:
         return self._program.class_ref(module, name) if module and name in module.classes else None
 
     def _spider_modules(self) -> list[str]:
-        tops = self._source.spider_modules or spider_modules(self._settings) or DEFAULT_MODULES
+        package = (self._source.settings_module or "").partition(".")[0]
+        unknown = (package,) if package else DEFAULT_MODULES
+        tops = self._source.spider_modules or spider_modules(self._settings) or unknown
         return list(dict.fromkeys(name for top in tops for name in self._program.below(top)))
 
     def _broken(self) -> Iterator[UnreadableModule]:

@@ -49,9 +49,9 @@ def start_findings(program: Program, ref: ClassRef) -> Iterator[Finding]:
         return
     owner, scope = found
     harm = Harm(_START.kind, _START.why, _BOTH)
-    told = finding(owner.module, Use(scope.line, ""), f"{owner.facts.name}.start_requests() {harm.why}", harm)
-    if told:
-        yield told
+    what = f"{owner.facts.name}.start_requests() {harm.why}"
+    if advice := finding(owner.module, Use(scope.line, ""), what, harm):
+        yield advice
 
 
 def _starts(program: Program, ref: ClassRef) -> bool:
@@ -67,8 +67,8 @@ def middleware_findings(program: Program, ref: ClassRef) -> Iterator[Finding]:
     owner, scope = found
     if scope.owner and not _passes_on(program, ref):
         what = f"{owner.facts.name}.process_start_requests() {_MIDDLEWARE.why}"
-        if told := finding(owner.module, Use(scope.line, ""), what, _MIDDLEWARE):
-            yield told
+        if advice := finding(owner.module, Use(scope.line, ""), what, _MIDDLEWARE):
+            yield advice
 
 
 def _passes_on(program: Program, ref: ClassRef) -> bool:

@@ -38,7 +38,7 @@ class State:
     def __init__(self, program: Program, *, is_spider: bool) -> None:
         self._program = program
         self._is_spider = is_spider
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     def findings(self, reached: Reached) -> Iterator[Finding]:
         """Return a finding for each attribute or variable that this code changes."""
@@ -64,7 +64,7 @@ class State:
         if place is None or place.value is None or not _ENTRIES.match(place.rest):
             return None
         if place.value.container:
-            return self._told_once(code, use, place, path, how)
+            return self._reported_once(code, use, place, path, how)
         return (
             self._rebound(code, use, path) if how.startswith(" +=") and not path.startswith("self.") else None
         )
@@ -78,7 +78,7 @@ class State:
             return None
         else:
             place = self._outer(code, owner, name)
-        return self._told_once(code, use, place, path, " = ...") if place else None
+        return self._reported_once(code, use, place, path, " = ...") if place else None
 
     def _outer(self, code: Code, owner: str, name: str) -> Place | None:
         module = self._program.module(owner)
@@ -89,15 +89,15 @@ class State:
             return Place("attribute", owner=place.owner, name=name)
         return None
 
-    def _told_once(self, code: Code, use: Use, place: Place, path: str, how: str) -> Finding | None:
+    def _reported_once(self, code: Code, use: Use, place: Place, path: str, how: str) -> Finding | None:
         where = place.owner.key if place.owner else place.module.name if place.module else ""
         key = f"{where}.{place.name}"
-        if key in self._told:
+        if key in self._reported:
             return None
         harm = self._harm(code, use, place, path)
         found = finding(code.module, use, f"{self._written(place, path)}{how} {harm.why}", harm)
         if found is not None:
-            self._told.add(key)
+            self._reported.add(key)
         return found
 
     def _harm(self, code: Code, use: Use, place: Place, path: str) -> Harm:

@@ -14,6 +14,7 @@ import os
 import sys
 import traceback
 from importlib import import_module
+from os import _exit
 from pkgutil import iter_modules
 from typing import Any, TextIO
 
@@ -121,4 +122,4 @@ if __name__ == "__main__":
     with open(sys.argv[2], "w", encoding="utf-8") as file:  # noqa: PTH123
         main(json.loads(sys.argv[1]), file)
         file.flush()
-        os._exit(0)  # threads and exit handlers of the project do not matter any more
+        _exit(0)  # threads and exit handlers of the project do not matter any more

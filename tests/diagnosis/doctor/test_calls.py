@@ -198,7 +198,7 @@ def test_calls_that_stay_within_the_crawl_are_left_alone(top: str, line: str) ->
     "guard", ["if __name__ == '__main__':", "if '__main__' == __name__:", "if TYPE_CHECKING:"]
 )
 def test_guarded_code_does_not_run(guard: str) -> None:
-    """What stands below the usual guards is no part of an import."""
+    """An import does not run what stands below the usual guards."""
     top = f"""
         import logging, time
         from typing import TYPE_CHECKING
@@ -295,7 +295,7 @@ def test_a_comment_silences_a_call_of_several_lines() -> None:
     assert [each.line for each in found(text)] == [10]
 
 
-def test_a_library_is_told_of_once_for_each_function() -> None:
+def test_a_library_is_reported_once_for_each_function() -> None:
     """Ten statements to one database are one finding."""
     lines = "\n    ".join(["c = psycopg2.connect('')", *["c.cursor().execute('x')"] * 9])
     assert kinds(in_parse(lines, "import psycopg2")) == ["blocks"]

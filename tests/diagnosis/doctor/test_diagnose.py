@@ -20,7 +20,7 @@ def listed(name: str, *bases: str) -> ListedSpider:
 
 
 def test_a_spider_has_a_name_and_a_place() -> None:
-    """Classes without a name of their own or of a base class are no spiders; nor are those without Spider."""
+    """A spider is a class that inherits from Spider and has a name, its own or a base class's."""
     text = """
         import scrapy
 
@@ -50,6 +50,12 @@ def test_spiders_of_a_plain_folder() -> None:
     assert [(each.name, each.verdict) for each in said.spiders] == [("prices", "isolate")]
 
 
+def test_spider_modules_that_settings_compute() -> None:
+    """Where the text of SPIDER_MODULES says nothing, all modules of the project's package are looked at."""
+    said = diagnosis({"spiders.prices": SLOW}, 'BOT = "shop"\nSPIDER_MODULES = [f"{BOT}.spiders"]')
+    assert [(each.name, each.verdict) for each in said.spiders] == [("prices", "isolate")]
+
+
 def test_the_import_knows_the_spiders() -> None:
     """Names and places are those of the import; a class that a factory made has its bases' findings."""
     report = ImportReport(
@@ -68,7 +74,7 @@ def test_a_spider_of_an_installed_package_is_taken_as_it_is() -> None:
 
 
 def test_modules_that_cannot_be_read() -> None:
-    """They are told of by the import if there was one, and by the text otherwise."""
+    """The import reports them if there was one, the text otherwise."""
     files = {"spiders.bad": "def (:\n", "spiders.prices": SLOW}
     (from_text,) = diagnosis(files).broken
     assert str(from_text) == (

@@ -43,7 +43,7 @@ def test_an_encoding_of_its_own_is_heeded() -> None:
 
 
 def test_what_is_nested_too_deeply_is_passed_over() -> None:
-    """An expression that the reader cannot follow hides the module, and is no error: Python imports it."""
+    """An expression that the reader cannot follow hides the module, without an error: Python imports it."""
     said = facts(f"x = {' + '.join(['1'] * 20_000)}\n")
     assert (said.error, said.scopes) == ("", {})
 

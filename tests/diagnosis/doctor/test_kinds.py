@@ -26,6 +26,6 @@ def test_every_call_has_a_known_kind() -> None:
     assert used <= SEVERITIES.keys()
 
 
-def test_settings_that_the_hub_forces_are_told_of() -> None:
+def test_settings_that_the_hub_forces_are_listed() -> None:
     """Whatever the engine overrides is in the doctor's list."""
     assert FORCED.keys() <= IGNORED_SETTINGS.keys()

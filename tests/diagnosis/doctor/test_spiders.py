@@ -77,7 +77,7 @@ def test_scrapys_other_spiders_do_not_call_it_either(base: str) -> None:
     ],
 )
 def test_a_spider_middleware_of_older_scrapy(methods: str, expected: list[str]) -> None:
-    """``process_start_requests`` that does more than Scrapy's own template is told of."""
+    """``process_start_requests`` that does more than Scrapy's own template is reported."""
     said = diagnosis(
         {"spiders.prices": spider("pass"), "middlewares": f"class Old:\n    {methods}\n"},
         'SPIDER_MIDDLEWARES = {"shop.middlewares.Old": 1}',

@@ -157,7 +157,7 @@ def test_variables_of_modules_that_stay_as_they_are(top: str, line: str) -> None
     assert kinds(spider(f"def parse(self, response):\n    {line}", top)) == []
 
 
-def test_a_change_is_told_of_once() -> None:
+def test_a_change_is_reported_once() -> None:
     """However often a run changes a collection, its first line is enough."""
     text = spider("""
         seen = set()
@@ -236,7 +236,7 @@ def test_a_connection_that_an_import_has_opened(top: str, line: str) -> None:
 
 
 def test_a_connection_that_nobody_uses_is_left_alone() -> None:
-    """What no crawl touches is no crawl's affair."""
+    """A connection that no crawl touches harms none."""
     assert kinds(spider("pass", "import sqlite3\ndb = sqlite3.connect(':memory:')")) == []
 
 
