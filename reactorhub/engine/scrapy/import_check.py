@@ -8,9 +8,10 @@ Whoever reads a report without ``end`` knows by the last ``begin`` which module 
 
 from __future__ import annotations
 
-import inspect
 import json
+import linecache
 import os
+import re
 import sys
 import traceback
 from importlib import import_module
@@ -105,17 +106,22 @@ def _spiders(module: Any, report: Report) -> Any:
     for cls in iter_spider_classes(module):
         if isinstance(cls.name, str):
             bases = [f"{each.__module__}:{each.__qualname__}" for each in cls.__mro__]
-            yield {"name": cls.name, "bases": bases, "file": module.__file__, "line": _line(cls)}
+            yield {
+                "name": cls.name,
+                "bases": bases,
+                "file": module.__file__,
+                "line": _line(cls, module.__file__),
+            }
         else:
             error = TypeError(f"the name of spider class {cls.__name__} is {cls.name!r}, which is not a text")
             report.broken(module.__name__, error)
 
 
-def _line(cls: type) -> int:
-    try:
-        return inspect.getsourcelines(cls)[1]
-    except (OSError, TypeError):
-        return 1
+def _line(cls: type, file: str) -> int:
+    """The line of a class; :mod:`inspect` would parse the whole file for it."""
+    begins = re.compile(rf"\s*class\s+{re.escape(cls.__name__)}\b")
+    lines = enumerate(linecache.getlines(file), 1)
+    return next((number for number, line in lines if begins.match(line)), 1)
 
 
 if __name__ == "__main__":
