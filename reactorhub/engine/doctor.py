@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -256,12 +256,3 @@ def _place_of(config: ProjectConfig, module: str) -> Path:
 def is_within(file: str, only: Path | None) -> bool:
     """Whether a file that is shown this way lies at or below a path."""
     return only is None or Path(file).resolve().is_relative_to(only)
-
-
-def narrowed(report: ImportReport, only: Path | None) -> ImportReport:
-    """Return the part of a report that is about files at or below a path."""
-    return replace(
-        report,
-        spiders=tuple(each for each in report.spiders if is_within(each.file, only)),
-        broken=tuple(each for each in report.broken if is_within(each.file, only)),
-    )

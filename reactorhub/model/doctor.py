@@ -82,7 +82,6 @@ class ImportReport:
 
     spiders: tuple[ListedSpider, ...]
     broken: tuple[UnreadableModule, ...]
-    components: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 from reactorhub.diagnosis.doctor.extract import facts_of
 from reactorhub.diagnosis.doctor.facts import BODY, Class, Module, Scope, Value
@@ -65,11 +64,6 @@ class Program:
     def below(self, name: str) -> list[str]:
         """Return this module, and all modules below it."""
         return sorted(each for each in self._files if each == name or each.startswith(f"{name}."))
-
-    @cached_property
-    def names(self) -> frozenset[str]:
-        """The names of all modules."""
-        return frozenset(self._files)
 
     def closure(self, name: str) -> frozenset[str]:
         """Return the modules of the project that an import of this one imports, itself included."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter
 
 from reactorhub.diagnosis.doctor.diagnose import diagnose
@@ -137,9 +138,9 @@ def test_each_file_is_read_once_and_only_if_it_matters() -> None:
 
 
 def test_facts_that_were_kept_give_the_same() -> None:
-    """What is known of a file by its digest stands in for the file."""
+    """What is known of a file by its digest stands in for the file, from the disk too."""
     source = project({"spiders.prices": SLOW})
-    kept = {each.digest: facts_of(each) for each in source.files}
+    kept = {each.digest: pickle.loads(pickle.dumps(facts_of(each))) for each in source.files}
     assert diagnose(source, facts=lambda each: kept[each.digest]) == diagnose(source)
 
 
