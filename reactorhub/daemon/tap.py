@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from twisted.application.service import IService
 from twisted.python import usage
 
+from reactorhub import __version__
 from reactorhub.daemon import reactor as reactors
 from reactorhub.errors import ConfigError, ReactorHubError, WrongReactor
 
@@ -42,6 +43,11 @@ class Options(usage.Options):
     settings: HubConfig
     signature: object
     """What the file was like before it was read."""
+
+    def opt_version(self) -> NoReturn:
+        """Display reactorhub's version and exit."""
+        sys.stdout.write(f"reactorhub {__version__}\n")
+        raise SystemExit(0)
 
     def postOptions(self) -> None:
         """Read the schedule file while twistd can still end with a clear message and status 1."""
