@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from typing import Any, TextIO
 
+from twisted.internet.error import CannotListenError
 from twisted.logger import Logger, LogLevel
 
 from reactorhub import __version__
 from reactorhub.model.spider import Catalog
+
+SCRAPYD_PORT = 6800  # reactorhub took over scrapyd's default, so that people find the port they know
 
 _LEVELS = (
     (logging.CRITICAL, LogLevel.critical),
@@ -48,6 +52,22 @@ def address(port: Any) -> str:
         return f"unix://{os.fsdecode(host.name)}"
     name = f"[{host.host}]" if ":" in host.host else host.host
     return f"http://{name}:{host.port}"
+
+
+def cannot_listen(description: str, error: object, choose: str) -> str:
+    """Return the sentence for a person whose hub cannot listen on an endpoint.
+
+    :param choose: the option or key that chooses another endpoint.
+    """
+    if not isinstance(error, CannotListenError):
+        return f"cannot listen on {description}: {error}"
+    reason = getattr(error.socketError, "strerror", None) or error.socketError
+    advice = f"stop the program that uses it, or choose another endpoint with {choose}"
+    if getattr(error.socketError, "errno", None) != errno.EADDRINUSE:
+        advice = f"choose another endpoint with {choose}"
+    if error.port == SCRAPYD_PORT:
+        advice += f" ({SCRAPYD_PORT} is the default port of scrapyd too)"
+    return f"cannot listen on {description}: {reason}; {advice}"
 
 
 def to_hub_log(record: logging.LogRecord) -> None:

@@ -24,7 +24,7 @@ from reactorhub.config.endpoints import loopback_endpoint
 from reactorhub.containment.reactor import carry_contexts_into_threads, record_tasks
 from reactorhub.containment.run_logs import install_routing
 from reactorhub.daemon.build import Built, build
-from reactorhub.daemon.console import address, say, to_hub_log, welcome
+from reactorhub.daemon.console import address, cannot_listen, say, to_hub_log, welcome
 from reactorhub.daemon.dns import CachingResolver
 from reactorhub.daemon.signals import Signals
 from reactorhub.demo_site import bookshop
@@ -122,13 +122,14 @@ class HubService(Service):
         reactor.callWhenRunning(reactor.callLater, 0, signals.install)
 
     def _listen(self, built: Built) -> None:
-        self._open_port(self._config.http, GuardedSite(built.api.app.resource()), paused=True)
+        api = GuardedSite(built.api.app.resource())
+        self._open_port(self._config.http, api, choose="--http or hub.http", paused=True)
         if self._config.demo_site is not None:
             shop = Site(bookshop(self._reactor), reactor=self._reactor)
             shop.log = _no_access_log  # type: ignore[method-assign]
-            self._open_port(self._config.demo_site, shop)
+            self._open_port(self._config.demo_site, shop, choose="hub.demo_site")
 
-    def _open_port(self, description: str, site: Site, paused: bool = False) -> None:
+    def _open_port(self, description: str, site: Site, *, choose: str, paused: bool = False) -> None:
         try:
             endpoint = serverFromString(self._reactor, loopback_endpoint(description))
         except (ValueError, TypeError) as error:
@@ -137,7 +138,7 @@ class HubService(Service):
         endpoint.listen(site).addBoth(results.append)
         port = results[0]
         if isinstance(port, Failure):
-            raise StartError(f"cannot listen on {description}: {port.getErrorMessage()}")
+            raise StartError(cannot_listen(description, port.value, choose))
         if paused:
             port.stopReading()  # those who come early wait in the kernel's line until the hub is ready
         self._ports.append(port)
