@@ -151,6 +151,7 @@ class HubService(Service):
         if built.redis is not None:
             await built.redis.start()
         await built.parts.sink.start()
+        built.hub.warn_of_broken_modules(self._config.projects)
         built.hub.warn_of_unknown_spiders()
         await built.hub.adopt()
         await built.hub.run_on_start()
