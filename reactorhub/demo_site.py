@@ -23,6 +23,9 @@ from twisted.web.server import NOT_DONE_YET, Request
 from twisted.web.static import Data
 from twisted.web.util import Redirect
 
+ADDRESS_VARIABLE = "REACTORHUB_DEMO_SITE"
+"""The environment variable in which a hub tells its spiders where it serves the bookshop."""
+
 NUMBER_OF_BOOKS = 500
 BOOKS_PER_PAGE = 20
 SLOWEST = 600.0

@@ -27,7 +27,7 @@ from reactorhub.daemon.build import Built, build
 from reactorhub.daemon.console import address, cannot_listen, say, to_hub_log, welcome
 from reactorhub.daemon.dns import CachingResolver
 from reactorhub.daemon.signals import Signals
-from reactorhub.demo_site import bookshop
+from reactorhub.demo_site import ADDRESS_VARIABLE, bookshop
 from reactorhub.engine.scrapy.process import prepare_logging
 from reactorhub.errors import ReactorHubError, StartError
 from reactorhub.storage.layout import READY
@@ -128,6 +128,7 @@ class HubService(Service):
             shop = Site(bookshop(self._reactor), reactor=self._reactor)
             shop.log = _no_access_log  # type: ignore[method-assign]
             self._open_port(self._config.demo_site, shop, choose="hub.demo_site")
+            os.environ[ADDRESS_VARIABLE] = address(self._ports[-1])  # before any spider is imported
 
     def _open_port(self, description: str, site: Site, *, choose: str, paused: bool = False) -> None:
         try:

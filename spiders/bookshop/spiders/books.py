@@ -9,6 +9,7 @@ import scrapy
 from scrapy.http import TextResponse
 
 from bookshop.items import Book
+from bookshop.shop import ADDRESS
 
 
 class BooksSpider(scrapy.Spider):
@@ -22,7 +23,7 @@ class BooksSpider(scrapy.Spider):
 
     def __init__(
         self,
-        shop: str = "http://127.0.0.1:6801",
+        shop: str = ADDRESS,
         category: str | None = None,
         max_pages: str | None = None,
         **kwargs: Any,

@@ -10,6 +10,7 @@ import scrapy
 from scrapy.http import TextResponse
 
 from bookshop.items import Category, price
+from bookshop.shop import ADDRESS
 
 
 class CategoriesSpider(scrapy.Spider):
@@ -17,7 +18,7 @@ class CategoriesSpider(scrapy.Spider):
 
     name = "categories"
 
-    def __init__(self, shop: str = "http://127.0.0.1:6801", **kwargs: Any) -> None:
+    def __init__(self, shop: str = ADDRESS, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.shop = shop.rstrip("/")
 

@@ -9,6 +9,7 @@ from scrapy.http import Response
 from scrapy.spiders import SitemapSpider
 
 from bookshop.items import Book, Offer
+from bookshop.shop import ADDRESS
 
 
 class SitemapPricesSpider(SitemapSpider):
@@ -20,7 +21,7 @@ class SitemapPricesSpider(SitemapSpider):
     name = "sitemap"
     sitemap_rules = (("/book/", "parse_book"),)
 
-    def __init__(self, shop: str = "http://127.0.0.1:6801", bargain: str = "10", **kwargs: Any) -> None:
+    def __init__(self, shop: str = ADDRESS, bargain: str = "10", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.sitemap_urls = [f"{shop.rstrip('/')}/robots.txt"]
         self.bargain = float(bargain)

@@ -9,6 +9,7 @@ import scrapy
 from scrapy.http import Response
 
 from bookshop.items import Visit
+from bookshop.shop import ADDRESS
 
 
 class TroublemakerSpider(scrapy.Spider):
@@ -23,7 +24,7 @@ class TroublemakerSpider(scrapy.Spider):
     # Giving up on a broken page is what this spider is for; only its one exception is to count as an error.
     custom_settings: ClassVar[dict[str, Any]] = {"RETRY_TIMES": 1, "RETRY_GIVE_UP_LOG_LEVEL": "WARNING"}
 
-    def __init__(self, shop: str = "http://127.0.0.1:6801", slow: str = "2", **kwargs: Any) -> None:
+    def __init__(self, shop: str = ADDRESS, slow: str = "2", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.shop = shop.rstrip("/")
         self.slow = slow
