@@ -1,20 +1,41 @@
 """The command ``reactorhub``: what can be said of schedules without asking a hub that runs.
 
-Whatever takes long to import is imported by the command that needs it, and nothing here installs a reactor.
+Each command is loaded when it is called, so ``--version``, ``--help`` and shell completion are quick. Nothing
+here installs a reactor.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 import click
 
 from reactorhub import __version__
-from reactorhub.cli.check import check, schema
-from reactorhub.cli.common import DEFAULT_FILE, read
-from reactorhub.cli.next import MAX_TICKS, next_
-from reactorhub.cli.plan import plan
-from reactorhub.cli.why import why
 
-__all__ = ["DEFAULT_FILE", "MAX_TICKS", "main", "read"]
+
+class LazyCommand(click.Command):
+    """Stands in for a command until it is called. Lists of commands need only its name and its summary."""
+
+    def __init__(self, name: str, place: str, summary: str) -> None:
+        """
+        :param place: the command as ``module:attribute``.
+        :param summary: the first paragraph of the command's help.
+        """
+        super().__init__(name, help=summary)
+        self._place = place
+
+    def load(self) -> click.Command:
+        """Import the command."""
+        module, _, attribute = self._place.partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Return the context of the command itself. From here on click works with that command."""
+        return self.load().make_context(info_name, args, parent, **extra)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -26,5 +47,32 @@ def main() -> None:
     """
 
 
-for command in (check, next_, plan, why, schema):
-    main.add_command(command)
+COMMANDS = (
+    LazyCommand(
+        "check",
+        "reactorhub.cli.check:check",
+        "Print every mistake in FILE and what is doubtful about it; exit with 1 if there are mistakes.",
+    ),
+    LazyCommand(
+        "next",
+        "reactorhub.cli.next:next_",
+        "Print when the schedule NAME fires next, or all of them together.",
+    ),
+    LazyCommand(
+        "plan",
+        "reactorhub.cli.plan:plan",
+        "Forecast hour by hour how many slots the schedules want, and where they pile up.",
+    ),
+    LazyCommand(
+        "why",
+        "reactorhub.cli.why:why",
+        "Say why the schedule NAME did not run: what is in its way, and what became of its ticks.",
+    ),
+    LazyCommand(
+        "schema", "reactorhub.cli.check:schema", "Print the JSON Schema of the schedule file, for editors."
+    ),
+)
+"""All commands. A test compares each summary with the help of the command."""
+
+for each in COMMANDS:
+    main.add_command(each)

@@ -1,25 +1,24 @@
 """What is wrong with a schedule file, what is doubtful about it, and its schema for editors."""
 
-# ruff: noqa: PLC0415
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import redirect_stdout
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from reactorhub.cli.common import config_option, json_option, many, print_json, read
+from reactorhub.cli.projects import import_projects
+from reactorhub.config import HubConfig
+from reactorhub.config.places import suggestion
+from reactorhub.config.schema import schema_text
+from reactorhub.config.warnings import crowded, in_vain, never_firing
 from reactorhub.errors import ConfigError, Mistake
-
-if TYPE_CHECKING:
-    from reactorhub.config import HubConfig
-    from reactorhub.model.schedule import Schedule
+from reactorhub.model.schedule import Schedule
 
 
 @click.command()
@@ -57,8 +56,6 @@ def _print_findings(mistakes: Iterable[Mistake], warnings: list[Mistake], count:
 
 
 def _warnings(config: HubConfig, now: datetime, spiders: bool) -> Iterator[Mistake]:
-    from reactorhub.config.warnings import crowded, in_vain, never_firing
-
     yield from never_firing(config, now)
     yield from in_vain(config)
     yield from crowded(config, now)
@@ -67,11 +64,7 @@ def _warnings(config: HubConfig, now: datetime, spiders: bool) -> Iterator[Mista
 
 
 def _spider_warnings(config: HubConfig) -> Iterator[Mistake]:
-    """Import the projects as the hub does; what they print does not get between our own lines."""
-    from reactorhub.engine.scrapy.project import Project
-
-    with redirect_stdout(sys.stderr):
-        projects = {name: Project(project) for name, project in config.projects.items()}
+    projects = import_projects(config.projects)
     for name, project in projects.items():
         for module in project.broken:
             message = f"module {module.module} cannot be imported ({module.error}); mend it"
@@ -85,8 +78,6 @@ def _spider_warnings(config: HubConfig) -> Iterator[Mistake]:
 
 
 def _no_spider(schedule: Schedule, known: dict[str, list[str]]) -> str:
-    from reactorhub.config.places import suggestion
-
     spider, project = schedule.spec.spider, schedule.spec.project
     near = suggestion(spider, known[project]) or f"; it has {', '.join(known[project]) or 'none'}"
     return f"project {project!r} has no spider {spider!r}{near}"
@@ -95,6 +86,4 @@ def _no_spider(schedule: Schedule, known: dict[str, list[str]]) -> str:
 @click.command()
 def schema() -> None:
     """Print the JSON Schema of the schedule file, for editors."""
-    from reactorhub.config.schema import schema_text
-
     click.echo(schema_text(), nl=False)

@@ -1,6 +1,5 @@
 """What the commands share: options, reading the file, printing, and how they end."""
 
-# ruff: noqa: PLC0415
 from __future__ import annotations
 
 import json
@@ -9,16 +8,16 @@ import sys
 from collections.abc import Container, Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import click
 
-from reactorhub.errors import ConfigError, ReactorHubError
+from reactorhub.config import HubConfig
+from reactorhub.config.places import suggestion
+from reactorhub.config.reading import read_config
+from reactorhub.errors import ConfigError, ReactorHubError, UnknownSchedule
+from reactorhub.model.schedule import Schedule
 from reactorhub.triggers.durations import duration
-
-if TYPE_CHECKING:
-    from reactorhub.config import HubConfig
-    from reactorhub.model.schedule import Schedule
 
 Row = tuple[str, ...]
 
@@ -48,8 +47,6 @@ def read(file: Path) -> HubConfig:
 
     :raises ConfigError: with all that is wrong with it.
     """
-    from reactorhub.config.reading import read_config
-
     return read_config(file, {}, os.environ)
 
 
@@ -63,9 +60,6 @@ def read_or_end(file: Path) -> HubConfig:
 
 def named(config: HubConfig, name: str) -> Schedule:
     """Return the schedule of this name; say that there is none and end with 1, if so."""
-    from reactorhub.config.places import suggestion
-    from reactorhub.errors import UnknownSchedule
-
     if name not in config.schedules:
         near = suggestion(name, config.schedules) or f"; see what there is in {config.file}"
         end(f"reactorhub: {UnknownSchedule(name)}{near}")

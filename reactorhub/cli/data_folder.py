@@ -1,6 +1,5 @@
 """The data folder of a hub, looked at from outside: who has it, and what its ledger says."""
 
-# ruff: noqa: PLC0415
 from __future__ import annotations
 
 import json
@@ -8,13 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from reactorhub.config import HubConfig
-    from reactorhub.diagnosis.findings import DataFolderState
-    from reactorhub.policies.limits import Limits
-    from reactorhub.storage.sqlite.reading import LedgerSnapshot
+from reactorhub.config import HubConfig
+from reactorhub.diagnosis.findings import DataFolderState
+from reactorhub.policies.limits import OVERRIDE, Limits
+from reactorhub.storage.layout import LEDGER, READY
+from reactorhub.storage.lock import DataLock
+from reactorhub.storage.sqlite.reading import LedgerSnapshot, open_snapshot
 
 
 def data_folder_state(data_dir: Path) -> DataFolderState:
@@ -22,10 +21,6 @@ def data_folder_state(data_dir: Path) -> DataFolderState:
 
     :raises StartError: if it cannot be looked at.
     """
-    from reactorhub.diagnosis.findings import DataFolderState
-    from reactorhub.storage.layout import READY
-    from reactorhub.storage.lock import DataLock
-
     holder = DataLock(data_dir).holder()
     facts = {}
     if holder is not None:
@@ -43,8 +38,6 @@ def data_folder_state(data_dir: Path) -> DataFolderState:
 
 
 def _written_at(data_dir: Path) -> datetime | None:
-    from reactorhub.storage.layout import LEDGER
-
     files = (data_dir / LEDGER, data_dir / f"{LEDGER}-wal")
     times = [file.stat().st_mtime for file in files if file.exists()]
     return datetime.fromtimestamp(max(times), UTC) if times else None
@@ -56,9 +49,6 @@ def ledger(data_dir: Path) -> Iterator[LedgerSnapshot | None]:
 
     :raises LedgerError: if it cannot be read.
     """
-    from reactorhub.storage.layout import LEDGER
-    from reactorhub.storage.sqlite.reading import open_snapshot
-
     if not (data_dir / LEDGER).exists():
         yield None
         return
@@ -68,7 +58,5 @@ def ledger(data_dir: Path) -> Iterator[LedgerSnapshot | None]:
 
 def limits_of(config: HubConfig, found: LedgerSnapshot | None) -> Limits:
     """Return the limits of the file, with what an operator has set at run time above them."""
-    from reactorhub.policies.limits import OVERRIDE, Limits
-
     override = None if found is None else found.overrides().get(OVERRIDE)
     return Limits(config.max_concurrent_runs, config.queues).overridden(override)

@@ -1,12 +1,11 @@
 """When schedules fire next, as far as the file alone tells."""
 
-# ruff: noqa: PLC0415
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import click
@@ -20,10 +19,10 @@ from reactorhub.cli.common import (
     read_or_end,
     read_time,
 )
+from reactorhub.forecast.upcoming import next_ticks, next_view
+from reactorhub.model.schedule import Schedule
+from reactorhub.triggers.rules import After
 from reactorhub.triggers.wall_clock import local_text
-
-if TYPE_CHECKING:
-    from reactorhub.model.schedule import Schedule
 
 MAX_TICKS = 1000
 HEADING = ("SCHEDULE", "LOCAL TIME", "UTC", "DST")
@@ -39,8 +38,6 @@ HEADING = ("SCHEDULE", "LOCAL TIME", "UTC", "DST")
 @json_option
 def next_(name: str | None, count: int, after: str | None, file: Path, as_json: bool) -> None:
     """Print when the schedule NAME fires next, or all of them together."""
-    from reactorhub.forecast.upcoming import next_ticks, next_view
-
     config = read_or_end(file)
     chosen = config.schedules if name is None else {name: named(config, name)}
     since = datetime.now(UTC) if after is None else _since(after, config.timezone)
@@ -73,8 +70,6 @@ def _row(schedule: Schedule, moment: datetime, view: dict[str, Any], timezone: s
 
 
 def _why_never(schedules: Iterable[Schedule]) -> str:
-    from reactorhub.triggers.rules import After
-
     match list(schedules):
         case [one] if not one.enabled:
             return f"{one.name} does not fire: it is disabled"

@@ -1,13 +1,12 @@
 """How many slots the schedules will want: the forecast of :mod:`reactorhub.forecast.demand`, printed."""
 
-# ruff: noqa: PLC0415
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -23,15 +22,15 @@ from reactorhub.cli.common import (
     read_span,
 )
 from reactorhub.cli.data_folder import data_folder_state, ledger, limits_of
+from reactorhub.config import HubConfig
 from reactorhub.errors import LedgerError, StartError
+from reactorhub.forecast.demand import MAX_SPAN, Basis, Demand, Hour, PileUp, demand
+from reactorhub.model.schedule import Schedule, ScheduleProgress
+from reactorhub.model.values import time_text
+from reactorhub.policies.fingerprint import fingerprint
+from reactorhub.storage.sqlite.reading import LedgerSnapshot
 from reactorhub.triggers.durations import duration_text
 from reactorhub.triggers.wall_clock import local_text
-
-if TYPE_CHECKING:
-    from reactorhub.config import HubConfig
-    from reactorhub.forecast.demand import Basis, Demand, Hour, PileUp
-    from reactorhub.model.schedule import Schedule, ScheduleProgress
-    from reactorhub.storage.sqlite.reading import LedgerSnapshot
 
 HEADING = ("HOUR", "STARTS", "IN USE", "PEAK", "SLOTS", "")
 MAX_NAMES = 10
@@ -70,8 +69,6 @@ class _Plan:
 def plan(span: str, assume: str, data_dir: Path | None, file: Path, as_json: bool) -> None:
     """Forecast hour by hour how many slots the schedules want, and where they pile up."""
     ahead, assumed = read_span(span, "--next"), read_span(assume, "--assume")
-    from reactorhub.forecast.demand import MAX_SPAN
-
     if ahead > MAX_SPAN:
         raise click.BadParameter(f"looks at most {MAX_SPAN.days}d ahead", param_hint="--next")
     found = _planned(read_or_end(file), data_dir, ahead, assumed)
@@ -82,8 +79,6 @@ def plan(span: str, assume: str, data_dir: Path | None, file: Path, as_json: boo
 
 
 def _planned(config: HubConfig, data_dir: Path | None, ahead: timedelta, assume: timedelta) -> _Plan:
-    from reactorhub.forecast.demand import demand
-
     folder, now = data_dir or config.data_dir, datetime.now(UTC)
     try:
         with ledger(folder) as found:
@@ -102,8 +97,6 @@ def _basis(
 
     Runs that hold a slot in the ledger of a hub that is gone are over.
     """
-    from reactorhub.forecast.demand import Basis
-
     limits = limits_of(config, found)
     facts: dict[str, Any] = {"durations": {}}
     paused: dict[str, str] = {}
@@ -132,8 +125,6 @@ def _basis(
 
 def _runs(schedules: Iterable[Schedule], progress: Mapping[str, ScheduleProgress]) -> dict[str, int]:
     """How often those have run that may only run so often; an edited "when" counts anew."""
-    from reactorhub.policies.fingerprint import fingerprint
-
     bounded = [each for each in schedules if each.max_runs is not None and each.name in progress]
     return {
         each.name: progress[each.name].runs
@@ -204,8 +195,6 @@ def _span(span: timedelta) -> str:
 
 
 def _view(plan: _Plan) -> dict[str, Any]:
-    from reactorhub.model.values import time_text
-
     demand = plan.demand
     return {
         "until": time_text(demand.until),
