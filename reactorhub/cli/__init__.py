@@ -1,7 +1,7 @@
-"""The command ``reactorhub``: what can be said of schedules without asking a hub that runs.
+"""The command ``reactorhub``: all that can be done with a schedule file without a running hub.
 
-Each command is loaded when it is called, so ``--version``, ``--help`` and shell completion are quick. Nothing
-here installs a reactor.
+Each command is imported when it is called. This keeps ``--version``, ``--help`` and shell completion fast.
+Nothing here installs a reactor.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class LazyCommand(click.Command):
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="reactorhub", message="%(prog)s %(version)s")
 def main() -> None:
-    """Looks at schedules: are they right, what will run when, and why did one not run?
+    """Checks schedules and explains them: are they right, what will run when, and why did one not run?
 
-    `twistd reactorhub` runs them.
+    `reactorhub init` writes a first schedule file. `twistd reactorhub` runs the schedules.
     """
 
 
@@ -51,22 +51,27 @@ COMMANDS = (
     LazyCommand(
         "check",
         "reactorhub.cli.check:check",
-        "Print every mistake in FILE and what is doubtful about it; exit with 1 if there are mistakes.",
+        "Print every mistake in FILE, and warnings. The exit status is 1 if there are mistakes.",
+    ),
+    LazyCommand(
+        "init",
+        "reactorhub.cli.init:init",
+        "Write a schedule file for the Scrapy project in this folder: a manual schedule for each spider.",
     ),
     LazyCommand(
         "next",
         "reactorhub.cli.next:next_",
-        "Print when the schedule NAME fires next, or all of them together.",
+        "Print when the schedule NAME fires next, or when all schedules do.",
     ),
     LazyCommand(
         "plan",
         "reactorhub.cli.plan:plan",
-        "Forecast hour by hour how many slots the schedules want, and where they pile up.",
+        "Forecast, hour by hour, how many slots the schedules need and where runs pile up.",
     ),
     LazyCommand(
         "why",
         "reactorhub.cli.why:why",
-        "Say why the schedule NAME did not run: what is in its way, and what became of its ticks.",
+        "Explain why the schedule NAME did not run, and show what became of its ticks.",
     ),
     LazyCommand(
         "schema", "reactorhub.cli.check:schema", "Print the JSON Schema of the schedule file, for editors."

@@ -1,4 +1,4 @@
-"""What is wrong with a schedule file, what is doubtful about it, and its schema for editors."""
+"""``reactorhub check`` and ``reactorhub schema``: mistakes in a schedule file, warnings, and its schema."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from reactorhub.model.schedule import Schedule
 @click.argument("named", metavar="[FILE]", required=False, type=click.Path(path_type=Path))
 @config_option
 @json_option
-@click.option("--strict", is_flag=True, help="Warnings make the exit status 1, too.")
-@click.option("--spiders/--no-spiders", default=True, help="Whether to import the projects' spiders.")
+@click.option("--strict", is_flag=True, help="Exit with status 1 for warnings too.")
+@click.option("--spiders/--no-spiders", default=True, help="Import the projects, to know their spiders.")
 def check(named: Path | None, file: Path, as_json: bool, strict: bool, spiders: bool) -> None:
-    """Print every mistake in FILE and what is doubtful about it; exit with 1 if there are mistakes."""
+    """Print every mistake in FILE, and warnings. The exit status is 1 if there are mistakes."""
     now = datetime.now(UTC)
     try:
         config = read(named or file)
@@ -67,7 +67,7 @@ def _spider_warnings(config: HubConfig) -> Iterator[Mistake]:
     projects = import_projects(config.projects)
     for name, project in projects.items():
         for module in project.broken:
-            message = f"module {module.module} cannot be imported ({module.error}); mend it"
+            message = f"module {module.module} cannot be imported ({module.error}); fix it"
             yield config.mistake(("hub", "projects", name), message)
         for warning in project.warnings:
             yield config.mistake(("hub", "projects", name), warning)

@@ -1,4 +1,4 @@
-"""The data folder of a hub, looked at from outside: who has it, and what its ledger says."""
+"""Looks at a hub's data folder from outside: which hub uses it, and what its ledger says."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from reactorhub.storage.sqlite.reading import LedgerSnapshot, open_snapshot
 
 
 def data_folder_state(data_dir: Path) -> DataFolderState:
-    """Return how the folder is found.
+    """Return whether a hub uses the folder, and which one.
 
-    :raises StartError: if it cannot be looked at.
+    :raises StartError: if the folder cannot be read, or is a file.
     """
     holder = DataLock(data_dir).holder()
     facts = {}
     if holder is not None:
         try:
             facts = json.loads((data_dir / READY).read_text("utf-8"))
-        except (OSError, ValueError):  # it has not been there for long enough, or is about to end
+        except (OSError, ValueError):  # the hub is just starting or stopping, and the file is not there
             facts = {}
     return DataFolderState(
         folder=str(data_dir),
@@ -45,9 +45,9 @@ def _written_at(data_dir: Path) -> datetime | None:
 
 @contextmanager
 def ledger(data_dir: Path) -> Iterator[LedgerSnapshot | None]:
-    """Open the ledger of a data folder; None if there is none yet, since no hub has begun one.
+    """Open the ledger of a data folder. Yields None if no hub has created a ledger there yet.
 
-    :raises LedgerError: if it cannot be read.
+    :raises LedgerError: if the ledger cannot be read.
     """
     if not (data_dir / LEDGER).exists():
         yield None
@@ -57,6 +57,6 @@ def ledger(data_dir: Path) -> Iterator[LedgerSnapshot | None]:
 
 
 def limits_of(config: HubConfig, found: LedgerSnapshot | None) -> Limits:
-    """Return the limits of the file, with what an operator has set at run time above them."""
+    """Return the limits of the file, overridden by those that an operator has set at run time."""
     override = None if found is None else found.overrides().get(OVERRIDE)
     return Limits(config.max_concurrent_runs, config.queues).overridden(override)

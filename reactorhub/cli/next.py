@@ -1,4 +1,4 @@
-"""When schedules fire next, as far as the file alone tells."""
+"""``reactorhub next``: when schedules fire next, according to the schedule file alone."""
 
 from __future__ import annotations
 
@@ -31,13 +31,18 @@ HEADING = ("SCHEDULE", "LOCAL TIME", "UTC", "DST")
 @click.command("next")
 @click.argument("name", required=False)
 @click.option(
-    "-n", "count", type=click.IntRange(1, MAX_TICKS), default=10, show_default=True, help="How many times."
+    "-n",
+    "count",
+    type=click.IntRange(1, MAX_TICKS),
+    default=10,
+    show_default=True,
+    help="How many ticks to print.",
 )
 @click.option("--after", metavar="TIME", help="Begin after this time instead of now.")
 @config_option
 @json_option
 def next_(name: str | None, count: int, after: str | None, file: Path, as_json: bool) -> None:
-    """Print when the schedule NAME fires next, or all of them together."""
+    """Print when the schedule NAME fires next, or when all schedules do."""
     config = read_or_end(file)
     chosen = config.schedules if name is None else {name: named(config, name)}
     since = datetime.now(UTC) if after is None else _since(after, config.timezone)
@@ -54,7 +59,7 @@ def next_(name: str | None, count: int, after: str | None, file: Path, as_json: 
 
 
 def _since(text: str, timezone: str) -> datetime:
-    """Read a time; one without offset is on the wall clock of the hub's time zone."""
+    """Read a time. Without an offset it is local time in the hub's time zone."""
     moment = read_time(text, "--after")
     return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(timezone))).astimezone(UTC)
 
@@ -76,7 +81,7 @@ def _why_never(schedules: Iterable[Schedule]) -> str:
         case [one] if isinstance(one.trigger, After):
             return f"{one.name} has no times of its own: it runs after {', '.join(one.trigger.upstream)}"
         case [one] if one.trigger is None:
-            return f"{one.name} does not fire by itself: it has no trigger"
+            return f"{one.name} does not fire on its own: it has no trigger"
         case [one]:
             return f"{one.name} never fires again after that time"
     return "no schedule fires after that time"

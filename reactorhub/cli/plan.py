@@ -1,4 +1,4 @@
-"""How many slots the schedules will want: the forecast of :mod:`reactorhub.forecast.demand`, printed."""
+"""``reactorhub plan``: how many slots the schedules will need, by :mod:`reactorhub.forecast.demand`."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ from reactorhub.triggers.wall_clock import local_text
 
 HEADING = ("HOUR", "STARTS", "IN USE", "PEAK", "SLOTS", "")
 MAX_NAMES = 10
-"""At most this many schedules are named in a line."""
+"""A line names at most this many schedules, so that it stays readable."""
 
 MAX_SKIPS = 10
-"""So many schedules with skipped ticks have a line each: those that would skip the most."""
+"""How many schedules with skipped ticks have a line of their own: those that would skip the most."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """All that is printed."""
+    """Everything that is printed. ``wanted`` is the end of the time that was asked for."""
 
     config: HubConfig
     basis: Basis
@@ -61,16 +61,20 @@ class _Plan:
     "--next", "span", metavar="SPAN", default="24h", show_default=True, help="How far to look ahead."
 )
 @click.option(
-    "--assume", metavar="SPAN", default="1m", show_default=True, help="How long a run takes that never ran."
+    "--assume",
+    metavar="SPAN",
+    default="1m",
+    show_default=True,
+    help="How long the runs of a schedule take that has not succeeded yet.",
 )
 @data_option
 @config_option
 @json_option
 def plan(span: str, assume: str, data_dir: Path | None, file: Path, as_json: bool) -> None:
-    """Forecast hour by hour how many slots the schedules want, and where they pile up."""
+    """Forecast, hour by hour, how many slots the schedules need and where runs pile up."""
     ahead, assumed = read_span(span, "--next"), read_span(assume, "--assume")
     if ahead > MAX_SPAN:
-        raise click.BadParameter(f"looks at most {MAX_SPAN.days}d ahead", param_hint="--next")
+        raise click.BadParameter(f"a forecast covers at most {MAX_SPAN.days}d", param_hint="--next")
     found = _planned(read_or_end(file), data_dir, ahead, assumed)
     if as_json:
         print_json(_view(found))
@@ -86,16 +90,18 @@ def _planned(config: HubConfig, data_dir: Path | None, ahead: timedelta, assume:
     except (LedgerError, StartError) as error:
         end(f"reactorhub: {error}")
     outlook = demand(basis, now, now + ahead, config.timezone)
-    no_ledger = f"no hub has run on {folder} yet, so nothing is known of past runs" if found is None else ""
+    no_ledger = (
+        f"no hub has used {folder} yet, so there are no past runs to learn from" if found is None else ""
+    )
     return _Plan(config, basis, outlook, paused, now + ahead, no_ledger)
 
 
 def _basis(
     config: HubConfig, found: LedgerSnapshot | None, assume: timedelta, *, running: bool
 ) -> tuple[Basis, dict[str, str]]:
-    """What the forecast is made from, and why which schedules are paused.
+    """Return what the forecast is made from, and the reason for each pause by schedule.
 
-    Runs that hold a slot in the ledger of a hub that is gone are over.
+    If no hub is running, the runs that hold a slot in its ledger are over.
     """
     limits = limits_of(config, found)
     facts: dict[str, Any] = {"durations": {}}
@@ -124,7 +130,7 @@ def _basis(
 
 
 def _runs(schedules: Iterable[Schedule], progress: Mapping[str, ScheduleProgress]) -> dict[str, int]:
-    """How often those have run that may only run so often; an edited "when" counts anew."""
+    """Return how often each schedule with ``max_runs`` has run. An edited trigger starts to count anew."""
     bounded = [each for each in schedules if each.max_runs is not None and each.name in progress]
     return {
         each.name: progress[each.name].runs
@@ -140,7 +146,7 @@ def _print(plan: _Plan) -> None:
     for pile in demand.pile_ups:
         click.echo(f"pile-up: {_pile_text(pile, plan)}")
     if demand.others:
-        click.echo(f"pile-up: and {demand.others:,} more, of other schedules, with shorter waits")
+        click.echo(f"pile-up: and {demand.others:,} more of other schedules, with shorter waits")
     worst = sorted(demand.skips, key=lambda skips: -skips.skipped)
     for skips in worst[:MAX_SKIPS]:
         click.echo(f"warning: {skips.schedule} would skip {skips.skipped:,} of {many(skips.ticks, 'tick')}")
@@ -153,15 +159,17 @@ def _print(plan: _Plan) -> None:
 
 
 def _notes(plan: _Plan) -> list[str]:
-    """What the reader has to know of how the forecast was made."""
+    """Return what the reader has to know about how the forecast was made."""
     notes = [plan.no_ledger] if plan.no_ledger else []
-    notes += [f"{name} is left out, it is paused: {reason}" for name, reason in plan.paused.items()]
+    notes += [f"{name} is left out because it is paused: {reason}" for name, reason in plan.paused.items()]
     if plan.demand.assumed:
         span = _span(plan.basis.assume)
-        notes.append(f"taken to run for {span}, without a past run: {plan.names(plan.demand.assumed)}")
+        notes.append(
+            f"these have no past run, and are assumed to take {span}: {plan.names(plan.demand.assumed)}"
+        )
     if plan.demand.until < plan.wanted:
         until = local_text(plan.demand.until, plan.config.timezone)
-        notes.append(f"so many ticks are due that the forecast ends at {until}")
+        notes.append(f"the forecast ends at {until}, because very many ticks are due")
     return notes
 
 
@@ -181,7 +189,7 @@ def _pile_text(pile: PileUp, plan: _Plan) -> str:
     again = f" (and {many(pile.times - 1, 'more time')})" if pile.times > 1 else ""
     when = local_text(pile.begin, plan.config.timezone)
     return (
-        f"{pile.wanted:,} runs want a slot at {when}{again}, and {pile.limit} is {pile.slots:,};"
+        f"{pile.wanted:,} runs need a slot at {when}{again}, but {pile.limit} is {pile.slots:,};"
         f" the last one waits {_span(pile.longest)}: {plan.names(pile.schedules)}"
     )
 

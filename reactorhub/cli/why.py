@@ -1,4 +1,4 @@
-"""Why a schedule did not run: file, hub and ledger in one look."""
+"""``reactorhub why``: why a schedule did not run, from the schedule file, the hub and the ledger."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ from reactorhub.triggers.rules import After
 from reactorhub.wire.views import run_view, schedule_view, tick_view
 
 MAX_TICKS = 1000
-"""So many of the newest ticks are counted, and may be shown."""
+"""How many of the newest ticks are counted. No more than these can be shown."""
 
 HEADING = ("TIME", "OUTCOME", "RUN", "REASON")
-_NEXT = 3
+_NEXT = 3  # how many of the coming ticks are printed
 
 
 @dataclass(frozen=True, slots=True)
 class _Report:
-    """All that is printed. ``runs`` are those of the ``shown`` ticks, by id."""
+    """Everything that is printed. ``runs`` holds the runs of the ``shown`` ticks, by id."""
 
     evidence: Evidence
     findings: Sequence[Finding]
@@ -68,7 +68,7 @@ class _Report:
 
 @click.command()
 @click.argument("name")
-@click.option("--at", metavar="TIME", help="Explain this one time.")
+@click.option("--at", metavar="TIME", help="Explain this one moment.")
 @click.option(
     "-n",
     "count",
@@ -81,7 +81,7 @@ class _Report:
 @config_option
 @json_option
 def why(name: str, *, at: str | None, count: int, data_dir: Path | None, file: Path, as_json: bool) -> None:
-    """Say why the schedule NAME did not run: what is in its way, and what became of its ticks."""
+    """Explain why the schedule NAME did not run, and show what became of its ticks."""
     given = None if at is None else read_time(at, "--at")
     config = _config(file)
     schedule, folder = named(config, name), data_dir or config.data_dir
@@ -103,7 +103,7 @@ def _config(file: Path) -> HubConfig:
     try:
         return read(file)
     except ConfigError as error:
-        end(f"{error}\nreactorhub: no hub starts with this file, and one that runs goes on with it as it was")
+        end(f"{error}\nreactorhub: no hub starts with this file, and a running hub keeps what it read before")
 
 
 def _report(evidence: Evidence, found: LedgerSnapshot | None, given: datetime | None, count: int) -> _Report:
