@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -21,7 +22,8 @@ def init(file: Path) -> None:
 
     A file that exists is never overwritten.
     """
-    _refuse_to_overwrite(file)
+    if os.path.lexists(file):
+        _refuse_to_overwrite(file)
     project = _project(Path.cwd())
     catalog = _catalog(project)
     path = os.path.relpath(project.path, file.absolute().parent)
@@ -29,9 +31,8 @@ def init(file: Path) -> None:
     _report(file, catalog)
 
 
-def _refuse_to_overwrite(file: Path) -> None:
-    if os.path.lexists(file):
-        end(f"reactorhub: {file} exists, nothing was written; remove it, or name another file with --config")
+def _refuse_to_overwrite(file: Path) -> NoReturn:
+    end(f"reactorhub: {file} exists, nothing was written; remove it, or name another file with --config")
 
 
 def _project(folder: Path) -> ProjectConfig:
@@ -79,13 +80,23 @@ def _catalog(project: ProjectConfig) -> Catalog:
 
 
 def _write(file: Path, text: str) -> None:
+    """Write a new file. If that fails, for example on a full disk, no part of the file is left behind."""
     try:
-        with file.open("x", encoding="utf-8") as opened:  # "x": somebody may have written it meanwhile
-            opened.write(text)
+        opened = file.open("x", encoding="utf-8")  # "x" fails if somebody has written the file meanwhile
     except FileExistsError:
         _refuse_to_overwrite(file)
     except OSError as error:
-        end(f"reactorhub: {file} cannot be written ({error.strerror}); choose another place with --config")
+        _cannot_write(file, error)
+    try:
+        with opened:
+            opened.write(text)
+    except OSError as error:
+        file.unlink(missing_ok=True)
+        _cannot_write(file, error)
+
+
+def _cannot_write(file: Path, error: OSError) -> NoReturn:
+    end(f"reactorhub: {file} cannot be written ({error.strerror}); choose another place with --config")
 
 
 def _report(file: Path, catalog: Catalog) -> None:
@@ -96,5 +107,8 @@ def _report(file: Path, catalog: Catalog) -> None:
         )
     for warning in catalog.warnings:
         click.echo(f"warning: {warning}", err=True)
-    click.echo(f"wrote {file}: {many(len(catalog.spiders), 'spider')}, each with a manual schedule")
+    if catalog.spiders:
+        click.echo(f"wrote {file}: {many(len(catalog.spiders), 'spider')}, each with a manual schedule")
+    else:
+        click.echo(f"wrote {file}: no spiders found, so it only shows how to write a schedule")
     click.echo("next: `reactorhub check` looks for mistakes, `twistd -n reactorhub` starts the hub")

@@ -11,10 +11,11 @@ from typing import Any
 
 from twisted.internet.interfaces import IReactorCore
 
-HASTE = (
-    4.2  # seconds from the end of the grace, or from the second signal, to the end of the process. The docs
-)
-# promise 5 seconds; the rest is for the exit itself
+HASTE = 4.2
+"""Seconds from the end of the grace, or from the second signal, to the end of the process.
+
+The docs promise 5 seconds. The rest is for the exit itself on a slow machine.
+"""
 
 
 class Signals:

@@ -42,7 +42,7 @@ class DataLock:
         except OSError as error:
             raise StartError(
                 f"the data folder {self._data_dir} cannot be used ({error.strerror}):"
-                " mend that, or choose another folder with --data-dir"
+                " fix that, or choose another folder with --data-dir"
             ) from error
         self._held = descriptor
 

@@ -105,7 +105,7 @@ def test_a_project_without_spiders(tmp_path: Path) -> None:
     """The file has no schedule, but shows how to write one."""
     project(tmp_path)
     result = command(tmp_path, "init")
-    assert result.returncode == 0 and "0 spiders" in result.stdout
+    assert result.returncode == 0 and "no spiders found" in result.stdout
     assert schedules(tmp_path) == {}
     assert command(tmp_path, "check").stdout == "0 schedules, no mistakes\n"
 
@@ -158,6 +158,20 @@ def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     result = command(tmp_path, "init", "--config", "nowhere/hub.yaml")
     assert (result.returncode, result.stdout) == (1, "")
     assert "reactorhub: nowhere/hub.yaml cannot be written (No such file or directory)" in result.stderr
+
+
+def test_a_disk_without_room(tmp_path: Path) -> None:
+    """A file that cannot be written to its end is removed again, and the reason is named."""
+    project(tmp_path, good=GOOD.format("books"))
+    script = f"ulimit -f 0; exec {sys.executable} -m reactorhub init"
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    environ.pop("REACTORHUB_CONFIG", None)
+    result = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "reactorhub: schedule.yaml cannot be written (File too large)" in result.stderr
+    assert not (tmp_path / DEFAULT_FILE).exists()
 
 
 def refusal(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
