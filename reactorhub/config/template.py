@@ -18,8 +18,8 @@ MAX_HINTS = 500
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./-]*")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]+")
-_LONGEST_NAME = 90  # characters; a name may have 100, and two of the same name get a number each
-_LONGEST_COMMENT = 90  # characters, so that a line stays readable
+_MAX_NAME = 90  # characters; a name may have 100, and two of the same name get a number each
+_MAX_COMMENT = 90  # characters, so that a line stays readable
 
 _HEAD = """\
 # What runs, and when. A running hub follows every change of this file.
@@ -87,7 +87,7 @@ def quoted(text: str) -> str:
 def comment(text: str) -> str:
     """Return ``text`` as it can stand behind ``#``: on one line, short, without control characters."""
     one_line = " ".join(text.split())
-    return shorten("".join(each if each.isprintable() else "?" for each in one_line), _LONGEST_COMMENT)
+    return shorten("".join(each if each.isprintable() else "?" for each in one_line), _MAX_COMMENT)
 
 
 def _fits(spider: str) -> bool:
@@ -99,7 +99,7 @@ def _fits(spider: str) -> bool:
 
 
 def _as_name(text: str) -> str:
-    return _NOT_IN_NAMES.sub("-", text).strip("-.")[:_LONGEST_NAME]
+    return _NOT_IN_NAMES.sub("-", text).strip("-.")[:_MAX_NAME]
 
 
 def _notes(catalog: Catalog) -> Iterator[str]:
