@@ -1,23 +1,22 @@
 """Which spiders can share the reactor, and which should have a process of their own."""
 
-# ruff: noqa: PLC0415
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from reactorhub.cli.common import config_option, end, json_option, many, print_json, print_table, read_or_end
+from reactorhub.config import HubConfig
+from reactorhub.diagnosis.doctor.diagnose import diagnose
+from reactorhub.engine.doctor import Target, import_project, is_within, read_source, target_at
 from reactorhub.errors import UnreadableProject
-
-if TYPE_CHECKING:
-    from reactorhub.config import HubConfig
-    from reactorhub.engine.doctor import Target
-    from reactorhub.model.doctor import Diagnosis, Finding, SpiderDiagnosis
+from reactorhub.model.doctor import Diagnosis, Finding, Severity, SpiderDiagnosis
+from reactorhub.wire.doctor import diagnoses_view
 
 UNREADABLE = 1
 """Exit status where a project or one of its modules could not be read."""
@@ -53,8 +52,6 @@ def doctor(what: str | None, file: Path, as_json: bool, imports: bool, patience:
     except UnreadableProject as error:
         end(f"reactorhub: {error}")
     if as_json:
-        from reactorhub.wire.doctor import diagnoses_view
-
         print_json(diagnoses_view(diagnoses))
     else:
         _print(diagnoses, config)
@@ -69,8 +66,6 @@ def _status(diagnoses: Iterable[Diagnosis]) -> int:
 
 
 def _targets(what: str | None, config: HubConfig | None) -> list[Target]:
-    from reactorhub.engine.doctor import Target, target_at
-
     if config is not None and what is None:
         return [Target(project) for project in config.projects.values()]
     if config is not None and what is not None and what in config.projects:
@@ -79,9 +74,6 @@ def _targets(what: str | None, config: HubConfig | None) -> list[Target]:
 
 
 def _diagnosed(target: Target, imports: bool, patience: float) -> Diagnosis:
-    from reactorhub.diagnosis.doctor.diagnose import diagnose
-    from reactorhub.engine.doctor import import_project, is_within, read_source
-
     source = read_source(target.config)
     report = import_project(target.config, patience=patience) if imports else None
     whole = diagnose(source, report)
@@ -119,8 +111,6 @@ def _finding_lines(diagnosis: Diagnosis) -> Iterator[str]:
 
 
 def _line(finding: Finding) -> str:
-    from reactorhub.model.doctor import Severity
-
     mark = "" if finding.severity is Severity.ISOLATE else "advice: "
     return f"{finding.file}:{finding.line}: {mark}{finding.what}: {finding.remedy}"
 
@@ -175,8 +165,6 @@ def _schedule_lines(spider: SpiderDiagnosis, config: HubConfig | None) -> Iterat
 
 def _key(name: str) -> str:
     """A name as YAML takes it."""
-    import json
-
     return (
         name if name.replace("_", "").replace("-", "").isalnum() and not name.isdigit() else json.dumps(name)
     )

@@ -1,4 +1,4 @@
-"""The composition root: one function that builds the hub from its config and reads like its architecture."""
+"""The composition root: :func:`build` makes a hub from its config, and reads like the architecture."""
 
 from __future__ import annotations
 
@@ -57,17 +57,17 @@ from reactorhub.storage.sqlite.ledger import SqliteLedger
 from reactorhub.web.api import Api
 from reactorhub.web.files import RunFiles
 
-HUB_THREADS = 4  # threads of the hub's own, for files
+HUB_THREADS = 4  # threads of the hub's own, for reading and removing files
 
 
 def utc_now() -> datetime:
-    """The wall clock."""
+    """Return the time of the wall clock."""
     return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
-    """What of a hub is started and stopped."""
+    """The parts of a hub that are started and stopped."""
 
     pool: ThreadPool
     gc_pause: GcPause
@@ -83,9 +83,9 @@ class Built:
 
 
 def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor: Any) -> Built:
-    """Put a hub together. Nothing is opened and nothing runs yet.
+    """Make the parts of a hub and connect them. Nothing is opened, and nothing runs yet.
 
-    :param read: reads the schedule file; raises ConfigError.
+    :param read: reads the schedule file. Raises ConfigError.
     """
     paths, pool = RunPaths(config.data_dir), ThreadPool(0, HUB_THREADS, "reactorhub")
     redis = EmbeddedRedis(config.data_dir, reactor) if config.redis and config.redis.embedded else None
@@ -112,7 +112,7 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
         try:
             changes = await hub.put_in_force(new)
         finally:
-            engine.load(hub.config.projects)  # of the new file, or of the old one where that stays in force
+            engine.load(hub.config.projects)  # of the new file, or of the old file if that stays in force
         scheduler.set_entries(hub.entries())
         parts.notifier.use(_channels(new, reactor))
         retention.rule = new.retention
@@ -174,7 +174,7 @@ def _scheduler(hub: Hub, busy: Callable[[bool], None], reactor: Any) -> Schedule
 
 
 def _first_ticks(gc_pause: GcPause, slots: Slots) -> Callable[[bool], None]:
-    """Return what lets crawls and full collections wait until all ticks that are due have been taken up."""
+    """Return a function that makes crawls and full collections wait until all due ticks are handled."""
 
     def busy(is_busy: bool) -> None:
         slots.hold(is_busy)

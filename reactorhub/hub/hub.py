@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Container, Coroutine, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -80,6 +80,17 @@ class Hub:
             except UnknownSpider as error:
                 more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
                 self.log.warn("schedule {name}{more}: {error}", name=names[0], more=more, error=error)
+
+    def warn_of_broken_modules(self, projects: Container[str]) -> None:
+        """Say in the log, in a warning each, which modules of these projects could not be imported."""
+        for broken in self._engine.catalog().broken:
+            if broken.project in projects:
+                self.log.warn(
+                    "project {project}: module {module} cannot be imported, its spiders cannot run: {error}",
+                    project=broken.project,
+                    module=broken.module,
+                    error=" ".join(broken.error.split()),
+                )
 
     async def adopt(self) -> None:
         """Take up the runs that waited when the hub last ended, in their old order."""
@@ -218,7 +229,9 @@ class Hub:
         return self.limits_view()
 
     async def put_in_force(self, config: HubConfig) -> View:
-        """Go on with another config; return what it changes, by schedule name."""
+        """Go on with another config; return what it changes: schedules and projects by name."""
+        projects = self.config.projects
+        added, removed = _missing(config.projects, projects), _missing(projects, config.projects)
         changes = await self._parts.book.replace(config.schedules)
         self._status.use(config)
         self._limits.use_file(_limits_of(config))
@@ -229,7 +242,11 @@ class Hub:
             "removed": list(changes.removed),
             "unchanged": len(changes.unchanged),
             "needs_restart": self._status.needs_restart(),
+            "added_projects": added,
+            "removed_projects": removed,
         }
+        if added:
+            self.warn_of_broken_modules(added)
         self.warn_of_unknown_spiders()
         self._act(self._tidy_alerts(config), "the incidents of schedules that are gone are kept")
         self._parts.telemetry.event("config.reloaded", {"config": view})
@@ -351,6 +368,10 @@ class Hub:
     async def _pause_if_failing(self, run: Run) -> None:
         if await self._failures.pauses(run):
             await self._views.announced("schedule.paused", run.spec.schedule or "", True)
+
+
+def _missing(names: Iterable[str], there: Container[str]) -> list[str]:
+    return [name for name in names if name not in there]
 
 
 def _limits_of(config: HubConfig) -> Limits:

@@ -111,6 +111,8 @@ class Reloader:
             "unchanged {unchanged}",
             **changes,
         )
+        if changes["added_projects"] or changes["removed_projects"]:
+            self.log.info("projects: added {added_projects}, removed {removed_projects}", **changes)
         if changes["needs_restart"]:
             keys = ", ".join(f"hub.{key}" for key in changes["needs_restart"])
             self.log.warn("{keys}: read at the start only; restart the hub to put that in force", keys=keys)

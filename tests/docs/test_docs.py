@@ -56,6 +56,7 @@ from reactorhub.wire.orders import _READERS, MAX_ARG, MAX_ARGS, SAFE_SETTINGS
 from reactorhub.wire.views import batch_view, broken_view, run_view, schedule_view, spider_view, tick_view
 from tests.docs.docs_runner import KINDS, STARTED_BY_READER, Block, blocks, matches, own_file, practice, steps
 from tests.integration.hubs import CHECKOUT
+from tests.support.deferreds import done
 from tests.support.hubs import HubHarness
 from tests.support.receiver import SECRET
 
@@ -253,6 +254,7 @@ def test_shapes_are_those_of_the_views() -> None:
         "A spider": spider_view(SpiderInfo(name="a", project="b", docstring=None, arguments=())),
         "A broken module": broken_view(BrokenModule(project="b", module="m", error="e", traceback="t")),
         "The status": status_of_a_hub(),
+        "POST /api/reload": reload_of_a_hub(),
         "An order": dict.fromkeys(_READERS),
     }
     for title, view in shapes.items():
@@ -266,6 +268,13 @@ def status_of_a_hub() -> dict[str, object]:
     seen: list[dict[str, object]] = []
     Deferred.fromCoroutine(harness.hub.status()).addCallback(seen.append)
     return seen[0]
+
+
+def reload_of_a_hub() -> dict[str, object]:
+    """Return the answer to a reload of a hub on doubles."""
+    harness = HubHarness()
+    done(harness.hub.recover())
+    return done(harness.hub.put_in_force(harness.config))
 
 
 def test_settings_of_an_order_are_those_allowed() -> None:

@@ -9,7 +9,7 @@ from reactorhub.diagnosis.doctor.extract import facts_of
 from reactorhub.diagnosis.doctor.facts import BODY, Class, Module, Scope, Value
 from reactorhub.model.doctor import SourceFile
 
-_DEEPEST = 12  # names that stand for names; more of them is a circle
+_MAX_ALIASES = 12  # names that stand for names; more of them is a circle
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -155,7 +155,7 @@ class Program:
         self, path: str, context: ClassRef | None, owner: ClassRef | None = None, depth: int = 0
     ) -> Place | None:
         """Return what a path stands for in a method of class ``context`` that ``owner`` defines, or None."""
-        if depth > _DEEPEST:
+        if depth > _MAX_ALIASES:
             return None
         root, _, rest = path.partition(".")
         if root in ("self", "cls", "super"):
