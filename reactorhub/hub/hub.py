@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from reactorhub.config import HubConfig
 from reactorhub.engine.protocols import Engine
 from reactorhub.errors import QueueFull, UnknownSpider
+from reactorhub.events.types import EventType
 from reactorhub.hub.resolver import SpecResolver
 from reactorhub.hub.schedules import ScheduleViews
 from reactorhub.hub.status import HubParts, HubStatus
@@ -201,7 +202,7 @@ class Hub:
         :raises UnknownSchedule: if there is none of this name.
         """
         changed = await self._parts.book.pause(name, reason)
-        return await self._views.announced("schedule.paused", name, changed)
+        return await self._views.announced(EventType.SCHEDULE_PAUSED, name, changed)
 
     async def resume(self, name: str) -> View:
         """Let a schedule's ticks run again.
@@ -209,7 +210,7 @@ class Hub:
         :raises UnknownSchedule: if there is none of this name.
         """
         changed = await self._parts.book.resume(name)
-        return await self._views.announced("schedule.resumed", name, changed)
+        return await self._views.announced(EventType.SCHEDULE_RESUMED, name, changed)
 
     async def try_channel(self, name: str) -> View:
         """Send a test message by a channel, outside its outbox; return what came of it.
@@ -225,7 +226,7 @@ class Hub:
         :raises InvalidRequest: naming each limit that makes no sense.
         """
         await self._limits.set(wanted)
-        self._parts.telemetry.event("limits.changed", {"limits": self.limits_view()})
+        self._parts.telemetry.event(EventType.LIMITS_CHANGED, {"limits": self.limits_view()})
         return self.limits_view()
 
     async def put_in_force(self, config: HubConfig) -> View:
@@ -249,13 +250,13 @@ class Hub:
             self.warn_of_broken_modules(added)
         self.warn_of_unknown_spiders()
         self._act(self._tidy_alerts(config), "the incidents of schedules that are gone are kept")
-        self._parts.telemetry.event("config.reloaded", {"config": view})
+        self._parts.telemetry.event(EventType.CONFIG_RELOADED, {"config": view})
         return view
 
     def reject(self, errors: tuple[str, ...]) -> None:
         """Keep the config in force, and say why the new one is not."""
         self._status.errors = errors
-        self._parts.telemetry.event("config.rejected", {"config": self._status.config_view()})
+        self._parts.telemetry.event(EventType.CONFIG_REJECTED, {"config": self._status.config_view()})
 
     # -- questions
 
@@ -363,11 +364,11 @@ class Hub:
         acting.addErrback(lambda failure: self.log.failure("{otherwise}", failure, otherwise=otherwise))
 
     async def _batch_is_done(self, batch_id: str) -> None:
-        self._parts.telemetry.event("batch.finished", {"batch": await self.batch(batch_id)})
+        self._parts.telemetry.event(EventType.BATCH_FINISHED, {"batch": await self.batch(batch_id)})
 
     async def _pause_if_failing(self, run: Run) -> None:
         if await self._failures.pauses(run):
-            await self._views.announced("schedule.paused", run.spec.schedule or "", True)
+            await self._views.announced(EventType.SCHEDULE_PAUSED, run.spec.schedule or "", True)
 
 
 def _missing(names: Iterable[str], there: Container[str]) -> list[str]:

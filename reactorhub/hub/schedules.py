@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import datetime
 
+from reactorhub.events.types import EventType
 from reactorhub.hub.status import HubParts
 from reactorhub.model.run import Run
 from reactorhub.model.schedule import Schedule
@@ -41,7 +42,7 @@ class ScheduleViews:
         newest = await self._services.ledger.runs(RunFilter(schedule=name), 1)
         return self._view(schedule, next(iter(newest.rows), None))
 
-    async def announced(self, kind: str, name: str, changed: bool) -> View:
+    async def announced(self, kind: EventType, name: str, changed: bool) -> View:
         """Return a schedule's view, and tell of it if it has changed.
 
         :param kind: the type of the event.

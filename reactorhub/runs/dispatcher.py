@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, DeferredList, FirstError, gatherRes
 from twisted.logger import Logger
 
 from reactorhub.errors import ShuttingDown
+from reactorhub.events.types import EventType
 from reactorhub.model.batch import Batch
 from reactorhub.model.follow_up import ChainedTick, FollowUp
 from reactorhub.model.run import Run, RunSpec, RunState, Stop
@@ -29,7 +30,7 @@ from reactorhub.runs.registry import RunRegistry
 from reactorhub.schedules.book import ScheduleBook
 from reactorhub.wire.views import tick_view
 
-Emit = Callable[[str, Mapping[str, View]], None]
+Emit = Callable[[EventType, Mapping[str, View]], None]
 Ended = Callable[[Run, FollowUp], None]
 
 _DIED = "the hub ended while the run was going on"
@@ -239,7 +240,7 @@ class Dispatcher:
             self._replace(start.run)
 
     def _say(self, tick: Tick) -> None:
-        self._emit(f"tick.{tick.outcome.value}", {"tick": tick_view(tick)})
+        self._emit(EventType.of_tick(tick.outcome), {"tick": tick_view(tick)})
 
     def _new(self, run: Run, schedule: Schedule | None) -> None:
         self._services.changed(run)

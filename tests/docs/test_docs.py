@@ -34,6 +34,7 @@ from reactorhub.daemon.signals import HASTE
 from reactorhub.engine.scrapy import project
 from reactorhub.engine.scrapy.guards import MAX_SCHEDULED
 from reactorhub.errors import ConfigError
+from reactorhub.events.types import EventType
 from reactorhub.model import notification
 from reactorhub.model.batch import Batch
 from reactorhub.model.run import Run, RunSpec, RunState
@@ -288,6 +289,11 @@ def test_settings_of_an_order_are_those_allowed() -> None:
 def test_states_are_in_the_table() -> None:
     """The table of states has all of them."""
     assert first_column(section("how-it-works.md", "States")) == {state.value for state in RunState}
+
+
+def test_event_types_are_in_the_table() -> None:
+    """The table of events has all types that the hub sends, and no other."""
+    assert first_column(section("redis.md", "Events")) == {kind.value for kind in EventType}
 
 
 def test_commands_are_those_of_make() -> None:
