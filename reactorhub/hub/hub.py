@@ -15,9 +15,7 @@ from reactorhub.engine.protocols import Engine
 from reactorhub.errors import QueueFull, UnknownSpider
 from reactorhub.events.types import EventType
 from reactorhub.hub.resolver import SpecResolver
-from reactorhub.hub.schedules import ScheduleViews
 from reactorhub.hub.status import HubParts, HubStatus
-from reactorhub.model.follow_up import FollowUp
 from reactorhub.model.run import Run, RunState, Stop
 from reactorhub.model.schedule import Schedule, Tick
 from reactorhub.model.spider import Catalog
@@ -28,7 +26,6 @@ from reactorhub.policies.limits import Limits
 from reactorhub.runs.escalation import FORCED, Escalation
 from reactorhub.runs.lifecycle import RunServices
 from reactorhub.runs.limits import LiveLimits
-from reactorhub.schedules.auto_pause import FailureWatch
 from reactorhub.storage.ledger import Ledger, Page, RunFilter
 from reactorhub.wire.batch_orders import BatchOrder
 from reactorhub.wire.orders import Order, rerun_of
@@ -50,9 +47,7 @@ class Hub:
         self._engine: Engine = parts.services.engine
         self._limits = LiveLimits(self._ledger, parts.services.slots, _limits_of(config))
         self._resolver = SpecResolver(self._engine, lambda: self._limits.in_force)
-        self._views = ScheduleViews(parts)
-        self._failures = FailureWatch(self._ledger, parts.book)
-        parts.dispatcher.listen(self._ended)
+        self._views = parts.views
 
     @property
     def config(self) -> HubConfig:
@@ -67,8 +62,7 @@ class Hub:
         await self._tidy_alerts(self.config)
         await self._limits.recover()
         await self._parts.dispatcher.recover()
-        for run in await self._failures.overdue():
-            await self._pause_if_failing(run)
+        await self._parts.ended_runs.recover()
 
     def warn_of_unknown_spiders(self) -> None:
         """Say in the log which schedules name a spider that no project has; their runs will fail."""
@@ -350,25 +344,9 @@ class Hub:
         heard = [schedule.name for schedule in config.schedules.values() if schedule.notify is not None]
         await self._ledger.tidy_alerts(heard, config.channels)
 
-    def _ended(self, run: Run, follow_up: FollowUp) -> None:
-        """A run is final: its batch may be done, its schedule may have failed too often."""
-        if run.spec.batch is not None and follow_up.completes:
-            self._act(self._batch_is_done(run.spec.batch), f"batch {run.spec.batch} is done, but not told of")
-        if follow_up.attempt is None and self._failures.concerns(run):
-            self._act(
-                self._pause_if_failing(run), f"schedule {run.spec.schedule} is not paused for its failures"
-            )
-
     def _act(self, act: Coroutine[Deferred[Any], Any, None], otherwise: str) -> None:
         acting = Deferred.fromCoroutine(act)
         acting.addErrback(lambda failure: self.log.failure("{otherwise}", failure, otherwise=otherwise))
-
-    async def _batch_is_done(self, batch_id: str) -> None:
-        self._parts.telemetry.event(EventType.BATCH_FINISHED, {"batch": await self.batch(batch_id)})
-
-    async def _pause_if_failing(self, run: Run) -> None:
-        if await self._failures.pauses(run):
-            await self._views.announced(EventType.SCHEDULE_PAUSED, run.spec.schedule or "", True)
 
 
 def _missing(names: Iterable[str], there: Container[str]) -> list[str]:
