@@ -44,7 +44,7 @@ def check_chains(schedules: Mapping[str, Schedule], report: Report) -> None:
         _check_facts(schedule, report)
     known = {name: [each for each in found if each in schedules] for name, found in upstreams.items()}
     for circle in cycles(known):
-        message = f"runs after itself: {' -> '.join(circle)}; take one of them out"
+        message = f"runs after itself: {' -> '.join(circle)}; remove one of them"
         report.note(("schedules", circle[0], "after"), message)
 
 
@@ -52,7 +52,7 @@ def _check_facts(schedule: Schedule, report: Report) -> None:
     for arg, fact in asked_for(schedule.spec.args):
         path = ("schedules", schedule.name, "args", arg)
         if not isinstance(schedule.trigger, After):
-            report.note(path, "'{upstream...}' goes only with after, which names the upstream")
+            report.note(path, "'{upstream...}' is only allowed with after, which names the upstream")
         elif fact not in FACTS:
             near = suggestion(fact, FACTS) or f"; there are: {', '.join(FACTS)}"
-            report.note(path, f"nothing is known of {{upstream.{fact}}}{near}")
+            report.note(path, f"there is no {{upstream.{fact}}}{near}")

@@ -32,15 +32,15 @@ def loopback_endpoint(description: str) -> str:
     kind, _, rest = description.partition(":")
     arguments = _arguments(rest, _ENDPOINTS.get(kind, ()))
     if not arguments:
-        raise StartError(f"{description!r} is no endpoint for the hub; write tcp:PORT or unix:PATH")
+        raise StartError(f"{description!r} is not an endpoint for the hub; write tcp:PORT or unix:PATH")
     if kind == "unix":
         return description if "mode" in arguments else f"{description}:mode=600"
     if "interface" not in arguments:
         return f"{description}:interface=127.0.0.1"
     if not is_loopback(arguments["interface"]):
         raise StartError(
-            f"{description!r} would let other machines in, which needs access tokens that this version does "
-            "not have yet; bind to 127.0.0.1 and use an SSH tunnel or a proxy"
+            f"{description!r} would let other machines connect, but this version has no access tokens yet; "
+            "bind to 127.0.0.1 and use an SSH tunnel or a proxy"
         )
     return description
 

@@ -45,7 +45,7 @@ def _mapping(raw: Tree, what: str, path: KeyPath, found: Found) -> dict[str, Tre
     if isinstance(raw, dict):
         return raw
     if not isinstance(raw, Scalar) or raw.kind not in (Kind.NULL, Kind.BROKEN):
-        found.append((path, f"must be a mapping of {what} to what is expected of them"))
+        found.append((path, f"must be a mapping of {what} to expectations"))
     return {}
 
 

@@ -79,4 +79,6 @@ def check_whom(section: Checked[ScheduleKeys], keys: ScheduleKeys, report: Repor
     """Report a schedule that says what to tell, but not whom, in itself or in the defaults."""
     own = "notify" in section.given and "notify" not in section.broken and section.path[0] == "schedules"
     if own and (keys.notify is None or keys.notify.to is None):
-        report.note((*section.path, "notify"), "says nobody to tell; write to: with a channel of hub.notify")
+        report.note(
+            (*section.path, "notify"), "does not say whom to notify; write to: with a channel of hub.notify"
+        )

@@ -63,7 +63,7 @@ class Report:
         self._found[mistake] = None
         if len(self._found) >= MAX_MISTAKES:
             last = max(self._found)
-            message = "there may be more mistakes; mend these first"
+            message = "there may be more mistakes; fix these first"
             more = Mistake(last.file, last.line, last.column, "", message)
             raise ConfigError([*self._found, more])
 

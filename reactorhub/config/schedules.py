@@ -168,7 +168,7 @@ def _check_rules(section: Checked[ScheduleKeys], keys: ScheduleKeys, report: Rep
     """
     places = [key for key in ("overlap", "max_instances") if key in section.given]
     if places and keys.overlap is Overlap.CANCEL_OTHER and (keys.max_instances or 1) > 1:
-        message = "cancel_other leaves one run; remove max_instances, or choose another overlap"
+        message = "cancel_other allows one run at a time; remove max_instances, or choose another overlap"
         report.note((*section.path, places[0]), message)
     check_whom(section, keys, report)
     if "retry" in section.given and keys.retry is not None and _too_long(keys.retry):
@@ -185,10 +185,10 @@ def _trigger(own: Checked[ScheduleKeys], timezone: str, report: Report) -> Trigg
     """Return the trigger, or None for a schedule that runs by hand only, or has mistakes here."""
     chosen = [key for key in own.given if key in TRIGGERS]
     for extra in chosen[1:]:
-        message = f"{extra!r} cannot stand beside {chosen[0]!r}; keep one of interval, cron, at and after"
+        message = f"{extra!r} cannot be combined with {chosen[0]!r}; keep one of interval, cron, at and after"
         report.note((*own.path, extra), message, at_key=True)
     if "anchor" in own.given and "interval" not in chosen:
-        report.note((*own.path, "anchor"), "'anchor' goes only with interval; remove it", at_key=True)
+        report.note((*own.path, "anchor"), "'anchor' is only allowed with interval; remove it", at_key=True)
     check_company(own, report)
     built = [_built(key, own, timezone, report) for key in chosen if key not in own.broken]
     return built[0] if built else None

@@ -27,7 +27,7 @@ def substitute(text: str, environ: Mapping[str, str]) -> str:
         reference = _VARIABLE.fullmatch(match.group(1)) if match.group(2) else None
         if reference is None:
             advice = "write ${NAME} or ${NAME:-default}; $${ gives ${ itself"
-            raise ValueError(f"{shorten(match.group())!r} is no variable; {advice}")
+            raise ValueError(f"{shorten(match.group())!r} is not a variable; {advice}")
         name, default = reference.groups()
         found = environ.get(name)
         if default is not None:

@@ -120,7 +120,7 @@ def choice(kind: type[E]) -> Callable[[Tree], E]:
 
 
 def duration(raw: Tree) -> timedelta:
-    """Read a time span such as ``90s``, ``15m``, ``2h``, ``1d`` or ``1h30m``."""
+    """Read a duration such as ``90s``, ``15m``, ``2h``, ``1d`` or ``1h30m``."""
     scalar = single(raw)
     try:
         return durations.duration(scalar.text)
@@ -137,7 +137,7 @@ def moment(raw: Tree) -> datetime:
         read = None
     if read is None or not 1970 <= read.year < 3000:
         examples = "2026-12-01T08:00:00+01:00, or 2026-12-01T08:00:00 for a local time"
-        raise ValueError(f"{scalar.shown} is no time; write it like {examples}")
+        raise ValueError(f"{scalar.shown} is not a time; write it like {examples}")
     return read.replace(microsecond=0)
 
 
@@ -150,7 +150,9 @@ def cron(raw: Tree) -> str:
     except ValueError:
         if raw.text == raw.written:
             raise
-        message = f"{raw.shown} is no cron expression that ever comes; write five fields, or six, or @daily"
+        message = (
+            f"{raw.shown} is not a cron expression that ever matches; write five fields, or six, or @daily"
+        )
         raise ValueError(message) from None
     return text
 
@@ -167,12 +169,12 @@ def left_out(raw: Tree) -> str | tuple[date, date]:
         text = line(_without_tabs(raw))
         if " " not in text.strip() and not text.startswith("@"):
             forms = "a cron expression, or days like 2026-12-24 or 2026-12-24..2027-01-02"
-            raise ValueError(f"{scalar.shown} is neither cron nor day; write {forms}")
+            raise ValueError(f"{scalar.shown} is neither a cron expression nor a date; write {forms}")
         return cron(raw)
     try:
         first, last = date.fromisoformat(days[1]), date.fromisoformat(days[2] or days[1])
     except ValueError:
-        raise ValueError(f"{scalar.shown} is no day that exists; write it like 2026-12-24") from None
+        raise ValueError(f"{scalar.shown} is not a date that exists; write it like 2026-12-24") from None
     if last < first:
         raise ValueError(f"{scalar.shown} ends before it begins; write the earlier date first")
     return first, last

@@ -57,7 +57,7 @@ def never_firing(config: HubConfig, now: datetime) -> Iterator[Mistake]:
         timed = trigger is not None and not isinstance(trigger, After)
         if trigger and timed and schedule.enabled and trigger.next_after(now) is None:
             key, why = _why_never(trigger, now)
-            message = f"never fires again, {why}; change it, or remove the schedule"
+            message = f"never runs again: {why}; change it, or remove the schedule"
             yield config.mistake(("schedules", name, key), message)
 
 
@@ -66,7 +66,7 @@ def _why_never(trigger: Trigger, now: datetime) -> tuple[str, str]:
     end = end_of(trigger)
     if end is not None and end <= now and trigger.kind != Once.kind:
         return "end_time", f"its end_time {time_text(end)} has passed"
-    return _KEYS.get(trigger.kind, trigger.kind), f"{trigger.text} has no time to come"
+    return _KEYS.get(trigger.kind, trigger.kind), f"{trigger.text} has no future time"
 
 
 def in_vain(config: HubConfig) -> Iterator[Mistake]:
@@ -78,8 +78,8 @@ def in_vain(config: HubConfig) -> Iterator[Mistake]:
         timed = schedule.trigger is not None and not isinstance(schedule.trigger, (After, Once))
         if timed and schedule.enabled and schedule.catchup is Catchup.ALL and schedule.overlap in _MEETING:
             message = (
-                f"missed ticks come all at once; overlap {schedule.overlap.value} lets not all of them run;"
-                " write overlap: buffer_all, or catchup: latest"
+                f"missed ticks run all at once, but overlap {schedule.overlap.value} does not let all of them"
+                " run; write overlap: buffer_all, or catchup: latest"
             )
             yield config.mistake(("schedules", name, "catchup"), message)
 
@@ -91,7 +91,7 @@ def crowded(config: HubConfig, now: datetime) -> Iterator[Mistake]:
     for pile in outlook.piles:
         yield config.mistake(path, _sentence(pile, limit, ZoneInfo(config.timezone)))
     if outlook.others:
-        message = f"and {outlook.others:,} more sets of schedules are due at once, each of them smaller"
+        message = f"and {outlook.others:,} more groups of schedules are due at once, each of them smaller"
         yield config.mistake(path, message)
 
 
@@ -138,6 +138,6 @@ def _sentence(pile: Pile, limit: int, zone: ZoneInfo) -> str:
     rest = number - MAX_NAMES
     names = ", ".join(pile.schedules[:MAX_NAMES]) + (f" and {rest:,} more" if rest > 0 else "")
     return (
-        f"{number:,} schedules are due at {pile.first.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}{again}, and "
-        f"{limit:,} may run at once; spread them out, give them jitter, or raise the limit: {names}"
+        f"{number:,} schedules are due at {pile.first.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}{again}, but "
+        f"only {limit:,} may run at once; spread them out, give them jitter, or raise the limit: {names}"
     )

@@ -29,7 +29,7 @@ def check_company(own: Checked[ScheduleKeys], report: Report) -> None:
     ):
         for key in () if there else keys:
             if key in own.given:
-                message = f"{key!r} goes only with {wanted}; remove it"
+                message = f"{key!r} is only allowed with {wanted}; remove it"
                 report.note((*own.path, key), message, at_key=True)
 
 
@@ -63,7 +63,7 @@ def narrowed(
 def _complain(window: Window, sections: Sections, report: Report) -> None:
     """Say which key leaves no time; of a default also to whom."""
     if not _is_idle(Window(window.rule, window.start, window.end)):
-        key, message = "exclude", "leaves out every time at which {} could run; leave out less"
+        key, message = "exclude", "excludes every time at which {} could run; exclude less"
     elif window.end is None:
         key, message = "start_time", "{} has no time from then on; choose an earlier start_time"
     else:

@@ -92,7 +92,7 @@ def read_yaml(text: str, file: str, environ: Mapping[str, str]) -> Source:
     text = text.removeprefix("\ufeff")
     if bad := _NOT_YAML.search(text):
         line, start = text.count("\n", 0, bad.start()) + 1, text.rfind("\n", 0, bad.start())
-        message = f"the character U+{ord(bad.group()):04X} cannot stand in YAML; remove it"
+        message = f"the character U+{ord(bad.group()):04X} is not allowed in YAML; remove it"
         raise ConfigError([Mistake(file, line, bad.start() - start, "", message)])
     report = Report(Positions(file))
     try:
@@ -152,7 +152,9 @@ class _Builder:
                 return self._sequence(path)
             case yaml.ScalarEvent():
                 return self._scalar(event, path)
-        self._refuse(event, path, "aliases are not read; write the value out, or put a text with * in quotes")
+        self._refuse(
+            event, path, "aliases are not supported; write the value out, or put a text with * in quotes"
+        )
         return Scalar("", Kind.BROKEN, "")
 
     def _guard(self, event: yaml.Event, path: KeyPath) -> None:
@@ -161,13 +163,13 @@ class _Builder:
         if len(path) > MAX_DEPTH:
             self._give_up(event, f"values nest at most {MAX_DEPTH} levels deep; make the file flatter")
         if self._nodes > MAX_NODES:
-            self._give_up(event, f"a file holds at most {MAX_NODES} values; make it smaller")
+            self._give_up(event, f"a file may have at most {MAX_NODES} values; make it smaller")
         if isinstance(event, yaml.AliasEvent):
             return
         if getattr(event, "anchor", None):
-            self._refuse(event, path, "anchors are not read; remove it, or put a text with & in quotes")
+            self._refuse(event, path, "anchors are not supported; remove it, or put a text with & in quotes")
         if getattr(event, "tag", None):
-            self._refuse(event, path, "tags are not read; remove it, or put a text with ! in quotes")
+            self._refuse(event, path, "tags are not supported; remove it, or put a text with ! in quotes")
 
     def _mapping(self, path: KeyPath) -> dict[str, Tree]:
         tree: dict[str, Tree] = {}
@@ -199,7 +201,7 @@ class _Builder:
         self._guard(event, path)
         text: str = event.value
         if event.implicit[0] and text == "<<":
-            self._refuse(event, path, "merge keys (<<) are not read; write the keys out")
+            self._refuse(event, path, "merge keys (<<) are not supported; write the keys out")
             return None
         if event.implicit[0] and kind_of(text) is not Kind.TEXT and text != "on":  # a key of retry
             self._refuse(event, path, f'a key must be text; write "{shorten(text)}" in quotes')
@@ -267,5 +269,5 @@ def _advice(rest: str, column: int, problem: str) -> str:
     if at in ("*", "@", "%", "`"):
         return f"; put a value that starts with {at} in quotes"
     if "mapping values" in problem:
-        return "; put a value that holds a colon and a space in quotes"
+        return "; put a value that contains a colon and a space in quotes"
     return "; mind the indentation, and close every quote and bracket"

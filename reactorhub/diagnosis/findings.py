@@ -20,7 +20,7 @@ from reactorhub.triggers.rules import After, Trigger
 from reactorhub.triggers.wall_clock import local_text
 from reactorhub.triggers.window import Window, end_of
 
-NOT_TAKEN_UP = "no hub has taken it up yet; start the hub, or let it reload the file"
+NOT_TAKEN_UP = "no hub has loaded it yet; start the hub, or let it reload the file"
 
 _HANDS = "it runs when it is triggered by hand"
 
@@ -106,7 +106,7 @@ def _of_the_file(evidence: Evidence) -> Iterator[Finding]:
         newest = "".join(f"; {_newest(name, run)}" for name, run in evidence.upstream.items())
         yield Finding("follows", f"{follows(trigger)}{newest}")
     elif trigger.next_after(evidence.now) is None:
-        yield Finding("ended", f"{_text(trigger)} has no time to come; change it, or remove the schedule")
+        yield Finding("ended", f"{_text(trigger)} has no future time; change it, or remove the schedule")
     elif isinstance(trigger, Window) and trigger.start is not None and trigger.start > evidence.now:
         yield Finding("not_begun", f"it has no time before its start_time, {evidence.show(trigger.start)}")
     if progress is not None and evidence.runs_left == 0:
@@ -115,7 +115,7 @@ def _of_the_file(evidence: Evidence) -> Iterator[Finding]:
         yield Finding("not_taken_up", NOT_TAKEN_UP)
     elif progress.fingerprint != evidence.fingerprint:
         yield Finding(
-            "edited", "the file says another time than the hub has in force; start the hub, or let it reload"
+            "edited", "its times in the file differ from those the hub uses; start the hub, or let it reload"
         )
 
 
@@ -147,7 +147,7 @@ def _of_the_ledger(evidence: Evidence) -> Iterator[Finding]:
 
 def over(progress: ScheduleProgress) -> str:
     """Say that a schedule has run as often as it may."""
-    return f"it is over: {progress.runs} of its ticks have run, and max_runs allows no more"
+    return f"it is finished: {progress.runs} of its ticks have run, and max_runs allows no more"
 
 
 def _since(evidence: Evidence) -> str:
@@ -184,10 +184,10 @@ def _of_the_tick_due(evidence: Evidence) -> Iterator[Finding]:
         return
     start, when = start_at(schedule, tick), evidence.show(tick)
     if start + ON_TIME < evidence.now:
-        text = f"its time {when} is past, and the hub has not accounted for it"
+        text = f"its tick of {when} is overdue, and the hub has not recorded it"
         yield Finding("owed", f"{text}; read the hub's log")
     elif start > evidence.now and not progress.paused:
-        yield Finding("jitter", f"its tick of {when} waits for its jitter, until {evidence.show(start)}")
+        yield Finding("jitter", f"its tick of {when} is delayed by its jitter until {evidence.show(start)}")
 
 
 def _of_the_run(run: Run, evidence: Evidence) -> Iterator[Finding]:
@@ -206,7 +206,7 @@ def _waits(run: Run, evidence: Evidence) -> str:
     if until is not None and until > evidence.now:
         return f"until {evidence.show(until)} to be tried again"
     if not evidence.folder.running:
-        return f"{accounted_until}, and goes on once a hub runs"
+        return f"{accounted_until}, and continues once a hub runs"
     if evidence.limits is None:
         return f"{accounted_until} for its turn or for a slot of queue {run.spec.queue}"
     what = waits_for(run, evidence.schedule, evidence.unfinished, evidence.limits, evidence.show)

@@ -66,7 +66,7 @@ def reading_of(given: datetime, zone: str) -> tuple[datetime, str]:
         return moment, f"{whole:%H:%M:%S} does not exist that day in {zone}; it stands for the end of the gap"
     moment += given - whole
     if local.utcoffset() != local.replace(fold=1).utcoffset():
-        return moment, f"{whole:%H:%M:%S} comes twice that day in {zone}; this is the first time"
+        return moment, f"{whole:%H:%M:%S} occurs twice that day in {zone}; this is the first time"
     return moment, ""
 
 
@@ -87,10 +87,10 @@ def _of_row(row: Tick, evidence: Evidence) -> str:
     moved = evidence.schedule.trigger and dst_mark(evidence.schedule.trigger, row.nominal_time)
     note = {
         "gap": "; its local time does not exist that day, so it was moved to the end of the gap",
-        "overlap": "; its local time comes twice that day",
+        "overlap": "; its local time occurs twice that day",
     }
     run = f", as run {row.run_id}" if row.run_id else ""
-    accounted = f"; written down at {evidence.show(row.recorded_at)}"
+    accounted = f"; recorded at {evidence.show(row.recorded_at)}"
     return f"it was {became(row)}{run}{note.get(moved or '', '')}{accounted}"
 
 
@@ -102,25 +102,25 @@ def _no_time(trigger: Trigger, moment: datetime, evidence: Evidence) -> tuple[st
         local = moment.astimezone(ZoneInfo(trigger.timezone))
         first = local.replace(fold=0).astimezone(UTC)
         if local.fold and _ticks_at(getattr(trigger, "rule", trigger), first):
-            text = "this local time comes twice that day, and a fixed time runs the first time"
+            text = "this local time occurs twice that day, and a fixed time runs only at the first"
             return "overlap", f"{text}, {evidence.show(first)}"
-    return "not_a_time", f"this is no time of {trigger.text}"
+    return "not_a_time", f"this is not a time of {trigger.text}"
 
 
 def _left_out(trigger: Window, moment: datetime, evidence: Evidence) -> tuple[str, str]:
     if trigger.start is not None and moment < trigger.start:
-        return "before_start", f"this lies before its start_time, {evidence.show(trigger.start)}"
+        return "before_start", f"this is before its start_time, {evidence.show(trigger.start)}"
     if trigger.end is not None and moment > trigger.end:
-        return "after_end", f"this lies after its end_time, {evidence.show(trigger.end)}"
+        return "after_end", f"this is after its end_time, {evidence.show(trigger.end)}"
     rules = [rule.text for rule in trigger.exclude if rule.until(moment) is not None]
-    return "excluded", f"exclude leaves it out: {', '.join(rules)}"
+    return "excluded", f"it is excluded by: {', '.join(rules)}"
 
 
 def _unrecorded(schedule: Schedule, moment: datetime, evidence: Evidence) -> tuple[str, str]:
     """Why a time of the trigger has no row."""
     progress, first = evidence.progress, evidence.first
     if moment > evidence.now:
-        return "future", "this is still to come"
+        return "future", "this is in the future"
     if progress is None:
         return "not_taken_up", NOT_TAKEN_UP
     held = _held_back(evidence, progress)
@@ -130,17 +130,17 @@ def _unrecorded(schedule: Schedule, moment: datetime, evidence: Evidence) -> tup
         return _to_come(schedule, moment, progress.accounted_until, evidence)
     if first is None or moment < first.nominal_time:
         oldest = f"; its oldest row is that of {evidence.show(first.nominal_time)}" if first else ""
-        text = "it is newer than that, or its times were edited later, or the row was removed with age"
+        text = "it is newer than that, or its times were edited later, or its row has expired"
         return "newer", f"{text}{oldest}"
-    return "not_in_force", "it was not in force then: disabled, out of the file, or with another time"
+    return "not_in_force", "it was not active then: disabled, not in the file, or with other times"
 
 
 def _held_back(evidence: Evidence, progress: ScheduleProgress) -> tuple[str, str] | None:
     """Why none of a schedule's times is accounted for at present; None if they are."""
     if not evidence.schedule.enabled:
-        return "disabled", "it is disabled, and while it is, its times are not accounted for"
+        return "disabled", "it is disabled, and the times of a disabled schedule are not recorded"
     if progress.fingerprint != evidence.fingerprint:
-        return "edited", "the file says another time than the hub had in force; an edit is not retroactive"
+        return "edited", "its times in the file differ from those the hub uses; an edit is not retroactive"
     if evidence.runs_left == 0:
         return "max_runs", over(progress)
     return None
@@ -152,14 +152,14 @@ def _to_come(
     """What is to become of a time that is not accounted for yet."""
     start = start_at(schedule, moment)
     if start > evidence.now:
-        return "jitter", f"it waits for its jitter, until {evidence.show(start)}"
+        return "jitter", f"it is delayed by its jitter until {evidence.show(start)}"
     if evidence.folder.running:
-        return "owed", "the hub has not accounted for it yet; read the hub's log if that lasts"
+        return "owed", "the hub has not recorded it yet; read the hub's log if this does not change"
     fate = "would run"
     for tick in plan([(schedule, accounted_until)], evidence.now).missed:
         if _covers(tick, moment):
             fate = f"would be missed: {tick.reason}"
-    return "no_hub", f"no hub is running to account for it; if one were started now, it {fate}"
+    return "no_hub", f"no hub is running to record it; if one were started now, it {fate}"
 
 
 def _covers(missed: Missed, moment: datetime) -> bool:

@@ -39,7 +39,7 @@ def check(expression: str) -> None:
     :raises ValueError: with a sentence that names the field and says what to write.
     """
     if expression.lower() == "@reboot":
-        raise ValueError("'@reboot' is no time; remove it, and write run_on_start: true")
+        raise ValueError("'@reboot' is not a time; remove it, and write run_on_start: true")
     if expression.startswith("@") and expression.lower() not in ALIASES:
         raise ValueError(f"{expression!r} is not known; use one of {', '.join(ALIASES)}")
     fields = _fields(expression)
@@ -52,7 +52,7 @@ def check(expression: str) -> None:
     except (CronSimError, ValueError) as error:
         raise ValueError(_complaint(expression, fields, str(error))) from error
     if possible is None:
-        raise ValueError(f"{expression!r} never comes; choose a date that exists")
+        raise ValueError(f"{expression!r} never matches; choose a date that exists")
 
 
 def named_after(expression: str, wall: datetime) -> datetime:

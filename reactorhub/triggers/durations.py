@@ -34,7 +34,7 @@ def duration(text: str) -> timedelta:
         raise ValueError(f"write a unit after {text!r}: s, m, h or d, such as 90s or 15m")
     match = _DURATION.fullmatch(text)
     if match is None or not text:
-        raise ValueError(f"{text!r} is no time span; write it like 90s, 15m, 2h, 1d or 1h30m")
+        raise ValueError(f"{text!r} is not a duration; write it like 90s, 15m, 2h, 1d or 1h30m")
     parts = zip(match.groups(), _SECONDS, strict=True)
     seconds = sum(float(number) * unit for number, unit in parts if number)
     if not 0 < seconds <= _MAX_SECONDS:

@@ -204,7 +204,7 @@ class Api:
         fields = fields_in(request)
         force = fields.pop("force", False)
         if fields or force not in (True, False, "true", "false"):
-            raise InvalidRequest({"body": "may hold nothing but force, which is true or false"})
+            raise InvalidRequest({"body": "may only contain force, which is true or false"})
         run = await to_its_end(self._hub.cancel(run_id, force in (True, "true")))
         return _json(request, self._hub.live_view(run))
 
@@ -257,7 +257,7 @@ class Api:
         """No such path, or not with this method."""
         error = failure.value
         assert isinstance(error, HTTPException)
-        detail = "there is nothing at this path; GET /api lists what there is"
+        detail = "there is nothing at this path; GET /api lists all paths"
         if isinstance(error, MethodNotAllowed) and error.valid_methods:
             allowed = ", ".join(sorted(error.valid_methods))
             request.setHeader(b"allow", allowed.encode())
@@ -268,7 +268,7 @@ class Api:
     def broken(self, request: IRequest, failure: Failure) -> bytes:
         """An error of the hub's own."""
         self.log.failure("{method} {path} failed", failure, method=request.method, path=request.path)
-        detail = "the hub made a mistake; its log has the traceback"
+        detail = "this is a bug in the hub; its log has the traceback"
         return problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, detail)
 
     async def _created(self, request: IRequest, order: Coroutine[Deferred[Any], Any, Run]) -> bytes:
@@ -292,4 +292,4 @@ def _states(text: str) -> list[RunState]:
         return [RunState(each) for each in text.split(",")]
     except ValueError:
         known = ", ".join(state.value for state in RunState)
-        raise ValueError(f"{text!r} is no state; there are: {known}") from None
+        raise ValueError(f"{text!r} is not a state; there are: {known}") from None

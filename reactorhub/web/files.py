@@ -96,4 +96,4 @@ def _why(run: Run, kind: str) -> str:
 
 def _gone(failure: Failure) -> NoReturn:
     failure.trap(FileNotFoundError)
-    raise NotFound("the file was removed while it was looked for: ask again to hear why")
+    raise NotFound("the file was removed while it was being read; ask again to see why")

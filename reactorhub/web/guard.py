@@ -39,7 +39,7 @@ def request_refusal(method: bytes, host: bytes | None, origin: bytes | None, fet
     if method in _SAFE:
         return None
     if (origin is not None and not _is_own(origin)) or fetch_site == b"cross-site":
-        return HTTPStatus.FORBIDDEN, "orders from pages of other sites are refused"
+        return HTTPStatus.FORBIDDEN, "requests from pages of other sites are refused"
     return None
 
 

@@ -46,7 +46,7 @@ def json_object(body: bytes) -> dict[str, Any]:
     except RecursionError:
         raise UnreadableBody("is nested too deeply; send a flat object") from None
     except ValueError as error:
-        raise UnreadableBody(f"is no JSON that can be read: {error}") from None
+        raise UnreadableBody(f"is not valid JSON: {error}") from None
     if not isinstance(value, dict):
         raise InvalidRequest({"body": "must be a JSON object"})
     return value
@@ -60,7 +60,7 @@ def form_of(body: bytes) -> dict[str, list[str]]:
     try:
         return parse_qs(body.decode(), keep_blank_values=True, strict_parsing=bool(body), max_num_fields=500)
     except ValueError as error:
-        raise UnreadableBody(f"is no form that can be read: {error}") from None
+        raise UnreadableBody(f"is not a valid form: {error}") from None
 
 
 def order_of(request: IRequest) -> Order:
@@ -156,4 +156,4 @@ class Query:
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON value")
+    raise ValueError(f"{name} is not a JSON value")

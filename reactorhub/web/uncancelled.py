@@ -27,7 +27,7 @@ def to_its_end(order: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
         if not answer.called:
             answer.callback(result)
         elif isinstance(result, Failure) and not result.check(ReactorHubError):
-            _log.failure("an order failed after its client had left", result)
+            _log.failure("a request failed after its client had disconnected", result)
 
     Deferred.fromCoroutine(order).addBoth(conclude)
     return answer

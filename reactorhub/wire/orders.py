@@ -179,7 +179,7 @@ def _seconds(value: Any) -> float:
     if isinstance(value, str):
         return duration(value).total_seconds()
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
-        raise ValueError("must be a number of seconds, or a time span such as 90s, 15m or 2h")
+        raise ValueError("must be a number of seconds, or a duration such as 90s, 15m or 2h")
     return float(value)
 
 

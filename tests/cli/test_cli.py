@@ -138,7 +138,7 @@ def test_warnings_leave_the_status_alone() -> None:
     write("schedules:\n  past: {spider: s, at: 2020-01-01T00:00:00}\n")
     result = run("check", "--no-spiders")
     assert result.exit_code == 0
-    assert result.stdout.startswith("schedule.yaml:2:25: schedules.past.at: warning: never fires again")
+    assert result.stdout.startswith("schedule.yaml:2:25: schedules.past.at: warning: never runs again")
     assert result.stdout.endswith("1 schedule, no mistakes, 1 warning\n")
     assert run("check", "--no-spiders", "--strict").exit_code == 1
 

@@ -55,7 +55,7 @@ def _type(value: Any, rule: dict[str, Any], path: str) -> list[str]:
         isinstance(value, KINDS[kind]) and (kind == "boolean" or not isinstance(value, bool))
         for kind in kinds
     )
-    return [] if fits else [f"{path} is no {kinds}"]
+    return [] if fits else [f"{path} is not {kinds}"]
 
 
 def _ref(value: Any, rule: dict[str, Any], path: str) -> list[str]:

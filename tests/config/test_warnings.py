@@ -99,7 +99,7 @@ def test_an_end_that_has_passed_is_to_blame() -> None:
     )
     own, common = never_firing(parse(text, "f.yaml", {}, Path("/nowhere"), "test"), NOW)
     assert (own.line, own.column, own.path) == (3, 46, "schedules.own.end_time")
-    assert own.message.startswith("never fires again, its end_time 2026-11-21T12:00:00.000000Z has passed; ")
+    assert own.message.startswith("never runs again: its end_time 2026-11-21T12:00:00.000000Z has passed; ")
     assert (common.line, common.path) == (4, "schedules.common.end_time")
 
 
@@ -116,7 +116,7 @@ def test_catching_up_in_vain_is_told_where_it_is_written() -> None:
     )
     (doubt,) = in_vain(read)
     assert (doubt.line, doubt.column, doubt.path) == (4, 30, "schedules.a.catchup")
-    assert "overlap skip lets not all of them run" in doubt.message
+    assert "overlap skip does not let all of them run" in doubt.message
 
 
 def test_a_pile_up_is_told_at_the_limit() -> None:
