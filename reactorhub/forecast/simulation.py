@@ -16,7 +16,7 @@ from math import inf
 from reactorhub.forecast.contention import ContentionMeter
 from reactorhub.model.schedule import Overlap
 from reactorhub.policies.limits import Limits
-from reactorhub.policies.overlap import WAITING
+from reactorhub.policies.overlap import Decision, buffers, decide
 
 HUB = "max_concurrent_runs"
 """The name of the limit of all runs together; that of a queue is ``queues.NAME``."""
@@ -138,7 +138,7 @@ class Rehearsal:
         if self._closed or simulated.left == 0:
             return
         simulated.ticks += 1
-        if self._queued >= self._most_waiting or _is_refused(simulated):
+        if self._queued >= self._most_waiting or _is_skipped(simulated):
             simulated.skipped += 1
             return
         if simulated.left is not None:
@@ -155,7 +155,7 @@ class Rehearsal:
         simulated.runs[simulated_run] = None
         simulated.slotless += 1
         self._queued += 1
-        if simulated.overlap in WAITING:
+        if buffers(simulated.overlap):
             simulated.line.append(simulated_run)
             self._turn(simulated)
         else:
@@ -260,10 +260,6 @@ def _going(simulated: SimulatedSchedule) -> int:
     return len(simulated.runs) - len(simulated.line)
 
 
-def _is_refused(simulated: SimulatedSchedule) -> bool:
-    """What :func:`reactorhub.policies.overlap.refusal` says, of runs that are only counted."""
-    if simulated.limit is None or len(simulated.runs) < simulated.limit:
-        return False
-    if simulated.overlap is Overlap.BUFFER_ONE:
-        return simulated.slotless > 0
-    return simulated.overlap not in WAITING
+def _is_skipped(simulated: SimulatedSchedule) -> bool:
+    unfinished, waiting = len(simulated.runs), simulated.slotless
+    return decide(simulated.overlap, simulated.limit, unfinished, waiting) is Decision.SKIP

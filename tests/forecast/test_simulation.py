@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from reactorhub.forecast.simulation import HUB, Rehearsal, SimulatedRun, SimulatedSchedule, _is_refused
+from reactorhub.forecast.simulation import HUB, Rehearsal, SimulatedSchedule
 from reactorhub.model.run import Run, RunSpec, RunState
 from reactorhub.model.schedule import Overlap, Schedule, at_once
 from reactorhub.policies.limits import Limits
@@ -90,10 +90,14 @@ def test_a_tick_is_skipped_by_the_rule(policy: Overlap, limit: int | None, going
     schedule = Schedule(name="a", spec=spec, overlap=policy, max_instances=limit)
     states = [RunState.RUNNING] * going + [RunState.QUEUED] * queued
     runs = [Run(id=str(n), spec=spec, created_at=NOW, state=state) for n, state in enumerate(states)]
-    player = simulated(overlap=policy, limit=at_once(schedule))
-    player.runs = {SimulatedRun(player): None for _ in runs}
-    player.slotless = queued
-    assert _is_refused(player) == (skip_reason(schedule, runs) is not None)
+    player, stage = simulated(overlap=policy, limit=at_once(schedule)), simulation(max(going, 1))
+    for _ in range(going):
+        stage.holds(player, HOUR)
+    for _ in range(queued):
+        stage.waits(player)
+    stage.tick(0.0, player)
+    stage.play(1.0)
+    assert (player.ticks, player.skipped) == (1, skip_reason(schedule, runs) is not None)
 
 
 @pytest.mark.parametrize(
