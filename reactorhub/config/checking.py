@@ -4,23 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from types import NoneType
+from typing import Annotated, Any, Generic, TypeVar, cast, get_args, get_origin
 
 from pydantic import ValidationError
 
-from reactorhub.config.keys import (
-    ChannelKeys,
-    EmailKeys,
-    HubKeys,
-    Keys,
-    NotifyKeys,
-    ProjectKeys,
-    RedisKeys,
-    RetentionKeys,
-    RetryKeys,
-    WebhookKeys,
-    mapping_or_nothing,
-)
+from reactorhub.config.keys import Keys, mapping_or_nothing
 from reactorhub.config.places import KeyPath, Report, shorten, suggestion
 from reactorhub.config.values import NestedError
 from reactorhub.config.yaml_source import Kind, Scalar, Tree
@@ -61,23 +50,19 @@ def _trimmed(path: KeyPath, report: Report) -> KeyPath:
 
 
 def _known(path: KeyPath, model: type[Keys]) -> Collection[str]:
-    """The keys of the section that the key at ``path`` stands in."""
-    sections: dict[str, type[Keys]] = {
-        "redis": RedisKeys,
-        "projects": ProjectKeys,
-        "retention": RetentionKeys,
-        "retry": RetryKeys,
-    }
-    if len(path) > 1 and path[0] == "notify":
-        model = _notify_section(path) if model is HubKeys else NotifyKeys
-    elif len(path) > 1:
-        model = sections[str(path[0])]
-    return model.model_fields.keys()
+    """The keys of the section that the key at ``path`` belongs to."""
+    section: Any = model
+    for part in path[:-1]:
+        is_keys = isinstance(section, type) and issubclass(section, Keys)
+        section = _bare(section.model_fields[part].annotation if is_keys else get_args(section)[-1])
+    return cast(type[Keys], section).model_fields.keys()
 
 
-def _notify_section(path: KeyPath) -> type[Keys]:
-    inner: dict[str, type[Keys]] = {"email": EmailKeys, "webhook": WebhookKeys}
-    return inner[str(path[2])] if len(path) > 3 else ChannelKeys
+def _bare(kind: Any) -> Any:
+    """An annotation without its marks and without None."""
+    while get_origin(kind) is Annotated or NoneType in get_args(kind):
+        kind = get_args(kind)[0]
+    return kind
 
 
 def _sentences(problem: Mapping[str, Any], model: type[Keys]) -> Iterator[tuple[KeyPath, str, bool]]:
