@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from reactorhub.config.json_schema import LINE, JsonSchema, any_of, optional, text
 from reactorhub.config.places import KeyPath
 from reactorhub.config.values import NestedError, line, single
 from reactorhub.config.yaml_source import Kind, Scalar, Tree
@@ -13,6 +14,19 @@ from reactorhub.policies.expectations import FIELDS, FINISH_REASON, MAX_EXPECTAT
 
 Found = list[tuple[KeyPath, str]]
 Parse = Callable[[str, object], object]
+
+_COMPARISON = any_of({"type": "number"}, text(r"^\s*([<>]|[=!]=)"))
+EXPECT: JsonSchema = optional(
+    {
+        "type": "object",
+        "properties": {
+            FINISH_REASON: any_of(LINE, {"type": "array", "items": LINE, "minItems": 1}),
+            FIELDS: optional({"type": "object", "additionalProperties": _COMPARISON}),
+        },
+        "additionalProperties": _COMPARISON,
+    }
+)
+"""What :func:`expectations` accepts, in JSON Schema."""
 
 
 def expectations(raw: Tree) -> dict[str, Any]:

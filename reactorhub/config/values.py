@@ -21,11 +21,11 @@ from reactorhub.triggers import durations, wall_clock
 
 E = TypeVar("E", bound=Enum)
 
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_MOMENT = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})?"
+NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$"
+MOMENT = (
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})?$"
 )
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _DAYS = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:\.\.([0-9]{4}-[0-9]{2}-[0-9]{2}))?")
 
 
@@ -66,7 +66,7 @@ def secret_line(raw: Tree) -> str:
 def name(raw: Tree) -> str:
     """Read the name of a schedule, project or queue. Names stand in paths and URLs."""
     text = raw if isinstance(raw, str) else line(raw)
-    if not _NAME.fullmatch(text):
+    if not re.fullmatch(NAME, text):
         raise ValueError(
             "a name has up to 100 letters (a to z), digits, _ - and . and starts with a letter, digit or _"
         )
@@ -132,7 +132,7 @@ def moment(raw: Tree) -> datetime:
     """Read an RFC 3339 time, or a local one without offset, to the second. It may stand without quotes."""
     scalar = single(raw)
     try:
-        read = datetime.fromisoformat(scalar.text) if _MOMENT.fullmatch(scalar.text) else None
+        read = datetime.fromisoformat(scalar.text) if re.fullmatch(MOMENT, scalar.text) else None
     except ValueError:
         read = None
     if read is None or not 1970 <= read.year < 3000:

@@ -20,7 +20,9 @@ def duration_text(duration: timedelta) -> str:
 
 
 _NUMBER = r"([0-9]{1,9}(?:\.[0-9]{1,6})?)"
-_DURATION = re.compile(rf"(?:{_NUMBER}d)?(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?")
+PATTERN = rf"^(?=[0-9])(?:{_NUMBER}d)?(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?$"
+"""What a duration looks like, for JSON Schema too."""
+
 _SECONDS = (86_400, 3_600, 60, 1)
 _MAX_SECONDS = 36_500 * 86_400
 
@@ -32,8 +34,8 @@ def duration(text: str) -> timedelta:
     """
     if text.isdecimal():
         raise ValueError(f"write a unit after {text!r}: s, m, h or d, such as 90s or 15m")
-    match = _DURATION.fullmatch(text)
-    if match is None or not text:
+    match = re.fullmatch(PATTERN, text)
+    if match is None:
         raise ValueError(f"{text!r} is not a duration; write it like 90s, 15m, 2h, 1d or 1h30m")
     parts = zip(match.groups(), _SECONDS, strict=True)
     seconds = sum(float(number) * unit for number, unit in parts if number)
