@@ -12,6 +12,7 @@ from itertools import takewhile
 
 from reactorhub.model.run import Run, RunState, Stop
 from reactorhub.model.schedule import Overlap, Schedule, at_once
+from reactorhub.triggers.wall_clock import utc_text
 
 PAUSED = "the schedule is paused: "
 """The reason of a tick that is skipped because of a pause begins with this text."""
@@ -108,6 +109,6 @@ def _is_earlier(run: Run, than: Run, was_made_before: bool) -> bool:
 
 def replacement(nominal_time: datetime | None) -> Stop:
     """Return the order that ends a run because the tick of ``nominal_time`` replaces it."""
-    tick = "a newer run" if nominal_time is None else f"the tick of {nominal_time:%Y-%m-%dT%H:%M:%SZ}"
+    tick = "a newer run" if nominal_time is None else f"the tick of {utc_text(nominal_time)}"
     reason = f"overlap is cancel_other and {tick} takes this run's place"
     return Stop(state=RunState.CANCELLED, reason=reason)

@@ -37,6 +37,11 @@ def change_of_offset(where: ZoneInfo, before: datetime, after: datetime) -> date
     return before + bisect_left(range((after - before) // SECOND + 1), True, key=changed) * SECOND
 
 
+def utc_text(moment: datetime) -> str:
+    """Return a moment in UTC as RFC 3339 text."""
+    return moment.isoformat().replace("+00:00", "Z")
+
+
 def local_text(moment: datetime, timezone: str) -> str:
     """Return a moment on the wall clock of a zone, with the zone's abbreviation."""
     return f"{moment.astimezone(zone(timezone)):%a %Y-%m-%d %H:%M:%S %Z}"
