@@ -1,4 +1,4 @@
-"""The check of a section of the schedule file against its keys, with every mistake in plain words."""
+"""Checks a section of the schedule file against its keys, and words every mistake."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ K = TypeVar("K", bound=Keys)
 
 @dataclass(frozen=True, slots=True)
 class Checked(Generic[K]):
-    """A section after checking: its good keys, all keys that were written, and which of them are wrong."""
+    """A section after the check: its valid keys, all keys that the file gives, and which keys are wrong."""
 
     path: KeyPath
     keys: K
@@ -28,7 +28,7 @@ class Checked(Generic[K]):
 
 
 def check(model: type[K], tree: Tree, path: KeyPath, report: Report) -> Checked[K]:
-    """Check a section against ``model`` and report every mistake in it; what is right is kept."""
+    """Check a section against ``model`` and report every mistake in it. Valid keys are kept."""
     tree = {} if tree is None else mapping_or_nothing(tree)
     given = tuple(tree) if isinstance(tree, dict) else ()
     try:
@@ -45,7 +45,7 @@ def check(model: type[K], tree: Tree, path: KeyPath, report: Report) -> Checked[
 
 
 def _trimmed(path: KeyPath, report: Report) -> KeyPath:
-    """A single value may stand for a list of one: its place is not that of a first item."""
+    """The path of a value. A single value may stand for a list of one, and then has no index."""
     return path[:-1] if path and path not in report.positions.values and path[-1] == 0 else path
 
 
@@ -66,7 +66,7 @@ def _bare(kind: Any) -> Any:
 
 
 def _sentences(problem: Mapping[str, Any], model: type[Keys]) -> Iterator[tuple[KeyPath, str, bool]]:
-    """Say in plain words what pydantic found; what was refused before is not told again."""
+    """Word a mistake that pydantic found. Values that have been reported before are left out."""
     path: KeyPath = problem["loc"]
     given = problem["input"]
     error = problem.get("ctx", {}).get("error")

@@ -1,4 +1,4 @@
-"""How the key ``expect`` is read: each expectation is checked, and kept as it is written."""
+"""Reads the key ``expect``: each expectation is checked, and kept as it is written."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ EXPECT: JsonSchema = optional(
 def expectations(raw: Tree) -> dict[str, Any]:
     """Read the expectations of a schedule: texts and numbers by metric, and by field under ``fields``.
 
-    :raises NestedError: naming all that is wrong, each at its place.
+    :raises NestedError: with every mistake and its path.
     """
     found: Found = []
     tree = _mapping(raw, "metrics", (), found)
@@ -48,7 +48,7 @@ def expectations(raw: Tree) -> dict[str, Any]:
 
 
 def merged(own: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay a schedule's own expectations over the defaults, metric by metric and field by field."""
+    """Merge the expectations of a schedule into the defaults, metric by metric and field by field."""
     expect = {**common, **own}
     if FIELDS in expect:
         expect[FIELDS] = {**common.get(FIELDS, {}), **own.get(FIELDS, {})}
@@ -64,19 +64,19 @@ def _mapping(raw: Tree, what: str, path: KeyPath, found: Found) -> dict[str, Tre
 
 
 def _read(tree: dict[str, Tree], parse: Parse, path: KeyPath, found: Found) -> dict[str, Any]:
-    wishes: dict[str, Any] = {}
+    expected: dict[str, Any] = {}
     for name, raw in tree.items():
         try:
-            wishes[name] = _wish(name, raw)
-            parse(name, wishes[name])
+            expected[name] = _expected(name, raw)
+            parse(name, expected[name])
         except ValueError as error:
             if not isinstance(raw, Scalar) or raw.kind is not Kind.BROKEN:
                 found.append(((*path, name), _said(str(error), raw)))
-    return wishes
+    return expected
 
 
-def _wish(name: str, raw: Tree) -> object:
-    """Return a text or a number; texts where several reasons to finish are given."""
+def _expected(name: str, raw: Tree) -> object:
+    """Return a text or a number, or a list of texts for several finish reasons."""
     if name == FINISH_REASON and isinstance(raw, list):
         return [line(each) for each in raw]
     scalar = single(raw)
@@ -84,7 +84,7 @@ def _wish(name: str, raw: Tree) -> object:
 
 
 def _said(message: str, raw: Tree) -> str:
-    """Never quote what a variable held, which may be a secret."""
+    """Return the message, without the value of a variable, which may be a secret."""
     scalars = [each for each in (raw if isinstance(raw, list) else [raw]) if isinstance(each, Scalar)]
     hiding = next((each for each in scalars if each.text != each.written), None)
     return message if hiding is None else f"{hiding.shown} cannot be read; {EXAMPLES}"

@@ -1,7 +1,8 @@
 """The keys of the schedule file, section by section.
 
-Every key may be left out; None then stands for it. How a value is read stands in
-:mod:`reactorhub.config.values`; what holds between keys, in :mod:`reactorhub.config`.
+Every key is optional; a missing key is None. :mod:`reactorhub.config.values` reads the values, and
+:mod:`reactorhub.config.schedules` checks keys that depend on each other. Each key has the JSON Schema of its
+value beside the reader, see :class:`~reactorhub.config.json_schema.Reads`.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from reactorhub.triggers.durations import PATTERN as DURATION
 
 
 class Retriable(str, Enum):
-    """The ends of a run after which it may be tried again."""
+    """The final states of a run after which it may be retried."""
 
     FAILED = RunState.FAILED.value
     TIMED_OUT = RunState.TIMED_OUT.value
@@ -49,7 +50,7 @@ class Retriable(str, Enum):
 
 
 class AfterState(str, Enum):
-    """The ends of a run after which another schedule may run."""
+    """The final states of a run after which another schedule may run."""
 
     SUCCEEDED = RunState.SUCCEEDED.value
     FAILED = RunState.FAILED.value
@@ -60,7 +61,7 @@ class AfterState(str, Enum):
 
 
 class Telling(str, Enum):
-    """What of a schedule people can be told of."""
+    """The events of a schedule that people can be notified of."""
 
     FAILED = NotificationKind.FAILED.value
     RECOVERED = NotificationKind.RECOVERED.value
@@ -69,7 +70,7 @@ class Telling(str, Enum):
 
 
 def mapping_or_nothing(raw: Tree) -> Tree:
-    """Read a section. One whose every line is commented out is an empty section."""
+    """Read a section. A section whose lines are all commented out is empty."""
     return {} if isinstance(raw, Scalar) and raw.kind is Kind.NULL else raw
 
 
@@ -80,7 +81,7 @@ def _one_or_list(raw: Tree) -> Tree:
 
 
 def _to_whom(raw: Tree) -> Tree:
-    """A channel, or a list of them, stands for ``to``."""
+    """A channel, or a list of channels, is short for ``to``."""
     return raw if isinstance(raw, dict) else {"to": raw}
 
 
@@ -183,7 +184,7 @@ class RetryKeys(Keys):
 
 
 class MailKeys(Keys):
-    """``hub.notify.<name>.email``, but for ``from``, which no attribute can be called."""
+    """``hub.notify.<name>.email``, without ``from``, which is a keyword of Python."""
 
     to: Annotated[list[Line] | None, OneOrList] = None
     smtp: SecretLine | None = None
@@ -258,7 +259,7 @@ class HubKeys(Keys):
 
 
 class ScheduleKeys(Keys):
-    """``schedules.<name>`` and, but for what says when to run, ``defaults``."""
+    """``schedules.<name>``, and ``defaults`` except for the keys of triggers."""
 
     spider: Line | None = None
     project: Name | None = None
@@ -298,12 +299,12 @@ class ScheduleKeys(Keys):
 
     @property
     def window(self) -> timedelta | None:
-        """``catchup_window``, by whichever of its two names it was given."""
+        """``catchup_window``, which ``misfire_grace_time`` is another name of."""
         return self.catchup_window or self.misfire_grace_time
 
 
 class FileKeys(Keys):
-    """The file itself. Its sections are checked one by one: a mistake in one hides none in another."""
+    """The file itself. Its sections are checked one by one, so that a mistake in one does not hide others."""
 
     hub: Any = None
     defaults: Any = None

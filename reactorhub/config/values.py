@@ -1,7 +1,7 @@
-"""How each kind of value of the schedule file is read.
+"""Readers for each kind of value in the schedule file.
 
-A reader takes a :class:`~reactorhub.config.yaml_source.Scalar`, so that it can look at what was written as
-well as at its type. It returns the value or raises :exc:`ValueError` with a sentence for the file's author.
+A reader gets a :class:`~reactorhub.config.yaml_source.Scalar`, which has the written text and its type. It
+returns the value, or raises :exc:`ValueError` with a message for the author of the file.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _DAYS = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:\.\.([0-9]{4}-[0-9]{2}-[0-9]
 
 
 class NestedError(ValueError):
-    """What is wrong inside one value, each with the way that leads there from the value."""
+    """Mistakes inside one value, each with its path from the value."""
 
     def __init__(self, found: list[tuple[KeyPath, str]]) -> None:
         self.found = found
@@ -38,7 +38,7 @@ class NestedError(ValueError):
 
 
 def single(raw: Tree) -> Scalar:
-    """Return ``raw`` if it is one value that is there."""
+    """Return ``raw`` if it is a single value and not empty."""
     if not isinstance(raw, Scalar):
         raise ValueError(f"must be one value, not a {'list' if isinstance(raw, list) else 'mapping'}")
     if raw.kind is Kind.NULL:
@@ -47,7 +47,7 @@ def single(raw: Tree) -> Scalar:
 
 
 def line(raw: Tree) -> str:
-    """Read a text on one line. What YAML 1.1 takes for something else has to stand in quotes."""
+    """Read a text on one line. Text that YAML 1.1 reads as something else must be in quotes."""
     scalar = single(raw)
     if scalar.kind is not Kind.TEXT:
         raise ValueError(f"must be text; put {scalar.shown} in quotes")
@@ -57,14 +57,14 @@ def line(raw: Tree) -> str:
 
 
 def secret_line(raw: Tree) -> str:
-    """Read what :func:`line` reads; a mistake does not show it."""
+    """Read a text on one line. Mistakes do not show the text."""
     if single(raw).kind is not Kind.TEXT:
         raise ValueError("must be text; put it in quotes")
     return line(raw)
 
 
 def name(raw: Tree) -> str:
-    """Read the name of a schedule, project or queue. Names stand in paths and URLs."""
+    """Read the name of a schedule, project or queue. Names are used in paths and URLs."""
     text = raw if isinstance(raw, str) else line(raw)
     if not re.fullmatch(NAME, text):
         raise ValueError(
@@ -129,7 +129,7 @@ def duration(raw: Tree) -> timedelta:
 
 
 def moment(raw: Tree) -> datetime:
-    """Read an RFC 3339 time, or a local one without offset, to the second. It may stand without quotes."""
+    """Read an RFC 3339 time, or a local one without offset, to the second. Quotes are optional."""
     scalar = single(raw)
     try:
         read = datetime.fromisoformat(scalar.text) if re.fullmatch(MOMENT, scalar.text) else None
@@ -142,8 +142,8 @@ def moment(raw: Tree) -> datetime:
 
 
 def cron(raw: Tree) -> str:
-    """Read a cron expression that comes at some time, with one space between its fields. Tabs, as crontabs
-    have them, may stand there too."""
+    """Read a cron expression that matches at least one time. Fields may be separated by tabs, as in crontabs;
+    the result has single spaces."""
     text = " ".join(line(_without_tabs(raw)).split())
     try:
         cron_expressions.check(text)
@@ -162,7 +162,7 @@ def _without_tabs(raw: Tree) -> Tree:
 
 
 def left_out(raw: Tree) -> str | tuple[date, date]:
-    """Read a day, a range of days (first and last), or a cron expression. Days may stand without quotes."""
+    """Read a day, a range of days (first and last), or a cron expression. Quotes are optional for days."""
     scalar = single(raw)
     days = _DAYS.fullmatch(scalar.text)
     if days is None:
@@ -192,7 +192,7 @@ def zone(raw: Tree) -> str:
 
 
 def as_written(raw: Tree) -> str:
-    """Read a spider argument: the text of the file, whatever YAML takes it for."""
+    """Read a spider argument: the text in the file, whatever its type in YAML."""
     if isinstance(raw, Scalar) and raw.kind is Kind.NULL:
         raise ValueError('is empty; write "" for an empty text, or remove the key')
     return single(raw).text

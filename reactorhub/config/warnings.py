@@ -1,4 +1,4 @@
-"""What is doubtful about a schedule file that has no mistakes."""
+"""Warnings about a schedule file that has no mistakes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from reactorhub.triggers.rules import After, Once, Trigger
 from reactorhub.triggers.window import Window, end_of
 
 DAY = timedelta(hours=24)
-MAX_LOOKS = 50_000
-"""At most this many times the search for pile-ups asks a trigger when it ticks next. One that leaves out much
-takes longer to answer, and counts for several."""
+MAX_QUESTIONS = 50_000
+"""The search for pile-ups asks triggers for their next tick at most this many times: a check stays quick. A
+trigger with many exclusions takes longer to answer and counts more than once."""
 
-_EXCLUSIONS_A_LOOK = 16
+_EXCLUSIONS_PER_QUESTION = 16
 MAX_PILES = 5
-"""At most this many different pile-ups are told of: those of the most schedules."""
+"""At most this many pile-ups are reported: those of the most schedules."""
 
 MAX_NAMES = 10
 """At most this many schedules of a pile-up are named."""
@@ -43,7 +43,7 @@ class Pile:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """The worst pile-ups up to ``until``, in order of time, and how many different ones there are beside."""
+    """The worst pile-ups up to ``until``, in order of time, and the number of others."""
 
     piles: tuple[Pile, ...]
     others: int
@@ -51,7 +51,7 @@ class Outlook:
 
 
 def never_firing(config: HubConfig, now: datetime) -> Iterator[Mistake]:
-    """Say which schedules have a trigger, are enabled, and yet have no tick to come."""
+    """Warn of enabled schedules whose trigger has no future tick."""
     for name, schedule in config.schedules.items():
         trigger = schedule.trigger
         timed = trigger is not None and not isinstance(trigger, After)
@@ -62,7 +62,7 @@ def never_firing(config: HubConfig, now: datetime) -> Iterator[Mistake]:
 
 
 def _why_never(trigger: Trigger, now: datetime) -> tuple[str, str]:
-    """The key to blame, and what is the matter with it."""
+    """The key that causes it, and the reason."""
     end = end_of(trigger)
     if end is not None and end <= now and trigger.kind != Once.kind:
         return "end_time", f"its end_time {time_text(end)} has passed"
@@ -70,9 +70,9 @@ def _why_never(trigger: Trigger, now: datetime) -> tuple[str, str]:
 
 
 def in_vain(config: HubConfig) -> Iterator[Mistake]:
-    """Say which schedules would catch up on all missed ticks, if their overlap policy let them.
+    """Warn of schedules with ``catchup: all`` whose overlap policy skips most of the missed ticks.
 
-    Those ticks come at once. The first one becomes a run, and the others meet it.
+    Missed ticks are due all at once: the first becomes a run, and the others meet that run.
     """
     for name, schedule in config.schedules.items():
         timed = schedule.trigger is not None and not isinstance(schedule.trigger, (After, Once))
@@ -85,7 +85,7 @@ def in_vain(config: HubConfig) -> Iterator[Mistake]:
 
 
 def crowded(config: HubConfig, now: datetime) -> Iterator[Mistake]:
-    """Say where more schedules are due at once within a day than may run at once."""
+    """Warn of moments within a day at which more schedules are due than may run at once."""
     limit, path = config.max_concurrent_runs, ("hub", "max_concurrent_runs")
     outlook = pile_ups(config.schedules.values(), limit, now, now + DAY)
     for pile in outlook.piles:
@@ -98,18 +98,18 @@ def crowded(config: HubConfig, now: datetime) -> Iterator[Mistake]:
 def pile_ups(schedules: Iterable[Schedule], limit: int, after: datetime, until: datetime) -> Outlook:
     """Find the seconds between two moments in which more than ``limit`` schedules are due.
 
-    Nothing after ``MAX_LOOKS`` looks counts; ``until`` of the answer says how far they went. A schedule with
-    jitter spreads its starts by itself, so it piles up with nobody.
+    The search ends after ``MAX_QUESTIONS``; ``until`` of the answer says how far it got. Schedules with
+    jitter are left out, because jitter spreads their starts.
     """
     found: dict[tuple[str, ...], tuple[datetime, list[Group], int]] = {}
-    looks = 0
+    questions = 0
     ticks = coming((schedule for schedule in schedules if not schedule.jitter), after)
     for second, meeting in groupby(ticks, key=lambda tick: tick[0].replace(microsecond=0)):
-        if second > until or looks > MAX_LOOKS:
+        if second > until or questions > MAX_QUESTIONS:
             until = min(until, second)
             break
         groups = [group for _, group in meeting]
-        looks += sum(map(_looks, groups))
+        questions += sum(map(_cost, groups))
         if sum(map(len, groups)) > limit:
             key = tuple(sorted(group[0].name for group in groups))
             first, _, times = found.get(key, (second, groups, 0))
@@ -117,9 +117,9 @@ def pile_ups(schedules: Iterable[Schedule], limit: int, after: datetime, until: 
     return _worst(found.values(), until)
 
 
-def _looks(group: Group) -> int:
+def _cost(group: Group) -> int:
     trigger = group[0].trigger
-    return 1 + len(trigger.exclude) // _EXCLUSIONS_A_LOOK if isinstance(trigger, Window) else 1
+    return 1 + len(trigger.exclude) // _EXCLUSIONS_PER_QUESTION if isinstance(trigger, Window) else 1
 
 
 def _worst(found: Iterable[tuple[datetime, list[Group], int]], until: datetime) -> Outlook:

@@ -1,4 +1,4 @@
-"""What became of one moment of a schedule: the tick's row, or why there is none."""
+"""Explains one moment of a schedule: the row of its tick, or why there is no row."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from reactorhub.triggers.rules import After, Trigger
 from reactorhub.triggers.window import Window
 
 _BACK = tuple(timedelta(hours=hours) for hours in (1, 24, 24 * 32, 24 * 367, 24 * 3660))
-"""How far back the time before a moment is looked for, nearest first."""
+"""How far back to search for the last tick before a moment, nearest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a moment; ``before`` and ``after`` are the nearest times of the trigger around it."""
+    """What became of a moment. ``before`` and ``after`` are the nearest ticks of the trigger."""
 
     moment: datetime
     kind: str
@@ -34,7 +34,7 @@ class Answer:
 def explain(evidence: Evidence, moment: datetime, row: Tick | None) -> Answer:
     """Return what became of a moment.
 
-    :param row: the ledger's row that accounts for it, its own or one that stands for several ticks.
+    :param row: the ledger's row for the moment: its own, or one that stands for several ticks.
     """
     schedule, trigger = evidence.schedule, evidence.schedule.trigger
     if row is not None and (row.nominal_time == moment or _ticks_at(trigger, moment)):
@@ -54,9 +54,11 @@ def explain(evidence: Evidence, moment: datetime, row: Tick | None) -> Answer:
 
 
 def reading_of(given: datetime, zone: str) -> tuple[datetime, str]:
-    """Return the moment that a time names, and a remark if it names none or two. Without an offset it is on
-    the wall clock of the zone, where a time in a gap stands for the gap's end, and one that comes twice for
-    the first time."""
+    """Return the moment of a time, and a note if the local time does not exist or occurs twice that day.
+
+    A time without an offset is local time of the zone. A time in a gap means the end of the gap, and a
+    repeated time means the first of the two.
+    """
     if given.tzinfo is not None:
         return given.astimezone(UTC), ""
     whole = given.replace(microsecond=0)
@@ -71,7 +73,7 @@ def reading_of(given: datetime, zone: str) -> tuple[datetime, str]:
 
 
 def time_before(trigger: Trigger, moment: datetime) -> datetime | None:
-    """Return the last time of a trigger before a moment, as far as ten years back."""
+    """Return the last tick of a trigger before a moment, up to ten years back."""
     for span in _BACK:
         found = last_tick(trigger, moment - span, moment - INSTANT)
         if found is not None:
@@ -136,7 +138,7 @@ def _unrecorded(schedule: Schedule, moment: datetime, evidence: Evidence) -> tup
 
 
 def _held_back(evidence: Evidence, progress: ScheduleProgress) -> tuple[str, str] | None:
-    """Why none of a schedule's times is accounted for at present; None if they are."""
+    """Why no ticks of a schedule are recorded at present; None if they are."""
     if not evidence.schedule.enabled:
         return "disabled", "it is disabled, and the times of a disabled schedule are not recorded"
     if progress.fingerprint != evidence.fingerprint:
@@ -149,7 +151,7 @@ def _held_back(evidence: Evidence, progress: ScheduleProgress) -> tuple[str, str
 def _to_come(
     schedule: Schedule, moment: datetime, accounted_until: datetime, evidence: Evidence
 ) -> tuple[str, str]:
-    """What is to become of a time that is not accounted for yet."""
+    """What will become of a tick that is not recorded yet."""
     start = start_at(schedule, moment)
     if start > evidence.now:
         return "jitter", f"it is delayed by its jitter until {evidence.show(start)}"

@@ -352,7 +352,7 @@ def test_the_page_tells_of_every_command() -> None:
     page = (ROOT / "docs" / "command-line.md").read_text("utf-8")
     assert first_column(page.partition("\n## ")[0]) == {f"reactorhub {name}" for name in main.commands}
     text = " ".join(page.split())
-    assert f"looked ahead for {warnings.MAX_LOOKS:,} of them" in text
+    assert f"looked ahead for {warnings.MAX_QUESTIONS:,} of them" in text
     assert f"up to {MAX_TICKS:,}" in text
     assert (warnings.MAX_PILES, warnings.DAY.total_seconds()) == (5, 24 * 3600)
     assert "within 24 hours" in text and "the five largest" in text

@@ -71,7 +71,7 @@ def test_the_largest_piles_are_kept_in_order_of_time(monkeypatch: pytest.MonkeyP
 
 def test_the_search_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many ticks end the search early, and the answer says at which time."""
-    monkeypatch.setattr(warnings, "MAX_LOOKS", 100)
+    monkeypatch.setattr(warnings, "MAX_QUESTIONS", 100)
     outlook = pile_ups([every("a", 1), every("b", 1), every("c", 2)], 1, NOW, NOW + DAY)
     assert NOW < outlook.until < NOW + timedelta(minutes=2)
 
