@@ -152,16 +152,16 @@ def over(progress: ScheduleProgress) -> str:
 
 
 def _since(evidence: Evidence) -> str:
-    """Word since when ticks have been skipped because of a pause. Ticks that were missed meanwhile, while no hub
-    ran, do not end the pause."""
+    """Word since when ticks have been skipped because of a pause. Ticks that were missed while no hub ran do not
+    end the pause."""
     first = None
     for tick in evidence.ticks:
         if (tick.reason or "").startswith(PAUSED):
             first = tick
         elif tick.outcome is not TickOutcome.MISSED:
             break
-    accounted_until = f"; its ticks are skipped since {evidence.show(first.nominal_time)}" if first else ""
-    return f"{accounted_until}; resume it with POST /api/schedules/{evidence.schedule.name}/resume"
+    since = f"; its ticks are skipped since {evidence.show(first.nominal_time)}" if first else ""
+    return f"{since}; resume it with POST /api/schedules/{evidence.schedule.name}/resume"
 
 
 def _is_of_pause(tick: Tick, progress: ScheduleProgress | None) -> bool:
@@ -192,26 +192,26 @@ def _of_the_tick_due(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _of_the_run(run: Run, evidence: Evidence) -> Iterator[Finding]:
-    """The finding about the newest run. Without a hub, a run that the ledger shows as running does not run."""
+    """The finding about the newest run. Without a hub, a run that is running in the ledger does not run."""
     if run.state is RunState.QUEUED:
         yield Finding("waiting", f"its run {run.id} waits {_waits(run, evidence)}")
     elif run.state.active and evidence.folder.running:
-        accounted_until = f" since {evidence.show(run.started_at)}" if run.started_at else ""
-        yield Finding("running", f"its run {run.id} is {run.state.value}{accounted_until}")
+        since = f" since {evidence.show(run.started_at)}" if run.started_at else ""
+        yield Finding("running", f"its run {run.id} is {run.state.value}{since}")
     elif run.state.final and run.state is not RunState.SUCCEEDED:
         yield Finding(f"last_{run.state.value}", f"its newest run, {run.id}, {_ended(run)}{_reason(run)}")
 
 
 def _waits(run: Run, evidence: Evidence) -> str:
-    until, accounted_until = run.spec.not_before, f"since {evidence.show(run.created_at)}"
+    until, since = run.spec.not_before, f"since {evidence.show(run.created_at)}"
     if until is not None and until > evidence.now:
         return f"until {evidence.show(until)} to be tried again"
     if not evidence.folder.running:
-        return f"{accounted_until}, and continues once a hub runs"
+        return f"{since}, and continues once a hub runs"
     if evidence.limits is None:
-        return f"{accounted_until} for its turn or for a slot of queue {run.spec.queue}"
+        return f"{since} for its turn or for a slot of queue {run.spec.queue}"
     what = waits_for(run, evidence.schedule, evidence.unfinished, evidence.limits, evidence.show)
-    return f"{accounted_until} {what}"
+    return f"{since} {what}"
 
 
 def _reason(run: Run) -> str:

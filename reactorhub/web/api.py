@@ -28,7 +28,7 @@ from reactorhub.wire.batch_orders import read_batch_order
 from reactorhub.wire.orders import encoded_moment, read_pause
 from reactorhub.wire.views import broken_view, spider_view, tick_view
 
-MAX_WAIT = 120.0  # seconds; proxies tend to close requests that take longer
+MAX_WAIT = 120.0  # seconds
 _LIST = ("limit", "cursor")
 
 

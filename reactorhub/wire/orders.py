@@ -18,8 +18,8 @@ MAX_REASON = 200  # characters
 MAX_ARGS = 100
 MAX_PRIORITY = 1_000_000
 
-# Settings that only tune a crawl. Other settings may contain import paths, which run code, or file paths, which
-# read or write files in the hub's process. They belong in the project or in the schedule file.
+# Settings that only tune a crawl. Other settings may contain import paths, which run code, or file paths,
+# which read or write files in the hub's process. They belong in the project or in the schedule file.
 SAFE_SETTINGS = re.compile(
     r"AUTOTHROTTLE_(ENABLED|DEBUG|START_DELAY|MAX_DELAY|TARGET_CONCURRENCY)|BOT_NAME"
     r"|CLOSESPIDER_\w+|CONCURRENT_(ITEMS|REQUESTS(_PER_DOMAIN|_PER_IP)?)"
@@ -198,7 +198,7 @@ def read_moment(value: Any) -> datetime:
 
 
 def encoded_moment(text: str) -> datetime:
-    """Read an RFC 3339 time from a URL or a form, in which a plus sign that is not encoded arrives as a space.
+    """Read an RFC 3339 time from a URL or a form, in which an unencoded plus sign arrives as a space.
 
     :raises ValueError: if the text is not such a time, or has no offset.
     """
