@@ -1,4 +1,4 @@
-"""Every exception the hub raises. Each message is a sentence its reader can act on."""
+"""Every exception the hub raises. Each message says what is wrong and what to do."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 
 class ReactorHubError(Exception):
-    """The root of the tree: catch this to catch all that the hub raises on purpose."""
+    """The base of all errors that the hub raises on purpose."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Mistake:
-    """One mistake in the schedule file, with the place where its author can mend it."""
+    """One mistake in the schedule file, with the place where to fix it."""
 
     file: str
     line: int
@@ -27,7 +27,7 @@ class Mistake:
 
 
 class ConfigError(ReactorHubError):
-    """The schedule file cannot be used; ``mistakes`` holds all that is wrong with it, in file order."""
+    """The schedule file cannot be used; ``mistakes`` has all of its mistakes, in file order."""
 
     def __init__(self, mistakes: Iterable[Mistake]) -> None:
         self.mistakes = tuple(sorted(mistakes))
@@ -43,11 +43,11 @@ class UnreadableProject(ReactorHubError):
 
 
 class WrongReactor(ReactorHubError):
-    """Another reactor than asyncio's was installed before the hub could install its own."""
+    """A reactor other than asyncio's was installed before the hub could install its own."""
 
 
 class InvalidRequest(ReactorHubError):
-    """An order has wrong inputs; ``fields`` maps each field's name to what is wrong with it."""
+    """A request has invalid fields; ``fields`` maps the name of each to a message."""
 
     def __init__(self, fields: Mapping[str, str]) -> None:
         self.fields = dict(fields)
@@ -62,7 +62,7 @@ class UnreadableBody(InvalidRequest):
 
 
 class NotFound(ReactorHubError):
-    """Something was named that the hub does not have."""
+    """The hub does not have what the request names."""
 
 
 class UnknownRun(NotFound):
@@ -94,29 +94,30 @@ class UnknownChannel(NotFound):
 
 
 class UnknownSpider(NotFound):
-    """No configured project has this spider, or several do and none was chosen."""
+    """No configured project has this spider, or several have it and the request names none of them."""
 
 
 class IllegalTransition(ReactorHubError):
-    """A run was told to move to a state that its present state does not lead to."""
+    """A run cannot move from its present state to the requested one."""
 
 
 class QueueFull(ReactorHubError):
-    """So many runs wait already that the hub takes no more; try again later."""
+    """Too many runs wait already; try again later."""
 
 
 class ShuttingDown(ReactorHubError):
-    """The hub is stopping and takes no new orders."""
+    """The hub is stopping and accepts no new orders."""
 
 
 class LedgerError(ReactorHubError):
-    """The ledger could not write or read; nothing of this order was kept."""
+    """The ledger could not write or read; nothing of the order was recorded."""
 
 
 class DeliveryError(ReactorHubError):
-    """A channel could not deliver a notice; the message says why, and holds none of the channel's secrets.
+    """A channel could not deliver a notification. The message says why, without secrets of the channel.
 
-    ``again`` tells whether another try could help, ``after`` how many seconds the other side asks to wait.
+    ``again`` says whether another attempt could succeed, and ``after`` how many seconds the receiver asks to
+    wait first.
     """
 
     def __init__(self, message: str, *, again: bool, after: float | None = None) -> None:
@@ -126,15 +127,16 @@ class DeliveryError(ReactorHubError):
 
 
 class EscapedError(ReactorHubError):
-    """Spider code raised what would have ended the process (``sys.exit()``) or hung its crawl."""
+    """Spider code raised an exception that would have ended the process, such as ``SystemExit``, or hung its
+    crawl."""
 
 
 MAX_LINE = 2000
-"""How many characters of an exception's text are kept: some hold a whole page of a site."""
+"""The longest text of an exception that is kept, in characters: some exceptions contain a whole web page."""
 
 
 def last_line(error: BaseException) -> str:
-    """Return the last line that Python would print of this exception, its type and its message, cut to
-    ``MAX_LINE`` characters."""
+    """Return the last line of this exception's traceback, its type and message, cut to ``MAX_LINE``
+    characters."""
     line = traceback.format_exception_only(error)[-1].strip()
     return line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 1]}…"

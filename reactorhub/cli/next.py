@@ -83,5 +83,5 @@ def _why_never(schedules: Iterable[Schedule]) -> str:
         case [one] if one.trigger is None:
             return f"{one.name} does not fire on its own: it has no trigger"
         case [one]:
-            return f"{one.name} never fires again after that time"
+            return f"{one.name} never runs again after that time"
     return "no schedule fires after that time"

@@ -116,7 +116,7 @@ def _basis(
         facts = {
             "durations": found.durations(schedules),
             "runs": _runs(schedules.values(), progress),
-            "going": tuple(run for run in found.unfinished() if running or not run.state.active),
+            "unfinished": tuple(run for run in found.unfinished() if running or not run.state.active),
         }
     basis = Basis(
         schedules=config.schedules,

@@ -1,6 +1,6 @@
-"""The schedule file as one frozen value, with every mistake in it found at once.
+"""Reads the schedule file into one frozen value, and finds all of its mistakes at once.
 
-:func:`parse` is a function of its arguments alone; :func:`load` reads the file and calls it.
+:func:`parse` depends on its arguments only; :func:`load` reads the file and calls :func:`parse`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from reactorhub.notifications.channels.addresses import AnyChannel
 from reactorhub.storage.retention import RetentionConfig
 
 DEFAULT_FILE = "schedule.yaml"
-MAX_BYTES = 1 << 20
+MAX_BYTES = 1 << 20  # 10,000 schedules of a line each need less
 HTTP = "tcp:6800:interface=127.0.0.1"
 MAX_CONCURRENT_RUNS = 16
 MAX_QUEUED_RUNS = 10_000
@@ -36,9 +36,9 @@ SHUTDOWN_GRACE = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisConfig:
-    """Where to publish: a server at ``url``, or an ``embedded`` one that the hub starts for itself.
+    """Where to publish: to a server at ``url``, or to an ``embedded`` server that the hub starts.
 
-    A URL may hold a password, so it is not printed.
+    The URL may contain a password, so it is not printed.
     """
 
     url: str | None = field(default=None, repr=False)
@@ -48,10 +48,10 @@ class RedisConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubConfig:
-    """All that the schedule file says, with the defaults of the contract filled in.
+    """The content of the schedule file, with defaults filled in.
 
-    ``data_dir`` and the paths of projects are absolute. ``queues`` always holds the default queue.
-    ``shutdown_grace`` is in seconds. Endpoints are strings, not yet looked at.
+    ``data_dir`` and the paths of projects are absolute. ``queues`` always has the default queue.
+    ``shutdown_grace`` is in seconds. Endpoints are strings that have not been checked.
     """
 
     file: str
@@ -77,7 +77,7 @@ class HubConfig:
         return not self.positions.keys
 
     def mistake(self, path: KeyPath, message: str) -> Mistake:
-        """Return a mistake at this place of the file, or at the nearest parent that the file has."""
+        """Return a mistake at this path of the file, or at its nearest parent that the file has."""
         return self.positions.mistake(path, message)
 
 
@@ -85,10 +85,10 @@ Checks = Callable[[HubConfig], Iterable[Mistake]]
 
 
 def load(path: Path, environ: Mapping[str, str], hostname: str, further: Checks = lambda _: ()) -> HubConfig:
-    """Read the schedule file at ``path``. Relative paths in it start from its own folder.
+    """Read the schedule file at ``path``. Relative paths in the file are relative to its folder.
 
-    :param further: finds mistakes that are told with the others, see :func:`parse`.
-    :raises ConfigError: with all that is wrong with it, or with why it cannot be read.
+    :param further: more checks, see :func:`parse`.
+    :raises ConfigError: with all mistakes in the file, or the reason why it cannot be read.
     """
     return parse(_text(path), str(path), environ, path.absolute().parent, hostname, further=further)
 
@@ -102,12 +102,14 @@ def parse(
     *,
     further: Checks = lambda _: (),
 ) -> HubConfig:
-    """Return what ``text`` says. ``file`` is its name in mistakes, ``folder`` (absolute) where relative paths
-    start, ``hostname`` the hub's name unless the text gives another.
+    """Parse the text of a schedule file.
 
-    :param further: finds mistakes that are told with the others; what it is given has the defaults in place
-        of all that is wrong, and lacks the schedules that are.
-    :raises ConfigError: with every mistake in it.
+    :param file: the name of the file in mistakes.
+    :param folder: the absolute folder that relative paths are relative to.
+    :param hostname: the name of the hub, unless the file has another.
+    :param further: more checks, whose mistakes are reported with the others. It gets a config in which
+        defaults replace wrong values and schedules with mistakes are missing.
+    :raises ConfigError: with every mistake in the file.
     """
     source = read_yaml(text, file, environ)
     report = source.report
@@ -140,8 +142,8 @@ def parse(
 
 
 def _names(hub: Tree, key: str, *always: str) -> Collection[str] | None:
-    """Return the names that the file gives in a section with mistakes in it, so that others can be checked
-    against them; None where there are none to be had."""
+    """Return the names in a section that has mistakes, so that references to them can be checked; None if the
+    section cannot be read at all."""
     section = hub.get(key) if isinstance(hub, dict) else None
     return {*always, *section} if isinstance(section, dict) else None
 
@@ -162,7 +164,7 @@ def _scalars(keys: HubKeys, folder: Path, hostname: str) -> dict[str, Any]:
 
 
 def _projects(keys: HubKeys, folder: Path) -> dict[str, ProjectConfig]:
-    """Return the projects; where none is configured, the file's own folder is one."""
+    """Return the projects. Without any, the folder of the file is the project ``default``."""
     return {
         name: ProjectConfig(
             name=name,
@@ -189,7 +191,7 @@ def _below(folder: Path, path: str) -> Path:
 
 
 def _text(path: Path) -> str:
-    """Read the file, within its limit."""
+    """Read the file, up to ``MAX_BYTES``."""
     try:
         if path.exists() and not path.is_file():
             raise _unreadable(path, "this is not a file; name the schedule file itself")

@@ -1,4 +1,4 @@
-"""Schedules that run after others: their trigger, and what must hold among all of them."""
+"""Reads and checks the schedules that run after others."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _STATES = tuple(state.value for state in RunState if state in FINAL)
 
 
 def after(keys: ScheduleKeys) -> After:
-    """Return the trigger. Without ``after_state`` only a success starts the follower."""
+    """Return the trigger. By default only a success of the upstream starts the schedule."""
     chosen = {state.value for state in keys.after_state or [AfterState.SUCCEEDED]}
     states = tuple(state for state in _STATES if state in chosen or AfterState.ANY.value in chosen)
     return After(tuple(dict.fromkeys(keys.after or ())), states)
 
 
 def check_upstreams(own: Checked[ScheduleKeys], names: Collection[str], report: Report) -> None:
-    """Report upstreams that there are not.
+    """Report upstreams that do not exist.
 
-    :param names: all schedules that the file names, with or without mistakes of their own.
+    :param names: all schedules of the file, including those with mistakes.
     """
     path = (*own.path, "after")
     for place, upstream in enumerate(own.keys.after or ()):
@@ -35,7 +35,7 @@ def check_upstreams(own: Checked[ScheduleKeys], names: Collection[str], report: 
 
 
 def check_chains(schedules: Mapping[str, Schedule], report: Report) -> None:
-    """Report schedules that run after themselves, and facts nobody can tell."""
+    """Report schedules that run after themselves, and unknown ``{upstream...}`` placeholders."""
     upstreams = {
         name: schedule.trigger.upstream if isinstance(schedule.trigger, After) else ()
         for name, schedule in schedules.items()
@@ -44,7 +44,7 @@ def check_chains(schedules: Mapping[str, Schedule], report: Report) -> None:
         _check_facts(schedule, report)
     known = {name: [each for each in found if each in schedules] for name, found in upstreams.items()}
     for circle in cycles(known):
-        message = f"runs after itself: {' -> '.join(circle)}; take one of them out"
+        message = f"runs after itself: {' -> '.join(circle)}; remove one of them"
         report.note(("schedules", circle[0], "after"), message)
 
 
@@ -52,7 +52,7 @@ def _check_facts(schedule: Schedule, report: Report) -> None:
     for arg, fact in asked_for(schedule.spec.args):
         path = ("schedules", schedule.name, "args", arg)
         if not isinstance(schedule.trigger, After):
-            report.note(path, "'{upstream...}' goes only with after, which names the upstream")
+            report.note(path, "'{upstream...}' is only allowed with after, which names the upstream")
         elif fact not in FACTS:
             near = suggestion(fact, FACTS) or f"; there are: {', '.join(FACTS)}"
-            report.note(path, f"nothing is known of {{upstream.{fact}}}{near}")
+            report.note(path, f"there is no {{upstream.{fact}}}{near}")

@@ -1,26 +1,15 @@
-"""The check of a section of the schedule file against its keys, with every mistake in plain words."""
+"""Checks a section of the schedule file against its keys, and words every mistake."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from types import NoneType
+from typing import Annotated, Any, Generic, TypeVar, cast, get_args, get_origin
 
 from pydantic import ValidationError
 
-from reactorhub.config.keys import (
-    ChannelKeys,
-    EmailKeys,
-    HubKeys,
-    Keys,
-    NotifyKeys,
-    ProjectKeys,
-    RedisKeys,
-    RetentionKeys,
-    RetryKeys,
-    WebhookKeys,
-    mapping_or_nothing,
-)
+from reactorhub.config.keys import Keys, mapping_or_nothing
 from reactorhub.config.places import KeyPath, Report, shorten, suggestion
 from reactorhub.config.values import NestedError
 from reactorhub.config.yaml_source import Kind, Scalar, Tree
@@ -30,7 +19,7 @@ K = TypeVar("K", bound=Keys)
 
 @dataclass(frozen=True, slots=True)
 class Checked(Generic[K]):
-    """A section after checking: its good keys, all keys that were written, and which of them are wrong."""
+    """A section after the check: its valid keys, all keys that the file gives, and which keys are wrong."""
 
     path: KeyPath
     keys: K
@@ -39,7 +28,7 @@ class Checked(Generic[K]):
 
 
 def check(model: type[K], tree: Tree, path: KeyPath, report: Report) -> Checked[K]:
-    """Check a section against ``model`` and report every mistake in it; what is right is kept."""
+    """Check a section against ``model`` and report every mistake in it. Valid keys are kept."""
     tree = {} if tree is None else mapping_or_nothing(tree)
     given = tuple(tree) if isinstance(tree, dict) else ()
     try:
@@ -56,32 +45,28 @@ def check(model: type[K], tree: Tree, path: KeyPath, report: Report) -> Checked[
 
 
 def _trimmed(path: KeyPath, report: Report) -> KeyPath:
-    """A single value may stand for a list of one: its place is not that of a first item."""
+    """The path of a value. A single value may stand for a list of one, and then has no index."""
     return path[:-1] if path and path not in report.positions.values and path[-1] == 0 else path
 
 
 def _known(path: KeyPath, model: type[Keys]) -> Collection[str]:
-    """The keys of the section that the key at ``path`` stands in."""
-    sections: dict[str, type[Keys]] = {
-        "redis": RedisKeys,
-        "projects": ProjectKeys,
-        "retention": RetentionKeys,
-        "retry": RetryKeys,
-    }
-    if len(path) > 1 and path[0] == "notify":
-        model = _notify_section(path) if model is HubKeys else NotifyKeys
-    elif len(path) > 1:
-        model = sections[str(path[0])]
-    return model.model_fields.keys()
+    """The keys of the section that the key at ``path`` belongs to."""
+    section: Any = model
+    for part in path[:-1]:
+        is_keys = isinstance(section, type) and issubclass(section, Keys)
+        section = _bare(section.model_fields[part].annotation if is_keys else get_args(section)[-1])
+    return cast(type[Keys], section).model_fields.keys()
 
 
-def _notify_section(path: KeyPath) -> type[Keys]:
-    inner: dict[str, type[Keys]] = {"email": EmailKeys, "webhook": WebhookKeys}
-    return inner[str(path[2])] if len(path) > 3 else ChannelKeys
+def _bare(kind: Any) -> Any:
+    """An annotation without its marks and without None."""
+    while get_origin(kind) is Annotated or NoneType in get_args(kind):
+        kind = get_args(kind)[0]
+    return kind
 
 
 def _sentences(problem: Mapping[str, Any], model: type[Keys]) -> Iterator[tuple[KeyPath, str, bool]]:
-    """Say in plain words what pydantic found; what was refused before is not told again."""
+    """Word a mistake that pydantic found. Values that have been reported before are left out."""
     path: KeyPath = problem["loc"]
     given = problem["input"]
     error = problem.get("ctx", {}).get("error")

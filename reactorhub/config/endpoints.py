@@ -1,4 +1,4 @@
-"""Where the hub may listen: endpoints as Twisted writes them, kept to this very machine."""
+"""Server endpoints, in Twisted's notation, that only this machine can reach."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PART = re.compile(r"((?:\\.|[^\\:])*):")
 
 
 def is_loopback(name: str) -> bool:
-    """Whether a host name or address means this very machine."""
+    """Whether a host name or address is a loopback one."""
     if name.lower().rstrip(".") == "localhost":
         return True
     try:
@@ -23,30 +23,30 @@ def is_loopback(name: str) -> bool:
 
 
 def loopback_endpoint(description: str) -> str:
-    """Return a server endpoint string that is bound to loopback; without an interface it is put there.
+    """Return a server endpoint string that is bound to loopback, the default interface.
 
-    A socket in the file system is for its owner alone, unless it says another mode.
+    The default mode of a Unix socket gives access to its owner only.
 
-    :raises StartError: if it would listen beyond this machine, or is none that the hub knows.
+    :raises StartError: if other machines could connect, or the hub does not know this kind of endpoint.
     """
     kind, _, rest = description.partition(":")
     arguments = _arguments(rest, _ENDPOINTS.get(kind, ()))
     if not arguments:
-        raise StartError(f"{description!r} is no endpoint for the hub; write tcp:PORT or unix:PATH")
+        raise StartError(f"{description!r} is not an endpoint for the hub; write tcp:PORT or unix:PATH")
     if kind == "unix":
         return description if "mode" in arguments else f"{description}:mode=600"
     if "interface" not in arguments:
         return f"{description}:interface=127.0.0.1"
     if not is_loopback(arguments["interface"]):
         raise StartError(
-            f"{description!r} would let other machines in, which needs access tokens that this version does "
-            "not have yet; bind to 127.0.0.1 and use an SSH tunnel or a proxy"
+            f"{description!r} would let other machines connect, but this version has no access tokens yet; "
+            "bind to 127.0.0.1 and use an SSH tunnel or a proxy"
         )
     return description
 
 
 def _arguments(text: str, names: Sequence[str]) -> dict[str, str]:
-    """Return an endpoint's arguments by name, as Twisted reads them; nothing where it is not quite clear."""
+    """Return the arguments of an endpoint by name, as Twisted reads them; none if they are ambiguous."""
     found: dict[str, str] = {}
     for place, part in enumerate(_PART.findall(f"{text}:")):
         name, given, value = re.sub(r"\\(.)", r"\1", part).partition("=")

@@ -1,7 +1,8 @@
 """The keys of the schedule file, section by section.
 
-Every key may be left out; None then stands for it. How a value is read stands in
-:mod:`reactorhub.config.values`; what holds between keys, in :mod:`reactorhub.config`.
+Every key is optional; a missing key is None. :mod:`reactorhub.config.values` reads the values, and
+:mod:`reactorhub.config.schedules` checks keys that depend on each other. Each key has the JSON Schema of its
+value beside the reader, see :class:`~reactorhub.config.json_schema.Reads`.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ from datetime import date, datetime, timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, create_model, model_validator
+from pydantic import BaseModel, ConfigDict, create_model, model_validator
 
-from reactorhub.config.expect import expectations
+from reactorhub.config.expect import EXPECT, expectations
+from reactorhub.config.json_schema import LINE, VARIABLE, JsonSchema, Reads, any_of, optional, text
 from reactorhub.config.values import (
+    MOMENT,
+    NAME,
     as_written,
     choice,
     cron,
@@ -34,10 +38,11 @@ from reactorhub.model.notification import NotificationKind
 from reactorhub.model.run import RunState, arg_name
 from reactorhub.model.schedule import Catchup, Overlap
 from reactorhub.policies.limits import MAX_LIMIT
+from reactorhub.triggers.durations import PATTERN as DURATION
 
 
 class Retriable(str, Enum):
-    """The ends of a run after which it may be tried again."""
+    """The final states of a run after which it may be retried."""
 
     FAILED = RunState.FAILED.value
     TIMED_OUT = RunState.TIMED_OUT.value
@@ -45,7 +50,7 @@ class Retriable(str, Enum):
 
 
 class AfterState(str, Enum):
-    """The ends of a run after which another schedule may run."""
+    """The final states of a run after which another schedule may run."""
 
     SUCCEEDED = RunState.SUCCEEDED.value
     FAILED = RunState.FAILED.value
@@ -56,7 +61,7 @@ class AfterState(str, Enum):
 
 
 class Telling(str, Enum):
-    """What of a schedule people can be told of."""
+    """The events of a schedule that people can be notified of."""
 
     FAILED = NotificationKind.FAILED.value
     RECOVERED = NotificationKind.RECOVERED.value
@@ -65,7 +70,7 @@ class Telling(str, Enum):
 
 
 def mapping_or_nothing(raw: Tree) -> Tree:
-    """Read a section. One whose every line is commented out is an empty section."""
+    """Read a section. A section whose lines are all commented out is empty."""
     return {} if isinstance(raw, Scalar) and raw.kind is Kind.NULL else raw
 
 
@@ -76,7 +81,7 @@ def _one_or_list(raw: Tree) -> Tree:
 
 
 def _to_whom(raw: Tree) -> Tree:
-    """A channel, or a list of them, stands for ``to``."""
+    """A channel, or a list of channels, is short for ``to``."""
     return raw if isinstance(raw, dict) else {"to": raw}
 
 
@@ -92,22 +97,38 @@ def _embedded(raw: Tree) -> Tree:
     return {"embedded": Scalar("true", Kind.FLAG, "true")}
 
 
-Line = Annotated[str, BeforeValidator(line)]
-SecretLine = Annotated[str, BeforeValidator(secret_line)]
-Name = Annotated[str, BeforeValidator(name)]
-Flag = Annotated[bool, BeforeValidator(flag)]
-Limit = Annotated[int, BeforeValidator(whole(1, MAX_LIMIT))]
-Span = Annotated[timedelta, BeforeValidator(duration)]
-Moment = Annotated[datetime, BeforeValidator(moment)]
-CronText = Annotated[str, BeforeValidator(cron)]
-LeftOut = Annotated[str | tuple[date, date], BeforeValidator(left_out)]
-Zone = Annotated[str, BeforeValidator(zone)]
-ArgName = Annotated[str, BeforeValidator(arg_name)]
-AsWritten = Annotated[str, BeforeValidator(as_written)]
-End = Annotated[Retriable, BeforeValidator(choice(Retriable))]
-UpstreamEnd = Annotated[AfterState, BeforeValidator(choice(AfterState))]
-Setting = Annotated[Any, BeforeValidator(plain)]
-Section = BeforeValidator(mapping_or_nothing)
+def _whole(low: int, high: int) -> Reads:
+    limits = {"type": "integer", "minimum": low, "maximum": high}
+    return Reads(whole(low, high), any_of(limits, VARIABLE))
+
+
+def _choice(kind: type[Enum]) -> Reads:
+    return Reads(choice(kind), any_of({"enum": [member.value for member in kind]}, VARIABLE))
+
+
+def _one_or_list_schema(several: JsonSchema) -> JsonSchema:
+    return any_of(several["items"], {**several, "minItems": 1})
+
+
+ARG_NAME = r"^(?!_)(?!(crawler|name|settings)$)[\s\S]"
+
+Line = Annotated[str, Reads(line, LINE)]
+SecretLine = Annotated[str, Reads(secret_line, LINE)]
+Name = Annotated[str, Reads(name, text(NAME))]
+NameKey = Annotated[str, Reads(name, {"pattern": NAME})]  # keys have no variables
+Flag = Annotated[bool, Reads(flag, any_of({"type": "boolean"}, VARIABLE))]
+Limit = Annotated[int, _whole(1, MAX_LIMIT)]
+Span = Annotated[timedelta, Reads(duration, text(DURATION))]
+Moment = Annotated[datetime, Reads(moment, text(MOMENT))]
+CronText = Annotated[str, Reads(cron, LINE)]
+LeftOut = Annotated[str | tuple[date, date], Reads(left_out, LINE)]
+Zone = Annotated[str, Reads(zone, LINE)]
+ArgName = Annotated[str, Reads(arg_name, {"pattern": ARG_NAME})]
+AsWritten = Annotated[str, Reads(as_written, {"type": ["string", "number", "boolean"]})]
+Setting = Annotated[Any, Reads(plain, {})]
+
+Section = Reads(mapping_or_nothing, optional)
+OneOrList = Reads(_one_or_list, _one_or_list_schema)
 
 
 class Keys(BaseModel):
@@ -148,18 +169,24 @@ class RetentionKeys(Keys):
 class RetryKeys(Keys):
     """``retry`` of a schedule."""
 
-    max_retries: Annotated[int, BeforeValidator(whole(0, 100))] | None = None
+    max_retries: Annotated[int, _whole(0, 100)] | None = None
     delay: Span | None = None
-    backoff: Annotated[float, BeforeValidator(number(1, 100))] | None = None
+    backoff: (
+        Annotated[
+            float,
+            Reads(number(1, 100), any_of({"type": "number", "minimum": 1, "maximum": 100}, VARIABLE)),
+        ]
+        | None
+    ) = None
     max_delay: Span | None = None
     jitter: Span | None = None
-    on: Annotated[list[End] | None, BeforeValidator(_one_or_list)] = None
+    on: Annotated[list[Annotated[Retriable, _choice(Retriable)]] | None, OneOrList] = None
 
 
 class MailKeys(Keys):
-    """``hub.notify.<name>.email``, but for ``from``, which no attribute can be called."""
+    """``hub.notify.<name>.email``, without ``from``, which is a keyword of Python."""
 
-    to: Annotated[list[Line] | None, BeforeValidator(_one_or_list)] = None
+    to: Annotated[list[Line] | None, OneOrList] = None
     smtp: SecretLine | None = None
 
     @model_validator(mode="after")
@@ -193,7 +220,7 @@ class ChannelKeys(Keys):
 
     email: Annotated[EmailKeys | None, Section] = None
     webhook: Annotated[WebhookKeys | None, Section] = None
-    apprise: Annotated[list[SecretLine] | None, BeforeValidator(_one_or_list)] = None
+    apprise: Annotated[list[SecretLine] | None, OneOrList] = None
 
     @model_validator(mode="after")
     def _one_way(self) -> ChannelKeys:
@@ -205,10 +232,10 @@ class ChannelKeys(Keys):
 class NotifyKeys(Keys):
     """``notify`` of a schedule."""
 
-    to: Annotated[list[Name] | None, BeforeValidator(_perhaps_none)] = None
-    on: Annotated[
-        list[Annotated[Telling, BeforeValidator(choice(Telling))]] | None, BeforeValidator(_one_or_list)
+    to: Annotated[
+        list[Name] | None, Reads(_perhaps_none, lambda several: any_of(several["items"], several))
     ] = None
+    on: Annotated[list[Annotated[Telling, _choice(Telling)]] | None, OneOrList] = None
 
 
 class HubKeys(Keys):
@@ -219,43 +246,45 @@ class HubKeys(Keys):
     data_dir: Line | None = None
     timezone: Zone | None = None
     max_concurrent_runs: Limit | None = None
-    max_queued_runs: Annotated[int, BeforeValidator(whole(1, 10_000_000))] | None = None
-    queues: Annotated[dict[Name, Limit] | None, Section] = None
+    max_queued_runs: Annotated[int, _whole(1, 10_000_000)] | None = None
+    queues: Annotated[dict[NameKey, Limit] | None, Section] = None
     shutdown_grace: Span | None = None
-    projects: Annotated[dict[Name, Annotated[ProjectKeys, Section]] | None, Section] = None
-    redis: Annotated[RedisKeys | None, BeforeValidator(_embedded)] = None
+    projects: Annotated[dict[NameKey, Annotated[ProjectKeys, Section]] | None, Section] = None
+    redis: Annotated[RedisKeys | None, Reads(_embedded, lambda keys: any_of({"const": "embedded"}, keys))] = (
+        None
+    )
     retention: Annotated[RetentionKeys | None, Section] = None
     demo_site: Line | None = None
-    notify: Annotated[dict[Name, Annotated[ChannelKeys, Section]] | None, Section] = None
+    notify: Annotated[dict[NameKey, Annotated[ChannelKeys, Section]] | None, Section] = None
 
 
 class ScheduleKeys(Keys):
-    """``schedules.<name>`` and, but for what says when to run, ``defaults``."""
+    """``schedules.<name>``, and ``defaults`` except for the keys of triggers."""
 
     spider: Line | None = None
     project: Name | None = None
     interval: Span | None = None
     anchor: Moment | None = None
-    cron: Annotated[list[CronText] | None, BeforeValidator(_one_or_list)] = None
+    cron: Annotated[list[CronText] | None, OneOrList] = None
     at: Moment | None = None
-    after: Annotated[list[Name] | None, BeforeValidator(_one_or_list)] = None
-    after_state: Annotated[list[UpstreamEnd] | None, BeforeValidator(_one_or_list)] = None
+    after: Annotated[list[Name] | None, OneOrList] = None
+    after_state: Annotated[list[Annotated[AfterState, _choice(AfterState)]] | None, OneOrList] = None
     timezone: Zone | None = None
     start_time: Moment | None = None
     end_time: Moment | None = None
-    exclude: Annotated[list[LeftOut] | None, BeforeValidator(_one_or_list)] = None
-    max_runs: Annotated[int, BeforeValidator(whole(1, 1_000_000_000))] | None = None
+    exclude: Annotated[list[LeftOut] | None, OneOrList] = None
+    max_runs: Annotated[int, _whole(1, 1_000_000_000)] | None = None
     jitter: Span | None = None
     args: Annotated[dict[ArgName, AsWritten] | None, Section] = None
     settings: Annotated[dict[str, Setting] | None, Section] = None
     queue: Name | None = None
-    priority: Annotated[int, BeforeValidator(whole(-1_000_000, 1_000_000))] | None = None
-    overlap: Annotated[Overlap, BeforeValidator(choice(Overlap))] | None = None
+    priority: Annotated[int, _whole(-1_000_000, 1_000_000)] | None = None
+    overlap: Annotated[Overlap, _choice(Overlap)] | None = None
     max_instances: Limit | None = None
     retry: Annotated[RetryKeys | None, Section] = None
-    expect: Annotated[dict[str, Any] | None, BeforeValidator(expectations)] = None
-    pause_on_failure: Annotated[int, BeforeValidator(whole(1, 1000))] | None = None
-    catchup: Annotated[Catchup, BeforeValidator(choice(Catchup))] | None = None
+    expect: Annotated[dict[str, Any] | None, Reads(expectations, EXPECT)] = None
+    pause_on_failure: Annotated[int, _whole(1, 1000)] | None = None
+    catchup: Annotated[Catchup, _choice(Catchup)] | None = None
     catchup_window: Span | None = None
     misfire_grace_time: Span | None = None
     max_catchup: Limit | None = None
@@ -264,16 +293,18 @@ class ScheduleKeys(Keys):
     enabled: Flag | None = None
     tags: list[Line] | None = None
     run_on_start: Flag | None = None
-    notify: Annotated[NotifyKeys | None, BeforeValidator(_to_whom)] = None
+    notify: Annotated[
+        NotifyKeys | None, Reads(_to_whom, lambda keys: any_of(keys["properties"]["to"], keys))
+    ] = None
 
     @property
     def window(self) -> timedelta | None:
-        """``catchup_window``, by whichever of its two names it was given."""
+        """``catchup_window``, which ``misfire_grace_time`` is another name of."""
         return self.catchup_window or self.misfire_grace_time
 
 
 class FileKeys(Keys):
-    """The file itself. Its sections are checked one by one: a mistake in one hides none in another."""
+    """The file itself. Its sections are checked one by one, so that a mistake in one does not hide others."""
 
     hub: Any = None
     defaults: Any = None

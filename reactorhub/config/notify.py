@@ -1,4 +1,4 @@
-"""From the checked keys of ``hub.notify`` and ``notify`` to channels and rules."""
+"""Makes channels and rules from the checked keys of ``hub.notify`` and ``notify``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PATH: KeyPath = ("hub", "notify")
 
 
 def read_channels(keys: Mapping[str, ChannelKeys] | None, report: Report) -> dict[str, AnyChannel]:
-    """Return the channels by name. Those with mistakes, which go to the report, are left out."""
+    """Return the channels by name. Channels with mistakes are reported and left out."""
     found = {name: _channel(each, (*_PATH, name), report) for name, each in (keys or {}).items()}
     return {name: channel for name, channel in found.items() if channel is not None}
 
@@ -53,7 +53,7 @@ def _email(keys: MailKeys, path: KeyPath, report: Report) -> EmailChannel | None
 
 
 def rule(keys: NotifyKeys | None) -> NotifyRule | None:
-    """Return what a schedule's keys, laid over the defaults, say; None where nobody is to be told."""
+    """Return the rule of a schedule, whose keys include the defaults; None if nobody is notified."""
     if keys is None or not keys.to:
         return None
     on = TOLD if keys.on is None else frozenset(NotificationKind(each.value) for each in keys.on)
@@ -61,7 +61,7 @@ def rule(keys: NotifyKeys | None) -> NotifyRule | None:
 
 
 def check_notify(section: Checked[ScheduleKeys], channels: Collection[str] | None, report: Report) -> None:
-    """Report the channels that a section names and ``hub.notify`` does not have."""
+    """Report channels that a section names and ``hub.notify`` does not have."""
     keys, path = section.keys.notify, (*section.path, "notify")
     for place, name in enumerate((keys and keys.to) or ()):
         if channels is not None and name not in channels:
@@ -76,7 +76,9 @@ def _place(path: KeyPath, place: int, report: Report) -> KeyPath:
 
 
 def check_whom(section: Checked[ScheduleKeys], keys: ScheduleKeys, report: Report) -> None:
-    """Report a schedule that says what to tell, but not whom, in itself or in the defaults."""
+    """Report a schedule with ``notify`` but without ``to``, in the schedule and in the defaults."""
     own = "notify" in section.given and "notify" not in section.broken and section.path[0] == "schedules"
     if own and (keys.notify is None or keys.notify.to is None):
-        report.note((*section.path, "notify"), "says nobody to tell; write to: with a channel of hub.notify")
+        report.note(
+            (*section.path, "notify"), "does not say whom to notify; write to: with a channel of hub.notify"
+        )

@@ -1,4 +1,4 @@
-"""Where the keys and values of a file stand, and the mistakes found at these places."""
+"""The positions of keys and values in a file, and the mistakes found there."""
 
 from __future__ import annotations
 
@@ -12,31 +12,33 @@ from reactorhub.errors import ConfigError, Mistake
 KeyPath = tuple[str | int, ...]
 Place = tuple[int, int]
 
-MAX_MISTAKES = 1_000
+MAX_MISTAKES = 1_000  # more than anybody reads; a file of another kind may have millions
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Positions:
-    """Where the keys and values of a file stand. Lines and columns count from 1."""
+    """The positions of keys and values in a file. Lines and columns count from 1."""
 
     file: str
     keys: dict[KeyPath, Place] = field(default_factory=dict)
     values: dict[KeyPath, Place] = field(default_factory=dict)
     filled: dict[KeyPath, tuple[str, str]] = field(default_factory=dict)
-    """Values that variables are part of: what they are, and how a mistake may name them."""
+    """Values with variables in them: the value, and the text that mistakes show."""
 
     def mistake(self, path: KeyPath, message: str, *, at_key: bool = False) -> Mistake:
-        """Return a mistake at the value that ``path`` leads to, or at its key; at the nearest parent where
-        the file has no such place."""
+        """Return a mistake at the value of ``path``, or at its key.
+
+        If the file does not have it, the mistake is at the nearest parent.
+        """
         line, column = self._nearest(path, at_key)
         held, shown = self.filled.get(path, ("", ""))
         hidden = message.replace(repr(held), shown) if held else message  # it may be a secret
         return Mistake(self.file, line, column, shown_path(path), hidden)
 
     def item(self, path: KeyPath, index: int) -> KeyPath:
-        """Return the way to one of several values, which may stand in a list, or alone in place of one."""
+        """Return the path of an item of a list, or of the single value that stands for a list of one."""
         return (*path, index) if (*path, index) in self.values else path
 
     def _nearest(self, path: KeyPath, at_key: bool) -> Place:
@@ -56,32 +58,32 @@ class Report:
         self._found: dict[Mistake, None] = {}
 
     def add(self, mistake: Mistake) -> None:
-        """Note a mistake; the same one twice counts once.
+        """Add a mistake, unless it has been added before.
 
-        :raises ConfigError: with all that was found, once there are more than anybody would read.
+        :raises ConfigError: with all mistakes, once there are ``MAX_MISTAKES``.
         """
         self._found[mistake] = None
         if len(self._found) >= MAX_MISTAKES:
             last = max(self._found)
-            message = "there may be more mistakes; mend these first"
+            message = "there may be more mistakes; fix these first"
             more = Mistake(last.file, last.line, last.column, "", message)
             raise ConfigError([*self._found, more])
 
     def note(self, path: KeyPath, message: str, *, at_key: bool = False) -> None:
-        """Note a mistake at the place that ``path`` leads to."""
+        """Add a mistake at the position of ``path``."""
         self.add(self.positions.mistake(path, message, at_key=at_key))
 
     def conclude(self) -> None:
-        """Return if all is well.
+        """Raise if there are mistakes.
 
-        :raises ConfigError: with all that was found.
+        :raises ConfigError: with all of them.
         """
         if self._found:
             raise ConfigError(self._found)
 
 
 def noted(build: Callable[[], T], path: KeyPath, report: Report, *, at_key: bool = False) -> T | None:
-    """Return what ``build`` gives; put what it complains of into the report and return None."""
+    """Return the result of ``build``; if it raises :exc:`ValueError`, report the mistake and return None."""
     try:
         return build()
     except ValueError as error:
@@ -90,7 +92,7 @@ def noted(build: Callable[[], T], path: KeyPath, report: Report, *, at_key: bool
 
 
 def shorten(text: str, limit: int = 60) -> str:
-    """Return ``text`` cut to ``limit`` characters, so that a message stays a line."""
+    """Return ``text`` cut to ``limit`` characters, so that a message fits a line."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
@@ -107,7 +109,7 @@ def shown_path(path: KeyPath) -> str:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """Return the end of a sentence that names the known word next to ``word``, or nothing."""
+    """Return the end of a sentence that suggests the known word closest to ``word``, if there is one."""
     by_small = {each.lower(): each for each in known}
     near = get_close_matches(word.lower(), by_small, n=1) if len(word) <= 100 else []
     return f"; did you mean {by_small[near[0]]!r}?" if near else ""

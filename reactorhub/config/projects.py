@@ -1,4 +1,4 @@
-"""What can be said of Scrapy projects from their folders alone; nothing of them is imported."""
+"""Checks Scrapy projects by their folders alone, without importing them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from reactorhub.errors import Mistake
 
 
 def project_mistakes(config: HubConfig) -> list[Mistake]:
-    """Return what keeps the projects from living side by side in one interpreter."""
+    """Return the reasons why one interpreter cannot load all of the projects."""
     return [*_missing_folders(config), *_shared_packages(config)]
 
 
@@ -22,7 +22,7 @@ def _missing_folders(config: HubConfig) -> list[Mistake]:
 
 
 def _shown(config: HubConfig, path: KeyPath, project: ProjectConfig) -> str:
-    """The folder, but for what a variable held."""
+    """The folder, without the value of a variable."""
     filled = config.positions.filled.get(path)
     return filled[1] if filled else str(project.path)
 
@@ -38,7 +38,7 @@ def _shared_packages(config: HubConfig) -> list[Mistake]:
                     config.mistake(
                         ("hub", "projects", name),
                         f"its package {package!r} is also the package of project {owner.name!r}; one "
-                        "process can hold only one package of a name: rename one, or run a second hub",
+                        "process can load only one package of that name; rename one, or run a second hub",
                     )
                 )
     return mistakes

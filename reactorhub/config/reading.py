@@ -1,4 +1,4 @@
-"""Reads the schedule file as the hub starts from it, with the checks that only the edges can make."""
+"""Reads the schedule file as the hub does at its start, including checks that need the machine."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from reactorhub.redis.address import redis_url_parts
 
 
 def read_config(path: Path, overrides: Mapping[str, Any], environ: Mapping[str, str]) -> HubConfig:
-    """Read the schedule file, with what the command line says put above it.
+    """Read the schedule file; options of the command line override it.
 
-    :raises ConfigError: with all that is wrong with it.
-    :raises StartError: if what the command line says is wrong.
+    :raises ConfigError: with all mistakes in the file.
+    :raises StartError: if an option of the command line is wrong.
     """
     config = load(path, environ, socket.gethostname(), _mistakes)
     if "http" in overrides:
@@ -30,10 +30,10 @@ def read_config(path: Path, overrides: Mapping[str, Any], environ: Mapping[str, 
 
 
 def file_signature(path: Path) -> tuple[int, ...] | None:
-    """Return a value that differs once the schedule file, or what it links to, has changed; None: it is gone.
+    """Return a value that changes when the schedule file, or its link target, changes; None if it is gone.
 
-    The time of the last change of the inode tells of what the others do not: a file of the same length with
-    its old times put back, as ``rsync`` and ``tar`` do, and a file that may be read again.
+    The inode's change time is part of it: only this time reveals a file of the same length whose old times
+    were restored, as ``rsync`` and ``tar`` do, and a file that has become readable.
     """
     try:
         found = path.stat()

@@ -1,4 +1,4 @@
-"""From the checked keys of ``defaults`` and ``schedules`` to Schedules: what holds between keys."""
+"""Makes Schedules from the checked keys, and checks keys that depend on each other."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reactorhub.config.expect import merged
 from reactorhub.config.keys import RetryKeys, ScheduleKeys
 from reactorhub.config.notify import check_notify, check_whom, rule
 from reactorhub.config.places import Report, noted, suggestion
-from reactorhub.config.when import check_company, narrowed
+from reactorhub.config.when import check_keys_of_trigger, narrowed
 from reactorhub.config.yaml_source import Tree
 from reactorhub.model.run import RetryRule, RunSpec, RunState
 from reactorhub.model.schedule import Overlap, Schedule
@@ -29,8 +29,11 @@ NO_DEFAULTS = (*TRIGGERS, "anchor", "after_state", "run_on_start")
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """What a schedule may refer to. ``projects`` and ``queues`` are None where the file's own cannot be read,
-    so that nobody is told of a mistake that follows from another."""
+    """What a schedule may refer to.
+
+    ``projects``, ``queues`` and ``channels`` are None if their section in the file cannot be read. References
+    to such a section are not checked, because the mistake is in the section.
+    """
 
     timezone: str
     projects: Collection[str] | None
@@ -42,7 +45,7 @@ class References:
 def read_schedules(
     defaults: Tree, schedules: Mapping[str, Tree], references: References
 ) -> dict[str, Schedule]:
-    """Return the schedules by name. Those with mistakes, which go to the report, are left out."""
+    """Return the schedules by name. Schedules with mistakes are reported and left out."""
     common = _defaults(defaults, references)
     found = {name: _schedule(name, tree, common, references, schedules) for name, tree in schedules.items()}
     read = {name: schedule for name, schedule in found.items() if schedule is not None}
@@ -117,7 +120,7 @@ def _spec(name: str, spider: str, project: str, keys: ScheduleKeys) -> RunSpec:
 
 
 def _retry(keys: RetryKeys) -> RetryRule:
-    """Return the rule. A ``delay`` beyond the default longest one is its own longest one."""
+    """Return the rule. Without ``max_delay``, a ``delay`` above the default maximum is the maximum."""
     spans = ("delay", "max_delay", "jitter")
     seconds = {key: span.total_seconds() for key in spans if (span := getattr(keys, key)) is not None}
     if keys.max_delay is None:
@@ -127,12 +130,12 @@ def _retry(keys: RetryKeys) -> RetryRule:
 
 
 def _given(**values: Any) -> dict[str, Any]:
-    """Leave out what the file does not say: the model knows the default."""
+    """Leave out what the file does not set: the model has the default."""
     return {key: value for key, value in values.items() if value is not None}
 
 
 def _merged(own: ScheduleKeys, common: ScheduleKeys) -> ScheduleKeys:
-    """Lay a schedule's own keys over the defaults; those of the sections within them key by key."""
+    """Merge the keys of a schedule into the defaults; nested sections are merged key by key."""
     changes = _given(**{**dict(own), "catchup_window": own.window})
     for key in {"args", "settings"} & changes.keys():
         changes[key] = {**(getattr(common, key) or {}), **changes[key]}
@@ -146,7 +149,7 @@ def _merged(own: ScheduleKeys, common: ScheduleKeys) -> ScheduleKeys:
 
 
 def _check_references(section: Checked[ScheduleKeys], references: References) -> None:
-    """Check what a section says beside other sections, at the place where it says so."""
+    """Check the references of a section to other sections."""
     keys = section.keys
     for key, kind, chosen, known in (
         ("project", "project", keys.project, references.projects),
@@ -162,13 +165,13 @@ def _check_references(section: Checked[ScheduleKeys], references: References) ->
 
 
 def _check_rules(section: Checked[ScheduleKeys], keys: ScheduleKeys, report: Report) -> None:
-    """Check what a section says beside itself and the defaults, where the section has a part in it.
+    """Check rules between keys, if the section sets one of these keys.
 
-    :param keys: the section's own keys over the defaults.
+    :param keys: the keys of the section, merged into the defaults.
     """
     places = [key for key in ("overlap", "max_instances") if key in section.given]
     if places and keys.overlap is Overlap.CANCEL_OTHER and (keys.max_instances or 1) > 1:
-        message = "cancel_other leaves one run; remove max_instances, or choose another overlap"
+        message = "cancel_other allows one run at a time; remove max_instances, or choose another overlap"
         report.note((*section.path, places[0]), message)
     check_whom(section, keys, report)
     if "retry" in section.given and keys.retry is not None and _too_long(keys.retry):
@@ -182,14 +185,14 @@ def _too_long(retry: RetryKeys) -> bool:
 
 
 def _trigger(own: Checked[ScheduleKeys], timezone: str, report: Report) -> Trigger | None:
-    """Return the trigger, or None for a schedule that runs by hand only, or has mistakes here."""
+    """Return the trigger; None if the schedule is only run by hand, or its trigger has mistakes."""
     chosen = [key for key in own.given if key in TRIGGERS]
     for extra in chosen[1:]:
-        message = f"{extra!r} cannot stand beside {chosen[0]!r}; keep one of interval, cron, at and after"
+        message = f"{extra!r} cannot be combined with {chosen[0]!r}; keep one of interval, cron, at and after"
         report.note((*own.path, extra), message, at_key=True)
     if "anchor" in own.given and "interval" not in chosen:
-        report.note((*own.path, "anchor"), "'anchor' goes only with interval; remove it", at_key=True)
-    check_company(own, report)
+        report.note((*own.path, "anchor"), "'anchor' is only allowed with interval; remove it", at_key=True)
+    check_keys_of_trigger(own, report)
     built = [_built(key, own, timezone, report) for key in chosen if key not in own.broken]
     return built[0] if built else None
 

@@ -1,91 +1,22 @@
-"""The schedule file as a JSON Schema, for editors. It is made from the keys, so it cannot lag behind them.
+"""The schedule file as a JSON Schema, for editors. It is made from the keys, so it always has all of them.
 
-The schema takes every file that the hub takes, and refuses most of what the hub refuses; what it cannot say,
-such as that a zone exists, ``reactorhub check`` says. It keeps to draft 7, which editors know best.
+The schema accepts every file that the hub accepts, and rejects most of what the hub rejects. What it cannot
+know, such as whether a time zone exists, ``reactorhub check`` reports. It keeps to draft 7, which editors
+support best.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
-from enum import Enum
-from inspect import getclosurevars
 from types import NoneType
 from typing import Annotated, Any, get_args, get_origin
 
-from pydantic import BeforeValidator
-
-from reactorhub.config import values
-from reactorhub.config.expect import expectations
+from reactorhub.config.json_schema import JsonSchema, Reads, optional
 from reactorhub.config.keys import HubKeys, Keys, ScheduleKeys
 from reactorhub.config.schedules import NO_DEFAULTS, TRIGGERS
-from reactorhub.model.run import arg_name
-from reactorhub.policies.expectations import FIELDS, FINISH_REASON
-
-JsonSchema = dict[str, Any]
-Reader = Callable[..., Any]
+from reactorhub.config.values import NAME
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
-NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$"
-ARG_NAME = r"^(?!_)(?!(crawler|name|settings)$)[\s\S]"
-_NUMBER = r"[0-9]{1,9}(\.[0-9]{1,6})?"
-DURATION = rf"^(?=[0-9])({_NUMBER}d)?({_NUMBER}h)?({_NUMBER}m)?({_NUMBER}s)?$"
-MOMENT = (
-    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})?$"
-)
-
-_NOTHING: JsonSchema = {"type": "null"}
-_VARIABLE: JsonSchema = {"type": "string", "pattern": r"\$\{"}
-
-
-def _text(pattern: str) -> JsonSchema:
-    """A text of this pattern, or one that a variable is part of."""
-    return {"type": "string", "pattern": rf"{pattern}|\$\{{"}
-
-
-def _optional(schema: JsonSchema) -> JsonSchema:
-    """A section may be there with nothing in it."""
-    return _any_of(schema, _NOTHING)
-
-
-def _any_of(*schemas: JsonSchema) -> JsonSchema:
-    return {"anyOf": list(schemas)}
-
-
-_COMPARISON = _any_of({"type": "number"}, _text(r"^\s*([<>]|[=!]=)"))
-_REASON: JsonSchema = {"type": "string", "pattern": r"\S"}
-_EXPECT = _optional(
-    {
-        "type": "object",
-        "properties": {
-            FINISH_REASON: _any_of(_REASON, {"type": "array", "items": _REASON, "minItems": 1}),
-            FIELDS: _optional({"type": "object", "additionalProperties": _COMPARISON}),
-        },
-        "additionalProperties": _COMPARISON,
-    }
-)
-
-_READERS: dict[Reader, JsonSchema] = {
-    values.line: {"type": "string", "pattern": r"\S"},
-    values.secret_line: {"type": "string", "pattern": r"\S"},
-    values.name: _text(NAME),
-    values.zone: {"type": "string", "pattern": r"\S"},
-    values.duration: _text(DURATION),
-    values.moment: _text(MOMENT),
-    values.cron: {"type": "string", "pattern": r"\S"},
-    values.left_out: {"type": "string", "pattern": r"\S"},
-    values.flag: {"anyOf": [{"type": "boolean"}, _VARIABLE]},
-    values.as_written: {"type": ["string", "number", "boolean"]},
-    values.plain: {},
-    expectations: _EXPECT,
-}
-"""What each reader of a value takes, as the file says it: variables are not filled in yet."""
-
-_KEY_READERS: dict[Reader, JsonSchema] = {
-    values.name: {"pattern": NAME},
-    arg_name: {"pattern": ARG_NAME},
-}
-"""What each reader of a key takes; variables do not stand in keys."""
 
 
 def schema() -> JsonSchema:
@@ -94,17 +25,17 @@ def schema() -> JsonSchema:
     schedules = {
         "type": "object",
         "propertyNames": {"pattern": NAME},
-        "additionalProperties": _optional({"$ref": "#/definitions/schedule"}),
+        "additionalProperties": optional({"$ref": "#/definitions/schedule"}),
     }
     return {
         "$schema": DRAFT,
         "title": "The schedule file of reactorhub",
-        "definitions": {"schedule": {**_section(ScheduleKeys), "allOf": _between_keys()}},
+        "definitions": {"schedule": {**_object(_properties(ScheduleKeys)), "allOf": _between_keys()}},
         **_object(
             {
-                "hub": _optional(_section(HubKeys)),
-                "defaults": _optional(_object(defaults)),
-                "schedules": _optional(schedules),
+                "hub": optional(_object(_properties(HubKeys))),
+                "defaults": optional(_object(defaults)),
+                "schedules": optional(schedules),
             }
         ),
         "type": ["object", "null"],
@@ -117,16 +48,12 @@ def schema_text() -> str:
 
 
 def _between_keys() -> list[JsonSchema]:
-    """A schedule has one trigger at most, and an anchor goes with an interval only."""
+    """A schedule has at most one trigger, and only an interval has an anchor."""
     pairs = [(one, other) for one in TRIGGERS for other in TRIGGERS if one < other]
     return [
         *({"not": {"required": list(pair)}} for pair in pairs),
         {"dependencies": {"anchor": ["interval"]}},
     ]
-
-
-def _section(model: type[Keys]) -> JsonSchema:
-    return _object(_properties(model))
 
 
 def _object(properties: JsonSchema) -> JsonSchema:
@@ -141,68 +68,19 @@ def _properties(model: type[Keys]) -> JsonSchema:
 
 
 def _value(kind: Any) -> JsonSchema:
-    """Return the schema of a value by its annotation. None in it stands for a key that is left out."""
+    """Return the schema of a value by its annotation. The file cannot say None: it leaves the key out."""
     if get_origin(kind) is Annotated:
         inner, *marks = get_args(kind)
-        readers = [mark.func for mark in marks if isinstance(mark, BeforeValidator)]
-        return _read(inner, readers[0]) if readers else _value(inner)
-    alternatives = [each for each in get_args(kind) if each is not NoneType]
+        readers = [mark for mark in marks if isinstance(mark, Reads)]
+        return readers[0].schema(lambda: _value(inner)) if readers else _value(inner)
     if get_origin(kind) is list:
-        return {"type": "array", "items": _value(alternatives[0])}
+        return {"type": "array", "items": _value(get_args(kind)[0])}
     if get_origin(kind) is dict:
-        return _mapping(*alternatives)
+        name, each = get_args(kind)
+        names = {} if name is str else {"propertyNames": _value(name)}
+        return {"type": "object", **names, "additionalProperties": _value(each)}
     if NoneType in get_args(kind):
-        return _value(alternatives[0]) if len(alternatives) == 1 else _any_of(*map(_value, alternatives))
+        return _value(get_args(kind)[0])
     if isinstance(kind, type) and issubclass(kind, Keys):
-        return _section(kind)
-    raise TypeError(f"{kind!r} has no reader; give it one, and say in {__name__} what that takes")
-
-
-def _read(inner: Any, reader: Reader) -> JsonSchema:
-    """Return what a reader takes; ``inner`` is the annotation of what it gives."""
-    if reader in _READERS:
-        return _READERS[reader]
-    maker = _MAKERS.get(reader.__qualname__.partition(".")[0])
-    if maker is None:
-        raise TypeError(f"the reader {reader.__qualname__} is new; say in {__name__} what it takes")
-    return maker(inner, reader)
-
-
-def _limited(kind: str, reader: Reader) -> JsonSchema:
-    limits = getclosurevars(reader).nonlocals
-    return _any_of({"type": kind, "minimum": limits["low"], "maximum": limits["high"]}, _VARIABLE)
-
-
-def _one_of(members: Iterable[Enum]) -> JsonSchema:
-    return _any_of({"enum": [member.value for member in members]}, _VARIABLE)
-
-
-def _one_or_list(inner: Any) -> JsonSchema:
-    several = {**_value(inner), "minItems": 1}
-    return _any_of(several["items"], several)
-
-
-def _whom(inner: Any) -> JsonSchema:
-    keys = _value(inner)
-    return _any_of(keys["properties"]["to"], keys)
-
-
-_MAKERS: dict[str, Callable[[Any, Reader], JsonSchema]] = {
-    "whole": lambda inner, reader: _limited("integer", reader),
-    "number": lambda inner, reader: _limited("number", reader),
-    "choice": lambda inner, reader: _one_of(getclosurevars(reader).nonlocals["kind"]),
-    "mapping_or_nothing": lambda inner, reader: _optional(_value(inner)),
-    "_one_or_list": lambda inner, reader: _one_or_list(inner),
-    "_perhaps_none": lambda inner, reader: _any_of(_value(inner)["items"], _value(inner)),
-    "_to_whom": lambda inner, reader: _whom(inner),
-    "_embedded": lambda inner, reader: _any_of({"const": "embedded"}, _value(inner)),
-}
-"""What readers take that are made for a range or wrap another, by the name of the function they come from."""
-
-
-def _mapping(key: Any, value: Any) -> JsonSchema:
-    values_of = _value(value)
-    names: JsonSchema = {}
-    if get_origin(key) is Annotated:
-        names = {"propertyNames": _KEY_READERS[get_args(key)[1].func]}
-    return {"type": "object", **names, "additionalProperties": values_of}
+        return _object(_properties(kind))
+    raise TypeError(f"{kind!r} has no reader; mark it with {Reads.__name__} in reactorhub.config.keys")

@@ -14,10 +14,10 @@ _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
 def substitute(text: str, environ: Mapping[str, str]) -> str:
     """Return ``text`` with ``${NAME}`` and ``${NAME:-default}`` filled in from ``environ``.
 
-    As in a shell, the default also stands in for an empty variable. ``$${`` gives ``${``. What a variable
-    holds is not looked at again.
+    As in a shell, the default also replaces an empty variable. ``$${`` gives ``${``. The value of a variable
+    is not substituted again.
 
-    :raises ValueError: naming every variable that is not set, or the reference that cannot be read.
+    :raises ValueError: if variables are not set (all are named), or a reference is invalid.
     """
     unset: list[str] = []
 
@@ -27,7 +27,7 @@ def substitute(text: str, environ: Mapping[str, str]) -> str:
         reference = _VARIABLE.fullmatch(match.group(1)) if match.group(2) else None
         if reference is None:
             advice = "write ${NAME} or ${NAME:-default}; $${ gives ${ itself"
-            raise ValueError(f"{shorten(match.group())!r} is no variable; {advice}")
+            raise ValueError(f"{shorten(match.group())!r} is not a variable; {advice}")
         name, default = reference.groups()
         found = environ.get(name)
         if default is not None:

@@ -1,7 +1,7 @@
-"""How each kind of value of the schedule file is read.
+"""Readers for each kind of value in the schedule file.
 
-A reader takes a :class:`~reactorhub.config.yaml_source.Scalar`, so that it can look at what was written as
-well as at its type. It returns the value or raises :exc:`ValueError` with a sentence for the file's author.
+A reader gets a :class:`~reactorhub.config.yaml_source.Scalar`, which has the written text and its type. It
+returns the value, or raises :exc:`ValueError` with a message for the author of the file.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from reactorhub.triggers import durations, wall_clock
 
 E = TypeVar("E", bound=Enum)
 
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_MOMENT = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})?"
+NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$"
+MOMENT = (
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})?$"
 )
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _DAYS = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:\.\.([0-9]{4}-[0-9]{2}-[0-9]{2}))?")
 
 
 class NestedError(ValueError):
-    """What is wrong inside one value, each with the way that leads there from the value."""
+    """Mistakes inside one value, each with its path from the value."""
 
     def __init__(self, found: list[tuple[KeyPath, str]]) -> None:
         self.found = found
@@ -38,7 +38,7 @@ class NestedError(ValueError):
 
 
 def single(raw: Tree) -> Scalar:
-    """Return ``raw`` if it is one value that is there."""
+    """Return ``raw`` if it is a single value and not empty."""
     if not isinstance(raw, Scalar):
         raise ValueError(f"must be one value, not a {'list' if isinstance(raw, list) else 'mapping'}")
     if raw.kind is Kind.NULL:
@@ -47,7 +47,7 @@ def single(raw: Tree) -> Scalar:
 
 
 def line(raw: Tree) -> str:
-    """Read a text on one line. What YAML 1.1 takes for something else has to stand in quotes."""
+    """Read a text on one line. Text that YAML 1.1 reads as something else must be in quotes."""
     scalar = single(raw)
     if scalar.kind is not Kind.TEXT:
         raise ValueError(f"must be text; put {scalar.shown} in quotes")
@@ -57,16 +57,16 @@ def line(raw: Tree) -> str:
 
 
 def secret_line(raw: Tree) -> str:
-    """Read what :func:`line` reads; a mistake does not show it."""
+    """Read a text on one line. Mistakes do not show the text."""
     if single(raw).kind is not Kind.TEXT:
         raise ValueError("must be text; put it in quotes")
     return line(raw)
 
 
 def name(raw: Tree) -> str:
-    """Read the name of a schedule, project or queue. Names stand in paths and URLs."""
+    """Read the name of a schedule, project or queue. Names are used in paths and URLs."""
     text = raw if isinstance(raw, str) else line(raw)
-    if not _NAME.fullmatch(text):
+    if not re.fullmatch(NAME, text):
         raise ValueError(
             "a name has up to 100 letters (a to z), digits, _ - and . and starts with a letter, digit or _"
         )
@@ -120,7 +120,7 @@ def choice(kind: type[E]) -> Callable[[Tree], E]:
 
 
 def duration(raw: Tree) -> timedelta:
-    """Read a time span such as ``90s``, ``15m``, ``2h``, ``1d`` or ``1h30m``."""
+    """Read a duration such as ``90s``, ``15m``, ``2h``, ``1d`` or ``1h30m``."""
     scalar = single(raw)
     try:
         return durations.duration(scalar.text)
@@ -129,28 +129,30 @@ def duration(raw: Tree) -> timedelta:
 
 
 def moment(raw: Tree) -> datetime:
-    """Read an RFC 3339 time, or a local one without offset, to the second. It may stand without quotes."""
+    """Read an RFC 3339 time, or a local one without offset, to the second. Quotes are optional."""
     scalar = single(raw)
     try:
-        read = datetime.fromisoformat(scalar.text) if _MOMENT.fullmatch(scalar.text) else None
+        read = datetime.fromisoformat(scalar.text) if re.fullmatch(MOMENT, scalar.text) else None
     except ValueError:
         read = None
     if read is None or not 1970 <= read.year < 3000:
         examples = "2026-12-01T08:00:00+01:00, or 2026-12-01T08:00:00 for a local time"
-        raise ValueError(f"{scalar.shown} is no time; write it like {examples}")
+        raise ValueError(f"{scalar.shown} is not a time; write it like {examples}")
     return read.replace(microsecond=0)
 
 
 def cron(raw: Tree) -> str:
-    """Read a cron expression that comes at some time, with one space between its fields. Tabs, as crontabs
-    have them, may stand there too."""
+    """Read a cron expression that matches at least one time. Fields may be separated by tabs, as in crontabs;
+    the result has single spaces."""
     text = " ".join(line(_without_tabs(raw)).split())
     try:
         cron_expressions.check(text)
     except ValueError:
         if raw.text == raw.written:
             raise
-        message = f"{raw.shown} is no cron expression that ever comes; write five fields, or six, or @daily"
+        message = (
+            f"{raw.shown} is not a cron expression that ever matches; write five fields, or six, or @daily"
+        )
         raise ValueError(message) from None
     return text
 
@@ -160,19 +162,19 @@ def _without_tabs(raw: Tree) -> Tree:
 
 
 def left_out(raw: Tree) -> str | tuple[date, date]:
-    """Read a day, a range of days (first and last), or a cron expression. Days may stand without quotes."""
+    """Read a day, a range of days (first and last), or a cron expression. Quotes are optional for days."""
     scalar = single(raw)
     days = _DAYS.fullmatch(scalar.text)
     if days is None:
         text = line(_without_tabs(raw))
         if " " not in text.strip() and not text.startswith("@"):
             forms = "a cron expression, or days like 2026-12-24 or 2026-12-24..2027-01-02"
-            raise ValueError(f"{scalar.shown} is neither cron nor day; write {forms}")
+            raise ValueError(f"{scalar.shown} is neither a cron expression nor a date; write {forms}")
         return cron(raw)
     try:
         first, last = date.fromisoformat(days[1]), date.fromisoformat(days[2] or days[1])
     except ValueError:
-        raise ValueError(f"{scalar.shown} is no day that exists; write it like 2026-12-24") from None
+        raise ValueError(f"{scalar.shown} is not a date that exists; write it like 2026-12-24") from None
     if last < first:
         raise ValueError(f"{scalar.shown} ends before it begins; write the earlier date first")
     return first, last
@@ -190,7 +192,7 @@ def zone(raw: Tree) -> str:
 
 
 def as_written(raw: Tree) -> str:
-    """Read a spider argument: the text of the file, whatever YAML takes it for."""
+    """Read a spider argument: the text in the file, whatever its type in YAML."""
     if isinstance(raw, Scalar) and raw.kind is Kind.NULL:
         raise ValueError('is empty; write "" for an empty text, or remove the key')
     return single(raw).text

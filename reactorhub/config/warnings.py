@@ -1,4 +1,4 @@
-"""What is doubtful about a schedule file that has no mistakes."""
+"""Warnings about a schedule file that has no mistakes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from reactorhub.triggers.rules import After, Once, Trigger
 from reactorhub.triggers.window import Window, end_of
 
 DAY = timedelta(hours=24)
-MAX_LOOKS = 50_000
-"""At most this many times the search for pile-ups asks a trigger when it ticks next. One that leaves out much
-takes longer to answer, and counts for several."""
+MAX_QUESTIONS = 50_000
+"""The search for pile-ups asks triggers for their next tick at most this many times: a check stays quick. A
+trigger with many exclusions takes longer to answer and counts more than once."""
 
-_EXCLUSIONS_A_LOOK = 16
+_EXCLUSIONS_PER_QUESTION = 16
 MAX_PILES = 5
-"""At most this many different pile-ups are told of: those of the most schedules."""
+"""At most this many pile-ups are reported: those of the most schedules."""
 
 MAX_NAMES = 10
 """At most this many schedules of a pile-up are named."""
@@ -43,7 +43,7 @@ class Pile:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """The worst pile-ups up to ``until``, in order of time, and how many different ones there are beside."""
+    """The worst pile-ups up to ``until``, in order of time, and the number of others."""
 
     piles: tuple[Pile, ...]
     others: int
@@ -51,65 +51,65 @@ class Outlook:
 
 
 def never_firing(config: HubConfig, now: datetime) -> Iterator[Mistake]:
-    """Say which schedules have a trigger, are enabled, and yet have no tick to come."""
+    """Warn of enabled schedules whose trigger has no future tick."""
     for name, schedule in config.schedules.items():
         trigger = schedule.trigger
         timed = trigger is not None and not isinstance(trigger, After)
         if trigger and timed and schedule.enabled and trigger.next_after(now) is None:
             key, why = _why_never(trigger, now)
-            message = f"never fires again, {why}; change it, or remove the schedule"
+            message = f"never runs again: {why}; change it, or remove the schedule"
             yield config.mistake(("schedules", name, key), message)
 
 
 def _why_never(trigger: Trigger, now: datetime) -> tuple[str, str]:
-    """The key to blame, and what is the matter with it."""
+    """The key that causes it, and the reason."""
     end = end_of(trigger)
     if end is not None and end <= now and trigger.kind != Once.kind:
         return "end_time", f"its end_time {time_text(end)} has passed"
-    return _KEYS.get(trigger.kind, trigger.kind), f"{trigger.text} has no time to come"
+    return _KEYS.get(trigger.kind, trigger.kind), f"{trigger.text} has no future time"
 
 
 def in_vain(config: HubConfig) -> Iterator[Mistake]:
-    """Say which schedules would catch up on all missed ticks, if their overlap policy let them.
+    """Warn of schedules with ``catchup: all`` whose overlap policy skips most of the missed ticks.
 
-    Those ticks come at once. The first one becomes a run, and the others meet it.
+    Missed ticks are due all at once: the first becomes a run, and the others meet that run.
     """
     for name, schedule in config.schedules.items():
         timed = schedule.trigger is not None and not isinstance(schedule.trigger, (After, Once))
         if timed and schedule.enabled and schedule.catchup is Catchup.ALL and schedule.overlap in _MEETING:
             message = (
-                f"missed ticks come all at once; overlap {schedule.overlap.value} lets not all of them run;"
-                " write overlap: buffer_all, or catchup: latest"
+                f"missed ticks run all at once, but overlap {schedule.overlap.value} does not let all of them"
+                " run; write overlap: buffer_all, or catchup: latest"
             )
             yield config.mistake(("schedules", name, "catchup"), message)
 
 
 def crowded(config: HubConfig, now: datetime) -> Iterator[Mistake]:
-    """Say where more schedules are due at once within a day than may run at once."""
+    """Warn of moments within a day at which more schedules are due than may run at once."""
     limit, path = config.max_concurrent_runs, ("hub", "max_concurrent_runs")
     outlook = pile_ups(config.schedules.values(), limit, now, now + DAY)
     for pile in outlook.piles:
         yield config.mistake(path, _sentence(pile, limit, ZoneInfo(config.timezone)))
     if outlook.others:
-        message = f"and {outlook.others:,} more sets of schedules are due at once, each of them smaller"
+        message = f"and {outlook.others:,} more groups of schedules are due at once, each of them smaller"
         yield config.mistake(path, message)
 
 
 def pile_ups(schedules: Iterable[Schedule], limit: int, after: datetime, until: datetime) -> Outlook:
     """Find the seconds between two moments in which more than ``limit`` schedules are due.
 
-    Nothing after ``MAX_LOOKS`` looks counts; ``until`` of the answer says how far they went. A schedule with
-    jitter spreads its starts by itself, so it piles up with nobody.
+    The search ends after ``MAX_QUESTIONS``; ``until`` of the answer says how far it got. Schedules with
+    jitter are left out, because jitter spreads their starts.
     """
     found: dict[tuple[str, ...], tuple[datetime, list[Group], int]] = {}
-    looks = 0
+    questions = 0
     ticks = coming((schedule for schedule in schedules if not schedule.jitter), after)
     for second, meeting in groupby(ticks, key=lambda tick: tick[0].replace(microsecond=0)):
-        if second > until or looks > MAX_LOOKS:
+        if second > until or questions > MAX_QUESTIONS:
             until = min(until, second)
             break
         groups = [group for _, group in meeting]
-        looks += sum(map(_looks, groups))
+        questions += sum(map(_cost, groups))
         if sum(map(len, groups)) > limit:
             key = tuple(sorted(group[0].name for group in groups))
             first, _, times = found.get(key, (second, groups, 0))
@@ -117,9 +117,9 @@ def pile_ups(schedules: Iterable[Schedule], limit: int, after: datetime, until: 
     return _worst(found.values(), until)
 
 
-def _looks(group: Group) -> int:
+def _cost(group: Group) -> int:
     trigger = group[0].trigger
-    return 1 + len(trigger.exclude) // _EXCLUSIONS_A_LOOK if isinstance(trigger, Window) else 1
+    return 1 + len(trigger.exclude) // _EXCLUSIONS_PER_QUESTION if isinstance(trigger, Window) else 1
 
 
 def _worst(found: Iterable[tuple[datetime, list[Group], int]], until: datetime) -> Outlook:
@@ -138,6 +138,6 @@ def _sentence(pile: Pile, limit: int, zone: ZoneInfo) -> str:
     rest = number - MAX_NAMES
     names = ", ".join(pile.schedules[:MAX_NAMES]) + (f" and {rest:,} more" if rest > 0 else "")
     return (
-        f"{number:,} schedules are due at {pile.first.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}{again}, and "
-        f"{limit:,} may run at once; spread them out, give them jitter, or raise the limit: {names}"
+        f"{number:,} schedules are due at {pile.first.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}{again}, but "
+        f"only {limit:,} may run at once; spread them out, give them jitter, or raise the limit: {names}"
     )

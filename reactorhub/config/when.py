@@ -1,4 +1,4 @@
-"""What narrows a schedule's trigger: ``start_time``, ``end_time``, ``exclude``, from the keys to Window."""
+"""Narrows the trigger of a schedule by its keys ``start_time``, ``end_time`` and ``exclude``."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ NEED_A_TIME = ("start_time", "end_time", "exclude", "jitter")
 Sections = tuple[Checked[ScheduleKeys], Checked[ScheduleKeys]]
 
 
-def check_company(own: Checked[ScheduleKeys], report: Report) -> None:
-    """Report the keys of a schedule that say something of its times, where it has none."""
+def check_keys_of_trigger(own: Checked[ScheduleKeys], report: Report) -> None:
+    """Report keys about times in a schedule whose trigger has no times."""
     timed, chained = any(key in own.given for key in TIMED), "after" in own.given
     for keys, wanted, there in (
         (NEED_A_TIME, "interval, cron or at", timed),
@@ -29,7 +29,7 @@ def check_company(own: Checked[ScheduleKeys], report: Report) -> None:
     ):
         for key in () if there else keys:
             if key in own.given:
-                message = f"{key!r} goes only with {wanted}; remove it"
+                message = f"{key!r} is only allowed with {wanted}; remove it"
                 report.note((*own.path, key), message, at_key=True)
 
 
@@ -40,10 +40,10 @@ def narrowed(
     timezone: str,
     report: Report,
 ) -> Trigger | None:
-    """Return the trigger as the schedule's own keys, or else the defaults, narrow it.
+    """Return the trigger, narrowed by the keys of the schedule or of the defaults.
 
-    Times without offset, days and crons are read in ``timezone``. A trigger that is left without any tick is
-    a mistake.
+    Times without offset, days and crons are read in ``timezone``. A trigger that has no ticks left is a
+    mistake.
     """
     if not any(key in own.given for key in TIMED):
         return rule
@@ -51,7 +51,7 @@ def narrowed(
     exclude = _exclusions((own, common), timezone)
     if start is None and end is None and not exclude:
         return rule
-    narrow = partial(Window, rule or Once(EPOCH), start, end, exclude)  # without a rule, for its mistakes
+    narrow = partial(Window, rule or Once(EPOCH), start, end, exclude)  # any rule will do to find mistakes
     window = noted(narrow, _path("end_time", (own, common)), report)
     if rule is None:
         return None
@@ -61,15 +61,15 @@ def narrowed(
 
 
 def _complain(window: Window, sections: Sections, report: Report) -> None:
-    """Say which key leaves no time; of a default also to whom."""
+    """Report which key leaves no time; for a default, also which schedule."""
     if not _is_idle(Window(window.rule, window.start, window.end)):
-        key, message = "exclude", "leaves out every time at which {} could run; leave out less"
+        key, message = "exclude", "excludes every time at which {} could run; exclude less"
     elif window.end is None:
         key, message = "start_time", "{} has no time from then on; choose an earlier start_time"
     else:
         since = " after start_time" if window.start is not None else ""
         key, message = "end_time", f"{{}} has no time{since} up to then; choose a later end_time"
-    own, said = sections[0], _said(key, sections)
+    own, said = sections[0], _setter(key, sections)
     whom = "the schedule" if said is own else f"schedule {own.path[-1]!r}"
     report.note((*said.path, key), message.format(whom))
 
@@ -78,23 +78,23 @@ def _is_idle(trigger: Trigger) -> bool:
     return trigger.next_after(EPOCH - INSTANT) is None
 
 
-def _said(key: str, sections: Sections) -> Checked[ScheduleKeys]:
-    """The section that decides on a key: the schedule, or else the defaults."""
+def _setter(key: str, sections: Sections) -> Checked[ScheduleKeys]:
+    """The section that sets a key: the schedule, or else the defaults."""
     own, common = sections
     return own if key in own.given else common
 
 
 def _path(key: str, sections: Sections) -> KeyPath:
-    return (*_said(key, sections).path, key)
+    return (*_setter(key, sections).path, key)
 
 
 def _moment(key: str, sections: Sections, timezone: str) -> datetime | None:
-    moment = getattr(_said(key, sections).keys, key)
+    moment = getattr(_setter(key, sections).keys, key)
     return None if moment is None else instant(moment, timezone)
 
 
 def _exclusions(sections: Sections, timezone: str) -> tuple[Exclusion, ...]:
-    entries = _said("exclude", sections).keys.exclude or []
+    entries = _setter("exclude", sections).keys.exclude or []
     return tuple(_exclusion(entry, timezone) for entry in entries)
 
 

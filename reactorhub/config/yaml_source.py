@@ -1,7 +1,7 @@
-"""YAML text as a plain tree: every value still knows how it was written, and every place is known.
+"""Reads YAML text into a tree that keeps how each value was written, and all positions.
 
-The tree holds dicts with text keys, lists, and :class:`Scalar` values. Aliases, anchors, tags, duplicate keys
-and keys that are not text are mistakes here; what a key means is none of this module's business.
+The tree consists of dicts with text keys, lists, and :class:`Scalar` values. Aliases, anchors, tags,
+duplicate keys and keys that are not text are mistakes. This module does not know what keys mean.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from reactorhub.errors import ConfigError, Mistake
 
 Tree = Any  # dict[str, Tree] | list[Tree] | Scalar, or None for an empty file
 
-MAX_DEPTH = 20
-MAX_NODES = 300_000
+MAX_DEPTH = 20  # a Scrapy setting may nest; the tree is built by recursion
+MAX_NODES = 300_000  # 10,000 schedules with 30 values each; more would block the reactor for long
 
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is ten times as fast
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is about ten times faster
 _NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
@@ -35,7 +35,7 @@ _tag_of: Callable[..., str] = yaml.SafeLoader("").resolve
 
 
 class Kind(Enum):
-    """What a scalar is taken for."""
+    """The type of a scalar."""
 
     TEXT = "text"
     NULL = "nothing"
@@ -48,7 +48,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A single value: what stands there once variables are filled in, and what the file says."""
+    """A single value: ``text`` has variables filled in, ``written`` is the text in the file."""
 
     text: str
     kind: Kind
@@ -56,7 +56,7 @@ class Scalar:
 
     @property
     def value(self) -> str | bool | int | float | None:
-        """The value by its own type; the text where it has none."""
+        """The value as its Python type; text if it has no other."""
         match self.kind:
             case Kind.NULL:
                 return None
@@ -70,7 +70,7 @@ class Scalar:
 
     @property
     def shown(self) -> str:
-        """The value as a mistake may quote it: never what a variable held, which may be a secret."""
+        """The value as mistakes show it, without the value of a variable, which may be a secret."""
         if self.text != self.written:
             return f"the value of {shorten(self.written)}"
         return repr(shorten(self.text))
@@ -78,7 +78,7 @@ class Scalar:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A document's tree, and the report that knows its places and the mistakes found while reading it."""
+    """The tree of a document, and a report with its positions and the mistakes found so far."""
 
     tree: Tree
     report: Report
@@ -87,12 +87,12 @@ class Source:
 def read_yaml(text: str, file: str, environ: Mapping[str, str]) -> Source:
     """Read one document. Variables from ``environ`` are filled into values, not into keys.
 
-    :raises ConfigError: where the text is no YAML, or so deep or so large that it cannot be a schedule file.
+    :raises ConfigError: if the text is not YAML, or is nested too deeply or too large.
     """
     text = text.removeprefix("\ufeff")
     if bad := _NOT_YAML.search(text):
         line, start = text.count("\n", 0, bad.start()) + 1, text.rfind("\n", 0, bad.start())
-        message = f"the character U+{ord(bad.group()):04X} cannot stand in YAML; remove it"
+        message = f"the character U+{ord(bad.group()):04X} is not allowed in YAML; remove it"
         raise ConfigError([Mistake(file, line, bad.start() - start, "", message)])
     report = Report(Positions(file))
     try:
@@ -102,10 +102,10 @@ def read_yaml(text: str, file: str, environ: Mapping[str, str]) -> Source:
 
 
 def kind_of(text: str) -> Kind:
-    """Return what ``text`` is taken for where it stands without quotes.
+    """Return the type of ``text`` without quotes.
 
-    Only ``true`` and ``false`` are truth values and whole numbers are decimal, as in YAML 1.2; text that
-    YAML 1.1 takes for something else is a trap.
+    As in YAML 1.2, only ``true`` and ``false`` are truth values and whole numbers are decimal. Text that YAML
+    1.1 reads as something else is a trap.
     """
     if text in _NULLS:
         return Kind.NULL
@@ -119,7 +119,7 @@ def kind_of(text: str) -> Kind:
 
 
 class _Builder:
-    """Builds the tree from the parser's events one at a time, so that a cap stops the parser itself."""
+    """Builds the tree from the parser's events one at a time, so that a limit also stops the parser."""
 
     def __init__(self, text: str, environ: Mapping[str, str], report: Report) -> None:
         self._events: Iterator[yaml.Event] = yaml.parse(text, Loader=_LOADER)
@@ -152,22 +152,24 @@ class _Builder:
                 return self._sequence(path)
             case yaml.ScalarEvent():
                 return self._scalar(event, path)
-        self._refuse(event, path, "aliases are not read; write the value out, or put a text with * in quotes")
+        self._refuse(
+            event, path, "aliases are not supported; write the value out, or put a text with * in quotes"
+        )
         return Scalar("", Kind.BROKEN, "")
 
     def _guard(self, event: yaml.Event, path: KeyPath) -> None:
-        """Refuse what the tree has no room for; give up where the file is out of all proportion."""
+        """Report anchors and tags; give up if the file exceeds a limit."""
         self._nodes += 1
         if len(path) > MAX_DEPTH:
             self._give_up(event, f"values nest at most {MAX_DEPTH} levels deep; make the file flatter")
         if self._nodes > MAX_NODES:
-            self._give_up(event, f"a file holds at most {MAX_NODES} values; make it smaller")
+            self._give_up(event, f"a file may have at most {MAX_NODES} values; make it smaller")
         if isinstance(event, yaml.AliasEvent):
             return
         if getattr(event, "anchor", None):
-            self._refuse(event, path, "anchors are not read; remove it, or put a text with & in quotes")
+            self._refuse(event, path, "anchors are not supported; remove it, or put a text with & in quotes")
         if getattr(event, "tag", None):
-            self._refuse(event, path, "tags are not read; remove it, or put a text with ! in quotes")
+            self._refuse(event, path, "tags are not supported; remove it, or put a text with ! in quotes")
 
     def _mapping(self, path: KeyPath) -> dict[str, Tree]:
         tree: dict[str, Tree] = {}
@@ -185,13 +187,13 @@ class _Builder:
         return tree
 
     def _skip(self, path: KeyPath) -> None:
-        """Pass over the value of a key that was refused."""
+        """Skip the value of a key that was reported."""
         event = next(self._events)
         if not isinstance(event, yaml.AliasEvent):
             self._node(event, path)
 
     def _key(self, event: yaml.Event, path: KeyPath) -> str | None:
-        """Return a key's text, or None for one that was refused."""
+        """Return the text of a key, or None if the key was reported as a mistake."""
         if not isinstance(event, yaml.ScalarEvent):
             self._node(event, (*path, "?"))
             self._refuse(event, path, "a key must be a single text")
@@ -199,7 +201,7 @@ class _Builder:
         self._guard(event, path)
         text: str = event.value
         if event.implicit[0] and text == "<<":
-            self._refuse(event, path, "merge keys (<<) are not read; write the keys out")
+            self._refuse(event, path, "merge keys (<<) are not supported; write the keys out")
             return None
         if event.implicit[0] and kind_of(text) is not Kind.TEXT and text != "on":  # a key of retry
             self._refuse(event, path, f'a key must be text; write "{shorten(text)}" in quotes')
@@ -242,7 +244,7 @@ def _place(event: yaml.Event) -> Place:
 
 
 def _syntax_mistake(error: yaml.YAMLError, text: str, file: str) -> Mistake:
-    """Turn the parser's complaint into a sentence, with advice for the slips that schedule files invite."""
+    """Word an error of the parser, with advice for common slips."""
     context, problem = getattr(error, "context", None) or "", getattr(error, "problem", None) or str(error)
     mark = getattr(error, "problem_mark", None)
     begun = getattr(error, "context_mark", None)
@@ -258,7 +260,7 @@ def _syntax_mistake(error: yaml.YAMLError, text: str, file: str) -> Mistake:
 
 
 def _advice(rest: str, column: int, problem: str) -> str:
-    """Say how to mend a slip. ``rest`` is the line from one character before the place on."""
+    """Say how to fix a common slip. ``rest`` is the line, from one character before the position."""
     before, at = (rest[:1], rest[1:2]) if column else ("", rest[:1])
     if before + at == "${":
         return "; inside { } and [ ] put ${NAME} in quotes"
@@ -267,5 +269,5 @@ def _advice(rest: str, column: int, problem: str) -> str:
     if at in ("*", "@", "%", "`"):
         return f"; put a value that starts with {at} in quotes"
     if "mapping values" in problem:
-        return "; put a value that holds a colon and a space in quotes"
+        return "; put a value that contains a colon and a space in quotes"
     return "; mind the indentation, and close every quote and bracket"

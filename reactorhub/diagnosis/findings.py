@@ -1,6 +1,6 @@
-"""Why a schedule does not run: what is in its way now, or was the last time.
+"""Finds the reasons why a schedule does not run now, or did not run the last time.
 
-Each answer has a ``kind`` for programs and a sentence for people, which says what to do where one can.
+Each finding has a ``kind`` for programs and a sentence for people, which says what to do if possible.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from reactorhub.triggers.rules import After, Trigger
 from reactorhub.triggers.wall_clock import local_text
 from reactorhub.triggers.window import Window, end_of
 
-NOT_TAKEN_UP = "no hub has taken it up yet; start the hub, or let it reload the file"
+NOT_TAKEN_UP = "no hub has loaded it yet; start the hub, or let it reload the file"
 
 _HANDS = "it runs when it is triggered by hand"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataFolderState:
-    """The data folder as found: whether a hub has it, which one, and when its ledger was written last."""
+    """The state of a data folder: the hub that uses it, if any, and when its ledger was last written."""
 
     folder: str
     running: bool
@@ -40,9 +40,9 @@ class DataFolderState:
 class Evidence:
     """What is known of a schedule.
 
-    ``fingerprint`` is that of the file's schedule; ``ticks`` are the newest, newest first; ``first`` is the
-    oldest that is kept; ``zone`` is the one in which times are told; ``upstream`` has the newest runs of the
-    schedules that it runs after, by their names; ``unfinished`` are all runs that are queued or hold a slot.
+    ``fingerprint`` is that of the schedule in the file. ``ticks`` are the newest ticks, newest first, and
+    ``first`` is the oldest one in the ledger. Times are shown in ``zone``. ``upstream`` has the newest run of
+    each schedule that this one runs after. ``unfinished`` are all runs that are queued or hold a slot.
     """
 
     schedule: Schedule
@@ -60,25 +60,26 @@ class Evidence:
 
     @property
     def runs_left(self) -> int | None:
-        """How many of its ticks may still become runs; None for any number. An edited "when" counts anew."""
+        """How many ticks may still become runs; None for any number. After an edit of the trigger the count
+        starts again."""
         counted = self.progress is not None and self.progress.fingerprint == self.fingerprint
         return self.schedule.runs_left(self.progress.runs if self.progress and counted else 0)
 
     def show(self, moment: datetime) -> str:
-        """Return a moment as the commands print it."""
+        """Return a moment as the commands show it."""
         return local_text(moment, self.zone)
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is worth knowing."""
+    """One reason why a schedule does not run, or that all is in order."""
 
     kind: str
     text: str
 
 
 def findings(evidence: Evidence) -> tuple[Finding, ...]:
-    """Return what keeps a schedule from running, or did so the last time; at least one finding."""
+    """Return the reasons why a schedule does not run, or did not the last time; at least one finding."""
     found = (*_of_the_hub(evidence), *_of_the_file(evidence), *_of_the_ledger(evidence))
     if found:
         return found
@@ -106,7 +107,7 @@ def _of_the_file(evidence: Evidence) -> Iterator[Finding]:
         newest = "".join(f"; {_newest(name, run)}" for name, run in evidence.upstream.items())
         yield Finding("follows", f"{follows(trigger)}{newest}")
     elif trigger.next_after(evidence.now) is None:
-        yield Finding("ended", f"{_text(trigger)} has no time to come; change it, or remove the schedule")
+        yield Finding("ended", f"{_text(trigger)} has no future time; change it, or remove the schedule")
     elif isinstance(trigger, Window) and trigger.start is not None and trigger.start > evidence.now:
         yield Finding("not_begun", f"it has no time before its start_time, {evidence.show(trigger.start)}")
     if progress is not None and evidence.runs_left == 0:
@@ -115,18 +116,18 @@ def _of_the_file(evidence: Evidence) -> Iterator[Finding]:
         yield Finding("not_taken_up", NOT_TAKEN_UP)
     elif progress.fingerprint != evidence.fingerprint:
         yield Finding(
-            "edited", "the file says another time than the hub has in force; start the hub, or let it reload"
+            "edited", "its times in the file differ from those the hub uses; start the hub, or let it reload"
         )
 
 
 def follows(trigger: After) -> str:
-    """Say after which runs a schedule runs."""
+    """Word after which runs a schedule runs."""
     upstream, states = " or ".join(trigger.upstream), " or ".join(trigger.states)
     return f"it has no times of its own: it runs when a run of {upstream} ends as {states}"
 
 
 def _newest(name: str, run: Run | None) -> str:
-    """Say how the newest run of a schedule stands."""
+    """Word the state of the newest run of a schedule."""
     if run is None:
         return f"there is no run of {name}"
     stands = f"{_ended(run)}{_reason(run)}" if run.state.final else f"is {run.state.value}"
@@ -146,35 +147,34 @@ def _of_the_ledger(evidence: Evidence) -> Iterator[Finding]:
 
 
 def over(progress: ScheduleProgress) -> str:
-    """Say that a schedule has run as often as it may."""
-    return f"it is over: {progress.runs} of its ticks have run, and max_runs allows no more"
+    """Word that a schedule has run as often as it may."""
+    return f"it is finished: {progress.runs} of its ticks have run, and max_runs allows no more"
 
 
 def _since(evidence: Evidence) -> str:
-    """Since when ticks have been skipped for a pause, as far back as they are known. It lasts through the
-    time in which no hub ran."""
+    """Word since when a pause has skipped ticks. Ticks that were missed while no hub ran do not end the pause."""
     first = None
     for tick in evidence.ticks:
         if (tick.reason or "").startswith(PAUSED):
             first = tick
         elif tick.outcome is not TickOutcome.MISSED:
             break
-    accounted_until = f"; its ticks are skipped since {evidence.show(first.nominal_time)}" if first else ""
-    return f"{accounted_until}; resume it with POST /api/schedules/{evidence.schedule.name}/resume"
+    since = f"; its ticks are skipped since {evidence.show(first.nominal_time)}" if first else ""
+    return f"{since}; resume it with POST /api/schedules/{evidence.schedule.name}/resume"
 
 
 def _is_of_pause(tick: Tick, progress: ScheduleProgress | None) -> bool:
-    """Whether a tick says no more than that the schedule is paused, as it still is."""
+    """Whether a tick was skipped because of a pause that still lasts."""
     return progress is not None and progress.paused and (tick.reason or "").startswith(PAUSED)
 
 
 def became(tick: Tick) -> str:
-    """Say what became of a tick, and why."""
+    """Word what became of a tick, and why."""
     return f"{tick.outcome.value}: {tick.reason}" if tick.reason else tick.outcome.value
 
 
 def _of_the_tick_due(evidence: Evidence) -> Iterator[Finding]:
-    """What is to be said of the first tick that the running hub has not accounted for."""
+    """The finding about the first tick that the running hub has not recorded yet."""
     schedule, progress = evidence.schedule, evidence.progress
     if not evidence.folder.running or progress is None or progress.fingerprint != evidence.fingerprint:
         return
@@ -184,33 +184,33 @@ def _of_the_tick_due(evidence: Evidence) -> Iterator[Finding]:
         return
     start, when = start_at(schedule, tick), evidence.show(tick)
     if start + ON_TIME < evidence.now:
-        text = f"its time {when} is past, and the hub has not accounted for it"
+        text = f"its tick of {when} is overdue, and the hub has not recorded it"
         yield Finding("owed", f"{text}; read the hub's log")
     elif start > evidence.now and not progress.paused:
-        yield Finding("jitter", f"its tick of {when} waits for its jitter, until {evidence.show(start)}")
+        yield Finding("jitter", f"its tick of {when} is delayed by its jitter until {evidence.show(start)}")
 
 
 def _of_the_run(run: Run, evidence: Evidence) -> Iterator[Finding]:
-    """What is to be said of the newest run. A run that holds a slot on paper does not without a hub."""
+    """The finding about the newest run. Without a hub, a run that is running in the ledger does not run."""
     if run.state is RunState.QUEUED:
         yield Finding("waiting", f"its run {run.id} waits {_waits(run, evidence)}")
     elif run.state.active and evidence.folder.running:
-        accounted_until = f" since {evidence.show(run.started_at)}" if run.started_at else ""
-        yield Finding("running", f"its run {run.id} is {run.state.value}{accounted_until}")
+        since = f" since {evidence.show(run.started_at)}" if run.started_at else ""
+        yield Finding("running", f"its run {run.id} is {run.state.value}{since}")
     elif run.state.final and run.state is not RunState.SUCCEEDED:
         yield Finding(f"last_{run.state.value}", f"its newest run, {run.id}, {_ended(run)}{_reason(run)}")
 
 
 def _waits(run: Run, evidence: Evidence) -> str:
-    until, accounted_until = run.spec.not_before, f"since {evidence.show(run.created_at)}"
+    until, since = run.spec.not_before, f"since {evidence.show(run.created_at)}"
     if until is not None and until > evidence.now:
         return f"until {evidence.show(until)} to be tried again"
     if not evidence.folder.running:
-        return f"{accounted_until}, and goes on once a hub runs"
+        return f"{since}, and continues once a hub runs"
     if evidence.limits is None:
-        return f"{accounted_until} for its turn or for a slot of queue {run.spec.queue}"
+        return f"{since} for its turn or for a slot of queue {run.spec.queue}"
     what = waits_for(run, evidence.schedule, evidence.unfinished, evidence.limits, evidence.show)
-    return f"{accounted_until} {what}"
+    return f"{since} {what}"
 
 
 def _reason(run: Run) -> str:

@@ -1,4 +1,4 @@
-"""What became of one moment of a schedule: the tick's row, or why there is none."""
+"""Explains one moment of a schedule: the row of its tick, or why there is no row."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from reactorhub.triggers.rules import After, Trigger
 from reactorhub.triggers.window import Window
 
 _BACK = tuple(timedelta(hours=hours) for hours in (1, 24, 24 * 32, 24 * 367, 24 * 3660))
-"""How far back the time before a moment is looked for, nearest first."""
+"""How far back to search for the last tick before a moment, nearest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a moment; ``before`` and ``after`` are the nearest times of the trigger around it."""
+    """What became of a moment. ``before`` and ``after`` are the nearest ticks of the trigger."""
 
     moment: datetime
     kind: str
@@ -34,7 +34,7 @@ class Answer:
 def explain(evidence: Evidence, moment: datetime, row: Tick | None) -> Answer:
     """Return what became of a moment.
 
-    :param row: the ledger's row that accounts for it, its own or one that stands for several ticks.
+    :param row: the ledger's row for the moment: its own, or one that stands for several ticks.
     """
     schedule, trigger = evidence.schedule, evidence.schedule.trigger
     if row is not None and (row.nominal_time == moment or _ticks_at(trigger, moment)):
@@ -54,9 +54,11 @@ def explain(evidence: Evidence, moment: datetime, row: Tick | None) -> Answer:
 
 
 def reading_of(given: datetime, zone: str) -> tuple[datetime, str]:
-    """Return the moment that a time names, and a remark if it names none or two. Without an offset it is on
-    the wall clock of the zone, where a time in a gap stands for the gap's end, and one that comes twice for
-    the first time."""
+    """Return the moment of a time, and a note if the local time does not exist or occurs twice that day.
+
+    A time without an offset is local time of the zone. A time in a gap means the end of the gap, and a
+    repeated time means the first of the two.
+    """
     if given.tzinfo is not None:
         return given.astimezone(UTC), ""
     whole = given.replace(microsecond=0)
@@ -66,12 +68,12 @@ def reading_of(given: datetime, zone: str) -> tuple[datetime, str]:
         return moment, f"{whole:%H:%M:%S} does not exist that day in {zone}; it stands for the end of the gap"
     moment += given - whole
     if local.utcoffset() != local.replace(fold=1).utcoffset():
-        return moment, f"{whole:%H:%M:%S} comes twice that day in {zone}; this is the first time"
+        return moment, f"{whole:%H:%M:%S} occurs twice that day in {zone}; this is the first time"
     return moment, ""
 
 
 def time_before(trigger: Trigger, moment: datetime) -> datetime | None:
-    """Return the last time of a trigger before a moment, as far as ten years back."""
+    """Return the last tick of a trigger before a moment, up to ten years back."""
     for span in _BACK:
         found = last_tick(trigger, moment - span, moment - INSTANT)
         if found is not None:
@@ -87,10 +89,10 @@ def _of_row(row: Tick, evidence: Evidence) -> str:
     moved = evidence.schedule.trigger and dst_mark(evidence.schedule.trigger, row.nominal_time)
     note = {
         "gap": "; its local time does not exist that day, so it was moved to the end of the gap",
-        "overlap": "; its local time comes twice that day",
+        "overlap": "; its local time occurs twice that day",
     }
     run = f", as run {row.run_id}" if row.run_id else ""
-    accounted = f"; written down at {evidence.show(row.recorded_at)}"
+    accounted = f"; recorded at {evidence.show(row.recorded_at)}"
     return f"it was {became(row)}{run}{note.get(moved or '', '')}{accounted}"
 
 
@@ -102,25 +104,25 @@ def _no_time(trigger: Trigger, moment: datetime, evidence: Evidence) -> tuple[st
         local = moment.astimezone(ZoneInfo(trigger.timezone))
         first = local.replace(fold=0).astimezone(UTC)
         if local.fold and _ticks_at(getattr(trigger, "rule", trigger), first):
-            text = "this local time comes twice that day, and a fixed time runs the first time"
+            text = "this local time occurs twice that day, and a fixed time runs only at the first"
             return "overlap", f"{text}, {evidence.show(first)}"
-    return "not_a_time", f"this is no time of {trigger.text}"
+    return "not_a_time", f"this is not a time of {trigger.text}"
 
 
 def _left_out(trigger: Window, moment: datetime, evidence: Evidence) -> tuple[str, str]:
     if trigger.start is not None and moment < trigger.start:
-        return "before_start", f"this lies before its start_time, {evidence.show(trigger.start)}"
+        return "before_start", f"this is before its start_time, {evidence.show(trigger.start)}"
     if trigger.end is not None and moment > trigger.end:
-        return "after_end", f"this lies after its end_time, {evidence.show(trigger.end)}"
+        return "after_end", f"this is after its end_time, {evidence.show(trigger.end)}"
     rules = [rule.text for rule in trigger.exclude if rule.until(moment) is not None]
-    return "excluded", f"exclude leaves it out: {', '.join(rules)}"
+    return "excluded", f"it is excluded by: {', '.join(rules)}"
 
 
 def _unrecorded(schedule: Schedule, moment: datetime, evidence: Evidence) -> tuple[str, str]:
     """Why a time of the trigger has no row."""
     progress, first = evidence.progress, evidence.first
     if moment > evidence.now:
-        return "future", "this is still to come"
+        return "future", "this is in the future"
     if progress is None:
         return "not_taken_up", NOT_TAKEN_UP
     held = _held_back(evidence, progress)
@@ -130,17 +132,17 @@ def _unrecorded(schedule: Schedule, moment: datetime, evidence: Evidence) -> tup
         return _to_come(schedule, moment, progress.accounted_until, evidence)
     if first is None or moment < first.nominal_time:
         oldest = f"; its oldest row is that of {evidence.show(first.nominal_time)}" if first else ""
-        text = "it is newer than that, or its times were edited later, or the row was removed with age"
+        text = "it is newer than that, or its times were edited later, or its row has expired"
         return "newer", f"{text}{oldest}"
-    return "not_in_force", "it was not in force then: disabled, out of the file, or with another time"
+    return "not_in_force", "it was not active then: disabled, not in the file, or with other times"
 
 
 def _held_back(evidence: Evidence, progress: ScheduleProgress) -> tuple[str, str] | None:
-    """Why none of a schedule's times is accounted for at present; None if they are."""
+    """Why no ticks of a schedule are recorded at present; None if they are."""
     if not evidence.schedule.enabled:
-        return "disabled", "it is disabled, and while it is, its times are not accounted for"
+        return "disabled", "it is disabled, and the times of a disabled schedule are not recorded"
     if progress.fingerprint != evidence.fingerprint:
-        return "edited", "the file says another time than the hub had in force; an edit is not retroactive"
+        return "edited", "its times in the file differ from those the hub uses; an edit is not retroactive"
     if evidence.runs_left == 0:
         return "max_runs", over(progress)
     return None
@@ -149,17 +151,17 @@ def _held_back(evidence: Evidence, progress: ScheduleProgress) -> tuple[str, str
 def _to_come(
     schedule: Schedule, moment: datetime, accounted_until: datetime, evidence: Evidence
 ) -> tuple[str, str]:
-    """What is to become of a time that is not accounted for yet."""
+    """What will become of a tick that is not recorded yet."""
     start = start_at(schedule, moment)
     if start > evidence.now:
-        return "jitter", f"it waits for its jitter, until {evidence.show(start)}"
+        return "jitter", f"it is delayed by its jitter until {evidence.show(start)}"
     if evidence.folder.running:
-        return "owed", "the hub has not accounted for it yet; read the hub's log if that lasts"
+        return "owed", "the hub has not recorded it yet; read the hub's log if this does not change"
     fate = "would run"
     for tick in plan([(schedule, accounted_until)], evidence.now).missed:
         if _covers(tick, moment):
             fate = f"would be missed: {tick.reason}"
-    return "no_hub", f"no hub is running to account for it; if one were started now, it {fate}"
+    return "no_hub", f"no hub is running to record it; if one were started now, it {fate}"
 
 
 def _covers(missed: Missed, moment: datetime) -> bool:

@@ -1,4 +1,4 @@
-"""What a queued run waits for, and who has it: its turn in its schedule, or a slot."""
+"""Explains what a queued run waits for: earlier runs of its schedule, or a slot."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Show = Callable[[datetime], str]
 def waits_for(run: Run, schedule: Schedule, unfinished: Sequence[Run], limits: Limits, show: Show) -> str:
     """Return the second half of "it waits ...".
 
-    :param schedule: the run's.
+    :param schedule: the schedule of the run.
     :param unfinished: all runs that are queued or hold a slot, in the order in which they were added.
-    :param limits: those in force.
+    :param limits: the limits in force.
     :param show: turns a moment into text.
     """
     limit, before = starts_at_most(schedule, run), _before(run, unfinished)
@@ -35,7 +35,7 @@ def waits_for(run: Run, schedule: Schedule, unfinished: Sequence[Run], limits: L
 
 
 def _before(run: Run, unfinished: Sequence[Run]) -> list[Run]:
-    """The runs of the same schedule whose turn comes, or has come, before that of a run."""
+    """The runs of the same schedule that a run waits for: earlier runs, active runs and retries."""
     found, is_earlier = [], True
     for other in unfinished:
         is_earlier = is_earlier and other.id != run.id

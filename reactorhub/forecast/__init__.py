@@ -1,1 +1,1 @@
-"""What is coming: next ticks, slots wanted, pile-ups. Pure rules."""
+"""Forecasts: next ticks, slots wanted, pile-ups. Pure rules."""

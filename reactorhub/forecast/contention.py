@@ -1,4 +1,4 @@
-"""What is seen of the slots in a rehearsal: how much they are used, and where somebody has to wait."""
+"""Measures the slots in a simulation: how many are in use, and when runs have to wait for a slot."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ from math import inf
 
 @dataclass(slots=True)
 class Period:
-    """What happened in a stretch of time: starts, seconds of slots in use, the most runs that wanted a slot
-    at once, and the limits that were too small."""
+    """What happened between two moments.
+
+    ``starts`` counts the runs that got a slot, and ``busy`` the seconds that slots were in use. ``peak`` is
+    the highest number of runs that had or wanted a slot at once. ``short`` names the limits that made runs
+    wait.
+    """
 
     begin: float
     end: float
@@ -23,8 +27,11 @@ class Period:
 
 @dataclass(slots=True)
 class Contention:
-    """A time during which somebody always waited for a limit: who was in it, how many runs wanted a slot at
-    most, and how long the longest wait was."""
+    """A time during which at least one run always waited because of the same limit.
+
+    ``names`` are the schedules of the runs involved. ``wanted`` is the highest number of runs that had or
+    wanted a slot at once, ``longest`` the longest wait in seconds, and ``waiting`` how many runs wait now.
+    """
 
     limit: str
     begin: float
@@ -35,10 +42,10 @@ class Contention:
 
 
 class ContentionMeter:
-    """Keeps the time. ``stretches`` and ``jams``, those that are over, are what was seen."""
+    """Adds up the use of the slots. ``periods`` and ``contentions`` (only ended ones) are the result."""
 
     def __init__(self, edges: Sequence[float]) -> None:
-        """:param edges: the seconds where stretches begin, and the end of the last one."""
+        """:param edges: the seconds at which periods begin, and the end of the last period."""
         self.second = edges[0]
         self.periods = [Period(*pair) for pair in pairwise(edges)]
         self.contentions: list[Contention] = []
@@ -46,35 +53,39 @@ class ContentionMeter:
         self._rest: Iterator[Period] = iter([*self.periods, Period(edges[-1], inf)])
         self._period = next(self._rest)
 
-    def go_on(self, second: float, used: int, wanted: int) -> None:
-        """Let time pass, in which so many slots are used and wanted."""
+    def advance(self, second: float, used: int, wanted: int) -> None:
+        """Advance the time to ``second``. Until then ``used`` slots are in use and ``wanted`` are wanted."""
         while second >= self._period.end:
             self._period.busy += used * (self._period.end - self.second)
             self.second = self._period.end
             self._period = next(self._rest)
             self._period.short.update(self._open)
-            self.look(wanted)
+            self.note_wanted(wanted)
         self._period.busy += used * (second - self.second)
         self.second = second
 
     def close(self) -> None:
-        """Keep to the stretches no more what happens from now on."""
+        """Add nothing more to the periods. Contentions are still measured."""
         self._period = Period(self.second, inf)
 
-    def start(self) -> None:
-        """Note that a run gets its slot."""
+    def count_start(self) -> None:
+        """Count a run that gets its slot."""
         self._period.starts += 1
 
-    def look(self, wanted: int) -> None:
-        """Note that so many runs want a slot, or have one."""
+    def note_wanted(self, wanted: int) -> None:
+        """Note how many runs have or want a slot at present."""
         self._period.peak = max(self._period.peak, wanted)
 
     def is_contended(self, limit: str) -> bool:
-        """Whether somebody waits for a limit."""
+        """Whether a run waits because of this limit."""
         return limit in self._open
 
-    def contention(self, limit: str, names: Iterable[str], wanted: int) -> None:
-        """Note that one more run waits for a limit, of these names, while so many want what it limits."""
+    def begin_wait(self, limit: str, names: Iterable[str], wanted: int) -> None:
+        """Note that one more run waits because of a limit.
+
+        :param names: the schedules involved: that of the run, and those that hold the slots.
+        :param wanted: how many runs have or want a slot under this limit.
+        """
         contention = self._open.get(limit)
         if contention is None:
             contention = self._open[limit] = Contention(limit, self.second, set())
@@ -83,8 +94,8 @@ class ContentionMeter:
         contention.waiting += 1
         contention.wanted = max(contention.wanted, wanted)
 
-    def release(self, limit: str, since: float) -> None:
-        """Note that a run waits for a limit no longer."""
+    def end_wait(self, limit: str, since: float) -> None:
+        """Note that a run that has waited for a limit since a second waits no longer."""
         contention = self._open[limit]
         contention.waiting -= 1
         contention.longest = max(contention.longest, self.second - since)

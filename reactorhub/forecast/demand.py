@@ -1,4 +1,4 @@
-"""How many slots the schedules will want, hour by hour, and where they will pile up."""
+"""Forecasts how many slots the schedules will want, hour by hour, and where they will pile up."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from statistics import median
 from zoneinfo import ZoneInfo
 
 from reactorhub.forecast.contention import Contention, Period
-from reactorhub.forecast.simulation import HUB, Rehearsal, SimulatedSchedule
+from reactorhub.forecast.simulation import HUB, SimulatedSchedule, Simulation
 from reactorhub.forecast.upcoming import coming
 from reactorhub.model.run import DEFAULT_QUEUE, Run, RunState
 from reactorhub.model.schedule import Overlap, Schedule, at_once
@@ -19,24 +19,24 @@ from reactorhub.triggers.durations import SECOND
 from reactorhub.triggers.rules import After
 
 MAX_TICKS = 250_000
-"""The forecast ends before the tick that would be one more than these."""
+"""A forecast ends before it has more ticks than this. So many take a few seconds."""
 
 MAX_PILES = 5
-"""At most this many different pile-ups are told of: those in which a run waits longest."""
+"""A forecast names at most this many pile-ups: those with the longest waits."""
 
 MAX_SPAN = timedelta(days=31)
 """How far a forecast may reach."""
 
-_MAX_LATE = 60  # so many ticks before now are looked at, whether they wait for their jitter
+_MAX_LATE = 60  # past ticks of a schedule that may still be delayed by jitter; more would take too long
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Basis:
     """What a forecast is made from.
 
-    ``durations`` are those of past runs by schedule; a schedule without any is taken to run for ``assume``.
-    ``runs`` says how many of each one's ticks have become runs so far, for ``max_runs``. ``going`` are the
-    runs that are not over, as far as they will go on. Schedules in ``paused`` stay out. ``most_waiting`` is
+    ``durations`` are the durations of past runs, by schedule. A schedule without past runs is assumed to run
+    for ``assume``. ``runs`` says how many ticks of each schedule have become runs so far, for ``max_runs``.
+    ``unfinished`` are the runs that will go on. Schedules in ``paused`` are left out. ``max_waiting`` is
     ``hub.max_queued_runs``.
     """
 
@@ -46,16 +46,17 @@ class Basis:
     limits: Limits
     max_waiting: int
     runs: Mapping[str, int] = field(default_factory=dict)
-    going: tuple[Run, ...] = ()
+    unfinished: tuple[Run, ...] = ()
     paused: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Hour:
-    """An hour of the wall clock; the first and the last may be parts of one.
+    """An hour of the wall clock; the first and the last hour of a forecast may be shorter.
 
-    ``starts`` counts the runs that get a slot in it, ``average`` is how many slots are in use on average and
-    ``peak`` how many runs want one at once at most. ``short`` names the limits that make runs wait.
+    ``starts`` counts the runs that get a slot in this hour. ``average`` is the average number of slots in
+    use, and ``peak`` the highest number of runs that have or want a slot at once. ``short`` names the limits
+    that make runs wait.
     """
 
     begin: datetime
@@ -68,9 +69,12 @@ class Hour:
 
 @dataclass(frozen=True, slots=True)
 class PileUp:
-    """Runs that have to wait for a limit: since when, how many want a slot at most and how many there are,
-    of which schedules, and how long the one waits that waits longest. It comes so many ``times``; the rest
-    is said of the first time, but for the numbers, which are those of the worst."""
+    """Runs of these schedules have to wait because of a limit.
+
+    ``begin`` is when this happens first, and ``times`` how often it happens. ``wanted`` (the highest number
+    of runs that have or want one of the ``slots``) and ``longest`` (the longest wait) are the worst of all
+    times.
+    """
 
     begin: datetime
     limit: str
@@ -83,7 +87,7 @@ class PileUp:
 
 @dataclass(frozen=True, slots=True)
 class Skips:
-    """How many of a schedule's ticks would be skipped: an earlier run is not over, or the hub is full."""
+    """How many ticks of a schedule would be skipped, because an earlier run goes on or the hub is full."""
 
     schedule: str
     skipped: int
@@ -92,8 +96,11 @@ class Skips:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """A forecast up to ``until``: the hours, the worst pile-ups in order of time and how many there are
-    beside, the schedules with skipped ticks, and those whose durations were assumed."""
+    """A forecast up to ``until``.
+
+    ``pile_ups`` are the worst ones, in order of time, and ``others`` counts the rest. ``skips`` has the
+    schedules with skipped ticks, and ``assumed`` those whose durations are not known from past runs.
+    """
 
     hours: tuple[Hour, ...]
     pile_ups: tuple[PileUp, ...]
@@ -104,22 +111,23 @@ class Demand:
 
 
 def demand(basis: Basis, now: datetime, until: datetime, timezone: str) -> Demand:
-    """Forecast the time between two moments, by the hours of a zone's wall clock.
+    """Forecast the time between two moments, hour by hour on the wall clock of a time zone.
 
     A run lasts as long as the median of the schedule's past runs, but no longer than its timeout. A tick
-    counts when its jitter is over. A schedule that runs after others starts where their runs are to succeed.
+    starts after its jitter. A schedule that runs after another starts when a run of the other ends: all
+    simulated runs succeed.
     """
     ahead = {
         name: schedule
         for name, schedule in basis.schedules.items()
         if schedule.enabled and schedule.trigger is not None and name not in basis.paused
     }
-    simulated_schedules = {name: _actor(schedule, basis) for name, schedule in basis.schedules.items()}
+    simulated_schedules = {name: _simulated(schedule, basis) for name, schedule in basis.schedules.items()}
     _chain(ahead.values(), simulated_schedules)
     edges = list(_edges(now, until, ZoneInfo(timezone)))
-    simulation = Rehearsal(basis.limits, basis.max_waiting, [_seconds(edge - now) for edge in edges])
+    simulation = Simulation(basis.limits, basis.max_waiting, [_seconds(edge - now) for edge in edges])
     _resume(simulation, basis, simulated_schedules, now)
-    until = _play(simulation, ahead.values(), simulated_schedules, now, until)
+    until = _run(simulation, ahead.values(), simulated_schedules, now, until)
     simulation.finish(_seconds(until - now))
     piles = _piles(simulation.meter.contentions, basis.limits, now)
     chosen = sorted(piles[:MAX_PILES], key=lambda pile: pile.begin)
@@ -153,13 +161,13 @@ def _edges(now: datetime, until: datetime, zone: ZoneInfo) -> Iterator[datetime]
     yield until
 
 
-def _actor(schedule: Schedule, basis: Basis) -> SimulatedSchedule:
+def _simulated(schedule: Schedule, basis: Basis) -> SimulatedSchedule:
     spec = schedule.spec
     return SimulatedSchedule(
         name=schedule.name,
         queue=spec.queue,
         priority=spec.priority,
-        seconds=_lasting(basis.durations.get(schedule.name), spec.timeout, basis.assume),
+        seconds=_run_seconds(basis.durations.get(schedule.name), spec.timeout, basis.assume),
         overlap=schedule.overlap,
         limit=at_once(schedule),
         left=schedule.runs_left(basis.runs.get(schedule.name, 0)),
@@ -167,7 +175,7 @@ def _actor(schedule: Schedule, basis: Basis) -> SimulatedSchedule:
 
 
 def _chain(schedules: Iterable[Schedule], simulated_schedules: Mapping[str, SimulatedSchedule]) -> None:
-    """Let those follow that run after others have succeeded."""
+    """Connect schedules that run after others."""
     for schedule in schedules:
         trigger = schedule.trigger
         if isinstance(trigger, After) and RunState.SUCCEEDED.value in trigger.states:
@@ -175,63 +183,65 @@ def _chain(schedules: Iterable[Schedule], simulated_schedules: Mapping[str, Simu
                 simulated_schedules[name].followers.append(simulated_schedules[schedule.name])
 
 
-def _lasting(past: Sequence[timedelta] | None, timeout: float | None, assume: timedelta) -> float:
+def _run_seconds(past: Sequence[timedelta] | None, timeout: float | None, assume: timedelta) -> float:
     seconds = median(map(_seconds, past)) if past else _seconds(assume)
     return seconds if timeout is None else min(seconds, timeout)
 
 
 def _resume(
-    simulation: Rehearsal, basis: Basis, simulated_schedules: Mapping[str, SimulatedSchedule], now: datetime
+    simulation: Simulation, basis: Basis, simulated_schedules: Mapping[str, SimulatedSchedule], now: datetime
 ) -> None:
-    """Put the runs that are not over on the stage: first those with slots."""
-    for run in sorted(basis.going, key=lambda run: not run.state.active):
-        simulated = simulated_schedules.get(run.spec.schedule or "") or _stranger(run, basis)
+    """Add the unfinished runs to the simulation: first those with slots."""
+    for run in sorted(basis.unfinished, key=lambda run: not run.state.active):
+        simulated = simulated_schedules.get(run.spec.schedule or "") or _without_schedule(run, basis)
         if run.state.active:
             gone = now - (run.started_at or now)
-            simulation.holds(simulated, max(0.0, simulated.seconds - _seconds(gone)))
+            simulation.add_running(simulated, max(0.0, simulated.seconds - _seconds(gone)))
         else:
-            simulation.waits(simulated)
+            simulation.add_queued(simulated)
 
 
-def _stranger(run: Run, basis: Basis) -> SimulatedSchedule:
-    """The part of a run that belongs to no schedule, or to none any more."""
+def _without_schedule(run: Run, basis: Basis) -> SimulatedSchedule:
+    """A schedule for a run without one: it was started by hand, or its schedule is no longer in the file."""
     spec = run.spec
     return SimulatedSchedule(
         name=f"{spec.spider} by hand",
         queue=spec.queue if spec.queue in basis.limits.queues else DEFAULT_QUEUE,
         priority=spec.priority,
-        seconds=_lasting(None, spec.timeout, basis.assume),
+        seconds=_run_seconds(None, spec.timeout, basis.assume),
         overlap=Overlap.ALLOW_ALL,
         limit=None,
     )
 
 
-def _play(
-    simulation: Rehearsal,
+def _run(
+    simulation: Simulation,
     schedules: Iterable[Schedule],
     simulated_schedules: Mapping[str, SimulatedSchedule],
     now: datetime,
     until: datetime,
 ) -> datetime:
-    """Play all ticks, or as many as the forecast may have; return up to when."""
+    """Simulate all ticks, but at most ``MAX_TICKS``; return where the forecast ends."""
     schedules = tuple(schedules)
     for schedule in schedules:
         if schedule.jitter:
-            _late(simulation, schedule, simulated_schedules[schedule.name], now)
+            _add_late_ticks(simulation, schedule, simulated_schedules[schedule.name], now)
     looked = 0
     for moment, group in coming(schedules, now):
         looked += len(group)
         if moment >= until or looked > MAX_TICKS:
             return min(moment, until)
-        simulation.play(_seconds(moment - now))
+        simulation.advance(_seconds(moment - now))
         for schedule in group:
             start = start_at(schedule, moment) if schedule.jitter else moment
             simulation.tick(_seconds(start - now), simulated_schedules[schedule.name])
     return until
 
 
-def _late(simulation: Rehearsal, schedule: Schedule, simulated: SimulatedSchedule, now: datetime) -> None:
-    """Announce the tick before now that still waits for its jitter, if there is one."""
+def _add_late_ticks(
+    simulation: Simulation, schedule: Schedule, simulated: SimulatedSchedule, now: datetime
+) -> None:
+    """Add the ticks before now whose start is delayed by jitter until after now."""
     assert schedule.trigger is not None
     tick = schedule.trigger.next_after(now - schedule.jitter)
     for _ in range(_MAX_LATE):
@@ -257,7 +267,7 @@ def _sorted(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _piles(contentions: Iterable[Contention], limits: Limits, now: datetime) -> list[PileUp]:
-    """The pile-ups, the longest wait first; those of the same schedules at the same limit are one."""
+    """The pile-ups, longest wait first. Those of the same schedules at the same limit become one."""
     groups: dict[tuple[str, tuple[str, ...]], list[Contention]] = {}
     for contention in contentions:
         groups.setdefault((contention.limit, _sorted(contention.names)), []).append(contention)
@@ -277,5 +287,5 @@ def _piles(contentions: Iterable[Contention], limits: Limits, now: datetime) -> 
 
 
 def slots_of(limit: str, limits: Limits) -> int:
-    """Return how many runs a limit lets go on at once, by its name."""
+    """Return how many runs the limit of this name allows at once."""
     return limits.max_concurrent_runs if limit == HUB else limits.queues[limit.removeprefix("queues.")]

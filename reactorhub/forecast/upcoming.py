@@ -1,4 +1,4 @@
-"""What will be due when, as far as the schedule file alone tells, and what is doubtful about it."""
+"""The next ticks of schedules, from the schedule file alone."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ Group = tuple[Schedule, ...]
 def next_ticks(
     schedules: Iterable[Schedule], after: datetime, n: int
 ) -> tuple[tuple[datetime, Schedule], ...]:
-    """The next ``n`` ticks of all these schedules together, in order of time."""
+    """Return the next ``n`` ticks of all these schedules together, in order of time."""
     ticks = ((moment, schedule) for moment, group in coming(schedules, after) for schedule in group)
     return tuple(islice(ticks, n))
 
 
 def coming(schedules: Iterable[Schedule], after: datetime) -> Iterator[tuple[datetime, Group]]:
-    """Yield the ticks after a moment in order of time, each with the schedules that have it because they
-    share a trigger. So a thousand hourly schedules are asked once an hour."""
+    """Yield the ticks after a moment in order of time, each with the schedules that share its trigger.
+
+    A trigger is asked once for all of its schedules, so a thousand hourly schedules cost one call an hour.
+    """
     groups = _by_trigger(schedules)
     nexts = [(trigger.next_after(after), number, trigger) for number, trigger in enumerate(groups)]
     heap = [(tick, number, trigger) for tick, number, trigger in nexts if tick is not None]
@@ -42,7 +44,7 @@ def coming(schedules: Iterable[Schedule], after: datetime) -> Iterator[tuple[dat
 
 
 def next_view(schedule: Schedule, moment: datetime, default_zone: str) -> View:
-    """Return the view of a tick to come, as the API has it: its time, its wall time, and its DST mark."""
+    """Return the API view of a future tick: its time, its local time, and its DST mark."""
     return {
         "nominal_time": time_text(moment),
         "local_time": local_time(schedule, moment, default_zone).isoformat(),

@@ -15,8 +15,10 @@ from reactorhub.triggers.wall_clock import change_of_offset, wall_time, zone
 
 
 def instant(moment: datetime, timezone: str) -> datetime:
-    """Read a time without offset as a cron with that one time would be: once, at the end of a gap, the first
-    time in an overlap."""
+    """Return the moment of a time. A time without offset is read in ``timezone``, as a cron would read it.
+
+    A time in a gap means the end of the gap, and a repeated time means the first of the two.
+    """
     if moment.tzinfo is not None:
         return moment.astimezone(UTC)
     once = Cron.parse((f"{moment:%S %M %H %d %m} *",), timezone)
@@ -29,10 +31,10 @@ def instant(moment: datetime, timezone: str) -> datetime:
 class Cron:
     """One or several cron expressions read on the wall clock of one zone. Make it with :meth:`parse`.
 
-    Where clocks are put forward, a fixed time in the gap runs once, at the gap's end. Where they are put
-    back, a fixed time in the overlap runs once, the first time. An expression whose hours are ``*`` or
-    stepped has no fixed times: it runs at each real moment whose wall time it names, in both passes of an
-    overlap and not in place of a gap, so that ``30 * * * *`` keeps its hour between runs.
+    When clocks are put forward, a fixed time in the gap runs once, at the end of the gap. When clocks are put
+    back, a fixed time in the overlap runs once, at its first occurrence. An expression whose hours are ``*``
+    or stepped has no fixed times: it runs at each real moment whose wall time matches. So ``30 * * * *`` runs
+    in both passes of an overlap, not at all in a gap, and there is always an hour between its runs.
     """
 
     expressions: tuple[str, ...]
@@ -44,9 +46,10 @@ class Cron:
         """Check the expressions and the zone.
 
         Five fields, or six with seconds first; ``@daily`` and friends; names of days and months in any case;
-        ``L``, ``LW``, ``5L``, ``mon#2``. Day-of-month and day-of-week both given mean either of them.
+        ``L``, ``LW``, ``5L``, ``mon#2``. With both day-of-month and day-of-week, one of them
+        has to match.
 
-        :raises ValueError: with a sentence, for what cannot be read, can never come, or an unknown zone.
+        :raises ValueError: if an expression is invalid or never matches, or a zone is unknown.
         """
         if not expressions:
             raise ValueError("a cron list needs at least one expression")
@@ -69,12 +72,12 @@ class Cron:
 
 
 def dst_mark(trigger: Trigger, tick: datetime) -> str | None:
-    """What a change of the clocks did to a tick of this trigger.
+    """Return what a change of the clocks did to a tick of this trigger.
 
-    ``gap`` if its local time did not exist and it was moved to the gap's end; ``overlap`` if its local time
-    comes twice that day; else None.
+    ``gap`` if the local time does not exist that day, so that the tick was moved to the end of the gap;
+    ``overlap`` if the local time occurs twice that day; else None.
     """
-    cron = getattr(trigger, "rule", trigger)  # what narrows a trigger moves none of its ticks
+    cron = getattr(trigger, "rule", trigger)  # a window does not move ticks
     if not isinstance(cron, Cron):
         return None
     wall = wall_time(tick, zone(cron.timezone))
@@ -87,7 +90,7 @@ def dst_mark(trigger: Trigger, tick: datetime) -> str | None:
 
 @lru_cache(maxsize=16384)
 def _next(expression: str, where: ZoneInfo, moment: datetime) -> datetime | None:
-    """The next tick of one expression; a thousand schedules that share it ask the same, again and again."""
+    """The next tick of one expression. Cached: many schedules may share an expression."""
     try:
         if runs_each_real_hour(expression):
             return min(_next_real(expression, where, moment, fold) for fold in (0, 1))
@@ -102,7 +105,7 @@ def _next_fixed(expression: str, where: ZoneInfo, moment: datetime) -> datetime:
 
 
 def _next_real(expression: str, where: ZoneInfo, moment: datetime, fold: int) -> datetime:
-    """The next tick among the wall times that exist, each read as its first (0) or second (1) coming."""
+    """The next tick among the wall times that exist, each read as its first (0) or second (1) occurrence."""
     readings = _readings(named_after(expression, _resume(where, moment, fold)), where)
     while readings[0] > readings[1]:
         end = wall_time(change_of_offset(where, readings[1], readings[0]), where)

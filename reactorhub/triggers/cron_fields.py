@@ -1,4 +1,4 @@
-"""Cron expressions on a wall clock that knows no zone: what they may say, what they name and what they cover.
+"""Cron expressions on a wall clock without a zone: whether they are valid, and which times they match.
 
 All times here are wall times, without zone. :mod:`reactorhub.triggers.cron` applies the rules of a zone.
 """
@@ -34,12 +34,12 @@ FIELDS = {
 
 
 def check(expression: str) -> None:
-    """Return if this is a cron expression, an alias such as ``@daily`` included, that comes at some time.
+    """Check a cron expression, or an alias such as ``@daily``. The expression must match at least one time.
 
-    :raises ValueError: with a sentence that names the field and says what to write.
+    :raises ValueError: if it is wrong; the message names the field and says what to write.
     """
     if expression.lower() == "@reboot":
-        raise ValueError("'@reboot' is no time; remove it, and write run_on_start: true")
+        raise ValueError("'@reboot' is not a time; remove it, and write run_on_start: true")
     if expression.startswith("@") and expression.lower() not in ALIASES:
         raise ValueError(f"{expression!r} is not known; use one of {', '.join(ALIASES)}")
     fields = _fields(expression)
@@ -52,11 +52,11 @@ def check(expression: str) -> None:
     except (CronSimError, ValueError) as error:
         raise ValueError(_complaint(expression, fields, str(error))) from error
     if possible is None:
-        raise ValueError(f"{expression!r} never comes; choose a date that exists")
+        raise ValueError(f"{expression!r} never matches; choose a date that exists")
 
 
 def named_after(expression: str, wall: datetime) -> datetime:
-    """The first time strictly after ``wall`` that the expression names.
+    """Return the first time strictly after ``wall`` that the expression matches.
 
     :raises StopIteration: if there is none within fifty years.
     """
@@ -67,16 +67,16 @@ def named_after(expression: str, wall: datetime) -> datetime:
 
 @lru_cache(maxsize=16384)
 def runs_each_real_hour(expression: str) -> bool:
-    """Whether its hours are ``*`` or stepped, so that it has no fixed times."""
+    """Whether the hours are ``*`` or stepped, so that the expression has no fixed times."""
     hours = _fields(expression)[-4]
     return ("*" in hours or "/" in hours) and len(_simulator(expression).hours) > 1
 
 
 def covered(expression: str, wall: datetime) -> timedelta:
-    """For how long from ``wall`` on the expression names every time; nothing if it does not name ``wall``.
+    """Return how long from ``wall`` on the expression matches every time; zero if ``wall`` does not match.
 
-    Five fields name whole minutes, six name seconds. At the end of what is returned the next stretch may
-    begin: no stretch is longer than a day.
+    Five fields match whole minutes, six match seconds. The answer is never longer than the rest of the day,
+    so the expression may match again at its end.
     """
     simulator = _simulator(expression)
     if wall.hour not in simulator.hours or wall.minute not in simulator.minutes:
@@ -99,19 +99,19 @@ def covered(expression: str, wall: datetime) -> timedelta:
 
 
 def names_all_days(expression: str) -> bool:
-    """Whether it leaves no day of any month out."""
+    """Whether the expression matches every day of every month."""
     simulator = _simulator(expression)
     days, weekdays = simulator.days >= _DAYS, simulator.weekdays >= _WEEKDAYS
     return len(simulator.months) == 12 and ((days and weekdays) if simulator.day_and else (days or weekdays))
 
 
 def bits_named(expression: str, day: date) -> int:
-    """The times of a day that the expression names: bit ``n`` stands for its second ``n``."""
+    """Return the times of a day that the expression matches: bit ``n`` stands for second ``n``."""
     return _bits(expression, whole_minutes=False) if _names_day(expression, day) else 0
 
 
 def bits_covered(expression: str, day: date) -> int:
-    """The same of what it covers, see :func:`covered`."""
+    """Like :func:`bits_named`, but expressions of five fields match whole minutes, see :func:`covered`."""
     return _bits(expression, whole_minutes=True) if _names_day(expression, day) else 0
 
 
@@ -124,6 +124,7 @@ def _names_day(expression: str, day: date) -> bool:
 def _bits(expression: str, *, whole_minutes: bool) -> int:
     simulator = _simulator(expression)
     seconds = _covered_seconds(expression) if whole_minutes else simulator.seconds
+    # Build the day from its parts: the bits of a minute, repeated in each matching minute, then hour.
     minute = sum(1 << second for second in seconds)
     hour = sum(minute << 60 * number for number in simulator.minutes)
     return sum(hour << 3600 * number for number in simulator.hours)

@@ -1,4 +1,4 @@
-"""Time spans as people write them: ``90s``, ``15m``, ``2h``, ``1d``, ``1h30m``."""
+"""Durations as people write them: ``90s``, ``15m``, ``2h``, ``1d``, ``1h30m``."""
 
 from __future__ import annotations
 
@@ -20,21 +20,23 @@ def duration_text(duration: timedelta) -> str:
 
 
 _NUMBER = r"([0-9]{1,9}(?:\.[0-9]{1,6})?)"
-_DURATION = re.compile(rf"(?:{_NUMBER}d)?(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?")
+PATTERN = rf"^(?=[0-9])(?:{_NUMBER}d)?(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?$"
+"""What a duration looks like, for JSON Schema too."""
+
 _SECONDS = (86_400, 3_600, 60, 1)
-_MAX_SECONDS = 36_500 * 86_400
+_MAX_SECONDS = 36_500 * 86_400  # about 100 years: a sum with any date stays within year 9999
 
 
 def duration(text: str) -> timedelta:
-    """Return the time span that ``text`` writes.
+    """Read a duration.
 
-    :raises ValueError: with a sentence, if it is none, has no unit, or is not more than 0s.
+    :raises ValueError: if ``text`` is not a duration, has no unit, or is not more than 0s.
     """
     if text.isdecimal():
         raise ValueError(f"write a unit after {text!r}: s, m, h or d, such as 90s or 15m")
-    match = _DURATION.fullmatch(text)
-    if match is None or not text:
-        raise ValueError(f"{text!r} is no time span; write it like 90s, 15m, 2h, 1d or 1h30m")
+    match = re.fullmatch(PATTERN, text)
+    if match is None:
+        raise ValueError(f"{text!r} is not a duration; write it like 90s, 15m, 2h, 1d or 1h30m")
     parts = zip(match.groups(), _SECONDS, strict=True)
     seconds = sum(float(number) * unit for number, unit in parts if number)
     if not 0 < seconds <= _MAX_SECONDS:

@@ -1,7 +1,7 @@
-"""The pure rules "when": Interval, Cron, Once, After. No clock is read here: a moment in, a tick out.
+"""Triggers: the rules that say when a schedule is due. They read no clock: the caller gives the moment.
 
-Every trigger is a frozen value whose ``next_after`` is a function of its fields and the moment alone. So the
-sequence of ticks is the same from wherever it is resumed, and a restart cannot move a schedule.
+Every trigger is a frozen value, and ``next_after`` depends on its fields and the given moment only. So the
+sequence of ticks is the same wherever it is resumed, and a restart cannot shift a schedule.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from datetime import UTC, datetime, timedelta
 from typing import ClassVar, Protocol
 
 from reactorhub.triggers.durations import EPOCH, SECOND, duration_text
+from reactorhub.triggers.wall_clock import utc_text
 
 
 class Trigger(Protocol):
-    """A rule that says when. Its implementations are hashable and equal where their fields are."""
+    """A rule that says when. Implementations are hashable, and equal if their fields are equal."""
 
     @property
     def kind(self) -> str:
@@ -26,7 +27,7 @@ class Trigger(Protocol):
 
     @property
     def timezone(self) -> str | None:
-        """The zone whose wall clock the rule reads; None where none matters."""
+        """The zone whose wall clock the rule reads; None if the rule does not depend on one."""
 
     def next_after(self, moment: datetime) -> datetime | None:
         """The first tick strictly after ``moment``, or None if there is none. Aware UTC in and out."""
@@ -34,10 +35,10 @@ class Trigger(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A tick every ``every``, counted from ``anchor``; before a future anchor the first tick is the anchor.
+    """A tick every ``every``, counted from ``anchor``. An anchor in the future is the first tick.
 
-    Anchored to the epoch unless told otherwise, never to the start of a process: a hub that restarts every
-    ten minutes still runs its six-hour schedules.
+    The default anchor is the epoch, not the start of the process: a hub that restarts every ten minutes still
+    runs its six-hour schedules.
 
     :raises ValueError: if ``every`` is shorter than a second or ``anchor`` has no UTC offset.
     """
@@ -54,9 +55,9 @@ class Interval:
 
     @property
     def text(self) -> str:
-        """The duration, and the anchor where it is not the epoch."""
+        """The duration, and the anchor unless it is the epoch."""
         every = duration_text(self.every)
-        return every if self.anchor == EPOCH else f"{every} from {_stamp(self.anchor)}"
+        return every if self.anchor == EPOCH else f"{every} from {utc_text(self.anchor)}"
 
     def next_after(self, moment: datetime) -> datetime | None:
         if moment < self.anchor and self.anchor != EPOCH:
@@ -84,7 +85,7 @@ class Once:
     @property
     def text(self) -> str:
         """The moment in RFC 3339 UTC."""
-        return _stamp(self.moment)
+        return utc_text(self.moment)
 
     def next_after(self, moment: datetime) -> datetime | None:
         return self.moment if moment < self.moment else None
@@ -92,8 +93,10 @@ class Once:
 
 @dataclass(frozen=True, slots=True)
 class After:
-    """No tick by itself: a run of one of the schedules ``upstream`` that ends in one of ``states``, the names
-    of final states, brings one about."""
+    """A tick whenever a run of one of the schedules ``upstream`` ends in one of ``states``.
+
+    ``states`` are names of final states. The trigger has no ticks of its own.
+    """
 
     upstream: tuple[str, ...]
     states: tuple[str, ...]
@@ -113,7 +116,3 @@ def _as_utc(moment: datetime, what: str) -> datetime:
     if moment.tzinfo is None:
         raise ValueError(f"{what} needs a UTC offset, as in 2026-12-01T08:00:00+01:00")
     return moment.astimezone(UTC)
-
-
-def _stamp(moment: datetime) -> str:
-    return moment.isoformat().replace("+00:00", "Z")

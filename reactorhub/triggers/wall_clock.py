@@ -12,9 +12,9 @@ from reactorhub.triggers.durations import SECOND
 
 @lru_cache(maxsize=1024)
 def zone(name: str) -> ZoneInfo:
-    """Look a time zone up by its IANA name.
+    """Return the time zone of an IANA name.
 
-    :raises ValueError: if there is none of that name.
+    :raises ValueError: if there is no time zone of this name.
     """
     try:
         return ZoneInfo(name)
@@ -23,18 +23,23 @@ def zone(name: str) -> ZoneInfo:
 
 
 def wall_time(moment: datetime, where: ZoneInfo) -> datetime:
-    """What the wall clock of a zone shows, as a time without zone."""
+    """Return the local time of a moment in a zone, as a time without zone."""
     return moment.astimezone(where).replace(tzinfo=None, fold=0)
 
 
 def change_of_offset(where: ZoneInfo, before: datetime, after: datetime) -> datetime:
-    """The first second after ``before``, up to ``after``, with another UTC offset than at ``before``."""
+    """Return the first second in (``before``, ``after``] whose UTC offset differs from that of ``before``."""
 
     def changed(seconds: int) -> bool:
         return (before + seconds * SECOND).astimezone(where).utcoffset() != old
 
     old = before.astimezone(where).utcoffset()
     return before + bisect_left(range((after - before) // SECOND + 1), True, key=changed) * SECOND
+
+
+def utc_text(moment: datetime) -> str:
+    """Return a moment in UTC as RFC 3339 text."""
+    return moment.isoformat().replace("+00:00", "Z")
 
 
 def local_text(moment: datetime, timezone: str) -> str:

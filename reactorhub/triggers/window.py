@@ -1,6 +1,6 @@
 """What narrows a trigger: a first and a last moment, and times that are left out.
 
-A narrowed trigger is itself a trigger, so whoever asks for the next tick need not know of any of this.
+A narrowed trigger is a trigger too, so code that asks for the next tick need not know about windows.
 """
 
 from __future__ import annotations
@@ -20,21 +20,22 @@ from reactorhub.triggers.rules import Interval, Trigger
 from reactorhub.triggers.wall_clock import change_of_offset, wall_time, zone
 
 MAX_PERIODS = 1_500
-"""How many stretches of left-out time in a row are looked past. A stretch is a range of dates, or the rest of
-a day of which crons leave no tick; who leaves out more than that has no ticks any more."""
+"""The search for the next tick gives up after this many excluded periods in a row. A period is a range of
+dates, or the rest of a day without ticks: so this is about four years of excluded days."""
 
-SOME_STRETCHES = 100
-"""After so many stretches in a row it is enough that they reach over as many days as there may be stretches:
-a tick a week is not looked for over decades."""
+SOME_PERIODS = 100
+"""After this many excluded periods the search also gives up once it is ``MAX_PERIODS`` days ahead: a weekly
+tick is not searched for over decades."""
 
-FEW_STRETCHES = 8
-"""So many stretches are looked past one at a time, each as one rule has it: that is quicker at first."""
+FEW_PERIODS = 8
+"""This many excluded periods are skipped one by one, which is faster for a few periods. After that the search
+goes day by day, with bits."""
 
-WHOLE_DAY = (1 << 86_400) - 1
+WHOLE_DAY = (1 << 86_400) - 1  # a bit for each second of a day
 
 
 class Exclusion(Protocol):
-    """A rule that says which moments are left out. Its implementations are hashable and equal by fields."""
+    """A rule that excludes moments. Implementations are hashable, and equal if their fields are equal."""
 
     @property
     def text(self) -> str:
@@ -45,10 +46,10 @@ class Exclusion(Protocol):
         """The zone whose wall clock the rule reads."""
 
     def until(self, moment: datetime) -> datetime | None:
-        """Up to which later moment all is left out from ``moment`` on; None if ``moment`` itself is not."""
+        """The end of the excluded period that ``moment`` lies in; None if ``moment`` is not excluded."""
 
     def bits(self, day: date) -> int:
-        """What is left out of a day of that wall clock: bit ``n`` stands for its second ``n``."""
+        """The excluded seconds of a day on that wall clock, as bits: bit ``n`` stands for second ``n``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +86,8 @@ class ExcludedDays:
 
 @dataclass(frozen=True, slots=True)
 class ExcludedTimes:
-    """Every moment whose wall time in a zone a cron expression names: whole minutes where it has five
-    fields, seconds where it has six. The expression has been checked before."""
+    """Every moment whose wall time in a zone matches a cron expression: whole minutes for an expression of
+    five fields, seconds for one of six. The expression must be valid."""
 
     expression: str
     timezone: str
@@ -98,8 +99,8 @@ class ExcludedTimes:
 
     def until(self, moment: datetime) -> datetime | None:
         where = zone(self.timezone)
-        stretch = covered(self.expression, wall_time(moment, where))
-        return _later(moment, stretch, where) if stretch else None
+        span = covered(self.expression, wall_time(moment, where))
+        return _later(moment, span, where) if span else None
 
     def bits(self, day: date) -> int:
         return bits_covered(self.expression, day)
@@ -107,7 +108,7 @@ class ExcludedTimes:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Those ticks of ``rule`` that lie in [``start``, ``end``] and that no exclusion leaves out.
+    """The ticks of ``rule`` that lie in [``start``, ``end``] and are not excluded.
 
     :raises ValueError: if the end comes before the start.
     """
@@ -145,18 +146,18 @@ class Window:
         return _first_left(self, tick)
 
     def reaches(self, tick: datetime | None) -> bool:
-        """Whether a tick of the rule, None for no tick, lies no later than the end."""
+        """Whether there is a tick and it is not after the end."""
         return tick is not None and (self.end is None or tick <= self.end)
 
 
 def end_of(trigger: Trigger | None) -> datetime | None:
-    """The moment after which a trigger was told to have no ticks; None if it was told of none."""
+    """Return the end of a trigger's window; None if it has none."""
     return trigger.end if isinstance(trigger, Window) else None
 
 
 @lru_cache(maxsize=16384)
 def _first_left(window: Window, tick: datetime) -> datetime | None:
-    """The first tick from ``tick`` on that is not left out."""
+    """The first tick from ``tick`` on that is not excluded."""
     ahead: datetime | None = tick
     for passed in range(MAX_PERIODS):
         if ahead is None or not window.reaches(ahead):
@@ -164,48 +165,58 @@ def _first_left(window: Window, tick: datetime) -> datetime | None:
         ends = [end for rule in window.exclude if (end := _until(rule, ahead)) is not None]
         if not ends:
             return ahead
-        if passed == FEW_STRETCHES and _leaves_nothing(window.exclude):
+        if passed == FEW_PERIODS and _leaves_nothing(window.exclude):
             return None
-        if passed >= SOME_STRETCHES and (ahead - tick).days >= MAX_PERIODS:
+        if passed >= SOME_PERIODS and (ahead - tick).days >= MAX_PERIODS:
             return None
-        past = _past_the_stretch if passed < FEW_STRETCHES else _past_the_day
+        past = _after_period if passed < FEW_PERIODS else _after_day
         ahead = past(window, ahead, max(ends))
     return None
 
 
 def _leaves_nothing(exclude: tuple[Exclusion, ...]) -> bool:
-    """Whether crons that say nothing of days leave out every second of each."""
+    """Whether the crons that match on all days exclude every second of a day together."""
     always = [rule for rule in exclude if isinstance(rule, ExcludedTimes) and names_all_days(rule.expression)]
     one_clock = len({rule.timezone for rule in always}) == 1
     return one_clock and _union(always, date(2000, 1, 1)) == WHOLE_DAY
 
 
-def _past_the_stretch(window: Window, _: datetime, end: datetime) -> datetime | None:
+def _after_period(window: Window, _: datetime, end: datetime) -> datetime | None:
     return window.rule.next_after(end - INSTANT)
 
 
-def _past_the_day(window: Window, tick: datetime, end: datetime) -> datetime | None:
-    """The first tick of the rule after a stretch of left-out time that is left of its day, or else the first
-    one after that day. A day ends where the clocks change.
+def _after_day(window: Window, tick: datetime, end: datetime) -> datetime | None:
+    """The first tick of the rule in the rest of the day that is not excluded, or else the first tick after
+    that day. A change of the clocks also ends a day.
 
-    :param tick: a tick of the rule that begins the stretch.
-    :param end: the end of the stretch as one exclusion has it.
+    All ticks and all exclusions of the rest of the day are compared at once, as integers with a bit for each
+    second. Crons that exclude nearly every second of a day would otherwise cost a step for each of them.
+
+    :param tick: an excluded tick of the rule.
+    :param end: the end of the excluded period that ``tick`` lies in, by one exclusion.
     """
     where = zone(window.exclude[0].timezone)
     wall = wall_time(tick, where)
     passed = wall - datetime.combine(wall.date(), time())
     over = _later(tick, timedelta(days=1) - passed, where)
     if end < over and (named := _named_from(window, tick, wall, passed // SECOND)) is not None:
+        # Drop the seconds of the day before the tick, so that bit 0 stands for the tick in both integers.
         out = _union(window.exclude, wall.date()) >> passed // SECOND
+        # Keep the ticks that are not excluded, up to the end of the day.
         left = named & ~out & ((1 << (over - tick) // SECOND) - 1)
         if left:
+            # left & -left keeps the lowest bit, the earliest tick; its number is the seconds until then.
             return tick + ((left & -left).bit_length() - 1) * SECOND
         end = over
-    return _past_the_stretch(window, tick, end)
+    return _after_period(window, tick, end)
 
 
 def _named_from(window: Window, tick: datetime, wall: datetime, passed: int) -> int | None:
-    """The ticks of the rest of a day, bit 0 for ``tick`` itself; None where that is not to be had so."""
+    """The ticks of the rest of a day as bits, bit 0 for ``tick``.
+
+    None if bits cannot express them: zones differ, ticks are not on whole seconds, or the tick is in the
+    second pass of a repeated hour.
+    """
     rule, timezone = window.rule, window.exclude[0].timezone
     if any(each.timezone != timezone for each in window.exclude):
         return None
@@ -221,7 +232,10 @@ def _named_from(window: Window, tick: datetime, wall: datetime, passed: int) -> 
 
 @lru_cache(maxsize=1024)
 def _each(seconds: int) -> int:
-    """A day of which every so many seconds is named, the first one included."""
+    """A day with every ``seconds``-th bit set, from bit 0 on.
+
+    A division sets them all at once: (2**(s*n) - 1) / (2**s - 1) = 1 + 2**s + 2**(2s) + ... with n terms.
+    """
     times = 86_399 // seconds + 1
     return ((1 << seconds * times) - 1) // ((1 << seconds) - 1)
 
@@ -233,13 +247,13 @@ def _union(exclude: Iterable[Exclusion], day: date) -> int:
 def _until(rule: Exclusion, moment: datetime) -> datetime | None:
     try:
         return rule.until(moment)
-    except OverflowError:  # at the end of time
+    except OverflowError:  # beyond year 9999
         return datetime.max.replace(tzinfo=moment.tzinfo)
 
 
-def _later(moment: datetime, stretch: timedelta, where: ZoneInfo) -> datetime:
-    """The end of a stretch of wall time that begins at ``moment``, but not beyond a change of the clocks."""
-    begin, end = moment.replace(microsecond=0), moment + stretch
+def _later(moment: datetime, span: timedelta, where: ZoneInfo) -> datetime:
+    """``moment`` plus a span of wall time, but at most up to the next change of the clocks."""
+    begin, end = moment.replace(microsecond=0), moment + span
     if begin.astimezone(where).utcoffset() == end.astimezone(where).utcoffset():
         return end
     return min(end, change_of_offset(where, begin, end))

@@ -1,1 +1,1 @@
-"""The HTTP faces, and the guard that stands before them."""
+"""The HTTP API, and the guard that checks each request first."""

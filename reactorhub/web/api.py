@@ -1,4 +1,4 @@
-"""The JSON API: each route asks or orders one thing of the hub."""
+"""The JSON API: each route is one question or one order to the hub."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _LIST = ("limit", "cursor")
 
 
 class Api:
-    """Hangs the routes on a hub."""
+    """The routes of a hub."""
 
     app = Klein()
     app.url_map.merge_slashes = False
@@ -51,23 +51,23 @@ class Api:
     @app.route("/")
     @app.route("/api")
     def index(self, request: IRequest) -> bytes:
-        """What there is."""
+        """All paths."""
         routes = sorted({str(rule) for rule in self.app.url_map.iter_rules()})
         return _json(request, {"reactorhub": routes})
 
     @app.route("/healthz", methods=["GET"])
     def healthz(self, request: IRequest) -> bytes:
-        """Whether the reactor turns."""
+        """Answers while the reactor runs."""
         return _json(request, {"status": "ok"})
 
     @app.route("/api/status", methods=["GET"])
     async def status(self, request: IRequest) -> bytes:
-        """How the hub stands."""
+        """The state of the hub."""
         return _json(request, await self._hub.status())
 
     @app.route("/api/spiders", methods=["GET"])
     def spiders(self, request: IRequest) -> bytes:
-        """What can run, and what cannot."""
+        """The spiders, and the modules that cannot be imported."""
         catalog = self._hub.catalog()
         return _json(
             request,
@@ -91,7 +91,7 @@ class Api:
 
     @app.route("/api/notify/<channel>/test", methods=["POST"])
     async def try_channel(self, request: IRequest, channel: str) -> bytes:
-        """Send a test message by a channel."""
+        """Send a test message through a channel."""
         return _json(request, await to_its_end(self._hub.try_channel(channel)))
 
     @app.route("/api/reload", methods=["POST"])
@@ -103,7 +103,12 @@ class Api:
 
     @app.route("/api/schedules", methods=["GET"])
     async def schedules(self, request: IRequest) -> bytes:
-        """All schedules."""
+        """All schedules.
+
+        A view takes time to make, and there may be 10,000: so the hub makes them in pieces, with turns of the
+        reactor in between. Each view is encoded in its piece, too. One ``json.dumps`` of the whole list would
+        block the reactor once all views are there.
+        """
         rows = [json.dumps(view) async for view in self._hub.schedules()]
         _say_json(request)
         return f'{{"schedules": [{", ".join(rows)}], "next_cursor": null}}\n'.encode()
@@ -125,7 +130,7 @@ class Api:
 
     @app.route("/api/schedules/<name>/ticks", methods=["GET"])
     async def ticks(self, request: IRequest, name: str) -> bytes:
-        """What became of a schedule's nominal times."""
+        """The recorded ticks of a schedule, newest first."""
         query = Query(request, _LIST)
         limit, cursor = query.whole("limit", 50, 1, MAX_ROWS), query.one("cursor")
         query.conclude()
@@ -152,12 +157,12 @@ class Api:
 
     @app.route("/api/runs", methods=["POST"])
     async def submit(self, request: IRequest) -> bytes:
-        """Take a run on."""
+        """Accept an order for a run."""
         return await self._created(request, self._hub.submit(order_of(request)))
 
     @app.route("/api/batches", methods=["POST"])
     async def submit_batch(self, request: IRequest) -> bytes:
-        """Take many runs on under one id."""
+        """Accept an order for many runs under one id."""
         order = read_batch_order(json_object(body_of(request)))
         batch = await to_its_end(self._hub.submit_batch(order))
         request.setHeader(b"location", f"/api/batches/{batch['id']}".encode())
@@ -192,7 +197,7 @@ class Api:
 
     @app.route("/api/runs/<run_id>", methods=["GET"])
     async def run(self, request: IRequest, run_id: str) -> bytes:
-        """One run; with ``wait``, when it is final or the seconds are over."""
+        """One run; with ``wait``, once it is final or the seconds are over."""
         query = Query(request, ("wait",))
         wait = query.number("wait", 0.0, 0.0, MAX_WAIT)
         query.conclude()
@@ -200,17 +205,17 @@ class Api:
 
     @app.route("/api/runs/<run_id>/cancel", methods=["POST"])
     async def cancel(self, request: IRequest, run_id: str) -> bytes:
-        """Tell a run to end."""
+        """Cancel a run."""
         fields = fields_in(request)
         force = fields.pop("force", False)
         if fields or force not in (True, False, "true", "false"):
-            raise InvalidRequest({"body": "may hold nothing but force, which is true or false"})
+            raise InvalidRequest({"body": "may only contain force, which is true or false"})
         run = await to_its_end(self._hub.cancel(run_id, force in (True, "true")))
         return _json(request, self._hub.live_view(run))
 
     @app.route("/api/runs/<run_id>/rerun", methods=["POST"])
     async def rerun(self, request: IRequest, run_id: str) -> bytes:
-        """A new run with the same inputs."""
+        """Start a new run with the same inputs."""
         return await self._created(request, self._hub.rerun(run_id))
 
     @app.route("/api/runs/<run_id>/stats", methods=["GET"])
@@ -254,10 +259,10 @@ class Api:
 
     @app.handle_errors(HTTPException)
     def no_route(self, request: IRequest, failure: Failure) -> bytes:
-        """No such path, or not with this method."""
+        """There is no such path, or it does not allow this method."""
         error = failure.value
         assert isinstance(error, HTTPException)
-        detail = "there is nothing at this path; GET /api lists what there is"
+        detail = "there is nothing at this path; GET /api lists all paths"
         if isinstance(error, MethodNotAllowed) and error.valid_methods:
             allowed = ", ".join(sorted(error.valid_methods))
             request.setHeader(b"allow", allowed.encode())
@@ -266,9 +271,9 @@ class Api:
 
     @app.handle_errors(Exception)
     def broken(self, request: IRequest, failure: Failure) -> bytes:
-        """An error of the hub's own."""
+        """A bug in the hub."""
         self.log.failure("{method} {path} failed", failure, method=request.method, path=request.path)
-        detail = "the hub made a mistake; its log has the traceback"
+        detail = "this is a bug in the hub; its log has the traceback"
         return problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, detail)
 
     async def _created(self, request: IRequest, order: Coroutine[Deferred[Any], Any, Run]) -> bytes:
@@ -292,4 +297,4 @@ def _states(text: str) -> list[RunState]:
         return [RunState(each) for each in text.split(",")]
     except ValueError:
         known = ", ".join(state.value for state in RunState)
-        raise ValueError(f"{text!r} is no state; there are: {known}") from None
+        raise ValueError(f"{text!r} is not a state; there are: {known}") from None

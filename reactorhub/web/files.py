@@ -1,4 +1,4 @@
-"""Serves a run's log and items: whole with range requests, or a part of them by lines."""
+"""Serves the log and items of runs: whole files, with range requests, or some of their lines."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from reactorhub.storage.layout import RunPaths
 
 T = TypeVar("T")
 _BLOCK = 64 * 1024
-_MAX_TAIL = 16 * 1024 * 1024  # bytes looked at, from the end, for the last lines
+_MAX_TAIL = 16 * 1024 * 1024  # bytes read from the end to find the last lines
 MAX_LINES = 100_000
 
 
 class RunFiles:
-    """Finds and reads the files of runs. Reading goes through ``in_thread``, which the hub owns."""
+    """Finds and reads the files of runs. Files are read in the hub's thread pool, through ``in_thread``."""
 
     def __init__(self, paths: RunPaths, in_thread: Callable[..., Deferred[Any]]) -> None:
         self._paths = paths
         self._in_thread = in_thread
 
     def log(self, run: Run) -> Path:
-        """Where the run's log is.
+        """Return the path of a run's log.
 
-        :raises NotFound: if there is none, or no longer.
+        :raises NotFound: if there is no log.
         """
         path = self._paths.log(run.spec.project, run.spec.spider, run.id)
         if not path.is_file():
@@ -41,9 +41,9 @@ class RunFiles:
         return path
 
     def items(self, run: Run) -> Path:
-        """Where the run's items are.
+        """Return the path of a run's items.
 
-        :raises NotFound: if there are none here.
+        :raises NotFound: if there is no items file.
         """
         path = self._paths.items(run.spec.project, run.spec.spider, run.id)
         if not path.is_file():
@@ -96,4 +96,4 @@ def _why(run: Run, kind: str) -> str:
 
 def _gone(failure: Failure) -> NoReturn:
     failure.trap(FileNotFoundError)
-    raise NotFound("the file was removed while it was looked for: ask again to hear why")
+    raise NotFound("the file was removed while it was being read; ask again to see why")

@@ -1,7 +1,7 @@
-"""What stands before every route: who may speak to the hub, and how much at once.
+"""Checks every request before its route: where it comes from, and how large it is.
 
-A browser on the same machine can be made to send requests to loopback by any page it shows. So the Host has
-to be a loopback name (against DNS rebinding), and an unsafe request must not come from a foreign page.
+Any web page can make a browser on the same machine send requests to loopback. So the Host header must be a
+loopback name (against DNS rebinding), and an unsafe request must not come from a page of another site.
 """
 
 # mypy: allow-untyped-calls
@@ -19,12 +19,14 @@ from twisted.web.server import Request, Site
 from reactorhub.config.endpoints import is_loopback
 from reactorhub.web.problems import problem
 
-MAX_BODY = 64 * 1024  # bytes
-MAX_READ = 16 * MAX_BODY  # bytes of a body too large that are read, so that its sender gets to the answer
-MAX_CONNECTIONS = 500
+MAX_BODY = 64 * 1024  # bytes; an order for 1,000 runs of a short line each
+MAX_READ = (
+    16 * MAX_BODY
+)  # bytes of a too large body that are read: clients read the answer only after sending
+MAX_CONNECTIONS = 500  # well below the usual limit of 1,024 open files
 IDLE = 60  # seconds after which a silent connection is closed
 _SAFE = (b"GET", b"HEAD", b"OPTIONS")
-_TELLING = (b"host", b"origin", b"sec-fetch-site")
+_HEADERS = (b"host", b"origin", b"sec-fetch-site")
 _CUT_OFF = b"HTTP/1.1 413 Request Entity Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(?::[0-9]+)?")
 
@@ -39,7 +41,7 @@ def request_refusal(method: bytes, host: bytes | None, origin: bytes | None, fet
     if method in _SAFE:
         return None
     if (origin is not None and not _is_own(origin)) or fetch_site == b"cross-site":
-        return HTTPStatus.FORBIDDEN, "orders from pages of other sites are refused"
+        return HTTPStatus.FORBIDDEN, "requests from pages of other sites are refused"
     return None
 
 
@@ -59,19 +61,19 @@ def _is_text(path: bytes) -> bool:
 
 
 class GuardedRequest(Request):
-    """A request that is refused before any route sees it, or cut off when its body grows too large."""
+    """A request that may be refused before its route is called, or cut off if its body is too large."""
 
     _received = 0
     _too_large = False
 
     def gotLength(self, length: int | None) -> None:
-        """Refuse a body by its announced length before it is read."""
+        """Refuse a body by its declared length, before it is read."""
         if length is not None and length > MAX_BODY:
             self._too_large = True
-        super().gotLength(0)  # what is kept of a body is small: Twisted need not open a spool file
+        super().gotLength(0)  # bodies are small, so Twisted needs no spool file
 
     def handleContentChunk(self, data: bytes) -> None:
-        """Stop reading a body that is larger than announced, or was never announced."""
+        """Stop reading a body that is too large, whatever length was declared."""
         self._received += len(data)
         self._too_large = self._too_large or self._received > MAX_BODY
         if not self._too_large:
@@ -82,8 +84,8 @@ class GuardedRequest(Request):
             self.channel.loseConnection()
 
     def process(self) -> None:
-        """Serve the request, or say why not."""
-        refused = request_refusal(self.method, *(self.getHeader(name) for name in _TELLING))
+        """Serve the request, or answer why it is refused."""
+        refused = request_refusal(self.method, *(self.getHeader(name) for name in _HEADERS))
         if self._too_large:
             detail = f"the body is larger than {MAX_BODY} bytes"
             refused = HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail
@@ -100,17 +102,17 @@ class GuardedRequest(Request):
 
 
 class GuardedSite(Site):
-    """A site that serves guarded requests, to a bounded number of connections."""
+    """A site that serves guarded requests on up to ``MAX_CONNECTIONS`` connections."""
 
     displayTracebacks = False
 
     def __init__(self, resource: IResource, reactor: IReactorTime | None = None) -> None:
-        """:param reactor: what silent connections are timed by; the installed reactor if absent."""
+        """:param reactor: times idle connections; by default the installed reactor."""
         super().__init__(resource, requestFactory=GuardedRequest, timeout=IDLE, reactor=reactor)
         self._open = 0
 
     def buildProtocol(self, addr: Any) -> Any:
-        """Take a connection, or drop it where there are too many."""
+        """Accept a connection, or drop it if there are too many."""
         if self._open >= MAX_CONNECTIONS:
             return None
         protocol = super().buildProtocol(addr)
@@ -125,4 +127,4 @@ class GuardedSite(Site):
         return protocol
 
     def log(self, request: Any) -> None:
-        """Write no access log: events and run records say what was ordered."""
+        """Write no access log: events and runs record what was ordered."""

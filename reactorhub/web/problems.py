@@ -1,4 +1,4 @@
-"""Mistakes as ``application/problem+json`` (RFC 9457), and the table from the hub's errors to statuses."""
+"""Errors as ``application/problem+json`` (RFC 9457), and the status of each error of the hub."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _RETRY_AFTER = {HTTPStatus.TOO_MANY_REQUESTS: b"5", HTTPStatus.SERVICE_UNAVAILAB
 
 
 def status_of(error: ReactorHubError) -> HTTPStatus:
-    """Return the status that tells of this error."""
+    """Return the HTTP status of an error."""
     for kind in type(error).__mro__:
         if kind in STATUSES:
             return STATUSES[kind]
@@ -44,7 +44,7 @@ def status_of(error: ReactorHubError) -> HTTPStatus:
 
 
 def fields_of(error: ReactorHubError) -> list[dict[str, object]]:
-    """Return the single mistakes of an error that holds several, each with its field or place."""
+    """Return the mistakes in an error, each with its field or its position in the file."""
     if isinstance(error, InvalidRequest):
         return [{"field": field, "message": message} for field, message in error.fields.items()]
     if isinstance(error, ConfigError):
@@ -64,7 +64,7 @@ def fields_of(error: ReactorHubError) -> list[dict[str, object]]:
 def problem(
     request: IRequest, status: HTTPStatus, detail: str, errors: list[dict[str, object]] | None = None
 ) -> bytes:
-    """Set a request up to answer with a mistake; return the body."""
+    """Set the status and headers of an error response; return its body."""
     request.setResponseCode(status.value, status.phrase.encode())
     request.setHeader(b"content-type", b"application/problem+json")
     if status in _RETRY_AFTER:

@@ -1,4 +1,4 @@
-"""Reads what clients send: JSON or form bodies, and query parameters."""
+"""Reads requests: JSON or form bodies, and query parameters."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def body_of(request: IRequest) -> bytes:
 
 
 def is_json(request: IRequest, body: bytes) -> bool:
-    """Whether a body is JSON. ``curl -d '{…}'`` says it sends a form, so the body's first byte decides."""
+    """Whether a body is JSON. ``curl -d '{…}'`` declares a form, so the first byte of the body decides."""
     kind = (request.getHeader(b"content-type") or b"").partition(b";")[0].strip().lower()
     return kind == b"application/json" or body.lstrip()[:1] in (b"{", b"[")
 
@@ -36,8 +36,8 @@ def is_json(request: IRequest, body: bytes) -> bool:
 def json_object(body: bytes) -> dict[str, Any]:
     """Return a JSON body's object; an empty body is an empty object.
 
-    :raises UnreadableBody: if it is no JSON.
-    :raises InvalidRequest: if it is JSON, but no object.
+    :raises UnreadableBody: if it is not JSON.
+    :raises InvalidRequest: if it is JSON, but not an object.
     """
     if not body.strip():
         return {}
@@ -46,7 +46,7 @@ def json_object(body: bytes) -> dict[str, Any]:
     except RecursionError:
         raise UnreadableBody("is nested too deeply; send a flat object") from None
     except ValueError as error:
-        raise UnreadableBody(f"is no JSON that can be read: {error}") from None
+        raise UnreadableBody(f"is not valid JSON: {error}") from None
     if not isinstance(value, dict):
         raise InvalidRequest({"body": "must be a JSON object"})
     return value
@@ -60,11 +60,11 @@ def form_of(body: bytes) -> dict[str, list[str]]:
     try:
         return parse_qs(body.decode(), keep_blank_values=True, strict_parsing=bool(body), max_num_fields=500)
     except ValueError as error:
-        raise UnreadableBody(f"is no form that can be read: {error}") from None
+        raise UnreadableBody(f"is not a valid form: {error}") from None
 
 
 def order_of(request: IRequest) -> Order:
-    """Return the order for a run that a body is, in JSON or as a form.
+    """Return the order for a run in a body, which is JSON or a form.
 
     :raises UnreadableBody: if it is neither.
     :raises InvalidRequest: naming every field that is wrong or unknown.
@@ -74,10 +74,10 @@ def order_of(request: IRequest) -> Order:
 
 
 def fields_in(request: IRequest) -> dict[str, Any]:
-    """Return the fields of a body, in JSON or as a form; of what a form has twice, the last.
+    """Return the fields of a body, which is JSON or a form. The last value of a repeated form field counts.
 
     :raises UnreadableBody: if it is neither.
-    :raises InvalidRequest: if it is JSON, but no object.
+    :raises InvalidRequest: if it is JSON, but not an object.
     """
     body = body_of(request)
     if is_json(request, body) or not body:
@@ -86,7 +86,7 @@ def fields_in(request: IRequest) -> dict[str, Any]:
 
 
 class Query:
-    """The query parameters of a request; collects what is wrong with them."""
+    """The query parameters of a request; collects their mistakes."""
 
     def __init__(self, request: IRequest, known: Collection[str]) -> None:
         query = request.uri.partition(b"?")[2].decode("utf-8", "replace")
@@ -107,7 +107,7 @@ class Query:
         return self.all(name)[-1] if self.all(name) else None
 
     def read(self, name: str, reader: Callable[[str], T]) -> T | None:
-        """Return what ``reader`` makes of a parameter, or None where it is absent or wrong."""
+        """Return a parameter as ``reader`` reads it; None if it is absent or wrong."""
         text = self.one(name)
         try:
             return None if text is None else reader(text)
@@ -116,7 +116,7 @@ class Query:
             return None
 
     def every(self, name: str, reader: Callable[[str], list[T]]) -> list[T]:
-        """Return what ``reader`` makes of all values of a parameter, joined with commas."""
+        """Return all values of a parameter, joined with commas, as ``reader`` reads them."""
         try:
             return reader(",".join(self.all(name))) if self.all(name) else []
         except ValueError as error:
@@ -150,10 +150,10 @@ class Query:
         return default if value is None else value
 
     def conclude(self) -> None:
-        """:raises InvalidRequest: if anything was wrong."""
+        """:raises InvalidRequest: if there were mistakes."""
         if self._mistakes:
             raise InvalidRequest(self._mistakes)
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON value")
+    raise ValueError(f"{name} is not a JSON value")

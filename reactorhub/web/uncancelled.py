@@ -1,4 +1,4 @@
-"""Orders that do not depend on whether the client still listens."""
+"""Completes orders even if the client has disconnected."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _log = Logger()
 
 
 def to_its_end(order: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
-    """Carry an order out whole; the Deferred fires with its result.
+    """Complete an order; the Deferred fires with its result.
 
-    A client that goes away cancels what it was waiting for. An order cancelled halfway might be on disk and
-    never be acted upon, so only the waiting ends, not the order.
+    When a client disconnects, Klein cancels the Deferred of its request. An order that is cancelled halfway
+    might be on disk and never be carried out. So only the wait is cancelled, not the order.
     """
     answer: Deferred[T] = Deferred()
 
@@ -27,7 +27,7 @@ def to_its_end(order: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
         if not answer.called:
             answer.callback(result)
         elif isinstance(result, Failure) and not result.check(ReactorHubError):
-            _log.failure("an order failed after its client had left", result)
+            _log.failure("a request failed after its client had disconnected", result)
 
     Deferred.fromCoroutine(order).addBoth(conclude)
     return answer

@@ -1,4 +1,4 @@
-"""What an order for a batch may say."""
+"""Reads orders for batches."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from reactorhub.wire.orders import Order, order_view, read_order
 
 MAX_RUNS = 1000
 PLACEHOLDER = "{batch.id}"
-"""What stands in an argument of the completing run for the id of the batch."""
+"""Replaced by the id of the batch in the arguments of the completion run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchOrder:
-    """A checked order for many runs, and for one more once all of them are final."""
+    """A checked order for many runs, and for a completion run once all of them are final."""
 
     runs: tuple[Order, ...]
     completion: Order | None = None
 
     def on_complete(self, project: str | None) -> Mapping[str, Any]:
-        """Return what is wanted in the end as JSON values, with the project that was found for its spider."""
+        """Return the order of the completion run as JSON values, with the project of its spider."""
         if self.completion is None:
             return {}
         return {"run": order_view(replace(self.completion, project=project))}
@@ -51,7 +51,7 @@ def read_batch_order(data: Mapping[str, Any]) -> BatchOrder:
 
 
 def completion_order(batch: Batch) -> RunSpec | None:
-    """Return the run that a batch wants once it is done, with the batch's id in its arguments."""
+    """Return the completion run of a batch, with the id of the batch in its arguments; None without one."""
     wanted = batch.on_complete.get("run")
     if wanted is None:
         return None

@@ -1,4 +1,4 @@
-"""What an order for a run may say, whoever it comes from: the one check in front of ``hub.submit``."""
+"""Reads orders for runs. Every order is checked here before ``hub.submit``."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ MAX_REASON = 200  # characters
 MAX_ARGS = 100
 MAX_PRIORITY = 1_000_000
 
-# Settings that only tune a crawl. Any other may hold an import path, which runs code, or a file path, which
-# reads or writes files, in the hub's own process; those belong into the project or the schedule file.
+# Settings that only tune a crawl. Other settings may contain import paths, which run code, or file paths,
+# which read or write files in the hub's process. They belong in the project or in the schedule file.
 SAFE_SETTINGS = re.compile(
     r"AUTOTHROTTLE_(ENABLED|DEBUG|START_DELAY|MAX_DELAY|TARGET_CONCURRENCY)|BOT_NAME"
     r"|CLOSESPIDER_\w+|CONCURRENT_(ITEMS|REQUESTS(_PER_DOMAIN|_PER_IP)?)"
@@ -38,7 +38,7 @@ _SCALARS = (str, int, float, bool, NoneType)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """A checked order: ``project`` is None where the requester left the choice to the hub."""
+    """A checked order: ``project`` is None if the hub is to choose it."""
 
     spider: str
     project: str | None = None
@@ -51,7 +51,7 @@ class Order:
     tags: tuple[str, ...] = ()
 
     def spec(self, project: str) -> RunSpec:
-        """Return what the run is meant to be, in this project."""
+        """Return the spec of the run in this project."""
         fields = {name: getattr(self, name) for name in _READERS}
         return RunSpec(**{**fields, "project": project})
 
@@ -79,7 +79,7 @@ def read_order(data: Mapping[str, Any]) -> Order:
 
 
 def order_view(order: Order) -> dict[str, Any]:
-    """Return an order as JSON values from which :func:`read_order` makes the same order."""
+    """Return an order as JSON values; :func:`read_order` reads them into the same order."""
     fields = {name: getattr(order, name) for name in _READERS}
     fields["tags"] = list(order.tags)
     fields["not_before"] = order.not_before and order.not_before.isoformat()
@@ -89,7 +89,7 @@ def order_view(order: Order) -> dict[str, Any]:
 def read_form(form: Mapping[str, list[str]]) -> Order:
     """Check an order given as form fields, as ``curl -d spider=prices -d args.category=laptops`` sends it.
 
-    ``args.NAME`` and ``settings.NAME`` give one argument or setting each; ``tags`` may come several times.
+    ``args.NAME`` and ``settings.NAME`` each give one argument or setting; ``tags`` may be repeated.
 
     :raises InvalidRequest: naming every field that is wrong or unknown.
     """
@@ -117,7 +117,7 @@ def read_form(form: Mapping[str, list[str]]) -> Order:
 
 
 def read_pause(data: Mapping[str, Any]) -> str | None:
-    """Return why somebody pauses a schedule, in one line, as each skipped tick shows it; None for nothing.
+    """Return the reason for a pause as a single line, which each skipped tick shows; None without a reason.
 
     :raises InvalidRequest: naming every field that is wrong or unknown.
     """
@@ -132,7 +132,7 @@ def read_pause(data: Mapping[str, Any]) -> str | None:
 
 
 def rerun_of(spec: RunSpec) -> RunSpec:
-    """Return the spec of a new first attempt with the same inputs, apart from any tick."""
+    """Return the spec of a new first attempt with the same inputs, which belongs to no tick."""
     return replace(spec, nominal_time=None, not_before=None, attempt=1, retry_of=None, batch=None)
 
 
@@ -179,14 +179,14 @@ def _seconds(value: Any) -> float:
     if isinstance(value, str):
         return duration(value).total_seconds()
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
-        raise ValueError("must be a number of seconds, or a time span such as 90s, 15m or 2h")
+        raise ValueError("must be a number of seconds, or a duration such as 90s, 15m or 2h")
     return float(value)
 
 
 def read_moment(value: Any) -> datetime:
     """Return an RFC 3339 time as aware UTC.
 
-    :raises ValueError: if it is none, or has no offset.
+    :raises ValueError: if the text is not such a time, or has no offset.
     """
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
@@ -198,9 +198,9 @@ def read_moment(value: Any) -> datetime:
 
 
 def encoded_moment(text: str) -> datetime:
-    """Return an RFC 3339 time from an address or a form, where a plus sign that was not encoded is a space.
+    """Read an RFC 3339 time from a URL or a form, in which an unencoded plus sign arrives as a space.
 
-    :raises ValueError: if it is none, or has no offset.
+    :raises ValueError: if the text is not such a time, or has no offset.
     """
     return read_moment(_PLUS.sub("+", text))
 

@@ -1,4 +1,4 @@
-"""The one JSON shape of a run, a tick, a schedule and the hub that API, Redis, events and dashboard share.
+"""The JSON views of runs, ticks, schedules and batches, which the API, Redis and events share.
 
 Times are RFC 3339 in UTC with microseconds and ``Z``; absent values are null.
 """
@@ -20,7 +20,7 @@ from reactorhub.triggers.window import Window
 
 
 def run_view(run: Run, stats: Mapping[str, Any] | None = None, errors: int | None = None) -> View:
-    """Return the view of a run; ``stats`` and ``errors`` are those of its crawl while it is live."""
+    """Return the view of a run; ``stats`` and ``errors`` are those of a live crawl."""
     spec, link = run.spec, f"/api/runs/{run.id}"
     return {
         "id": run.id,
@@ -69,7 +69,7 @@ def batch_view(batch: Batch, states: Mapping[RunState, int]) -> View:
 
 
 def tick_view(tick: Tick) -> View:
-    """Return the view of a tick; ``until`` is set on a row that stands for several missed ticks."""
+    """Return the view of a tick; a row that stands for several missed ticks has ``until``."""
     return {
         "schedule": tick.schedule,
         "nominal_time": time_text(tick.nominal_time),
@@ -90,7 +90,7 @@ def schedule_view(
     last_run: Run | None = None,
     runs_left: int | None = None,
 ) -> View:
-    """Return the view of a schedule: its definition, and how it stands now.
+    """Return the view of a schedule: its definition and its present state.
 
     :param runs_left: how many of its ticks may still become runs; None for any number.
     """
@@ -125,7 +125,7 @@ def schedule_view(
 
 
 def _spec_view(spec: RunSpec) -> View:
-    """Return what a schedule's runs are meant to be, as far as a run itself shows it, too."""
+    """Return what schedules have in common with their runs."""
     return {
         "args": redacted(spec.args),
         "settings": redacted(spec.settings),
@@ -138,7 +138,7 @@ def _spec_view(spec: RunSpec) -> View:
 
 
 def _bounds_view(trigger: Trigger | None) -> View:
-    """Return what narrows a trigger; of one that nothing narrows, that it is so."""
+    """Return the window of a trigger; nulls if it has none."""
     bounds = trigger if isinstance(trigger, Window) else None
     return {
         "start_time": time_text(bounds.start) if bounds else None,
@@ -160,7 +160,7 @@ def retry_view(rule: RetryRule) -> View:
 
 
 def notify_view(rule: NotifyRule) -> View:
-    """Return the view of whom a schedule tells, and of what."""
+    """Return the view of the channels that a schedule notifies, and of which events."""
     return {"to": list(rule.to), "on": [kind.value for kind in NotificationKind if kind in rule.on]}
 
 
@@ -185,5 +185,5 @@ def broken_view(module: BrokenModule) -> View:
 
 
 def event_view(event_id: str, kind: str, moment: datetime, about: Mapping[str, View]) -> View:
-    """Return an event: its id, type and time, beside the view it is about under that view's noun."""
+    """Return an event: its id, type and time, and the views that it is about, each under its noun."""
     return {"id": event_id, "type": kind, "time": time_text(moment), **about}

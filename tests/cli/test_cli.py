@@ -138,7 +138,7 @@ def test_warnings_leave_the_status_alone() -> None:
     write("schedules:\n  past: {spider: s, at: 2020-01-01T00:00:00}\n")
     result = run("check", "--no-spiders")
     assert result.exit_code == 0
-    assert result.stdout.startswith("schedule.yaml:2:25: schedules.past.at: warning: never fires again")
+    assert result.stdout.startswith("schedule.yaml:2:25: schedules.past.at: warning: never runs again")
     assert result.stdout.endswith("1 schedule, no mistakes, 1 warning\n")
     assert run("check", "--no-spiders", "--strict").exit_code == 1
 
@@ -353,7 +353,7 @@ def test_the_page_tells_of_every_command() -> None:
     page = (ROOT / "docs" / "command-line.md").read_text("utf-8")
     assert first_column(page.partition("\n## ")[0]) == {f"reactorhub {name}" for name in main.commands}
     text = " ".join(page.split())
-    assert f"ends after {warnings.MAX_LOOKS:,} of them" in text
+    assert f"ends after {warnings.MAX_QUESTIONS:,} of them" in text
     assert f"up to {MAX_TICKS:,}" in text
     assert (warnings.MAX_PILES, warnings.DAY.total_seconds()) == (5, 24 * 3600)
     assert "within 24 hours" in text and "the five largest" in text

@@ -206,7 +206,7 @@ def test_only_the_runs_of_a_living_hub_hold_slots(folder: Path) -> None:
     [
         (("--next", "32d"), "a forecast covers at most 31d"),
         (("--next", "7"), "write a unit after '7'"),
-        (("--assume", "long"), "'long' is"),
+        (("--assume", "long"), "'long' is not a duration"),
     ],
 )
 def test_bad_spans_are_refused(words: tuple[str, str], message: str) -> None:
@@ -288,7 +288,7 @@ def test_one_moment_is_explained() -> None:
     """--at has the row and the run of that moment, or why there is none, in JSON as well."""
     at = (LAST - 2 * HOUR).isoformat()
     lines = run("why", "hourly", "--at", at).stdout.splitlines()
-    assert lines[0].startswith("hourly at ") and ": it was run, as run run-1; written down at " in lines[0]
+    assert lines[0].startswith("hourly at ") and ": it was run, as run run-1; recorded at " in lines[0]
     assert lines[1].startswith("run: run-1 failed at ")
     view = told("why", "hourly", "--at", at)["at"]
     assert (view["kind"], view["tick"]["run_id"], view["run"]["state"]) == ("run", "run-1", "failed")
@@ -313,7 +313,7 @@ def test_a_local_time_is_that_of_the_schedule() -> None:
     )
     note, answer = run("why", "a", "--at", "2027-03-28T02:30").stdout.splitlines()
     assert note == "02:30:00 does not exist that day in Europe/Berlin; it stands for the end of the gap"
-    assert answer == "a at Sun 2027-03-28 03:00:00 CEST: this is still to come"
+    assert answer == "a at Sun 2027-03-28 03:00:00 CEST: this is in the future"
 
 
 def test_unknown_names_and_broken_files_end_as_with_next() -> None:

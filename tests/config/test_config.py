@@ -332,9 +332,9 @@ def test_what_a_variable_holds_is_not_shown() -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("cron: '${SECRET}'", "the value of ${SECRET} is no cron expression that ever comes; "),
-        ("cron: ['@daily', '61 * * * ${SECRET}']", "the value of 61 * * * ${SECRET} is no cron"),
-        ("interval: 1h\n    exclude: '* * * ${SECRET} *'", "the value of * * * ${SECRET} * is no cron"),
+        ("cron: '${SECRET}'", "the value of ${SECRET} is not a cron expression that ever matches; "),
+        ("cron: ['@daily', '61 * * * ${SECRET}']", "the value of 61 * * * ${SECRET} is not a cron"),
+        ("interval: 1h\n    exclude: '* * * ${SECRET} *'", "the value of * * * ${SECRET} * is not a cron"),
         ("queue: ${SECRET}", "there is no queue the value of ${SECRET} under hub.queues"),
         ("project: ${SECRET}", "there is no project the value of ${SECRET} under hub.projects"),
         ("after: ${SECRET}", "there is no schedule the value of ${SECRET}"),
@@ -389,8 +389,8 @@ def test_a_default_that_leaves_no_time_says_to_whom() -> None:
       d: {at: 2028-01-01T00:00:00}
     """
     assert mistakes(text) == [
-        "1:32: defaults.exclude: leaves out every time at which schedule 'a' could run; leave out less",
-        "1:32: defaults.exclude: leaves out every time at which schedule 'b' could run; leave out less",
+        "1:32: defaults.exclude: excludes every time at which schedule 'a' could run; exclude less",
+        "1:32: defaults.exclude: excludes every time at which schedule 'b' could run; exclude less",
         "1:57: defaults.end_time: schedule 'd' has no time up to then; choose a later end_time",
     ]
 
@@ -415,9 +415,9 @@ def test_the_format_of_a_mistake() -> None:
 
 
 NUMBER = "must be a whole number from 1 to 10000"
-SPAN = "is no time span; write it like 90s, 15m, 2h, 1d or 1h30m"
+SPAN = "is not a duration; write it like 90s, 15m, 2h, 1d or 1h30m"
 NAME = "a name has up to 100 letters (a to z), digits, _ - and . and starts with a letter, digit or _"
-TIME = "is no time; write it like 2026-12-01T08:00:00+01:00, or 2026-12-01T08:00:00 for a local time"
+TIME = "is not a time; write it like 2026-12-01T08:00:00+01:00, or 2026-12-01T08:00:00 for a local time"
 ONE = "keep one of interval, cron, at and after"
 FIELDS = "write five: minute hour day-of-month month day-of-week, or six with second first"
 PRIORITY = "must be a whole number from -1000000 to 1000000"
@@ -425,7 +425,7 @@ TWO_NAMES = "is another name for catchup_window; keep one of the two"
 NO_SPIDER = "schedules.a: there is no spider; write spider: NAME"
 NO_DEFAULT = "cannot be a default; write it into each schedule"
 POLICIES = "skip, buffer_one, buffer_all, cancel_other, allow_all"
-LEAVES_ONE = "cancel_other leaves one run; remove max_instances, or choose another overlap"
+LEAVES_ONE = "cancel_other allows one run at a time; remove max_instances, or choose another overlap"
 LONGER = "is longer than max_delay; make it shorter, or max_delay longer"
 BACKOFF = "must be a number from 1 to 100"
 ENDS = "failed, timed_out, interrupted"
@@ -495,10 +495,10 @@ def test_mistakes_in_hub(text: str, expected: str) -> None:
         ("spidr: x", "spidr: unknown key 'spidr'; did you mean 'spider'?"),
         ("project: shop", "project: there is no project 'shop' under hub.projects"),
         ("queue: defalt", "queue: there is no queue 'defalt' under hub.queues; did you mean 'default'?"),
-        ("interval: 5m\n    at: 2026-01-01T00:00Z", f"at: 'at' cannot stand beside 'interval'; {ONE}"),
+        ("interval: 5m\n    at: 2026-01-01T00:00Z", f"at: 'at' cannot be combined with 'interval'; {ONE}"),
         ("interval: 0.5s", "interval: an interval cannot be shorter than 1s; write a longer one"),
         ("interval: 00:30", f"interval: '00:30' {SPAN}"),
-        ("anchor: 2026-01-01T00:00Z", "anchor: 'anchor' goes only with interval; remove it"),
+        ("anchor: 2026-01-01T00:00Z", "anchor: 'anchor' is only allowed with interval; remove it"),
         ("cron: []", "cron: the list is empty; write at least one, or remove the key"),
         ("cron: 5", "cron: must be text; put '5' in quotes"),
         ("cron: {a: 1}", "cron: must be a list"),
@@ -756,7 +756,7 @@ def test_bounds_can_be_defaults() -> None:
 
 
 NEITHER = "write a cron expression, or days like 2026-12-24 or 2026-12-24..2027-01-02"
-ONLY_WITH = "goes only with interval, cron or at; remove it"
+ONLY_WITH = "is only allowed with interval, cron or at; remove it"
 AT = "at: 2026-06-01T00:00Z\n    "
 
 
@@ -782,17 +782,23 @@ AT = "at: 2026-06-01T00:00Z\n    "
         ),
         (
             f"{AT}exclude: 2026-06-01",
-            "exclude: leaves out every time at which the schedule could run; leave out less",
+            "exclude: excludes every time at which the schedule could run; exclude less",
         ),
         (
             "interval: 7s\n    exclude: '* * * * *'",
-            "exclude: leaves out every time at which the schedule could run; leave out less",
+            "exclude: excludes every time at which the schedule could run; exclude less",
         ),
-        ("interval: 1h\n    exclude: christmas", f"exclude: 'christmas' is neither cron nor day; {NEITHER}"),
-        ("interval: 1h\n    exclude: 2026-1-1", f"exclude: '2026-1-1' is neither cron nor day; {NEITHER}"),
+        (
+            "interval: 1h\n    exclude: christmas",
+            f"exclude: 'christmas' is neither a cron expression nor a date; {NEITHER}",
+        ),
+        (
+            "interval: 1h\n    exclude: 2026-1-1",
+            f"exclude: '2026-1-1' is neither a cron expression nor a date; {NEITHER}",
+        ),
         (
             "interval: 1h\n    exclude: ['* * * * *', 2026-02-30]",
-            "exclude[1]: '2026-02-30' is no day that exists; write it like 2026-12-24",
+            "exclude[1]: '2026-02-30' is not a date that exists; write it like 2026-12-24",
         ),
         (
             "interval: 1h\n    exclude: [2026-01-01, 2026-02-02..2026-02-01]",

@@ -72,7 +72,7 @@ def test_over_defaults() -> None:
         ("{finish_reason: [3]}", "finish_reason: must be text; put '3' in quotes"),
         ("{fields: {price: '>= 95'}}", f"fields.price: {SHARE}"),
         ("{fields: {a..b: 1}}", "fields.a..b: 'a..b' is no field; write name, or outer.inner"),
-        ("{fields: '>= 95%'}", "fields: must be a mapping of fields to what is expected of them"),
+        ("{fields: '>= 95%'}", "fields: must be a mapping of fields to expectations"),
     ],
 )
 def test_mistakes(text: str, mistake: str) -> None:
@@ -82,7 +82,7 @@ def test_mistakes(text: str, mistake: str) -> None:
 
 def test_a_section_that_is_none() -> None:
     """A list, or a text, where the metrics should be."""
-    message = "schedules.a.expect: must be a mapping of metrics to what is expected of them"
+    message = "schedules.a.expect: must be a mapping of metrics to expectations"
     assert in_schedule("expect: '>= 100'") == in_schedule("expect: [items]") == [message]
 
 

@@ -135,7 +135,7 @@ def test_mistakes_in_channels(channel: str, path: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("notify", "message"),
     [
-        ("{on: failed}", "schedules.a.notify: says nobody to tell"),
+        ("{on: failed}", "schedules.a.notify: does not say whom to notify"),
         (
             "{to: ops, on: [failled]}",
             "must be one of failed, recovered, missed, paused; did you mean 'failed'?",

@@ -71,7 +71,7 @@ def test_the_largest_piles_are_kept_in_order_of_time(monkeypatch: pytest.MonkeyP
 
 def test_the_search_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many ticks end the search early, and the answer says at which time."""
-    monkeypatch.setattr(warnings, "MAX_LOOKS", 100)
+    monkeypatch.setattr(warnings, "MAX_QUESTIONS", 100)
     outlook = pile_ups([every("a", 1), every("b", 1), every("c", 2)], 1, NOW, NOW + DAY)
     assert NOW < outlook.until < NOW + timedelta(minutes=2)
 
@@ -99,7 +99,7 @@ def test_an_end_that_has_passed_is_to_blame() -> None:
     )
     own, common = never_firing(parse(text, "f.yaml", {}, Path("/nowhere"), "test"), NOW)
     assert (own.line, own.column, own.path) == (3, 46, "schedules.own.end_time")
-    assert own.message.startswith("never fires again, its end_time 2026-11-21T12:00:00.000000Z has passed; ")
+    assert own.message.startswith("never runs again: its end_time 2026-11-21T12:00:00.000000Z has passed; ")
     assert (common.line, common.path) == (4, "schedules.common.end_time")
 
 
@@ -116,7 +116,7 @@ def test_catching_up_in_vain_is_told_where_it_is_written() -> None:
     )
     (doubt,) = in_vain(read)
     assert (doubt.line, doubt.column, doubt.path) == (4, 30, "schedules.a.catchup")
-    assert "overlap skip lets not all of them run" in doubt.message
+    assert "overlap skip does not let all of them run" in doubt.message
 
 
 def test_a_pile_up_is_told_at_the_limit() -> None:

@@ -91,12 +91,12 @@ def due(schedule: Schedule, **facts: Any) -> Evidence:
         (
             evidence(replace(HOURLY, trigger=Once(NOW - HOUR))),
             "ended",
-            "2026-11-22T11:20:00Z has no time to come",
+            "2026-11-22T11:20:00Z has no future time",
         ),
         (
             evidence(replace(HOURLY, trigger=Window(Interval(HOUR), end=NOW))),
             "ended",
-            "1h up to end_time has no time to come; change it",
+            "1h up to end_time has no future time; change it",
         ),
         (
             evidence(replace(HOURLY, trigger=Window(Interval(HOUR), start=NOW + HOUR))),
@@ -106,19 +106,23 @@ def due(schedule: Schedule, **facts: Any) -> Evidence:
         (
             evidence(replace(HOURLY, max_runs=3), progress={"runs": 3}),
             "max_runs",
-            "it is over: 3 of its ticks have run",
+            "it is finished: 3 of its ticks have run",
         ),
         (
             replace(evidence(), progress=None),
             "not_taken_up",
-            "no hub has taken it up",
+            "no hub has loaded it",
         ),
-        (replace(evidence(), fingerprint="another"), "edited", "the file says another time than the hub has"),
+        (
+            replace(evidence(), fingerprint="another"),
+            "edited",
+            "its times in the file differ from those the hub uses",
+        ),
         (evidence(progress={"paused": True}), "paused", "it is paused: by an operator; resume it with POST"),
         (
             replace(evidence(), progress=replace(evidence().progress, accounted_until=NOW - 2 * HOUR)),  # type: ignore[type-var]
             "owed",
-            "its time Sun 2026-11-22 12:00:00 CET is past, and the hub has not accounted for it",
+            "its tick of Sun 2026-11-22 12:00:00 CET is overdue, and the hub has not recorded it",
         ),
         (
             evidence(ticks=(tick(HOUR, reason="overlap is skip and run x is still running"),)),
@@ -149,7 +153,7 @@ def due(schedule: Schedule, **facts: Any) -> Evidence:
         (
             evidence(folder=GONE, last_run=run(RunState.QUEUED)),
             "waiting",
-            "its run r1 waits since Sun 2026-11-22 12:20:00 CET, and goes on once a hub runs",
+            "its run r1 waits since Sun 2026-11-22 12:20:00 CET, and continues once a hub runs",
         ),
         (
             evidence(last_run=run(RunState.QUEUED), limits=Limits(1), unfinished=(run(RunState.RUNNING),)),
@@ -159,7 +163,7 @@ def due(schedule: Schedule, **facts: Any) -> Evidence:
         (
             due(replace(HOURLY, jitter=30 * MINUTE)),
             "jitter",
-            "its tick of Sun 2026-11-22 13:00:00 CET waits for its jitter, until Sun 2026-11-22 13:28:20 CET",
+            "its tick of Sun 2026-11-22 13:00:00 CET is delayed by its jitter until Sun 2026-11-22 13:28:20",
         ),
         (
             evidence(last_run=run(RunState.QUEUED, spec=replace(SPEC, not_before=NOW + MINUTE))),

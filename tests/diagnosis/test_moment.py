@@ -43,18 +43,18 @@ NOON = ExcludedTimes("* 12 * * *", "UTC")
         (
             asked(ONE, row=tick(20 * MINUTE, TickOutcome.RUN, run_id="r1")),
             "run",
-            "it was run, as run r1; written down at Sun 2026-11-22 13:00:00 CET",
+            "it was run, as run r1; recorded at Sun 2026-11-22 13:00:00 CET",
         ),
-        (asked(ONE, row=tick(20 * MINUTE, reason="why")), "skipped", "it was skipped: why; written down"),
+        (asked(ONE, row=tick(20 * MINUTE, reason="why")), "skipped", "it was skipped: why; recorded"),
         (
             asked(ONE, row=tick(99 * HOUR, TickOutcome.MISSED, "99 more ticks missed", until=NOW)),
             "missed",
-            "it was missed: 99 more ticks missed; written down",
+            "it was missed: 99 more ticks missed; recorded",
         ),
         (
             asked(ONE + MINUTE, row=tick(99 * HOUR, TickOutcome.MISSED, "many", until=NOW)),
             "not_a_time",
-            "this is no time of 1h; the one before is Sun 2026-11-22 13:00:00 CET; the next one is Sun",
+            "this is not a time of 1h; the one before is Sun 2026-11-22 13:00:00 CET; the next one is Sun",
         ),
         (asked(ONE, replace(HOURLY, trigger=None)), "no_trigger", "it has no trigger"),
         (
@@ -65,34 +65,38 @@ NOON = ExcludedTimes("* 12 * * *", "UTC")
         (
             asked(ONE, narrowed(start=NOW)),
             "before_start",
-            "this lies before its start_time, Sun 2026-11-22 13:20",
+            "this is before its start_time, Sun 2026-11-22 13:20",
         ),
         (
             asked(ONE, narrowed(end=ONE - HOUR)),
             "after_end",
-            "this lies after its end_time, Sun 2026-11-22 12:00",
+            "this is after its end_time, Sun 2026-11-22 12:00",
         ),
         (
             asked(ONE, narrowed(exclude=(CHRISTMAS, NOON))),
             "excluded",
-            "exclude leaves it out: 2026-11-22, * 12 * * *",
+            "it is excluded by: 2026-11-22, * 12 * * *",
         ),
-        (asked(ONE + HOUR), "future", "this is still to come"),
-        (asked(ONE, replace(HOURLY, enabled=False)), "disabled", "it is disabled, and while it is"),
+        (asked(ONE + HOUR), "future", "this is in the future"),
+        (asked(ONE, replace(HOURLY, enabled=False)), "disabled", "it is disabled, and the times of"),
         (
             explain(replace(evidence(), progress=None), ONE, None),
             "not_taken_up",
-            "no hub has taken it up yet",
+            "no hub has loaded it yet",
         ),
-        (explain(replace(evidence(), fingerprint="x"), ONE, None), "edited", "the file says another time"),
+        (
+            explain(replace(evidence(), fingerprint="x"), ONE, None),
+            "edited",
+            "its times in the file differ from those the hub uses",
+        ),
         (
             asked(ONE, replace(HOURLY, max_runs=2), progress={"runs": 2}),
             "max_runs",
-            "it is over: 2 of its ticks",
+            "it is finished: 2 of its ticks",
         ),
         (asked(ONE), "newer", "it is newer than that, or its times were edited later"),
         (asked(ONE, first=tick(0 * MINUTE)), "newer", "it is newer than that"),
-        (asked(ONE, first=tick(3 * HOUR)), "not_in_force", "it was not in force then"),
+        (asked(ONE, first=tick(3 * HOUR)), "not_in_force", "it was not active then"),
     ],
 )
 def test_each_answer(answer: Answer, kind: str, words: str) -> None:
@@ -124,7 +128,7 @@ def test_what_the_hub_has_not_accounted_for_yet() -> None:
     late = next(each for each in names if start_at(each, ONE) > NOW)
     answer = explain(owed(late), ONE, None)
     assert answer.kind == "jitter" and answer.text.startswith(
-        "it waits for its jitter, until Sun 2026-11-22 1"
+        "it is delayed by its jitter until Sun 2026-11-22 1"
     )
 
 
@@ -132,7 +136,7 @@ def test_the_second_pass_of_an_hour_is_explained() -> None:
     """A fixed time that comes twice runs the first time; who asks for the second is told so."""
     nightly = replace(HOURLY, trigger=NIGHTLY)
     answer = asked(datetime(2026, 10, 25, 1, 30, tzinfo=UTC), nightly)
-    assert answer.kind == "overlap" and "runs the first time, Sun 2026-10-25 02:30:00 CEST" in answer.text
+    assert answer.kind == "overlap" and "runs only at the first, Sun 2026-10-25 02:30:00 CEST" in answer.text
     assert answer.before == datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
 
 
@@ -158,7 +162,7 @@ def test_a_tick_that_was_moved_says_so() -> None:
         (
             "2026-10-25T02:30:00",
             "2026-10-25T00:30:00+00:00",
-            "02:30:00 comes twice that day in Europe/Berlin",
+            "02:30:00 occurs twice that day in Europe/Berlin",
         ),
     ],
 )

@@ -40,7 +40,7 @@ def asked(
     timezone: str = "UTC",
     **facts: Any,
 ) -> Demand:
-    """The forecast of some hours, with two slots unless told otherwise; assumed runs last a minute."""
+    """The forecast of some hours, by default with two slots; assumed runs last a minute."""
     basis = Basis(
         schedules={each.name: each for each in schedules},
         durations=took or {},
@@ -61,7 +61,7 @@ def test_hours_are_those_of_the_wall_clock() -> None:
 
 
 def test_hours_stay_full_over_a_change_of_half_an_hour() -> None:
-    """Where clocks go back by half an hour, a stretch is an hour and a half, or the hour comes twice."""
+    """Where clocks go back by half an hour, a period is an hour and a half, or the hour occurs twice."""
     basis = Basis(schedules={}, durations={}, assume=MINUTE, limits=Limits(1, {}), max_waiting=1)
     begin = datetime(2026, 4, 4, 13, 0, tzinfo=UTC)  # 2:00 is put back to 1:30 at 15:00 UTC on Lord Howe
     found = demand(basis, begin, begin + 4 * HOUR, "Australia/Lord_Howe")
@@ -167,7 +167,7 @@ def test_runs_that_go_on_hold_their_slots() -> None:
         run(RunState.RUNNING, "a", started_at=NOW - 10 * MINUTE),
     )
     found = asked(
-        schedule("a"), took={"a": [30 * MINUTE]}, limits=Limits(1, {}), going=going, span=30 * MINUTE
+        schedule("a"), took={"a": [30 * MINUTE]}, limits=Limits(1, {}), unfinished=going, span=30 * MINUTE
     )
     (pile,) = found.pile_ups
     assert (pile.schedules, pile.longest) == (("a", "books by hand"), 20 * MINUTE)

@@ -297,9 +297,9 @@ def test_a_reload_leaves_runs_and_overrides_alone() -> None:
 def test_a_rejected_config() -> None:
     """What is wrong with a new file is in the status and an event, until a good one is in force."""
     harness = started()
-    harness.hub.reject(("schedule.yaml:1:1: is no YAML",))
-    assert done(harness.hub.status())["config"]["errors"] == ["schedule.yaml:1:1: is no YAML"]
-    assert harness.sink.events[-1]["config"]["errors"] == ["schedule.yaml:1:1: is no YAML"]
+    harness.hub.reject(("schedule.yaml:1:1: is not YAML",))
+    assert done(harness.hub.status())["config"]["errors"] == ["schedule.yaml:1:1: is not YAML"]
+    assert harness.sink.events[-1]["config"]["errors"] == ["schedule.yaml:1:1: is not YAML"]
     done(harness.hub.put_in_force(config()))
     assert done(harness.hub.status())["config"]["errors"] == []
     assert harness.events() == ["config.rejected", "config.reloaded"]

@@ -180,7 +180,7 @@ def test_what_was_expected() -> None:
         (f">= median({MAX_RUNS + 1})", "up to 100"),
         (">= median(1.5)", "is not possible"),
         (">= last(2)", "last(2) is not possible"),
-        ("< 1m1h", "'1m1h' is no time span"),
+        ("< 1m1h", "'1m1h' is not a duration"),
         ("< 0s", "must be more than 0s and at most 36500d, not '0s'"),
         (f">= {'(' * (MAX_DEPTH + 1)}1{')' * (MAX_DEPTH + 1)}", "make it simpler"),
         (f">= 1{' ' * MAX_LENGTH}", "make it shorter"),

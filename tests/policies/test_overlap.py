@@ -9,7 +9,16 @@ import pytest
 
 from reactorhub.model.run import Run, RunSpec, RunState
 from reactorhub.model.schedule import Overlap, Schedule, at_once
-from reactorhub.policies.overlap import older, replacement, replaces_others, skip_reason, starts_at_most
+from reactorhub.policies.overlap import (
+    Decision,
+    buffers,
+    decide,
+    older,
+    replacement,
+    replaces_others,
+    skip_reason,
+    starts_at_most,
+)
 from tests.support.hubs import START
 
 QUEUED, STARTING, RUNNING, STOPPING = (
@@ -35,6 +44,30 @@ def waiting_retry() -> Run:
 def under(policy: Overlap, limit: int | None = None) -> Schedule:
     """A schedule with this policy."""
     return Schedule(name="hourly", spec=SPEC, overlap=policy, max_instances=limit)
+
+
+@pytest.mark.parametrize("policy", list(Overlap))
+def test_a_tick_runs_where_there_is_room(policy: Overlap) -> None:
+    """No policy makes a tick wait, or skips it, as long as fewer runs than the limit are unfinished."""
+    assert {decide(policy, limit, 2, waiting) for limit in (None, 3) for waiting in range(3)} == {
+        Decision.RUN
+    }
+
+
+@pytest.mark.parametrize(
+    ("policy", "none_waits", "one_waits"),
+    [
+        (Overlap.SKIP, Decision.SKIP, Decision.SKIP),
+        (Overlap.ALLOW_ALL, Decision.SKIP, Decision.SKIP),
+        (Overlap.BUFFER_ONE, Decision.WAIT, Decision.SKIP),
+        (Overlap.BUFFER_ALL, Decision.WAIT, Decision.WAIT),
+        (Overlap.CANCEL_OTHER, Decision.WAIT, Decision.WAIT),
+    ],
+)
+def test_a_busy_schedule(policy: Overlap, none_waits: Decision, one_waits: Decision) -> None:
+    """With as many unfinished runs as the limit, the policy decides, and buffer_one by who waits already."""
+    assert (decide(policy, 2, 2, 0), decide(policy, 2, 2, 1)) == (none_waits, one_waits)
+    assert buffers(policy) == (none_waits is Decision.WAIT)
 
 
 @pytest.mark.parametrize(

@@ -321,7 +321,7 @@ def test_a_reload_says_what_changed() -> None:
 def test_a_reload_of_a_bad_file() -> None:
     """A file with mistakes is refused with each mistake's place; the old one stays in force."""
     web = Web()
-    web.file = ConfigError([Mistake("schedule.yaml", 12, 7, "schedules.x.cron", "is no cron")])
+    web.file = ConfigError([Mistake("schedule.yaml", 12, 7, "schedules.x.cron", "is not a cron expression")])
     reply = web.post("/api/reload")
     assert (reply.status, reply.fields) == (422, {"schedules.x.cron"})
     assert (reply.json["errors"][0]["line"], reply.json["errors"][0]["column"]) == (12, 7)

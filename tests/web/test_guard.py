@@ -66,7 +66,7 @@ def test_endpoints_on_this_machine(description: str, bound: str | None) -> None:
 )
 def test_endpoints_beyond_this_machine_are_refused(description: str) -> None:
     """Whatever would let other machines in, or cannot be told, keeps the hub from starting."""
-    with pytest.raises(StartError, match=r"127\.0\.0\.1|no endpoint for the hub"):
+    with pytest.raises(StartError, match=r"127\.0\.0\.1|not an endpoint for the hub"):
         loopback_endpoint(description)
 
 

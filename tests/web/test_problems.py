@@ -28,13 +28,13 @@ from reactorhub.web.problems import fields_of, status_of
 from tests.support.hubs import hub_log
 from tests.support.web_client import Web
 
-MISTAKE = Mistake("schedule.yaml", 12, 7, "schedules.prices.cron", "is no cron")
+MISTAKE = Mistake("schedule.yaml", 12, 7, "schedules.prices.cron", "is not a cron expression")
 
 
 @pytest.mark.parametrize(
     ("error", "status"),
     [
-        (UnreadableBody("is no JSON"), 400),
+        (UnreadableBody("is not JSON"), 400),
         (InvalidRequest({"spider": "is required"}), 422),
         (UnknownSpider("no project has this spider"), 422),
         (ConfigError([MISTAKE]), 422),
@@ -64,7 +64,7 @@ def test_mistakes_of_a_file_have_their_places() -> None:
     (told,) = fields_of(ConfigError([MISTAKE]))
     assert told == {
         "field": "schedules.prices.cron",
-        "message": "is no cron",
+        "message": "is not a cron expression",
         "file": "schedule.yaml",
         "line": 12,
         "column": 7,
@@ -82,7 +82,7 @@ def test_an_unknown_path(path: str) -> None:
         "type": "about:blank",
         "title": "Not Found",
         "status": 404,
-        "detail": "there is nothing at this path; GET /api lists what there is",
+        "detail": "there is nothing at this path; GET /api lists all paths",
     }
 
 
@@ -119,7 +119,10 @@ def test_a_mistake_of_the_hub_itself() -> None:
     web.harness.engine.__class__ = BrokenEngine
     with hub_log() as logged:
         reply = web.get("/api/spiders")
-    assert (reply.status, reply.json["detail"]) == (500, "the hub made a mistake; its log has the traceback")
+    assert (reply.status, reply.json["detail"]) == (
+        500,
+        "this is a bug in the hub; its log has the traceback",
+    )
     assert b"secret" not in reply.body and b"Traceback" not in reply.body
     (failure,) = [event["log_failure"] for event in logged if "log_failure" in event]
     assert failure.check(ZeroDivisionError)

@@ -94,5 +94,5 @@ def test_forms_come_back_as_they_were_sent(form: dict[str, list[str]]) -> None:
 
 def test_a_form_too_long_is_unreadable() -> None:
     """A form of more fields than any order has is refused as a whole."""
-    with pytest.raises(UnreadableBody, match="body: is no form"):
+    with pytest.raises(UnreadableBody, match="body: is not a valid form"):
         form_of(b"&".join(b"a=1" for _ in range(501)))
