@@ -20,8 +20,8 @@ from reactorhub.model.schedule import ScheduleProgress, TickOutcome
 from reactorhub.policies.incidents import MAX_SETTLED, MAX_WAITING
 from reactorhub.storage.ledger import Ledger
 from reactorhub.storage.memory.ledger import MemoryLedger
-from reactorhub.storage.notification_rows import read_notification, write_notification
 from reactorhub.storage.outbox import NotificationCounts
+from reactorhub.storage.rows import NOTIFICATIONS
 from reactorhub.storage.sqlite.ledger import SqliteLedger
 from tests.policies.test_incidents import a_fact
 from tests.storage.test_ledger import NOON, a_run, a_tick
@@ -45,7 +45,7 @@ FULL = Notification(
 
 def test_every_field_comes_back() -> None:
     """A notice that was written down reads back the same."""
-    assert read_notification(write_notification(FULL)) == FULL
+    assert NOTIFICATIONS.read(NOTIFICATIONS.write(FULL)) == FULL
 
 
 class OutboxSuite:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from reactorhub.errors import LedgerError
 from reactorhub.model.notification import Incident, Notification, NotificationKind, NotificationState
 from reactorhub.policies.incidents import MAX_SETTLED, NO_CHANNEL
-from reactorhub.storage import notification_rows as rows
+from reactorhub.storage import rows
 from reactorhub.storage.outbox import NotificationCounts
 
 
@@ -25,7 +25,7 @@ class MemoryIncidentStore:
 
     def open_incident(self, incident: Incident) -> None:
         """Keep an incident, or replace what is kept of it."""
-        kept = rows.read_incident(rows.write_incident(incident))
+        kept = rows.INCIDENTS.read(rows.INCIDENTS.write(incident))
         self._incidents[incident.schedule, incident.kind] = kept
 
     def close_incident(self, schedule: str, kind: NotificationKind) -> None:
@@ -43,7 +43,7 @@ class MemoryIncidentStore:
 
     def put(self, notification: Notification) -> None:
         """Keep a notice, or replace what is kept of it."""
-        self._notifications[notification.id] = rows.read_notification(rows.write_notification(notification))
+        self._notifications[notification.id] = rows.NOTIFICATIONS.read(rows.NOTIFICATIONS.write(notification))
         if notification.state is not NotificationState.WAITING:
             for old in self._in(notification.channel, notification.state)[:-MAX_SETTLED]:
                 del self._notifications[old.id]

@@ -38,7 +38,7 @@ def matches(which: RunFilter, run: Run) -> bool:
 
 def _kept(run: Run) -> Run:
     """The run as it would come back from a file."""
-    return rows.read_run(rows.write_run(run))
+    return rows.RUNS.read(rows.RUNS.write(run))
 
 
 def _gives_way(kept: Tick, new: Tick) -> bool:
@@ -127,7 +127,7 @@ class MemoryTables:
         :raises LedgerError: if there is a run with the id of one of them already.
         """
         self._check_new(runs)
-        self._batches[batch.id] = rows.read_batch(rows.write_batch(batch))
+        self._batches[batch.id] = rows.BATCHES.read(rows.BATCHES.write(batch))
         for run in runs:
             self.add_run(run)
 
@@ -142,7 +142,7 @@ class MemoryTables:
         if key in self._ticks and not _gives_way(self._ticks[key], tick):
             self._put_right(tick, after)
             return False
-        kept = rows.read_tick(rows.write_tick(tick))
+        kept = rows.TICKS.read(rows.TICKS.write(tick))
         if run is not None:
             self.add_run(run)
         self._ticks[key] = kept
@@ -159,7 +159,7 @@ class MemoryTables:
 
     def set_progress(self, keep: Sequence[ScheduleProgress], forget: Sequence[str]) -> None:
         """Forget some schedules' marks, then replace others."""
-        kept = {progress.name: rows.read_progress(rows.write_progress(progress)) for progress in keep}
+        kept = {progress.name: rows.PROGRESS.read(rows.PROGRESS.write(progress)) for progress in keep}
         for name in forget:
             self._progress.pop(name, None)
         for name, progress in kept.items():

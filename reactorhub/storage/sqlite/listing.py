@@ -51,7 +51,7 @@ def select_runs(
     :param lead: one of :func:`leads`; None for the first.
     """
     arms = " UNION ALL ".join(_arms(which, before, lead or next(iter(leads(which)), None)))
-    sql = f"SELECT seq, {rows.RUN_COLUMNS} FROM runs WHERE seq IN ({arms}) ORDER BY seq DESC LIMIT :rows"
+    sql = f"SELECT seq, {rows.RUNS.columns} FROM runs WHERE seq IN ({arms}) ORDER BY seq DESC LIMIT :rows"
     return sql, {
         **{name: getattr(which, name) for name in (*_FILTERS, "tag")},
         "since": which.since and rows.to_number(which.since),
@@ -89,4 +89,4 @@ def _arm(source: str, seq: str, rules: Sequence[str]) -> str:
 def runs(db: Database, which: RunFilter, limit: int, before: int | None) -> Page[Run]:
     """Return a page of runs, newest first."""
     found = db.execute(*select_runs(which, limit, before, _lead(db, which))).fetchall()
-    return rows.make_page("runs", [(seq, rows.read_run(tuple(row))) for seq, *row in found], limit)
+    return rows.make_page("runs", [(seq, rows.RUNS.read(row)) for seq, *row in found], limit)

@@ -16,18 +16,15 @@ from reactorhub.model.notification import (
     NotificationState,
 )
 from reactorhub.policies.incidents import MAX_SETTLED, NO_CHANNEL, OWN_MISTAKES, announce
-from reactorhub.storage import notification_rows as rows
+from reactorhub.storage import rows
 from reactorhub.storage.outbox import NotificationCounts, log_changes
-from reactorhub.storage.sqlite.sql import Database
+from reactorhub.storage.sqlite.sql import Database, insert
 
 _log = Logger()
 
-_ALL = rows.NOTIFICATION_COLUMNS
-_NAMES = _ALL.split(", ")
-_PUT = (
-    f"INSERT INTO notices ({_ALL}) VALUES ({', '.join('?' for _ in _NAMES)}) ON CONFLICT (id) DO UPDATE SET "
-    + ", ".join(f"{name} = excluded.{name}" for name in _NAMES if name != "id")
-)
+_ALL = rows.NOTIFICATIONS.columns
+_CHANGING = ", ".join(f"{name} = excluded.{name}" for name in rows.NOTIFICATIONS.names if name != "id")
+_PUT = f"{insert('notices', rows.NOTIFICATIONS)} ON CONFLICT (id) DO UPDATE SET {_CHANGING}"
 _WAITING = NotificationState.WAITING.value
 
 
@@ -40,16 +37,16 @@ class SqliteIncidentStore:
     def incident(self, schedule: str, kind: NotificationKind) -> Incident | None:
         """The open incident of this kind."""
         row = self._db.execute(
-            f"SELECT {rows.INCIDENT_COLUMNS} FROM incidents WHERE schedule = ? AND kind = ?",
+            f"SELECT {rows.INCIDENTS.columns} FROM incidents WHERE schedule = ? AND kind = ?",
             (schedule, kind.value),
         ).fetchone()
-        return None if row is None else rows.read_incident(row)
+        return None if row is None else rows.INCIDENTS.read(row)
 
     def open_incident(self, incident: Incident) -> None:
         """Keep an incident, or replace what is kept of it."""
         self._db.execute(
-            f"REPLACE INTO incidents ({rows.INCIDENT_COLUMNS}) VALUES (?, ?, ?, ?)",
-            rows.write_incident(incident),
+            f"REPLACE INTO incidents ({rows.INCIDENTS.columns}) VALUES ({rows.INCIDENTS.places})",
+            rows.INCIDENTS.write(incident),
         )
 
     def close_incident(self, schedule: str, kind: NotificationKind) -> None:
@@ -63,7 +60,7 @@ class SqliteIncidentStore:
             " ORDER BY seq DESC LIMIT 1",
             (channel, _WAITING, kind.value),
         ).fetchone()
-        return None if row is None else rows.read_notification(row)
+        return None if row is None else rows.NOTIFICATIONS.read(row)
 
     def waiting(self, channel: str) -> int:
         """How many notices wait in a channel."""
@@ -73,7 +70,7 @@ class SqliteIncidentStore:
 
     def put(self, notification: Notification) -> None:
         """Keep a notice, or replace what is kept of it."""
-        self._db.execute(_PUT, rows.write_notification(notification))
+        self._db.execute(_PUT, rows.NOTIFICATIONS.write(notification))
         if notification.state is not NotificationState.WAITING:
             _forget_settled(self._db, notification.channel)
 
@@ -109,7 +106,7 @@ def next_notifications(db: Database) -> list[Notification]:
             FROM channels WHERE name IS NOT NULL
         ) ORDER BY seq
     """).fetchall()
-    return [rows.read_notification(row) for row in found]
+    return [rows.NOTIFICATIONS.read(row) for row in found]
 
 
 def try_notification(db: Database, notification_id: str) -> Notification:
@@ -121,7 +118,7 @@ def try_notification(db: Database, notification_id: str) -> Notification:
     row = db.execute(f"SELECT {_ALL} FROM notices WHERE id = ?", (notification_id,)).fetchone()
     if row is None:
         raise LedgerError(f"notice {notification_id} is not in the ledger any more")
-    return rows.read_notification(row)
+    return rows.NOTIFICATIONS.read(row)
 
 
 def settle_notification(db: Database, notification: Notification) -> None:
@@ -163,7 +160,7 @@ def tidy_alerts(db: Database, schedules: Collection[str], channels: Collection[s
         waiting = db.execute(
             f"SELECT {_ALL} FROM notices WHERE channel = ? AND state = ?", (channel, _WAITING)
         )
-        lost = [rows.read_notification(row) for row in waiting.fetchall()]
+        lost = [rows.NOTIFICATIONS.read(row) for row in waiting.fetchall()]
         db.execute(
             "UPDATE notices SET state = ?, error = ? WHERE channel = ? AND state = ?",
             (NotificationState.GIVEN_UP.value, NO_CHANNEL, channel, _WAITING),

@@ -94,9 +94,9 @@ class LedgerSnapshot:
     def progress(self) -> dict[str, ScheduleProgress]:
         """Return what is remembered of each schedule, by name."""
         found = self._db.execute(
-            f"SELECT {self._columns('marks', rows.PROGRESS_COLUMNS)} FROM marks"
+            f"SELECT {self._columns('marks', rows.PROGRESS.columns)} FROM marks"
         ).fetchall()
-        return {row[0]: rows.read_progress(row) for row in found}
+        return {row[0]: rows.PROGRESS.read(row) for row in found}
 
     def overrides(self) -> dict[str, Any]:
         """Return what operators have set at run time, by name."""
@@ -133,13 +133,13 @@ class LedgerSnapshot:
         return self._runs(f"WHERE state IN ({sql.one_of(UNFINISHED)}) ORDER BY seq")
 
     def _ticks(self, rest: str, schedule: str, *parameters: Any) -> list[Tick]:
-        columns = self._columns("ticks", rows.TICK_COLUMNS)
+        columns = self._columns("ticks", rows.TICKS.columns)
         statement = f"SELECT {columns} FROM ticks WHERE schedule = ? {rest}"
-        return [rows.read_tick(row) for row in self._db.execute(statement, (schedule, *parameters))]
+        return [rows.TICKS.read(row) for row in self._db.execute(statement, (schedule, *parameters))]
 
     def _runs(self, rest: str, *parameters: Any) -> list[Run]:
-        statement = f"SELECT {self._columns('runs', rows.RUN_COLUMNS)} FROM runs {rest}"
-        return [rows.read_run(row) for row in self._db.execute(statement, parameters)]
+        statement = f"SELECT {self._columns('runs', rows.RUNS.columns)} FROM runs {rest}"
+        return [rows.RUNS.read(row) for row in self._db.execute(statement, parameters)]
 
     def _columns(self, table: str, wanted: str) -> str:
         """The columns to ask for, and in place of one that the file lacks what the upgrade would fill in."""

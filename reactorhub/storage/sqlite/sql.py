@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, Protocol
 
 from reactorhub.errors import LedgerError, UnknownBatch, UnknownRun
@@ -15,6 +16,7 @@ from reactorhub.model.run import ACTIVE, UNFINISHED, Run, RunState
 from reactorhub.model.schedule import FAR_AHEAD, ScheduleProgress, Tick, TickOutcome
 from reactorhub.storage import rows
 from reactorhub.storage.ledger import LedgerCounts, Page
+from reactorhub.storage.rows import Table
 
 
 class Cursor(Protocol):
@@ -41,12 +43,9 @@ class Database(Protocol):
         """Run one statement for each of the parameters."""
 
 
-def _insert(table: str, columns: str) -> str:
-    return f"INSERT INTO {table} ({columns}) VALUES ({_places(columns.split(', '))})"
-
-
-def _places(values: Sequence[str]) -> str:
-    return ", ".join("?" for _ in values)
+def insert(table: str, rows: Table[Any]) -> str:
+    """Return the statement that adds a row."""
+    return f"INSERT INTO {table} ({rows.columns}) VALUES ({rows.places})"
 
 
 def one_of(states: Iterable[RunState]) -> str:
@@ -54,13 +53,13 @@ def one_of(states: Iterable[RunState]) -> str:
     return ", ".join(f"'{state.value}'" for state in sorted(states))
 
 
-_RUN = rows.RUN_COLUMNS
-_NAMES = tuple(_RUN.split(", "))
-_CHANGING = tuple(index for index, name in enumerate(_NAMES) if name not in {"id", "created_at"})
-_INSERT_RUN = f"{_insert('runs', _RUN)} ON CONFLICT (id) DO NOTHING"
-_UPDATE_RUN = f"UPDATE runs SET {', '.join(f'{_NAMES[index]} = ?' for index in _CHANGING)} WHERE id = ?"
+_RUN = rows.RUNS.columns
+_CHANGING = [name for name in rows.RUNS.names if name not in {"id", "created_at"}]
+_INSERT_RUN = f"{insert('runs', rows.RUNS)} ON CONFLICT (id) DO NOTHING"
+_UPDATE_RUN = f"UPDATE runs SET {', '.join(f'{name} = ?' for name in _CHANGING)} WHERE id = ?"
+_update_row = itemgetter(*(rows.RUNS.names.index(name) for name in (*_CHANGING, "id")))
 _INSERT_TICK = f"""
-    {_insert("ticks", rows.TICK_COLUMNS)} ON CONFLICT (schedule, nominal_time) DO UPDATE
+    {insert("ticks", rows.TICKS)} ON CONFLICT (schedule, nominal_time) DO UPDATE
     SET outcome = excluded.outcome, reason = excluded.reason, run_id = excluded.run_id,
         recorded_at = excluded.recorded_at
     WHERE outcome = 'missed' AND until IS NULL AND excluded.outcome <> 'missed'
@@ -72,9 +71,9 @@ _MOVE_MARK = """
         ELSE max(since, :reached) END
     WHERE name = :name
 """
-_NEW_MARK = ", ".join(f"{name} = excluded.{name}" for name in rows.PROGRESS_COLUMNS.split(", ")[1:-1])
+_NEW_MARK = ", ".join(f"{name} = excluded.{name}" for name in rows.PROGRESS.names[1:-1])
 # How often a schedule has run is counted by its ticks; another fingerprint begins the count anew.
-_REPLACE_PROGRESS = f"""{_insert("marks", rows.PROGRESS_COLUMNS)} ON CONFLICT (name) DO UPDATE
+_REPLACE_PROGRESS = f"""{insert("marks", rows.PROGRESS)} ON CONFLICT (name) DO UPDATE
     SET runs = iif(fingerprint = excluded.fingerprint, runs, excluded.runs), {_NEW_MARK}"""
 _COMPLETE = f"""UPDATE batches SET finished_at = :moment, completion = :completion
     WHERE id = :batch AND finished_at IS NULL
@@ -86,7 +85,7 @@ def add_run(db: Database, run: Run) -> None:
 
     :raises LedgerError: if there is a run with this id already.
     """
-    if not db.execute(_INSERT_RUN, rows.write_run(run)).rowcount:
+    if not db.execute(_INSERT_RUN, rows.RUNS.write(run)).rowcount:
         raise LedgerError(f"run {run.id} is in the ledger already: give each run an id of its own")
 
 
@@ -95,8 +94,7 @@ def save_run(db: Database, run: Run) -> None:
 
     :raises LedgerError: if there is no run with this id.
     """
-    row = rows.write_run(run)
-    if not db.execute(_UPDATE_RUN, (*(row[index] for index in _CHANGING), run.id)).rowcount:
+    if not db.execute(_UPDATE_RUN, _update_row(rows.RUNS.write(run))).rowcount:
         raise LedgerError(f"run {run.id} is not in the ledger: add it before saving it")
 
 
@@ -138,7 +136,7 @@ def add_batch(db: Database, batch: Batch, runs: Sequence[Run]) -> None:
 
     :raises LedgerError: if there is a run with the id of one of them already.
     """
-    db.execute(_insert("batches", rows.BATCH_COLUMNS), rows.write_batch(batch))
+    db.execute(insert("batches", rows.BATCHES), rows.BATCHES.write(batch))
     for run in runs:
         add_run(db, run)
 
@@ -150,7 +148,7 @@ def record_tick(db: Database, tick: Tick, run: Run | None, after: datetime | Non
 
     :param after: how far the progress must be by then; otherwise it stays there.
     """
-    kept = bool(db.execute(_INSERT_TICK, rows.write_tick(tick)).rowcount)
+    kept = bool(db.execute(_INSERT_TICK, rows.TICKS.write(tick)).rowcount)
     if kept and run is not None:
         add_run(db, run)
     progress = {
@@ -167,7 +165,7 @@ def record_tick(db: Database, tick: Tick, run: Run | None, after: datetime | Non
 def set_progress(db: Database, keep: Sequence[ScheduleProgress], forget: Sequence[str]) -> None:
     """Forget some schedules' marks, then replace others."""
     db.executemany("DELETE FROM marks WHERE name = ?", [(name,) for name in forget])
-    db.executemany(_REPLACE_PROGRESS, [rows.write_progress(progress) for progress in keep])
+    db.executemany(_REPLACE_PROGRESS, [rows.PROGRESS.write(progress) for progress in keep])
 
 
 def set_override(db: Database, name: str, value: Any) -> None:
@@ -186,7 +184,7 @@ def find_run(db: Database, run_id: str) -> Run:
     row = db.execute(f"SELECT {_RUN} FROM runs WHERE id = ?", (run_id,)).fetchone()
     if row is None:
         raise UnknownRun(run_id)
-    return rows.read_run(row)
+    return rows.RUNS.read(row)
 
 
 def find_batch(db: Database, batch_id: str) -> tuple[Batch, Mapping[RunState, int]]:
@@ -194,24 +192,24 @@ def find_batch(db: Database, batch_id: str) -> tuple[Batch, Mapping[RunState, in
 
     :raises UnknownBatch: if there is none.
     """
-    row = db.execute(f"SELECT {rows.BATCH_COLUMNS} FROM batches WHERE id = ?", (batch_id,)).fetchone()
+    row = db.execute(f"SELECT {rows.BATCHES.columns} FROM batches WHERE id = ?", (batch_id,)).fetchone()
     if row is None:
         raise UnknownBatch(batch_id)
     counted = "SELECT state, count(*) FROM runs WHERE batch = ? GROUP BY state"
     found = db.execute(counted, (batch_id,)).fetchall()
-    return rows.read_batch(row), {RunState(state): count for state, count in found}
+    return rows.BATCHES.read(row), {RunState(state): count for state, count in found}
 
 
 def open_batches(db: Database) -> list[Batch]:
     """Return the batches whose runs are not all final."""
-    found = db.execute(f"SELECT {rows.BATCH_COLUMNS} FROM batches WHERE finished_at IS NULL").fetchall()
-    return [rows.read_batch(row) for row in found]
+    found = db.execute(f"SELECT {rows.BATCHES.columns} FROM batches WHERE finished_at IS NULL").fetchall()
+    return [rows.BATCHES.read(row) for row in found]
 
 
 def _runs_in(db: Database, states: Iterable[RunState]) -> list[Run]:
     names = [state.value for state in states]
-    sql = f"SELECT {_RUN} FROM runs WHERE state IN ({_places(names)}) ORDER BY seq"
-    return [rows.read_run(row) for row in db.execute(sql, names).fetchall()]
+    sql = f"SELECT {_RUN} FROM runs WHERE state IN ({', '.join('?' for _ in names)}) ORDER BY seq"
+    return [rows.RUNS.read(row) for row in db.execute(sql, names).fetchall()]
 
 
 def active_runs(db: Database) -> list[Run]:
@@ -243,7 +241,7 @@ _LAST_RUNS = f"""
 
 def last_runs(db: Database) -> dict[str, Run]:
     """Return the newest run of each schedule that ever had one."""
-    found = (rows.read_run(row) for row in db.execute(_LAST_RUNS).fetchall())
+    found = (rows.RUNS.read(row) for row in db.execute(_LAST_RUNS).fetchall())
     return {run.spec.schedule: run for run in found if run.spec.schedule is not None}
 
 
@@ -251,11 +249,11 @@ def ticks(db: Database, schedule: str, limit: int, before: int | None) -> Page[T
     """Return a page of a schedule's ticks, newest nominal time first."""
     earlier = "" if before is None else "AND nominal_time < :before"
     found = db.execute(
-        f"SELECT nominal_time, {rows.TICK_COLUMNS} FROM ticks WHERE schedule = :schedule {earlier}"
+        f"SELECT nominal_time, {rows.TICKS.columns} FROM ticks WHERE schedule = :schedule {earlier}"
         " ORDER BY nominal_time DESC LIMIT :rows",
         {"schedule": schedule, "before": before, "rows": limit + 1},
     ).fetchall()
-    return rows.make_page("ticks", [(place, rows.read_tick(tuple(row))) for place, *row in found], limit)
+    return rows.make_page("ticks", [(place, rows.TICKS.read(row)) for place, *row in found], limit)
 
 
 def counts(db: Database) -> LedgerCounts:
@@ -267,8 +265,8 @@ def counts(db: Database) -> LedgerCounts:
 
 def progress(db: Database) -> dict[str, ScheduleProgress]:
     """Return what is remembered of each schedule, by name."""
-    found = db.execute(f"SELECT {rows.PROGRESS_COLUMNS} FROM marks").fetchall()
-    return {row[0]: rows.read_progress(row) for row in found}
+    found = db.execute(f"SELECT {rows.PROGRESS.columns} FROM marks").fetchall()
+    return {row[0]: rows.PROGRESS.read(row) for row in found}
 
 
 def overrides(db: Database) -> dict[str, Any]:
