@@ -17,7 +17,7 @@ from reactorhub.model.notification import PATIENCE, IncidentEventKind, Notificat
 from reactorhub.model.schedule import ScheduleProgress
 from reactorhub.notifications.channels.memory import MemoryChannel
 from reactorhub.notifications.notifier import MAX_NAP, MAX_TRY, SOON, Notifier
-from reactorhub.storage.memory.ledger import MemoryLedger
+from reactorhub.storage.sqlite.memory import MemoryLedger
 from tests.policies.test_incidents import NOON, a_fact
 from tests.support.deferreds import done
 from tests.support.hubs import hub_log

@@ -10,7 +10,7 @@ from reactorhub.model.notification import Notification
 from reactorhub.notifications.channels.memory import MemoryChannel
 from reactorhub.policies.agenda import Missed
 from reactorhub.policies.incidents import GATHERING
-from reactorhub.storage.memory.ledger import MemoryLedger
+from reactorhub.storage.sqlite.memory import MemoryLedger
 from tests.support.deferreds import done
 from tests.support.hubs import START, HubHarness, config
 from tests.support.receiver import SECRET

@@ -24,7 +24,13 @@ from reactorhub.model.notification import (
     retry_delay,
 )
 from reactorhub.policies.incidents import GATHERING, MAX_NAMED, MAX_WAITING, announce, next_incident
-from reactorhub.storage.memory.notifications import MemoryIncidentStore
+from reactorhub.storage.sqlite.memory import MemoryLedger
+from reactorhub.storage.sqlite.notifications import (
+    SqliteIncidentStore,
+    next_notifications,
+    notification_counts,
+    try_notification,
+)
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -52,13 +58,22 @@ def a_fact(
     )
 
 
-def told(events: Iterable[IncidentEvent], store: MemoryIncidentStore | None = None) -> list[Notification]:
+class Store(SqliteIncidentStore):
+    """An empty store of incidents and notifications."""
+
+    def __init__(self) -> None:
+        self._ledger = MemoryLedger()
+        self.db = self._ledger._db
+        super().__init__(self.db)
+
+
+def told(events: Iterable[IncidentEvent], store: Store | None = None) -> list[Notification]:
     """What waits in the end, oldest first in each channel."""
-    store = store or MemoryIncidentStore()
+    store = store or Store()
     for event in events:
         announce(event, store)
     found = []
-    while heads := store.next_notifications():
+    while heads := next_notifications(store.db):
         found += heads
         for notification in heads:
             store.put(notification.delivered())
@@ -149,9 +164,9 @@ def test_schedules_that_miss_together_share_a_message() -> None:
 
 def test_nothing_joins_a_notification_that_was_tried() -> None:
     """Once a notice was tried its text stays; later misses of other schedules make another one."""
-    store = MemoryIncidentStore()
+    store = Store()
     announce(a_fact(M, 0, "a"), store)
-    store.try_notification("a-0-ops")
+    try_notification(store.db, "a-0-ops")
     for number in (1, 2):
         announce(a_fact(M, number, "a"), store)
     announce(a_fact(M, 3, "b"), store)
@@ -162,19 +177,19 @@ def test_nothing_joins_a_notification_that_was_tried() -> None:
 
 def test_the_outbox_is_bounded() -> None:
     """With very many notices waiting in a channel, further ones are given up and say why; others are not."""
-    store = MemoryIncidentStore()
+    store = Store()
     for number in range(MAX_WAITING + 3):
         announce(a_fact(F, number, f"s{number}"), store)
     announce(a_fact(F, 0, "other", to=("hook",)), store)
     assert (store.waiting("ops"), store.waiting("hook")) == (MAX_WAITING, 1)
-    assert store.counts().given_up == 3
-    assert "ops: 1000 notices wait in this channel already" in str(store.counts().last_error)
+    assert notification_counts(store.db).given_up == 3
+    assert "ops: 1000 notices wait in this channel already" in str(notification_counts(store.db).last_error)
 
 
 @given(st.lists(st.sampled_from(list(IncidentEventKind))))
 def test_alerts_alternate(happenings: list[IncidentEventKind]) -> None:
     """However things go, failures and recoveries are told in turns, and a failure is told if one is open."""
-    store, events = MemoryIncidentStore(), [a_fact(each, number) for number, each in enumerate(happenings)]
+    store, events = Store(), [a_fact(each, number) for number, each in enumerate(happenings)]
     kinds = [notification.kind for notification in told(events, store)]
     about_runs = [kind for kind in kinds if kind in (NotificationKind.FAILED, NotificationKind.RECOVERED)]
     assert about_runs == [NotificationKind.FAILED, NotificationKind.RECOVERED] * (len(about_runs) // 2) + (

@@ -23,10 +23,10 @@ from reactorhub.model.run import ACTIVE, RetryRule, Run, RunSpec, RunState
 from reactorhub.model.schedule import ScheduleProgress, Tick, TickOutcome
 from reactorhub.storage import rows
 from reactorhub.storage.ledger import Ledger, LedgerCounts, Page, RunFilter
-from reactorhub.storage.memory.ledger import MemoryLedger
 from reactorhub.storage.sqlite import listing, sql
 from reactorhub.storage.sqlite.file import schema_scripts, upgrade
 from reactorhub.storage.sqlite.ledger import SqliteLedger
+from reactorhub.storage.sqlite.memory import MemoryLedger
 from reactorhub.storage.sqlite.pruning import prune
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -19,10 +19,10 @@ from reactorhub.model.run import RunState
 from reactorhub.model.schedule import ScheduleProgress, TickOutcome
 from reactorhub.policies.incidents import MAX_SETTLED, MAX_WAITING
 from reactorhub.storage.ledger import Ledger
-from reactorhub.storage.memory.ledger import MemoryLedger
 from reactorhub.storage.outbox import NotificationCounts
 from reactorhub.storage.rows import NOTIFICATIONS
 from reactorhub.storage.sqlite.ledger import SqliteLedger
+from reactorhub.storage.sqlite.memory import MemoryLedger
 from tests.policies.test_incidents import a_fact
 from tests.storage.test_ledger import NOON, a_run, a_tick
 from tests.support.hubs import hub_log
