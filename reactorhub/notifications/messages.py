@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from reactorhub.errors import shortened
 from reactorhub.model.notification import Notification, NotificationKind
 from reactorhub.model.values import View, time_text
 
@@ -26,8 +27,7 @@ def plain(text: str, limit: int = MAX_LENGTH) -> str:
 
     Its further lines are moved in, so that none of them looks like one of the hub's own.
     """
-    text = text if len(text) <= limit else f"{text[: limit - 1]}…"
-    return "\n  ".join(_without_tricks(line) for line in text.splitlines())
+    return "\n  ".join(_without_tricks(line) for line in shortened(text, limit).splitlines())
 
 
 def _without_tricks(line: str) -> str:

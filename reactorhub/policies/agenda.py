@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from reactorhub.model.schedule import Catchup, Schedule
 from reactorhub.policies.jitter import start_at
-from reactorhub.triggers.durations import INSTANT, SECOND, duration_text
+from reactorhub.triggers.durations import INSTANT, SECOND, duration_text, moment_text
 from reactorhub.triggers.rules import Interval, Trigger
 from reactorhub.triggers.window import Window
 
@@ -260,7 +260,7 @@ def _rest(trigger: Trigger, first: datetime, last: datetime) -> str:
     """What the row says that stands for all ticks from one to another."""
     count = _counted(trigger, first, last)
     number = "" if count is None else f"{count:,} "
-    return f"{number}more tick{'s' * (count != 1)} missed from {_stamp(first)} to {_stamp(last)}"
+    return f"{number}more tick{'s' * (count != 1)} missed from {moment_text(first)} to {moment_text(last)}"
 
 
 def _counted(trigger: Trigger, first: datetime, last: datetime) -> int | None:
@@ -300,7 +300,3 @@ def _newest(trigger: Trigger, since: datetime, until: datetime, limit: int) -> t
         found.extendleft(reversed(ticks))
         stride, until = stride * 2, opening
     return tuple(found)[-limit:]
-
-
-def _stamp(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"

@@ -14,9 +14,11 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
+from reactorhub.errors import shortened
 from reactorhub.model.run import Run
 from reactorhub.model.values import stats_view
 from reactorhub.policies.comparisons import EXAMPLES, Comparison, Number, comparisons, equal_to, fraction
+from reactorhub.triggers.durations import duration_text
 
 FIELDS = "fields"
 FINISH_REASON = "finish_reason"
@@ -192,8 +194,7 @@ def _share(count: object, items: object) -> Fraction | None:
 
 
 def _quoted(value: object) -> str:
-    text = repr(stats_view({"value": value})["value"])
-    return text if len(text) <= 60 else f"{text[:59]}…"
+    return shortened(repr(stats_view({"value": value})["value"]), 60)
 
 
 def _decimal(value: Fraction) -> str:
@@ -210,8 +211,4 @@ def _span(seconds: Fraction) -> str:
     """Return a time span as people write it: ``1h30m``."""
     if not 0 < seconds < 10**10:
         return f"{_decimal(seconds)}s"
-    left, text = round(seconds, 3), ""
-    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
-        count, left = divmod(left, size)
-        text += f"{count}{unit}" if count else ""
-    return text + (f"{_decimal(left)}s" if left or not text else "")
+    return duration_text(timedelta(milliseconds=round(seconds * 1000)))

@@ -22,10 +22,10 @@ def start_at(schedule: Schedule, nominal_time: datetime) -> datetime:
     following, end = schedule.trigger.next_after(nominal_time), end_of(schedule.trigger)
     rooms = [moment - nominal_time for moment in (following, end) if moment is not None]
     room = max(min([schedule.jitter, *rooms]), timedelta())
-    return nominal_time + _share(schedule.name, nominal_time, room // INSTANT) * INSTANT
+    seed = f"{schedule.name}\n{nominal_time.isoformat()}"
+    return nominal_time + (hash_bits(seed) * (room // INSTANT) >> 64) * INSTANT
 
 
-def _share(name: str, nominal_time: datetime, whole: int) -> int:
-    """A number from 0 to below ``whole``, or 0 where that is 0."""
-    seed = f"{name}\n{nominal_time.isoformat()}".encode()
-    return int.from_bytes(sha256(seed).digest()[:8]) * whole >> 64
+def hash_bits(seed: str) -> int:
+    """Return 64 bits that look random. The same seed gives the same bits in every process."""
+    return int.from_bytes(sha256(seed.encode()).digest()[:8])

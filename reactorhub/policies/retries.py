@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from reactorhub.model.run import RetryRule, Run, RunSpec, RunState
+from reactorhub.policies.jitter import hash_bits
 
 
 def next_attempt(run: Run) -> RunSpec | None:
@@ -37,12 +37,7 @@ def retry_delay(rule: RetryRule, attempt: int, seed: str) -> float:
     seconds = rule.delay
     for _ in range(attempt - 1):
         seconds = min(seconds * rule.backoff, rule.max_delay)
-    return min(seconds, rule.max_delay) + rule.jitter * _share(seed)
-
-
-def _share(seed: str) -> float:
-    """A number from 0 up to 1 that looks like chance."""
-    return int.from_bytes(hashlib.sha256(seed.encode()).digest()[:6], "big") / 2**48
+    return min(seconds, rule.max_delay) + rule.jitter * ((hash_bits(seed) >> 16) / 2**48)
 
 
 FAILURES = frozenset({RunState.FAILED, RunState.TIMED_OUT})

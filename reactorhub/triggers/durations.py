@@ -10,6 +10,11 @@ SECOND = timedelta(seconds=1)
 INSTANT = timedelta(microseconds=1)
 
 
+def moment_text(moment: datetime) -> str:
+    """Write a UTC moment as ISO 8601 does: ``2026-12-01T08:00:00Z``."""
+    return moment.isoformat().replace("+00:00", "Z")
+
+
 def duration_text(duration: timedelta) -> str:
     """Spell a duration the way the schedule file does: ``1h30m``, ``10m``, ``0s``."""
     minutes, seconds = divmod(duration, timedelta(minutes=1))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar, Protocol
 
-from reactorhub.triggers.durations import EPOCH, SECOND, duration_text
+from reactorhub.triggers.durations import EPOCH, SECOND, duration_text, moment_text
 
 
 class Trigger(Protocol):
@@ -56,7 +56,7 @@ class Interval:
     def text(self) -> str:
         """The duration, and the anchor where it is not the epoch."""
         every = duration_text(self.every)
-        return every if self.anchor == EPOCH else f"{every} from {_stamp(self.anchor)}"
+        return every if self.anchor == EPOCH else f"{every} from {moment_text(self.anchor)}"
 
     def next_after(self, moment: datetime) -> datetime | None:
         if moment < self.anchor and self.anchor != EPOCH:
@@ -84,7 +84,7 @@ class Once:
     @property
     def text(self) -> str:
         """The moment in RFC 3339 UTC."""
-        return _stamp(self.moment)
+        return moment_text(self.moment)
 
     def next_after(self, moment: datetime) -> datetime | None:
         return self.moment if moment < self.moment else None
@@ -113,7 +113,3 @@ def _as_utc(moment: datetime, what: str) -> datetime:
     if moment.tzinfo is None:
         raise ValueError(f"{what} needs a UTC offset, as in 2026-12-01T08:00:00+01:00")
     return moment.astimezone(UTC)
-
-
-def _stamp(moment: datetime) -> str:
-    return moment.isoformat().replace("+00:00", "Z")

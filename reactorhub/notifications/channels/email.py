@@ -30,7 +30,7 @@ from reactorhub.errors import DeliveryError
 from reactorhub.model.notification import Notification
 from reactorhub.notifications.channels.addresses import EmailChannel
 from reactorhub.notifications.channels.channel import Channel
-from reactorhub.notifications.channels.unreachable import MAX_HEARD, why_unreached
+from reactorhub.notifications.channels.unreachable import CappedProtocol, why_unreached
 from reactorhub.notifications.messages import plain, text, title
 
 MAX_TRY = 60.0  # seconds for a try
@@ -126,20 +126,10 @@ class Email:
         ) from None
 
 
-class _Sender(ESMTPSender):
+class _Sender(CappedProtocol, ESMTPSender):
     """A sender on any endpoint. It keeps no record of what was said, in which the password would stand."""
 
     debug = False
-    _heard = 0
-
-    def dataReceived(self, data: bytes) -> None:
-        """Hang up on a server that talks without end."""
-        self._heard += len(data)
-        if self._heard > MAX_HEARD:
-            transport: Any = self.transport
-            transport.abortConnection()
-        else:
-            super().dataReceived(data)
 
     def connectionLost(self, reason: Any = None) -> None:
         """Tell the factory, as a connector would."""

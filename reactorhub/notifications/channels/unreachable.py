@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.defer import CancelledError
 from twisted.internet.defer import TimeoutError as TookTooLong
 from twisted.internet.error import (
@@ -12,9 +14,25 @@ from twisted.internet.error import (
     DNSLookupError,
     TimeoutError,
 )
+from twisted.internet.protocol import Protocol
 
 MAX_HEARD = 256 * 1024
 """How many bytes a server may say; a channel hangs up on one that says more."""
+
+
+class CappedProtocol(Protocol):
+    """A mixin for protocols: the connection is aborted when the server has sent more than ``MAX_HEARD``."""
+
+    _heard = 0
+
+    def dataReceived(self, data: bytes) -> None:
+        """Pass the bytes on, or hang up."""
+        self._heard += len(data)
+        if self._heard > MAX_HEARD:
+            transport: Any = self.transport
+            transport.abortConnection()
+        else:
+            super().dataReceived(data)
 
 
 def why_unreached(error: BaseException | None, longest: float) -> str:

@@ -32,7 +32,7 @@ from reactorhub.errors import DeliveryError
 from reactorhub.model.notification import Notification
 from reactorhub.notifications.channels.addresses import WebhookChannel
 from reactorhub.notifications.channels.channel import Channel
-from reactorhub.notifications.channels.unreachable import MAX_HEARD, why_unreached
+from reactorhub.notifications.channels.unreachable import CappedProtocol, why_unreached
 from reactorhub.notifications.messages import notification_view
 
 MAX_TRY = 15.0  # seconds for a try, as the specification advises
@@ -145,7 +145,7 @@ class _Ways:
 
 @implementer(IStreamClientEndpoint)
 class _Way:
-    """An endpoint whose connections end when the other side says more than ``MAX_HEARD``."""
+    """An endpoint whose connections end when the other side says more than ``CappedProtocol`` allows."""
 
     def __init__(self, endpoint: IStreamClientEndpoint) -> None:
         self._endpoint = endpoint
@@ -153,24 +153,14 @@ class _Way:
     def connect(self, factory: Any) -> Deferred[Any]:
         """Connect, and return the protocol of this factory."""
         counting = WrappingFactory(factory)
-        counting.protocol = _Counted
+        counting.protocol = _Capped
         counting.noisy = factory.noisy = False
         connecting: Deferred[Any] = self._endpoint.connect(counting)
         return connecting.addCallback(lambda counted: counted.wrappedProtocol)
 
 
-class _Counted(ProtocolWrapper):
-    """Counts what is heard."""
-
-    _heard = 0
-
-    def dataReceived(self, data: bytes) -> None:
-        """Hand it on, or hang up."""
-        self._heard += len(data)
-        if self._heard > MAX_HEARD:
-            self.abortConnection()
-        else:
-            super().dataReceived(data)
+class _Capped(CappedProtocol, ProtocolWrapper):
+    """Passes on what a receiver says, up to the cap."""
 
 
 @implementer(IBodyProducer)
