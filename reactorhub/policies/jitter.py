@@ -1,4 +1,4 @@
-"""The pure rule of when a tick starts: a little after its nominal time, and the same after a restart."""
+"""The pure rule that delays a tick by its jitter. The delay is the same after a restart."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from reactorhub.triggers.window import end_of
 
 
 def start_at(schedule: Schedule, nominal_time: datetime) -> datetime:
-    """The moment at which the tick of this nominal time is to start.
+    """Return the moment at which the tick of this nominal time starts.
 
-    It lies in [nominal, nominal + ``jitter``), before the schedule's next nominal time and no later than its
-    ``end_time``. Where in that span is a hash of the schedule's name and the nominal time: it spreads
-    schedules that share a time, and is the same in every process.
+    It lies in [nominal, nominal + ``jitter``), before the schedule's next nominal time and not after its
+    ``end_time``. A hash of the schedule's name and the nominal time picks the moment. So schedules that share
+    a time are spread, and every process picks the same moment.
     """
     if schedule.trigger is None or not schedule.jitter:
         return nominal_time

@@ -1,6 +1,7 @@
-"""How runs, ticks and marks are written down: as flat rows of numbers and text. Both ledgers write them so.
+"""How the nouns are stored: as flat rows of numbers and text.
 
-Moments become whole microseconds since 1970 in UTC; what has no fixed shape becomes JSON.
+Moments become whole microseconds since 1970 in UTC. Values without a fixed shape become JSON. To add a
+column, add a line here and a script in ``sqlite/schema/``.
 """
 
 from __future__ import annotations
@@ -39,14 +40,14 @@ def to_number(moment: datetime) -> int:
 
 
 def to_moment(number: int) -> datetime:
-    """Return the moment that :func:`to_number` was given, in UTC."""
+    """Return the moment, in UTC, that :func:`to_number` turned into this number."""
     return _EPOCH + timedelta(microseconds=number)
 
 
 def json_text(value: Any) -> str:
-    """Return ``value`` as compact JSON. Never raises: what JSON cannot hold becomes text.
+    """Return ``value`` as compact JSON. Never raises: a value that JSON lacks becomes text.
 
-    The texts are those of :func:`reactorhub.wire.views.stats_view`, so a stat reads the same live and kept.
+    The texts are those of :func:`reactorhub.model.values.stats_view`, so a stored stat reads like a live one.
     """
     try:
         return _encode(value)
@@ -61,12 +62,12 @@ def _kept(value: Any) -> Any:
         plain = stats_view({"value": value})["value"]
         _encode(plain)
     except Exception as error:  # noqa: BLE001 - a stat of a spider may raise anything from its __repr__
-        return f"<{type(value).__name__} that could not be kept: {type(error).__name__}>"
+        return f"<{type(value).__name__} that could not be stored: {type(error).__name__}>"
     return plain
 
 
 def sound(text: str | None) -> str | None:
-    """Return a text as every database takes it: an exception's may hold half a character of a file name."""
+    """Return a text that every database takes. Exceptions may quote file names that are not Unicode."""
     return text and text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -251,7 +252,10 @@ NOTIFICATIONS = Table(
 
 
 def make_page(kind: str, found: Sequence[tuple[int, T]], limit: int) -> Page[T]:
-    """Return the first ``limit`` of ``found``, pairs of a place and its row; more mean a next page."""
+    """Return the first ``limit`` rows of ``found``, as a page. ``found`` has pairs of a place and a row.
+
+    The page has a cursor if there are more than ``limit``.
+    """
     more = len(found) > limit > 0
     return Page(tuple(row for _, row in found[:limit]), _cursor(kind, found[limit - 1][0]) if more else None)
 
@@ -261,9 +265,9 @@ def _cursor(kind: str, place: int) -> str:
 
 
 def read_cursor(kind: str, cursor: str | None) -> int | None:
-    """Return the place a page of this kind continues after, None for the first page.
+    """Return the place after which a page of this kind continues; None for the first page.
 
-    :raises InvalidRequest: if no page of this kind gave the cursor.
+    :raises InvalidRequest: if the cursor is not from a page of this kind.
     """
     if cursor is None:
         return None
@@ -273,6 +277,6 @@ def read_cursor(kind: str, cursor: str | None) -> int | None:
         place = _MAX_INTEGER + 1
     if abs(place) > _MAX_INTEGER or _cursor(kind, place) != cursor:
         raise InvalidRequest(
-            {"cursor": "is not from this list; take next_cursor of the page before, unchanged"}
+            {"cursor": "is not from this list; send next_cursor of the previous page unchanged"}
         )
     return place

@@ -94,7 +94,7 @@ def test_no_window_is_shorter_than_what_counts_as_on_time() -> None:
     [
         (Catchup.LATEST, 12 * MINUTE, "older than the catch-up window of 10m"),
         (Catchup.ALL, 12 * MINUTE, "older than the catch-up window of 10m"),
-        (Catchup.LATEST, 2 * MINUTE, "a later tick runs in its place"),
+        (Catchup.LATEST, 2 * MINUTE, "a later tick runs instead"),
         (Catchup.SKIP, 2 * MINUTE, "catchup is skip"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The rules of telling people: one notice for an incident, and what becomes of a notice."""
+"""The rules of telling people: one notification for an incident, and what becomes of a notification."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_one_notification_for_an_incident(happenings: list[IncidentEventKind], k
 
 
 def test_recovery_says_how_many_failed_since_when() -> None:
-    """The notice of a recovery counts the runs that failed, from the first one on."""
+    """The notification of a recovery counts the runs that failed, from the first one on."""
     events = [a_fact(F, 1, run={"id": "a"}), a_fact(F, 2), a_fact(F, 3), a_fact(S, 4, run={"id": "b"})]
     failed, recovered = told(events)
     assert (failed.count, failed.since, failed.about) == (1, NOON + SECOND, {"run": {"id": "a"}})
@@ -120,7 +120,7 @@ def test_recovery_says_how_many_failed_since_when() -> None:
 
 
 def test_each_channel_has_its_own_notification() -> None:
-    """A rule with two channels makes two notices with ids of their own."""
+    """A rule with two channels makes two notifications with ids of their own."""
     notifications = told([a_fact(F, to=("ops", "hook"))])
     assert [(notification.channel, notification.id) for notification in notifications] == [
         ("ops", "prices-0-ops"),
@@ -145,7 +145,7 @@ def test_only_what_was_asked_for(on: set[NotificationKind], kinds: list[str]) ->
 
 
 def test_schedules_that_miss_together_share_a_message() -> None:
-    """Missed ticks of several schedules go into one notice per channel, which waits a little for them."""
+    """Missed ticks of several schedules share one notification per channel, which waits for them."""
     names = [f"s{number}" for number in range(MAX_NAMED + 5)]
     events = [a_fact(M, number, name) for name in names for number in (0, 1)]
     (notification,) = told(events)
@@ -163,7 +163,7 @@ def test_schedules_that_miss_together_share_a_message() -> None:
 
 
 def test_nothing_joins_a_notification_that_was_tried() -> None:
-    """Once a notice was tried its text stays; later misses of other schedules make another one."""
+    """Once a notification was tried its text stays; later misses of other schedules make another one."""
     store = Store()
     announce(a_fact(M, 0, "a"), store)
     try_notification(store.db, "a-0-ops")
@@ -176,14 +176,15 @@ def test_nothing_joins_a_notification_that_was_tried() -> None:
 
 
 def test_the_outbox_is_bounded() -> None:
-    """With very many notices waiting in a channel, further ones are given up and say why; others are not."""
+    """Beyond a limit of waiting notifications a channel gives further ones up. Other channels do not."""
     store = Store()
     for number in range(MAX_WAITING + 3):
         announce(a_fact(F, number, f"s{number}"), store)
     announce(a_fact(F, 0, "other", to=("hook",)), store)
     assert (store.waiting("ops"), store.waiting("hook")) == (MAX_WAITING, 1)
-    assert notification_counts(store.db).given_up == 3
-    assert "ops: 1000 notices wait in this channel already" in str(notification_counts(store.db).last_error)
+    counts = notification_counts(store.db)
+    assert counts.given_up == 3
+    assert "ops: 1000 notifications already wait in this channel" in str(counts.last_error)
 
 
 @given(st.lists(st.sampled_from(list(IncidentEventKind))))
@@ -208,12 +209,12 @@ def test_judging_counts() -> None:
     ("attempts", "seconds"), [(1, 10), (2, 20), (3, 40), (9, 2560), (10, 3600), (5000, 3600)]
 )
 def test_waits_grow(attempts: int, seconds: float) -> None:
-    """A notice is tried again after 10 seconds, then twice as long each time, at most after an hour."""
+    """A notification is tried again after 10 seconds, then twice as long each time, at most after an hour."""
     assert retry_delay(attempts) == seconds
 
 
 def a_notification(**events: Any) -> Notification:
-    """A notice of noon."""
+    """A notification of noon."""
     told = {"id": "1", "channel": "ops", "kind": NotificationKind.FAILED, "schedule": "prices"} | events
     return Notification(created_at=NOON, not_before=NOON, since=NOON, **told)
 
@@ -233,7 +234,7 @@ def a_notification(**events: Any) -> Notification:
 def test_after_a_try_that_failed(
     age: timedelta, again: bool, after: float | None, state: NotificationState, waits: timedelta | None
 ) -> None:
-    """A notice waits as long as it should or was asked to; after a day, or where nothing helps, no more."""
+    """A notification waits as long as it should, or was asked to. After a day it is given up."""
     notification = a_notification(attempts=1).failed("no answer", NOON + age, again, after)
     assert (notification.state, notification.error) == (state, "no answer")
     if waits is not None:
@@ -241,6 +242,6 @@ def test_after_a_try_that_failed(
 
 
 def test_delivered() -> None:
-    """A notice that has arrived has no error any more."""
+    """A notification that has arrived has no error any more."""
     notification = a_notification(error="no answer").delivered()
     assert (notification.state, notification.error) == (NotificationState.DELIVERED, None)

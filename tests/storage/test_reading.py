@@ -200,7 +200,7 @@ def test_what_cannot_be_read_is_said(path: Path) -> None:
     """No file, an empty one, a newer one, a WAL without its index, and no database: each has its sentence."""
     cases = {
         "there is no such file yet; start the hub once": None,
-        "holds nothing yet; start the hub once": b"",
+        "is still empty; start the hub once": b"",
     }
     for sentence, text in cases.items():
         if text is not None:

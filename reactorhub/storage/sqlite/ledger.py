@@ -1,8 +1,8 @@
-"""The ledger in one SQLite file. Its threads are its own; the reactor's thread never waits for the disk.
+"""The ledger in one SQLite file. It has threads of its own; the reactor's thread never waits for the disk.
 
-Writes are grouped: what is asked for while a transaction is under way forms the next one, so that all who
-wait share one fsync. A write that fails is undone by itself; a transaction that fails takes its writes along.
-A large transaction is answered over several turns of the reactor, for each answer makes its asker go on.
+Writes are grouped: all writes that arrive during a transaction form the next one, so that they share one
+fsync. A write that fails is undone on its own. If a transaction fails, all its writes fail. The results of a
+large transaction are delivered over several turns of the reactor, because each result makes its caller go on.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from reactorhub.storage.sqlite.sql import Database
 R = TypeVar("R")
 log = Logger()
 
-_READERS = 2
-_ANSWERS = 10  # writes that are answered in one turn of the reactor, at most
-_TURN = 0.01  # seconds after which the rest of the answers waits for the next turn
-_NOT_OPEN = "the ledger is not open: it takes orders after open() has fired and until close() is called"
+_READERS = 2  # so that one slow list of the API does not hold up all other reads
+_ANSWERS = 10  # at most so many results are delivered in one turn of the reactor
+_TURN = 0.01  # seconds after which the remaining results wait for the next turn
+_NOT_OPEN = "the ledger is not open: call it after open() has fired and before close()"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class _Write:
 
 def _pool(threads: int, name: str) -> ThreadPool:
     pool = ThreadPool(threads, threads, name)
-    # The process may end without close(): that is a kill, which the file stands, and must not hang on these.
+    # A process that ends without close() was killed. The file survives that. Threads must not delay the end.
     pool.threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment]
     pool.start()
     return pool
@@ -56,7 +56,7 @@ def _pool(threads: int, name: str) -> ThreadPool:
 class SqliteLedger(SqlLedger):
     """A :class:`reactorhub.storage.ledger.Ledger` in the file ``path``. ``busy_timeout`` is in seconds.
 
-    Nothing is opened and no thread is started before :meth:`open`, so it may be built before a fork.
+    It opens no file and starts no thread before :meth:`open`, so it can be created before a fork.
     """
 
     def __init__(self, path: Path, reactor: IReactorFromThreads, busy_timeout: float = 5.0) -> None:
@@ -69,7 +69,7 @@ class SqliteLedger(SqlLedger):
         self._done: deque[tuple[_Write, Any]] = deque()
 
     def open(self) -> Deferred[None]:
-        """Open or create the file and bring its schema up to date.
+        """See Ledger.open.
 
         :raises LedgerError: if the file cannot be used, or a newer reactorhub wrote it.
         """
@@ -87,15 +87,15 @@ class SqliteLedger(SqlLedger):
         return failure
 
     def close(self) -> Deferred[None]:
-        """Finish what was asked for, then close the file and end the threads. Does nothing if not open."""
+        """Finish the calls under way, close the file and end the threads. Does nothing if not open."""
         if not self._opened:
             return succeed(None)
         self._opened = False
-        self._send()  # now, though a batch may be under way: the writer thread keeps the order
+        self._send()  # at once, though a transaction may be under way: the writer thread keeps the order
         closing = deferToThreadPool(self._reactor, self._writer, self._shut)
         return closing.addBoth(self._stop_writer)
 
-    def _shut(self) -> None:  # in the writer thread, so that the reactor's need not wait for the readers
+    def _shut(self) -> None:  # runs in the writer thread, so that the reactor does not wait for the readers
         self._readers.stop()
         self._file.close()
 
@@ -115,7 +115,7 @@ class SqliteLedger(SqlLedger):
         return done
 
     def _send(self) -> None:
-        """Hand all that waits to the writer thread, as one transaction."""
+        """Hand all waiting writes to the writer thread, as one transaction."""
         batch, self._waiting = self._waiting, []
         self._in_flight = bool(batch)
         if batch:
@@ -124,15 +124,15 @@ class SqliteLedger(SqlLedger):
             committing.addErrback(self._undone, len(batch)).addCallback(self._settle, batch)
 
     def _undone(self, failure: Failure, writes: int) -> list[LedgerError]:
-        """Say that none of the batch's writes was made, to each with an error of its own."""
+        """Return an error for each write of a transaction that failed."""
         text = str(failure.value)
         if not isinstance(failure.value, LedgerError):
-            log.failure("{writes} writes to the ledger were undone.", failure, writes=writes)
+            log.failure("{writes} writes to the ledger were undone", failure, writes=writes)
             text = f"the ledger undid this write, see the log for why: {text}"
         return [LedgerError(text) for _ in range(writes)]
 
     def _settle(self, results: Sequence[Any], batch: Sequence[_Write]) -> None:
-        """Fire the batch's Deferreds. What the first of them make others ask for joins the next batch."""
+        """Fire the Deferreds of a transaction. Writes made by their callbacks join the next transaction."""
         behind = bool(self._done)
         self._done.extend(zip(batch, results, strict=True))
         if not behind:
@@ -140,7 +140,7 @@ class SqliteLedger(SqlLedger):
         self._send()
 
     def _answer_some(self) -> None:
-        """Fire some of the Deferreds whose writes are done, in order; more in the reactor's next turn."""
+        """Fire some Deferreds of finished writes, in order. The others follow in the reactor's next turns."""
         until = self._clock.seconds() + _TURN
         for _ in range(min(len(self._done), _ANSWERS)):
             self._answer()

@@ -20,27 +20,27 @@ from reactorhub.storage.rows import Table
 
 
 class Cursor(Protocol):
-    """What is used of a database cursor."""
+    """The part of a database cursor that these functions use."""
 
     @property
     def rowcount(self) -> int:
-        """How many rows the statement changed."""
+        """The number of rows that the statement changed."""
 
     def fetchone(self) -> Any:
-        """The next row, None after the last."""
+        """Return the next row; None after the last."""
 
     def fetchall(self) -> list[Any]:
-        """The rows that are left."""
+        """Return all remaining rows."""
 
 
 class Database(Protocol):
-    """What is used of a database connection."""
+    """The part of a database connection that these functions use."""
 
     def execute(self, sql: str, parameters: Any = ..., /) -> Cursor:
         """Run one statement."""
 
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> Cursor:
-        """Run one statement for each of the parameters."""
+        """Run a statement once for each set of parameters."""
 
 
 def insert(table: str, rows: Table[Any]) -> str:
@@ -49,7 +49,7 @@ def insert(table: str, rows: Table[Any]) -> str:
 
 
 def one_of(states: Iterable[RunState]) -> str:
-    """Return states as they stand between the parentheses of ``IN``."""
+    """Return states as the operand of ``IN``, without its parentheses."""
     return ", ".join(f"'{state.value}'" for state in sorted(states))
 
 
@@ -72,7 +72,7 @@ _MOVE_MARK = """
     WHERE name = :name
 """
 _NEW_MARK = ", ".join(f"{name} = excluded.{name}" for name in rows.PROGRESS.names[1:-1])
-# How often a schedule has run is counted by its ticks; another fingerprint begins the count anew.
+# record_tick counts the runs of a schedule. A new fingerprint starts the count again.
 _REPLACE_PROGRESS = f"""{insert("marks", rows.PROGRESS)} ON CONFLICT (name) DO UPDATE
     SET runs = iif(fingerprint = excluded.fingerprint, runs, excluded.runs), {_NEW_MARK}"""
 _COMPLETE = f"""UPDATE batches SET finished_at = :moment, completion = :completion
@@ -81,16 +81,16 @@ _COMPLETE = f"""UPDATE batches SET finished_at = :moment, completion = :completi
 
 
 def add_run(db: Database, run: Run) -> None:
-    """Keep a new run.
+    """Store a new run.
 
     :raises LedgerError: if there is a run with this id already.
     """
     if not db.execute(_INSERT_RUN, rows.RUNS.write(run)).rowcount:
-        raise LedgerError(f"run {run.id} is in the ledger already: give each run an id of its own")
+        raise LedgerError(f"run {run.id} is already in the ledger: give each run an id of its own")
 
 
 def save_run(db: Database, run: Run) -> None:
-    """Replace what is kept of a run, but not its id, its place and ``created_at``.
+    """Replace a stored run, except its id, its place and ``created_at``.
 
     :raises LedgerError: if there is no run with this id.
     """
@@ -99,9 +99,9 @@ def save_run(db: Database, run: Run) -> None:
 
 
 def finish_run(db: Database, run: Run, follow_up: FollowUp) -> FollowUp:
-    """Replace what is kept of a run that has ended, and keep what its end brings about; return what that was.
+    """Replace a run that has ended, and store its follow-up. Return the follow-up as it was stored.
 
-    :raises LedgerError: if there is no run with its id, or one with an id of the sequel's.
+    :raises LedgerError: if the run is not in the ledger, or a run of the follow-up already is.
     """
     save_run(db, run)
     if follow_up.attempt is not None:
@@ -119,7 +119,7 @@ def _started(db: Database, start: ChainedTick) -> ChainedTick:
 
 
 def _completes(db: Database, run: Run, completion: Run | None) -> bool:
-    """Note the end of a run's batch, if this was its last run; whether it was."""
+    """Mark a run's batch as done if this was its last run. Return whether it was."""
     facts = {
         "batch": run.spec.batch,
         "moment": None if run.finished_at is None else rows.to_number(run.finished_at),
@@ -132,9 +132,9 @@ def _completes(db: Database, run: Run, completion: Run | None) -> bool:
 
 
 def add_batch(db: Database, batch: Batch, runs: Sequence[Run]) -> None:
-    """Keep a batch and its runs.
+    """Store a batch and its runs.
 
-    :raises LedgerError: if there is a run with the id of one of them already.
+    :raises LedgerError: if one of the runs is already in the ledger.
     """
     db.execute(insert("batches", rows.BATCHES), rows.BATCHES.write(batch))
     for run in runs:
@@ -142,11 +142,11 @@ def add_batch(db: Database, batch: Batch, runs: Sequence[Run]) -> None:
 
 
 def record_tick(db: Database, tick: Tick, run: Run | None, after: datetime | None = None) -> bool:
-    """Keep a tick, its run and the schedule's progress; False if the tick has its row already.
+    """Store a tick, its run and the schedule's progress. Return False if the tick is already recorded.
 
-    Then the progress is kept all the same, but no further than that row.
+    Then only the progress is updated, at most to this tick.
 
-    :param after: how far the progress must be by then; otherwise it stays there.
+    :param after: the progress moves only if it has reached this moment.
     """
     kept = bool(db.execute(_INSERT_TICK, rows.TICKS.write(tick)).rowcount)
     if kept and run is not None:
@@ -163,13 +163,13 @@ def record_tick(db: Database, tick: Tick, run: Run | None, after: datetime | Non
 
 
 def set_progress(db: Database, keep: Sequence[ScheduleProgress], forget: Sequence[str]) -> None:
-    """Forget some schedules' marks, then replace others."""
+    """Delete the progress of some schedules, then replace that of others."""
     db.executemany("DELETE FROM marks WHERE name = ?", [(name,) for name in forget])
     db.executemany(_REPLACE_PROGRESS, [rows.PROGRESS.write(progress) for progress in keep])
 
 
 def set_override(db: Database, name: str, value: Any) -> None:
-    """Keep an override; None removes it."""
+    """Store an override. None removes it."""
     if value is None:
         db.execute("DELETE FROM overrides WHERE name = ?", (name,))
     else:
@@ -179,7 +179,7 @@ def set_override(db: Database, name: str, value: Any) -> None:
 def find_run(db: Database, run_id: str) -> Run:
     """Return the run with this id.
 
-    :raises UnknownRun: if there is none.
+    :raises UnknownRun: if there is no such run.
     """
     row = db.execute(f"SELECT {_RUN} FROM runs WHERE id = ?", (run_id,)).fetchone()
     if row is None:
@@ -188,9 +188,9 @@ def find_run(db: Database, run_id: str) -> Run:
 
 
 def find_batch(db: Database, batch_id: str) -> tuple[Batch, Mapping[RunState, int]]:
-    """Return a batch, and how many of its runs are in each state that occurs.
+    """Return a batch, and the number of its runs in each state that occurs.
 
-    :raises UnknownBatch: if there is none.
+    :raises UnknownBatch: if there is no such batch.
     """
     row = db.execute(f"SELECT {rows.BATCHES.columns} FROM batches WHERE id = ?", (batch_id,)).fetchone()
     if row is None:
@@ -222,8 +222,8 @@ def waiting_runs(db: Database) -> list[Run]:
     return _runs_in(db, [RunState.QUEUED])
 
 
-# Steps from name to name along runs_by_schedule, and in each from state to state (counters has their names),
-# so that its cost is that of the schedules, not of their runs.
+# Steps along runs_by_schedule from name to name, and for each name from state to state (counters has all
+# names of states). So the cost grows with the number of schedules, not with the number of runs.
 _LAST_RUNS = f"""
     WITH RECURSIVE names (name) AS (
         SELECT min(schedule) FROM runs WHERE schedule IS NOT NULL
@@ -257,19 +257,19 @@ def ticks(db: Database, schedule: str, limit: int, before: int | None) -> Page[T
 
 
 def counts(db: Database) -> LedgerCounts:
-    """Return how much is kept, from the counters."""
+    """Return the numbers of runs and ticks, from the counters."""
     amounts = dict(db.execute("SELECT name, amount FROM counters").fetchall())
     by_state = {state: amounts[state.value] for state in RunState if amounts[state.value]}
     return LedgerCounts(runs=by_state, ticks=amounts["ticks"])
 
 
 def progress(db: Database) -> dict[str, ScheduleProgress]:
-    """Return what is remembered of each schedule, by name."""
+    """Return the progress of each schedule, by name."""
     found = db.execute(f"SELECT {rows.PROGRESS.columns} FROM marks").fetchall()
     return {row[0]: rows.PROGRESS.read(row) for row in found}
 
 
 def overrides(db: Database) -> dict[str, Any]:
-    """Return what operators have set at run time, by name."""
+    """Return the values that operators have set at run time, by name."""
     found = db.execute("SELECT name, value FROM overrides").fetchall()
     return {name: json.loads(value) for name, value in found}
