@@ -136,7 +136,11 @@ MAX_LINE = 2000
 
 
 def last_line(error: BaseException) -> str:
-    """Return the last line of this exception's traceback, its type and message, cut to ``MAX_LINE``
-    characters."""
-    line = traceback.format_exception_only(error)[-1].strip()
-    return line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 1]}…"
+    """Return the last line that Python would print of this exception, its type and its message, cut to
+    ``MAX_LINE`` characters."""
+    return shortened(traceback.format_exception_only(error)[-1].strip(), MAX_LINE)
+
+
+def shortened(text: str, limit: int) -> str:
+    """Return at most ``limit`` characters of a text. An ellipsis stands for the rest."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"

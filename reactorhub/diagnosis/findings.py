@@ -152,7 +152,7 @@ def over(progress: ScheduleProgress) -> str:
 
 
 def _since(evidence: Evidence) -> str:
-    """Word since when a pause has skipped ticks. Ticks that were missed while no hub ran do not end the pause."""
+    """Word since when a pause has skipped ticks. Ticks missed while no hub ran do not end the pause."""
     first = None
     for tick in evidence.ticks:
         if (tick.reason or "").startswith(PAUSED):

@@ -1,4 +1,4 @@
-"""Runs that were ordered together."""
+"""Runs that were submitted together."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Runs that were ordered together. It is done at ``finished_at``, when the last of them is final.
+    """Runs that were submitted together. The batch is done at ``finished_at``, when its last run is final.
 
-    ``on_complete`` is what its requester wants then, as JSON values; ``completion`` the id of the run that
-    came of it.
+    ``on_complete`` is the order for the run to start then, as JSON values. ``completion`` is the id of that
+    run.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""What the end of a run brings about."""
+"""The follow-up of a run: everything that its end causes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from reactorhub.model.schedule import Tick
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainedTick:
-    """A tick that the end of another run has brought about, and its run; None where it was skipped."""
+    """A tick that the end of another run caused, and its run. ``run`` is None if the tick was skipped."""
 
     tick: Tick
     run: Run | None
 
     def later(self) -> ChainedTick:
-        """Return the same a microsecond later, where another run has ended in the same instant."""
+        """Return this tick a microsecond later. It is needed if two runs end in the same microsecond."""
         moment = self.tick.nominal_time + timedelta(microseconds=1)
         spec = None if self.run is None else replace(self.run.spec, nominal_time=moment)
         run = None if self.run is None or spec is None else replace(self.run, spec=spec)
@@ -27,11 +27,11 @@ class ChainedTick:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FollowUp:
-    """What the end of a run brings about. It is written down with that end, or the end is not either.
+    """Everything that the end of a run causes. It is written in the same transaction as the run's end.
 
-    ``attempt`` is the next attempt, ``starts`` are ticks of the schedules that come after this one, and
-    ``completion`` is the run that its batch asked for, which is kept only if this end completes the batch:
-    then ``completes`` says so. ``fact`` is what people may have to be told of.
+    ``attempt`` is the next attempt. ``starts`` are the ticks of schedules that run after this one.
+    ``completion`` is the run that the batch asked for; it is stored only if this end completes the batch, and
+    then ``completes`` is true. ``incident_event`` is what notifications may be sent about.
     """
 
     attempt: Run | None = None
@@ -42,7 +42,7 @@ class FollowUp:
 
     @property
     def runs(self) -> tuple[Run, ...]:
-        """All the runs in it."""
+        """All runs of this follow-up."""
         started = (start.run for start in self.starts)
         return tuple(run for run in (self.attempt, *started, self.completion) if run is not None)
 

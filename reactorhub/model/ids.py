@@ -14,10 +14,10 @@ _AT_ONCE = 64  # ids for which chance is asked together: asking lets other threa
 
 
 class IdMaker:
-    """Makes ids that only ever grow, also within one millisecond and when the wall clock steps back.
+    """Makes ids that always grow, even within one millisecond and if the wall clock steps back.
 
     The 12 bits after the timestamp count up within a millisecond (RFC 9562, section 6.2, method 1); when
-    they run over, the timestamp borrows from the future.
+    they overflow, the timestamp moves one millisecond ahead of the clock.
     """
 
     def __init__(self, now: Callable[[], datetime], random: Callable[[int], bytes] = urandom) -> None:

@@ -9,31 +9,31 @@ from enum import Enum
 from typing import Any
 
 PATIENCE = timedelta(hours=24)
-"""A notice that could not be delivered for so long is given up."""
+"""A notification is given up if it could not be delivered within this time."""
 
 FIRST_RETRY_DELAY = 10.0
-"""Seconds until a notice is tried again; each further retry_delay is twice as long."""
+"""Seconds until a notification is tried again; each further delay is twice as long."""
 
 MAX_RETRY_DELAY = 3600.0
-"""Seconds between two tries, at most."""
+"""The longest delay between two tries, in seconds."""
 
 
 class NotificationKind(str, Enum):
-    """What people can be told of."""
+    """The kinds of notifications."""
 
     FAILED = "failed"
     RECOVERED = "recovered"
     MISSED = "missed"
     PAUSED = "paused"
-    TEST = "test"  # ordered by hand; no schedule asks for it
+    TEST = "test"  # sent by hand, never by a schedule
 
 
 TOLD = frozenset(NotificationKind) - {NotificationKind.TEST}
-"""What a schedule may tell of, and does unless it says otherwise."""
+"""The kinds that a schedule can send. They are also its default."""
 
 
 class IncidentEventKind(str, Enum):
-    """What can happen to a schedule; beside each, what it does to which incident."""
+    """What can happen to a schedule. The comment says which incident the event opens or closes."""
 
     FAILED = "failed"  # opens a failure
     SUCCEEDED = "succeeded"  # closes a failure
@@ -56,7 +56,7 @@ CLOSING: Mapping[IncidentEventKind, NotificationKind] = {
 
 
 class NotificationState(str, Enum):
-    """Where a notice is on its way."""
+    """The state of a notification."""
 
     WAITING = "waiting"
     DELIVERED = "delivered"
@@ -65,7 +65,7 @@ class NotificationState(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class NotifyRule:
-    """Which channels a schedule's people are told by, and of what."""
+    """The channels that a schedule notifies, and of which kinds."""
 
     to: tuple[str, ...]
     on: frozenset[NotificationKind] = TOLD
@@ -73,9 +73,10 @@ class NotifyRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentEvent:
-    """Something that has happened to a schedule whose people want to be told of it.
+    """Something that happened to a schedule that has a channel.
 
-    ``about`` is what a notice of it says, as JSON values. ``ids`` has one id for each channel of ``rule``.
+    ``about`` has the JSON values for a notification about this event. ``ids`` has one id for each channel of
+    ``rule``.
     """
 
     event_kind: IncidentEventKind
@@ -98,7 +99,7 @@ class IncidentEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
-    """Something that goes wrong with a schedule: since when, and how often it has happened."""
+    """An ongoing problem of a schedule: when it began, and how often it has happened."""
 
     schedule: str
     kind: NotificationKind
@@ -108,11 +109,11 @@ class Incident:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notification:
-    """One message for one channel, on its way. ``id`` is a UUIDv7 and the same at every try.
+    """One message for one channel. ``id`` is a UUIDv7 and the same at every try.
 
-    ``schedule`` is the one it is about, or the first of several; ``since`` and ``count`` are those of its
-    incident. ``not_before`` is when it may be tried next, ``error`` what went wrong the last time, or why it
-    was given up.
+    ``schedule`` is the schedule it is about, or the first of several. ``since`` and ``count`` are those of
+    its incident. ``not_before`` is the earliest time of the next try. ``error`` is the error of the last try,
+    or the reason for giving up.
     """
 
     id: str
@@ -129,14 +130,14 @@ class Notification:
     error: str | None = None
 
     def delivered(self) -> Notification:
-        """Return this notice once its channel has taken it."""
+        """Return this notification as delivered."""
         return replace(self, state=NotificationState.DELIVERED, error=None)
 
     def failed(self, error: str, now: datetime, again: bool, after: float | None = None) -> Notification:
-        """Return this notice after a try that failed: it waits longer and longer, or is given up.
+        """Return this notification after a failed try: it waits for the next try, or is given up.
 
         :param again: whether another try could help.
-        :param after: how many seconds the other side asked to retry_delay.
+        :param after: how many seconds the other side asked to wait.
         """
         if not again or now - self.created_at >= PATIENCE:
             return replace(self, state=NotificationState.GIVEN_UP, error=error)
@@ -146,5 +147,5 @@ class Notification:
 
 
 def retry_delay(attempts: int) -> float:
-    """Return how many seconds lie between a try that failed, the ``attempts``-th, and the next one."""
+    """Return the seconds from the ``attempts``-th try, which failed, to the next try."""
     return min(FIRST_RETRY_DELAY * 2.0 ** min(max(attempts - 1, 0), 30), MAX_RETRY_DELAY)

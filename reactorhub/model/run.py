@@ -1,4 +1,4 @@
-"""A run: its states and their transitions, what it is meant to be, how it ended."""
+"""A run: its states and their transitions, its spec, and its outcome."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DEFAULT_QUEUE = "default"
 
 
 class RunState(str, Enum):
-    """Where a run is in its life. Beside each state: who moves a run into it."""
+    """The state of a run. The comment says who moves a run into this state."""
 
     QUEUED = "queued"  # hub.submit, once the run is on disk
     STARTING = "starting"  # the dispatcher, once the run has its slot
@@ -60,10 +60,10 @@ TRANSITIONS: Mapping[RunState, frozenset[RunState]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryRule:
-    """When a run that ended badly is tried again. Durations are seconds.
+    """When a run that ended badly is retried. Durations are in seconds.
 
-    The first retry comes ``delay`` after the end, each further one ``backoff`` times as long after its own,
-    at most ``max_delay``; up to ``jitter`` is added to that.
+    The first retry starts ``delay`` after the end. The delay of each further retry is ``backoff`` times as
+    long, at most ``max_delay``. A random part of ``jitter`` is added to each delay.
     """
 
     max_retries: int = 2
@@ -76,10 +76,10 @@ class RetryRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpec:
-    """What a run is meant to be: everything its requester chose. Durations are seconds.
+    """Everything that the requester of a run chose. Durations are in seconds.
 
-    A run carries its own ``retry`` rule and what is ``expect``-ed of it, as texts, so that no reload and no
-    restart changes what is still owed. ``upstream`` is the id of the run whose end started it.
+    A run carries its own ``retry`` rule and its expectations (``expect``, as texts), so that no reload and no
+    restart changes them. ``upstream`` is the id of the run whose end started this run.
     """
 
     spider: str
@@ -104,7 +104,7 @@ class RunSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One attempt to crawl, as it stands now. Times are aware UTC."""
+    """One attempt to crawl, in its current state. Times are aware and in UTC."""
 
     id: str
     spec: RunSpec
@@ -121,7 +121,7 @@ class Run:
     def moved(self, to: RunState, **changes: Any) -> Run:
         """Return this run in state ``to`` with ``changes`` applied.
 
-        :raises IllegalTransition: if the table does not lead from the present state to ``to``.
+        :raises IllegalTransition: if ``TRANSITIONS`` has no way from the current state to ``to``.
         """
         if to not in TRANSITIONS[self.state]:
             raise IllegalTransition(f"run {self.id} is {self.state.value} and cannot become {to.value}")
@@ -147,7 +147,7 @@ class CrawlEnd:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
-    """Why a crawl was told to stop, and the final state this leads to."""
+    """Why the hub stops a crawl, and the final state of its run."""
 
     state: RunState
     reason: str
@@ -155,7 +155,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a run ended, and the sentence that says which rule decided."""
+    """How a run ended, and the reason, a sentence that names the rule."""
 
     state: RunState
     reason: str
@@ -166,9 +166,9 @@ RESERVED_ARGS = frozenset({"crawler", "name", "settings"})
 
 
 def arg_name(name: str) -> str:
-    """Check the name of a spider argument. Scrapy and the hub keep some for themselves.
+    """Return the name of a spider argument. Some names are reserved for Scrapy and the hub.
 
-    :raises ValueError: if it is one of those.
+    :raises ValueError: if the name is reserved.
     """
     if not name or name in RESERVED_ARGS or name.startswith("_"):
         raise ValueError(f"{name!r} is reserved; give this argument another name")

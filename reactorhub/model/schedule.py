@@ -1,4 +1,4 @@
-"""A schedule, its ticks, and what is remembered of it between starts of the hub."""
+"""A schedule, its ticks, and its progress."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from reactorhub.model.run import RunSpec
 from reactorhub.triggers.rules import Trigger
 
 BY_OPERATOR = "by an operator"
-"""Why a schedule is paused where nobody has said why."""
+"""The reason of a pause for which nobody gave a reason."""
 
 FAR_AHEAD = timedelta(days=1)
-"""A schedule accounted for further ahead than this was misled by a clock that has been put right."""
+"""If progress lies further ahead of the clock than this, an earlier clock was wrong."""
 
 
 class Overlap(str, Enum):
@@ -25,13 +25,13 @@ class Overlap(str, Enum):
 
     SKIP = "skip"  # the tick is skipped
     BUFFER_ONE = "buffer_one"  # one run waits for the earlier one; further ticks are skipped
-    BUFFER_ALL = "buffer_all"  # every tick becomes a run, which waits for its turn
-    CANCEL_OTHER = "cancel_other"  # the earlier run is cancelled, and the tick's own waits for its end
+    BUFFER_ALL = "buffer_all"  # every tick becomes a run; the runs wait for each other
+    CANCEL_OTHER = "cancel_other"  # the earlier run is cancelled, and the new run waits for its end
     ALLOW_ALL = "allow_all"  # every tick becomes a run
 
 
 class Catchup(str, Enum):
-    """Which of the ticks that came due while the hub was down still run."""
+    """Which of the ticks that the hub missed while it was down still run."""
 
     SKIP = "skip"
     LATEST = "latest"
@@ -48,11 +48,11 @@ class TickOutcome(str, Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """A named entry of the schedule file. ``trigger`` is None for one that only runs by hand.
+    """A named entry of the schedule file. ``trigger`` is None if the schedule only runs by hand.
 
-    ``max_instances`` is how many of its runs may go on at once: None stands for one, or under ``allow_all``
-    for any number. After ``pause_on_failure`` failures in a row it is paused; None stands for never. It is
-    over once ``max_runs`` of its ticks have become runs; None stands for no such end.
+    ``max_instances`` limits its unfinished runs. None means one, or no limit under ``allow_all``. The
+    schedule is paused after ``pause_on_failure`` failures in a row; None means never. The schedule ends after
+    ``max_runs`` of its ticks have become runs; None means that it never ends.
     """
 
     name: str
@@ -71,15 +71,15 @@ class Schedule:
     notify: NotifyRule | None = None
 
     def runs_left(self, runs: int) -> int | None:
-        """How many more of its ticks may become runs after so many have; None for any number."""
+        """How many more ticks may become runs after ``runs`` have; None for any number."""
         return None if self.max_runs is None else max(0, self.max_runs - runs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tick:
-    """The ledger's row for one nominal fire time of one schedule: what became of it and why.
+    """The ledger's row for one nominal time of one schedule: what became of the tick, and why.
 
-    ``until`` is set on a row that stands for several missed ticks: the nominal time of the last one.
+    A row can stand for several missed ticks. Then ``until`` is the nominal time of the last one.
     """
 
     schedule: str
@@ -95,9 +95,9 @@ class Tick:
 class ScheduleProgress:
     """What the ledger remembers of a schedule between starts of the hub.
 
-    ``since`` is the moment after which its ticks are still to be accounted for. ``fingerprint`` tells
-    whether its trigger is still the one that ``since`` was kept for: an edit is not retroactive. Failures
-    before ``resumed_at`` no longer count. ``runs`` is how many of its ticks have become runs.
+    All ticks up to ``accounted_until`` are accounted for. ``fingerprint`` identifies the trigger: after an
+    edit the progress starts again, because an edit is not retroactive. Failures before ``resumed_at`` no
+    longer count. ``runs`` is the number of ticks that have become runs.
     """
 
     name: str
@@ -114,9 +114,9 @@ class ScheduleProgress:
         return (self.paused_reason or BY_OPERATOR) if self.paused else None
 
     def reached(self, moment: datetime, now: datetime, after: datetime | None = None) -> ScheduleProgress:
-        """Return this mark with ``since`` moved on to ``moment``; back only if it is far ahead of ``now``.
+        """Return the progress moved forward to ``moment``. It moves back only if it is far ahead of ``now``.
 
-        :param after: another moment that is to be reached before; without that the mark stays where it is.
+        :param after: the progress moves only if it has reached this moment.
         """
         misled = self.accounted_until - now > FAR_AHEAD
         if after is not None and (misled or self.accounted_until < after):
@@ -125,7 +125,7 @@ class ScheduleProgress:
 
 
 def at_once(schedule: Schedule) -> int | None:
-    """Return how many runs of a schedule may go on at once; None for any number."""
+    """Return how many unfinished runs a schedule may have at once; None for any number."""
     if schedule.max_instances is None and schedule.overlap is not Overlap.ALLOW_ALL:
         return 1
     return schedule.max_instances

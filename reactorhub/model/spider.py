@@ -16,7 +16,7 @@ class Catalog:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpiderInfo:
-    """A spider that can run. ``arguments`` are the names its ``__init__`` takes."""
+    """A spider that can run. ``arguments`` are the parameters of its ``__init__``."""
 
     name: str
     project: str

@@ -1,4 +1,4 @@
-"""Values that spiders make, as plain JSON, with secrets hidden."""
+"""Turns values that spiders make into plain JSON, and hides secrets."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _SECRET = re.compile(
     r"|^(set-)?cookie$",
     re.IGNORECASE,
 )
-_MAX_DEPTH = 20  # levels of a stat; one that has more, or holds itself, is not shown
-_MAX_LENGTH = 1000  # characters of a stat that JSON has no kind for
-_MAX_WHOLE_NUMBER = 10**300  # a whole number beyond this is more than most readers of JSON take
+_MAX_DEPTH = 20  # levels of a nested stat; a deeper stat, or one that contains itself, is not shown
+_MAX_LENGTH = 1000  # characters of a stat that is shown as text
+_MAX_WHOLE_NUMBER = 10**300  # most readers of JSON do not accept larger whole numbers
 
 
 def time_text(moment: datetime | None) -> str | None:
@@ -27,7 +27,7 @@ def time_text(moment: datetime | None) -> str | None:
 
 
 def redacted(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``values`` with everything whose key names a secret hidden, at any depth."""
+    """Return ``values`` with the values of keys that name a secret hidden, at any depth."""
     return {
         str(key): REDACTED if _SECRET.search(str(key)) else _redacted_value(value)
         for key, value in values.items()
@@ -41,7 +41,7 @@ def _redacted_value(value: Any) -> Any:
 
 
 def stats_view(stats: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a crawl's stats as JSON values: moments as RFC 3339, what JSON lacks as text."""
+    """Return a crawl's stats as JSON values. Values that JSON lacks become text."""
     return {_shown(str, key): _stat(value) for key, value in stats.items()}
 
 
@@ -75,7 +75,7 @@ def _moment_text(moment: datetime) -> str:
 
 
 def _shown(show: Callable[[Any], str], value: Any) -> str:
-    """Return the text ``show`` gives, or what there is in its place: values of spiders may raise anything."""
+    """Return the text that ``show`` makes, or a substitute: values of spiders may raise anything."""
     try:
         return show(value)[:_MAX_LENGTH]
     except Exception as error:  # noqa: BLE001 - see above

@@ -1,4 +1,4 @@
-"""What a notice says: a line, a text for people, and one JSON shape for programs."""
+"""The content of a notification: a title, a text for people, and JSON for programs."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from reactorhub.errors import shortened
 from reactorhub.model.notification import Notification, NotificationKind
 from reactorhub.model.values import View, time_text
 
 EVENT = "schedule."
-"""What the type of a notice about a schedule begins with."""
+"""The type of a notification about a schedule begins with this."""
 
 
 MAX_LENGTH = 2000
-"""How many characters of a reason, or of any other text that is not the hub's own, people are told."""
+"""Characters of a reason, or of any other text that the hub did not write. The rest is cut off."""
 
 _ODD = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
-"""Kinds of characters that are not seen, or that change how others are: those are written as escapes."""
+"""Unicode categories of invisible characters, and of those that change how others look. They are escaped."""
 
 
 def plain(text: str, limit: int = MAX_LENGTH) -> str:
-    """Return a text that a spider, a site or a server may have made, as it can be shown to people.
+    """Return a text by a spider, a site or a server in a form that is safe to show.
 
-    Its further lines are moved in, so that none of them looks like one of the hub's own.
+    All lines but the first are indented, so that none of them looks like a line of the hub.
     """
-    text = text if len(text) <= limit else f"{text[: limit - 1]}…"
-    return "\n  ".join(_without_tricks(line) for line in text.splitlines())
+    return "\n  ".join(_without_tricks(line) for line in shortened(text, limit).splitlines())
 
 
 def _without_tricks(line: str) -> str:
@@ -37,8 +37,8 @@ def _without_tricks(line: str) -> str:
 
 
 def notification_view(notification: Notification) -> View:
-    """Return a notice as it is posted: ``type``, ``timestamp`` and ``data``, as the Standard Webhooks
-    specification advises, and its ``id``."""
+    """Return a notification as JSON values: ``id``, and the ``type``, ``timestamp`` and ``data`` that the
+    Standard Webhooks specification advises."""
     test = notification.kind is NotificationKind.TEST
     return {
         "id": notification.id,
@@ -56,7 +56,7 @@ def notification_view(notification: Notification) -> View:
 
 
 def title(notification: Notification) -> str:
-    """Return a notice in one line."""
+    """Return the title of a notification, one line."""
     hub = notification.about.get("hub")
     return f"[{hub}] {_title(notification)}" if hub else _title(notification)
 
@@ -78,13 +78,13 @@ def _title(notification: Notification) -> str:
 
 
 def text(notification: Notification) -> str:
-    """Return what a person is told, in some lines."""
+    """Return the text of a notification, for people."""
     match notification.kind:
         case NotificationKind.FAILED:
             lines = [
                 *_about_run(notification),
                 "",
-                "Nothing more is said of its failures until a run of it succeeds.",
+                "Further failures are not reported until a run of this schedule succeeds.",
             ]
         case NotificationKind.RECOVERED:
             failed = f"{_runs(notification.count)} had failed since {_clock(notification.since)}."
@@ -94,7 +94,7 @@ def text(notification: Notification) -> str:
                 *(_missing(entry) for entry in _missed(notification)),
                 *([f"and {others} more schedules"] if (others := notification.about.get("others")) else []),
                 "",
-                "What was missed does not run. More is said of a schedule only after its next tick has run.",
+                "Missed ticks do not run. Further ones are not reported until a tick of the schedule runs.",
             ]
         case NotificationKind.PAUSED:
             reason = notification.about.get("schedule", {}).get("paused_reason")
@@ -105,7 +105,7 @@ def text(notification: Notification) -> str:
                 f"POST /api/schedules/{notification.schedule}/resume",
             ]
         case NotificationKind.TEST:
-            lines = ["If you read this, notices arrive."]
+            lines = ["If you can read this, notifications arrive."]
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""Delivers the notices of the outbox: in order in each channel, patiently, and without anybody waiting."""
+"""Delivers the notifications of the outbox: in order in each channel, with retries, in the background."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from reactorhub.policies.incidents import NO_CHANNEL
 from reactorhub.storage.outbox import Outbox, log_changes
 
 SOON = 0.2
-"""Seconds after a fact until the outbox is looked into; what happens meanwhile is found by the same look."""
+"""Seconds between an event and the next read of the outbox. One read then finds all events in between."""
 
 MAX_NAP = 60.0
-"""Seconds between two looks at the wall clock while a notice waits, so that clock steps are seen."""
+"""Seconds between two checks of the wall clock while a notification waits, to notice clock steps."""
 
 MAX_TRY = 120.0
-"""Seconds after which a channel that has not answered at all is cut off."""
+"""Seconds after which a try is cancelled. Channels have shorter limits of their own."""
 
-_TRY_AGAIN = 5.0  # seconds until a ledger that could not write or read is asked again
+_TRY_AGAIN = 5.0  # seconds until a failed call to the ledger is repeated
 
 
 class Notifier:
-    """Takes the oldest notice of each channel to that channel, again and again until it is settled.
+    """Tries to deliver the oldest notification of each channel until it is settled.
 
-    A try is counted in the ledger before it is made, and its result is written down after it; between the
-    two the hub may die, and then the notice is sent once more with the same id. A notice that cannot be
-    delivered holds up the later ones of its channel, and nobody else.
+    A try is counted in the ledger before it is made, and its result is written down after it; between the two
+    the hub may die, and then the notification is sent once more with the same id. A notification that cannot
+    be delivered holds up the later ones of its channel, and nobody else.
     """
 
     log = Logger()
 
     def __init__(self, clock: IReactorTime, now: Callable[[], datetime], outbox: Outbox) -> None:
         """
-        :param clock: the monotonic clock; all waiting is done on it.
+        :param clock: the monotonic clock, for all delays.
         :param now: reads the wall clock, in aware UTC.
         """
         self._clock = clock
@@ -62,16 +62,16 @@ class Notifier:
         return self._channels
 
     def use(self, channels: Mapping[str, Channel]) -> None:
-        """Deliver by these channels from now on; a try that is under way ends as it began."""
+        """Use these channels from now on. A try under way keeps its channel."""
         self._channels = dict(channels)
         self.wake()
 
     async def test(self, name: str, notification_id: str, hub: str) -> str | None:
-        """Send a test message by a channel, now and once; return what went wrong, or None.
+        """Send a test message once, at once. Return the error, or None if the message arrived.
 
-        If it arrives, what waits in this channel is tried at once.
+        If it arrived, the notifications that wait in this channel are tried at once.
 
-        :raises UnknownChannel: if there is none of this name.
+        :raises UnknownChannel: if there is no channel of this name.
         """
         if name not in self._channels:
             raise UnknownChannel(name)
@@ -93,14 +93,14 @@ class Notifier:
         return error
 
     def start(self) -> None:
-        """Begin to deliver, with what an earlier life of the hub has left."""
+        """Begin to deliver, first the notifications that waited when the hub last stopped."""
         self._started = True
         self.wake()
 
     def stop(self) -> Deferred[Any]:
-        """Begin no further try and cut off those under way: they are made again at the next start.
+        """Begin no further try, and cancel the tries under way. They are repeated at the next start.
 
-        Fires once nothing is left to be written down.
+        Fires when all results are stored.
         """
         self._started = False
         if self._alarm is not None and self._alarm.active():
@@ -111,11 +111,11 @@ class Notifier:
         return DeferredList(going)
 
     def wake(self) -> None:
-        """Look into the outbox soon: there may be something new."""
+        """Read the outbox soon: it may have new notifications."""
         self._look_in(SOON)
 
     def _look_in(self, seconds: float) -> None:
-        """Look after so many seconds, or earlier if that was agreed before."""
+        """Read the outbox after so many seconds, unless an earlier read is planned."""
         if not self._started:
             return
         at = self._clock.seconds() + seconds
@@ -132,18 +132,22 @@ class Notifier:
             return
         self._looking = True
         looking = Deferred.fromCoroutine(self._hand_out())
-        looking.addErrback(lambda failure: self.log.failure("the notices could not be looked at", failure))
+        looking.addErrback(
+            lambda failure: self.log.failure(
+                "the outbox could not be read because of a bug in the hub", failure
+            )
+        )
         looking.addBoth(self._looked)
 
     def _looked(self, _: object) -> None:
         self._looking = False
 
     async def _hand_out(self) -> None:
-        """Begin a try for each channel whose oldest notice may be tried now."""
+        """Begin a try for each channel whose oldest notification may be tried now."""
         try:
             oldest = await self._outbox.next_notifications()
         except LedgerError as error:
-            self.log.error("the notices wait: {error}", error=error)
+            self.log.error("notifications are delayed: {error}", error=error)
             self._look_in(_TRY_AGAIN)
             return
         for notification in oldest if self._started else ():
@@ -151,7 +155,7 @@ class Notifier:
             if channel is None or notification.channel in self._under_way:
                 continue
             left = (notification.not_before - self._now()).total_seconds()
-            due = not 0 < left <= PATIENCE.total_seconds()  # beyond that the clock was put back
+            due = not 0 < left <= PATIENCE.total_seconds()  # a longer delay means that the clock was put back
             if due or notification.channel in self._proven:
                 self._begin(notification, channel)
             else:
@@ -167,7 +171,9 @@ class Notifier:
     def _broken(self, failure: Any, notification: Notification) -> None:
         if not failure.check(CancelledError):
             self.log.failure(
-                "the hub has an error in channel {channel}", failure, channel=notification.channel
+                "delivery to channel {channel} failed because of a bug in the hub",
+                failure,
+                channel=notification.channel,
             )
 
     def _tried(self, _: object, channel: str) -> None:
@@ -183,7 +189,7 @@ class Notifier:
         log_changes([settled])
 
     async def _sent(self, notification: Notification, channel: Channel) -> Notification:
-        """Send a notice; return it as it then stands."""
+        """Send a notification. Return the notification with the result."""
         try:
             await channel.send(notification).addTimeout(MAX_TRY, self._clock)
         except DeliveryError as error:
@@ -193,15 +199,15 @@ class Notifier:
         except CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop this channel for good
-            reason = f"the channel has an error of its own: {type(error).__name__}"
+            reason = f"the channel failed because of a bug: {type(error).__name__}"
             return notification.failed(reason, self._now(), True)
         return notification.delivered()
 
     async def _until_kept(self, write: Callable[[], Deferred[Any]]) -> Any:
-        """Ask the ledger for a write until it makes it."""
+        """Repeat a write to the ledger until it succeeds."""
         while True:
             try:
                 return await write()
             except LedgerError as error:
-                self.log.error("a notice waits for the ledger: {error}", error=error)
+                self.log.error("a notification waits for the ledger: {error}", error=error)
             await deferLater(self._clock, _TRY_AGAIN)

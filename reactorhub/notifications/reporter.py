@@ -1,4 +1,4 @@
-"""Says of what happens to a schedule what its people may have to be told."""
+"""Turns what happens to a schedule into incident events, for the schedule's channels."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from reactorhub.wire.views import run_view, schedule_view
 
 
 class IncidentReporter:
-    """Makes facts of schedules that have a channel; of others there is nothing to tell.
+    """Makes incident events for schedules that have a channel. Other schedules have none.
 
-    A fact is handed to the ledger with the write that it is about; once that is on disk, say so by
-    :meth:`kept`.
+    Pass an event to the ledger with the write that it is about. Call :meth:`kept` when the write is on disk.
     """
 
     def __init__(
@@ -26,7 +25,7 @@ class IncidentReporter:
     ) -> None:
         """
         :param hub: the hub's name.
-        :param wake: called when there may be something new in the outbox.
+        :param wake: called when the outbox may have new notifications.
         """
         self._new_id = new_id
         self._now = now
@@ -35,18 +34,18 @@ class IncidentReporter:
 
     @classmethod
     def nobody(cls) -> Self:
-        """Return one for a hub without channels."""
+        """Return a reporter for a hub without channels."""
         return cls(str, lambda: datetime.min.replace(tzinfo=UTC), "", lambda: None)
 
     def ended(self, schedule: Schedule | None, run: Run) -> IncidentEvent | None:
-        """Return what follows from a run that has ended for good: nothing where somebody stopped it."""
+        """Return the event of a run that has ended and is not retried. A stopped run has no event."""
         if schedule is None or run.state not in FAILURES | {RunState.SUCCEEDED}:
             return None
         event_kind = IncidentEventKind.FAILED if run.state in FAILURES else IncidentEventKind.SUCCEEDED
         return self._event(schedule, event_kind, lambda: {"run": run_view(run)})
 
     def ticked(self, schedule: Schedule, tick: Tick) -> IncidentEvent | None:
-        """Return what follows from a tick that runs, or was missed."""
+        """Return the event of a tick that runs or was missed. A skipped tick has no event."""
         if tick.outcome is TickOutcome.RUN:
             return self._event(schedule, IncidentEventKind.RAN, dict)
         if tick.outcome is TickOutcome.SKIPPED:
@@ -60,7 +59,7 @@ class IncidentReporter:
         return self._event(schedule, IncidentEventKind.MISSED, lambda: {"missed": missed})
 
     def paused(self, schedule: Schedule, reason: str) -> IncidentEvent | None:
-        """Return what follows from a pause."""
+        """Return the event of a pause."""
         return self._event(
             schedule,
             IncidentEventKind.PAUSED,
@@ -68,11 +67,11 @@ class IncidentReporter:
         )
 
     def resumed(self, schedule: Schedule) -> IncidentEvent | None:
-        """Return what follows from the end of a pause."""
+        """Return the event of the end of a pause."""
         return self._event(schedule, IncidentEventKind.RESUMED, dict)
 
     def kept(self, incident_event: IncidentEvent | None) -> None:
-        """Take note that a fact is on disk."""
+        """Deliver soon: the write with this event is on disk."""
         if incident_event is not None:
             self._wake()
 

@@ -1,4 +1,4 @@
-"""The pure rule of which ticks are due: after a second as after ten years of downtime, at a bounded cost."""
+"""The pure rule that decides which ticks are due. Its cost is bounded, even after ten years of downtime."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from reactorhub.triggers.wall_clock import utc_text
 from reactorhub.triggers.window import Window
 
 MAX_DUE = 1000
-"""At most this many missed ticks of a schedule get a row of their own."""
+"""At most this many missed ticks of a schedule get a row each. One more row stands for all others."""
 
 ON_TIME = timedelta(seconds=10)
-"""A tick no later than this is on time: no catch-up window is shorter."""
+"""A tick that is at most this late is on time. No catch-up window is shorter."""
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A tick that is to run now."""
+    """A tick that runs now."""
 
     schedule: Schedule
     nominal_time: datetime
 
     @property
     def last(self) -> datetime:
-        """The last moment that it accounts for."""
+        """The last moment that this tick accounts for."""
         return self.nominal_time
 
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """A tick that will not run, and why. With ``until`` it stands for all ticks from its own to that one."""
+    """A tick that does not run, and why. With ``until`` it stands for all ticks up to that one."""
 
     schedule: Schedule
     nominal_time: datetime
@@ -46,15 +46,15 @@ class Missed:
 
     @property
     def last(self) -> datetime:
-        """The last moment that it accounts for."""
+        """The last moment that this tick accounts for."""
         return self.until or self.nominal_time
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be done now, both parts ordered by nominal time then schedule name, and when to look again.
+    """The ticks to deal with now, and when to plan again. Ticks are ordered by nominal time, then by name.
 
-    ``wake_at`` is when the earliest tick still to come is to start; None if there is none.
+    ``wake_at`` is when the earliest future tick starts; None if there is no such tick.
     """
 
     due: tuple[Due, ...]
@@ -63,16 +63,16 @@ class Plan:
 
     @property
     def ticks(self) -> tuple[Due | Missed, ...]:
-        """All that is to be accounted for, in one order."""
+        """All ticks to account for, in one order."""
         return tuple(sorted((*self.missed, *self.due), key=_order))
 
 
 def plan(entries: Iterable[tuple[Schedule, datetime]], now: datetime) -> Plan:
-    """Judge the ticks in (``since``, ``now``] of each schedule that is enabled and has a trigger.
+    """Decide the ticks in (``since``, ``now``] of each schedule that is enabled and has a trigger.
 
-    A tick is due when its jitter is over. One that was due longer ago than the catch-up window is missed. Of
-    those inside, ``catchup: all`` runs the newest ``max_catchup``, ``latest`` runs the newest; ``skip`` has
-    no window and runs what is on time. What does not run is missed.
+    A tick is due when its jitter is over. A tick that was due longer ago than the catch-up window is missed.
+    Within the window, ``catchup: all`` runs the newest ``max_catchup`` ticks and ``latest`` runs the newest
+    one. ``skip`` has no window: it runs ticks that are on time. All other ticks are missed.
     """
     due: list[Due] = []
     missed: list[Missed] = []
@@ -90,7 +90,7 @@ def plan(entries: Iterable[tuple[Schedule, datetime]], now: datetime) -> Plan:
 
 
 def upcoming(schedule: Schedule, after: datetime, n: int) -> tuple[datetime, ...]:
-    """The next ``n`` ticks after a moment; fewer where the trigger ends, none while it is disabled."""
+    """Return the next ``n`` ticks after a moment. There are none while it is disabled."""
     found: list[datetime] = []
     trigger, tick = schedule.trigger, after
     while trigger and schedule.enabled and len(found) < n and (coming := trigger.next_after(tick)):
@@ -99,10 +99,10 @@ def upcoming(schedule: Schedule, after: datetime, n: int) -> tuple[datetime, ...
 
 
 def last_tick(trigger: Trigger, since: datetime, until: datetime) -> datetime | None:
-    """Return the last tick in (since, until], or None if there is none there.
+    """Return the last tick in (since, until], or None if there is none.
 
-    A trigger only knows what comes next, so this is found by halving: the moments with a tick between them
-    and ``until`` come first.
+    A trigger only answers which tick comes next, so this is a binary search: all moments that have a tick
+    between them and ``until`` come before those that have none.
     """
 
     def over(microseconds: int) -> bool:
@@ -115,12 +115,11 @@ def last_tick(trigger: Trigger, since: datetime, until: datetime) -> datetime | 
 
 @dataclass(eq=False, slots=True)
 class ScheduleAccount:
-    """How far a schedule's ticks are dealt with: all up to ``since``, and those in ``settled`` after it.
+    """What a schedule has accounted for: all ticks up to ``accounted_until``, and later ones in ``settled``.
 
-    ``next`` is when its first tick still to come is to start, known once it was ``looked`` at; so nothing
-    needs to be asked of its trigger before then. ``reach`` is the latest moment that its ticks were judged
-    by, or dealt with up to. ``work`` is what it owes, oldest first. ``queued`` and ``failing`` are notes of
-    whoever pays.
+    ``next`` is when its next tick starts. It is known once the account has ``looked``; until then the trigger
+    need not be asked again. ``reach`` is the latest moment up to which ticks were planned or dealt with.
+    ``owed`` are the ticks to deal with, oldest first. ``queued`` and ``failing`` belong to the scheduler.
     """
 
     schedule: Schedule
@@ -138,22 +137,22 @@ class ScheduleAccount:
 
     @property
     def rule(self) -> tuple[Trigger | None, bool]:
-        """What its ticks depend on, beside ``since``."""
+        """The values that its ticks depend on, beside ``accounted_until``."""
         return self.schedule.trigger, self.schedule.enabled
 
     @property
     def ticking(self) -> bool:
-        """Whether it can have ticks at all."""
+        """Whether the schedule can have ticks at all."""
         return self.schedule.enabled and self.schedule.trigger is not None
 
     def look(self, now: datetime) -> None:
-        """Find out what is owed now and when the next tick comes."""
+        """Plan the ticks that are owed now, and the next wake-up."""
         planned = plan([(self.schedule, self.accounted_until)], now)
         self.owed = tuple(tick for tick in planned.ticks if tick.nominal_time not in self.settled)
         self.next, self.looked, self.reach = planned.wake_at, True, max(self.accounted_until, now)
 
     def take(self, limit: int) -> list[Due | Missed]:
-        """The next ticks to deal with. A row that stands for many ticks goes by itself."""
+        """Take the next ticks to deal with. A row that stands for several ticks is taken alone."""
         count = 1
         while count < min(limit, len(self.owed)) and all(map(_single, self.owed[count - 1 : count + 1])):
             count += 1
@@ -161,7 +160,7 @@ class ScheduleAccount:
         return taken
 
     def settle(self, ticks: list[Due | Missed], done: list[bool]) -> bool:
-        """Note which of the ticks taken were dealt with, and say whether all were."""
+        """Record which of the taken ticks were dealt with. Return whether all of them were."""
         reached = done.index(False) if False in done else len(done)
         self.accounted_until = max([self.accounted_until, *(tick.last for tick in ticks[:reached])])
         dealt_with = {tick.nominal_time for tick, well in zip(ticks, done, strict=True) if well}
@@ -181,8 +180,11 @@ def _order(tick: Due | Missed) -> tuple[datetime, str]:
 
 @dataclass(frozen=True, slots=True)
 class _Owed:
-    """The ticks of a schedule that are due ``now``: all in ``ticks`` and, if these are more than ``MAX_DUE``,
-    all after them up to ``until``."""
+    """The ticks of a schedule that are due ``now``.
+
+    These are the ticks in ``ticks`` and, if there are more than ``MAX_DUE`` of them, all later ones up to
+    ``until``.
+    """
 
     schedule: Schedule
     trigger: Trigger
@@ -194,8 +196,10 @@ class _Owed:
 def _owed(
     schedule: Schedule, trigger: Trigger, since: datetime, now: datetime
 ) -> tuple[_Owed, datetime | None]:
-    """What is due since then, and the first tick that is not. Jitter keeps back the newest tick at most,
-    since every tick starts before the next one."""
+    """Return the ticks due since a moment, and the first tick that is not due yet.
+
+    Jitter can only delay the newest tick, because every tick starts before the next one.
+    """
     ticks, coming = _ticks(trigger, since, now)
     many = len(ticks) > MAX_DUE
     newest = (last_tick(trigger, since, now) if many else ticks[-1]) if ticks and schedule.jitter else None
@@ -220,7 +224,7 @@ def _window(schedule: Schedule) -> timedelta:
 
 
 def _in_time(owed: _Owed, tick: datetime) -> bool:
-    """Whether a tick was due no longer ago than the catch-up window; jitter is no lateness."""
+    """Whether a tick was due within the catch-up window. Jitter does not count as lateness."""
     opening = owed.now - _window(owed.schedule)
     if tick >= opening or tick + owed.schedule.jitter < opening:
         return tick >= opening
@@ -228,7 +232,7 @@ def _in_time(owed: _Owed, tick: datetime) -> bool:
 
 
 def _kept(owed: _Owed) -> tuple[datetime, ...]:
-    """Those of the ticks up to now that run, oldest first."""
+    """The ticks up to now that run, oldest first."""
     limit = 1 if owed.schedule.catchup is Catchup.LATEST else owed.schedule.max_catchup
     if len(owed.ticks) > MAX_DUE:
         return _newest(owed.trigger, _opening(owed) - INSTANT, owed.until, limit)
@@ -236,7 +240,7 @@ def _kept(owed: _Owed) -> tuple[datetime, ...]:
 
 
 def _opening(owed: _Owed) -> datetime:
-    """The moment from which on ticks are in time."""
+    """The moment from which ticks are in time."""
     first = owed.ticks[0]
     opening = max(first, owed.now - _window(owed.schedule))
     earliest = max(first, opening - owed.schedule.jitter)
@@ -258,14 +262,14 @@ def _missed(owed: _Owed, kept: tuple[datetime, ...]) -> Iterable[Missed]:
 
 
 def _rest(trigger: Trigger, first: datetime, last: datetime) -> str:
-    """What the row says that stands for all ticks from one to another."""
+    """Return the reason of a row that stands for all ticks from one to another."""
     count = _counted(trigger, first, last)
     number = "" if count is None else f"{count:,} "
     return f"{number}more tick{'s' * (count != 1)} missed from {utc_text(first)} to {utc_text(last)}"
 
 
 def _counted(trigger: Trigger, first: datetime, last: datetime) -> int | None:
-    """How many ticks lie between two of them, both counted; None where that would take too long to say."""
+    """Count the ticks between two of them, both included. None if counting would take too long."""
     rule = trigger.rule if isinstance(trigger, Window) and not trigger.exclude else trigger
     if isinstance(rule, Interval):
         return (last - first) // rule.every + 1
@@ -277,19 +281,23 @@ def _reason(schedule: Schedule, too_old: bool) -> str:
     if schedule.catchup is Catchup.SKIP:
         why = "catchup is skip"
     elif too_old:
-        why = f"older than the catch-up window of {duration_text(_window(schedule))}"
+        why = f"the tick is older than the catch-up window of {duration_text(_window(schedule))}"
     elif schedule.catchup is Catchup.LATEST:
-        why = "catchup is latest, and a later tick runs in its place"
+        why = "catchup is latest, and a later tick runs instead"
     else:
-        why = f"of the ticks missed only the newest {schedule.max_catchup} run (max_catchup)"
+        why = f"only the newest {schedule.max_catchup} missed ticks run (max_catchup)"
     return f"the hub was not running or not able to run it then; {why}"
 
 
 def _newest(trigger: Trigger, since: datetime, until: datetime, limit: int) -> tuple[datetime, ...]:
     """The newest ticks in (since, until], oldest first, at a cost that does not grow with that span.
 
-    It goes back in strides from a tick that exists, each short enough to hold no more than ``MAX_DUE`` ticks.
+    It walks back from the last tick in strides. No stride may have more than ``MAX_DUE`` ticks, so that one
+    stride costs a bounded number of questions to the trigger.
     """
+    # A rule may be dense here and sparse there, such as "every second on Mondays". So a stride with too many
+    # ticks is halved and tried again, and a stride that fits is doubled for the next step back. last_tick()
+    # skips the stretches without ticks. The first stride fits a rule that ticks every second.
     found: deque[datetime] = deque()
     stride = MAX_DUE * SECOND
     while len(found) < limit and (last := last_tick(trigger, since, until)) is not None:

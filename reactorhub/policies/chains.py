@@ -1,4 +1,4 @@
-"""The rules for schedules that run when others have run: who follows whom, and what the follower is told."""
+"""The rules for schedules that run after others: which schedule follows a run, and with which arguments."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from reactorhub.model.schedule import Schedule
 from reactorhub.triggers.rules import After
 
 PLACEHOLDER = re.compile(r"\{upstream\.(\w*)\}")
-"""What stands in an argument for a fact about the run that has ended."""
+"""The placeholder in an argument for a fact about the upstream run."""
 
 FACTS = ("run_id", "schedule", "state")
-"""The facts there are."""
+"""The facts that a placeholder can name."""
 
 
 def follows(schedule: Schedule, run: Run) -> bool:
-    """Whether a schedule is to run now that a run, final and with no further attempt to come, has ended."""
+    """Whether a schedule runs after a run that has ended. The run must be final and not be retried."""
     trigger = schedule.trigger
     if not isinstance(trigger, After):
         return False
@@ -28,8 +28,10 @@ def follows(schedule: Schedule, run: Run) -> bool:
 
 
 def spec_after(spec: RunSpec, upstream: Run | None, nominal_time: datetime | None = None) -> RunSpec:
-    """Return the spec with the facts about ``upstream`` in its arguments; None leaves them empty, as for a
-    run that is started by hand."""
+    """Return the spec with the facts about ``upstream`` filled into its arguments.
+
+    If ``upstream`` is None, as for a run that is started by hand, the placeholders become empty.
+    """
     if upstream is None:
         facts = dict.fromkeys(FACTS, "")
     else:
@@ -45,17 +47,17 @@ def _filled(text: str, facts: Mapping[str, str]) -> str:
 
 
 def asked_for(args: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Return (argument, fact) for each fact that arguments ask for, known or not."""
+    """Yield (argument, fact) for each placeholder in the arguments, even for facts that do not exist."""
     for name, text in args.items():
         yield from ((name, fact) for fact in PLACEHOLDER.findall(text))
 
 
 def cycles(upstreams: Mapping[str, Collection[str]]) -> Iterator[list[str]]:
-    """Return cycles among schedules, each from a name round to the same name again.
+    """Yield cycles among schedules. Each cycle begins and ends with the same name.
 
-    Not every cycle, but at least one of each knot: what is left without the names returned has none.
+    Not every cycle is found, but without the schedules that are named there is no cycle.
 
-    :param upstreams: by name of a schedule, the names of those it runs after.
+    :param upstreams: for each schedule, the names of the schedules after which it runs.
     """
     left = {name: set(names) for name, names in upstreams.items()}
     while True:
@@ -71,7 +73,7 @@ def cycles(upstreams: Mapping[str, Collection[str]]) -> Iterator[list[str]]:
 
 
 def _in_order(circle: list[str], names: list[str]) -> list[str]:
-    """Turn a cycle so that it begins with the schedule that comes first in the file."""
+    """Rotate a cycle so that it begins with the schedule that is first in the file."""
     ring = circle[:-1]
     start = ring.index(min(ring, key=names.index))
     ring = ring[start:] + ring[:start]

@@ -23,12 +23,12 @@ from reactorhub.triggers import durations
 
 MAX_LENGTH = 200  # characters of a text
 MAX_DEPTH = 20  # levels of parentheses
-MAX_RUNS = 100  # how far back a text may look
-FEWEST_RUNS = 3  # with fewer values than this, or than were asked for, the past tells nothing
+MAX_RUNS = 100  # how many earlier runs a text may ask for
+FEWEST_RUNS = 3  # with fewer values than this, or than were asked for, the past is unknown
 EXAMPLES = 'write it like ">= 100", "< 30m", ">= 95%" or ">= 0.7 * median(10)"'
 
 Past = Sequence[Fraction | None]
-"""What was measured in earlier runs, the newest first; None where there was nothing to measure."""
+"""The values of earlier runs, newest first. None stands for a run without a value."""
 Call = Callable[..., Any]
 
 _GRAMMAR = r"""
@@ -55,7 +55,7 @@ _GRAMMAR = r"""
     %ignore /\s+/
 """
 _LAST_NAME = re.compile(r"(?<![\w.])(?!and\b)([A-Za-z_]+)\s*$")
-"""What a text ends with that stops where the parentheses of a function should be."""
+"""The name at the end of a text that lacks the parentheses of a function."""
 
 _COMPARE: Mapping[str, Call] = {
     "==": operator.eq,
@@ -89,12 +89,12 @@ FUNCTIONS: Mapping[str, Callable[[Sequence[Fraction]], Fraction]] = {
     "max": max,
     "last": lambda values: values[0],
 }
-"""What a text may ask of earlier runs."""
+"""The functions that a text may apply to earlier runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number that is known."""
+    """A constant."""
 
     value: Fraction
     runs: ClassVar[int] = 0
@@ -106,20 +106,20 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a function makes of the values of the last ``runs`` runs."""
+    """A function of the values of the last ``runs`` runs."""
 
     function: str
     runs: int
 
     def of(self, past: Past) -> Fraction | None:
-        """Return the number; None where too few values are there."""
+        """Return the result; None if there are too few values."""
         values = [value for value in past[: self.runs] if value is not None]
         return FUNCTIONS[self.function](values) if len(values) >= min(self.runs, FEWEST_RUNS) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """Two expressions and what is done with them."""
+    """An arithmetic operation on two expressions."""
 
     left: Expression
     sign: str
@@ -127,11 +127,11 @@ class Operation:
 
     @property
     def runs(self) -> int:
-        """How many earlier runs it needs."""
+        """The number of earlier runs that are needed."""
         return max(self.left.runs, self.right.runs)
 
     def of(self, past: Past) -> Fraction | None:
-        """Return the number; None where it is not known, or something would be divided by zero."""
+        """Return the result; None if a value is unknown, or for a division by zero."""
         left, right = self.left.of(past), self.right.of(past)
         if left is None or right is None or (self.sign == "/" and not right):
             return None
@@ -144,7 +144,7 @@ Expression = Number | Asked | Operation
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A comparison with what an expression comes to. ``text`` is that expression, as it was written."""
+    """A comparison with the value of an expression. ``text`` is the expression as it was written."""
 
     sign: str
     right: Expression
@@ -152,13 +152,13 @@ class Comparison:
 
     @property
     def runs(self) -> int:
-        """How many earlier runs it needs."""
+        """The number of earlier runs that are needed."""
         return self.right.runs
 
     def fault(self, value: Fraction, past: Past, shown: Callable[[Fraction], str]) -> str | None:
-        """Return what was expected where that does not hold; what nobody can tell holds.
+        """Return what was expected if the comparison is false; None if it is true or cannot be decided.
 
-        :param shown: writes a number as people read it.
+        :param shown: formats a number for people.
         """
         right = self.right.of(past)
         if right is None or _COMPARE[self.sign](value, right):
@@ -169,20 +169,20 @@ class Comparison:
 def equal_to(number: float) -> Comparison:
     """Return the comparison that a bare number stands for.
 
-    :raises ValueError: if it is none that can be compared with.
+    :raises ValueError: if the number is not finite.
     """
     exact = fraction(number)
     if exact is None:
-        raise ValueError(f"{number!r} is no number; {EXAMPLES}")
+        raise ValueError(f"{number!r} is not a number; {EXAMPLES}")
     return Comparison("==", Number(exact), str(number))
 
 
 def fraction(value: object) -> Fraction | None:
-    """Return a number exactly as it is written in decimal, or None for what is no number. True counts 1.
+    """Return the exact value of a number in decimal notation. True is 1. None if the value is not a number.
 
-    Never raises, whatever a spider made of the value.
+    Never raises, whatever class a spider made of the value.
     """
-    kind = type(value)  # the value itself is not asked: it may answer anything
+    kind = type(value)  # its own methods are not trusted: a spider may have overridden them
     if issubclass(kind, Fraction):
         return value  # type: ignore[return-value]
     if issubclass(kind, int):
@@ -197,14 +197,14 @@ def fraction(value: object) -> Fraction | None:
 
 @lru_cache(maxsize=10_000)
 def comparisons(text: str) -> tuple[Comparison, ...]:
-    """Return what ``text`` says, all of which has to hold.
+    """Parse a text into comparisons that must all hold.
 
-    :raises ValueError: with a sentence that shows where it stops being readable.
+    :raises ValueError: with a sentence that shows the first character that cannot be read.
     """
     if len(text) > MAX_LENGTH:
         raise ValueError(f"is longer than {MAX_LENGTH} characters; make it shorter")
     if _depth(text) > MAX_DEPTH:
-        raise ValueError(f"has more than {MAX_DEPTH} parentheses within each other; make it simpler")
+        raise ValueError(f"has more than {MAX_DEPTH} nested parentheses; make it simpler")
     try:
         found: list[tuple[Token, Expression]] = _parser().parse(text)  # type: ignore[assignment]
     except UnexpectedInput as error:
@@ -237,9 +237,9 @@ def _parser() -> Lark:
 def _complaint(text: str, error: UnexpectedInput) -> str:
     ended = isinstance(error, UnexpectedToken) and error.token.type == "$END"
     if (found := _LAST_NAME.search(text if ended else text[: error.pos_in_stream or 0])) is not None:
-        return f"{found[1]!r} is no number; {EXAMPLES}"
+        return f"{found[1]!r} is not a number; {EXAMPLES}"
     if ended:
-        return f"{text!r} ends too early; {EXAMPLES}" if text.strip() else f"says nothing; {EXAMPLES}"
+        return f"{text!r} ends too early; {EXAMPLES}" if text.strip() else f"must not be empty; {EXAMPLES}"
     rest = text[error.pos_in_stream or 0 :]
     if rest.strip() == text.strip():
         return f"{text!r} does not begin with one of {', '.join(_COMPARE)}; {EXAMPLES}"
@@ -248,7 +248,7 @@ def _complaint(text: str, error: UnexpectedInput) -> str:
 
 @v_args(inline=True)
 class _Reader(Transformer[Any, Any]):
-    """Makes values of what the parser has read."""
+    """Turns the parse tree into values."""
 
     def start(self, *found: tuple[Token, Expression]) -> list[tuple[Token, Expression]]:
         return list(found)
@@ -259,7 +259,7 @@ class _Reader(Transformer[Any, Any]):
     def operation(self, left: Expression, sign: str, right: Expression) -> Expression:
         result = Operation(left, str(sign), right)
         if sign == "/" and isinstance(right, Number) and not right.value:
-            raise ValueError(f"nothing can be divided by zero; {EXAMPLES}")
+            raise ValueError(f"it divides by zero; {EXAMPLES}")
         if result.runs or (value := result.of(())) is None:
             return result
         return Number(value)
@@ -285,7 +285,7 @@ class _Reader(Transformer[Any, Any]):
             return Asked("last", 1)
         if name == "last" or runs is None or not runs.isdecimal() or not 1 <= int(runs) <= MAX_RUNS:
             raise ValueError(
-                f"{name}({runs or ''}) is not possible; write last(), or from how many runs, up to"
-                f" {MAX_RUNS}, to take the others, such as median(10)"
+                f"{name}({runs or ''}) is not possible; write last(), or a number of runs up to {MAX_RUNS},"
+                " such as median(10)"
             )
         return Asked(str(name), int(runs))

@@ -1,6 +1,6 @@
-"""What a schedule expects of its crawls, and the judgement of a crawl that has succeeded so far.
+"""The expectations of a schedule, and how a run is measured against them.
 
-An expectation is a metric and what has to hold for it; :mod:`reactorhub.policies.comparisons` reads that.
+An expectation is a metric and a condition. :mod:`reactorhub.policies.comparisons` parses conditions.
 """
 
 from __future__ import annotations
@@ -14,20 +14,22 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
+from reactorhub.errors import shortened
 from reactorhub.model.run import Run
 from reactorhub.model.values import stats_view
 from reactorhub.policies.comparisons import EXAMPLES, Comparison, Number, comparisons, equal_to, fraction
+from reactorhub.triggers.durations import duration_text
 
 FIELDS = "fields"
 FINISH_REASON = "finish_reason"
 FIELD_COUNT = "item_field_count/"
-"""What the stat begins with that counts the items in which a field is there; the field's name follows."""
+"""The prefix of the stat that counts items with a field. The field's name follows."""
 
 MAX_EXPECTATIONS = 100  # expectations of one schedule, fields included
 MAX_NAME = 200  # characters of a name
 _SCRAPED = "item_scraped_count"
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_ALIKE = 0.8  # how near a name is to a metric's that it can only be meant for that
+_ALIKE = 0.8  # from this similarity on (difflib's ratio), a name counts as a misspelt metric
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -43,17 +45,17 @@ _METRICS: Mapping[str, Callable[[Run], object]] = {
     "duration": _duration,
     FINISH_REASON: lambda run: run.finish_reason,
 }
-"""What is measured of a run beside its stats and the fields of its items."""
+"""The hub's own metrics, which are not stats of the crawl."""
 
 METRICS = (*_METRICS, FIELDS)
-"""All that is expected of by a name of the hub's own."""
+"""All names that do not mean a stat."""
 
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What one metric is to be: one of ``texts``, or what makes all ``comparisons`` hold.
+    """The condition for one metric: it equals one of ``texts``, or all ``comparisons`` hold.
 
-    ``field`` is set where the metric is the share of the items that have this field.
+    If ``field`` is set, the metric is the share of the items that have this field.
     """
 
     metric: str
@@ -63,11 +65,11 @@ class Expectation:
 
     @property
     def history(self) -> int:
-        """How many earlier runs it needs."""
+        """The number of earlier runs that are needed."""
         return max((each.runs for each in self.comparisons), default=0)
 
     def complaints(self, run: Run, history: Sequence[Run]) -> Iterator[str]:
-        """Say in sentences what does not hold of a run; ``history`` is as for :func:`judge`."""
+        """Yield a sentence for each condition that does not hold. ``history`` is as for :func:`unmet`."""
         found = self._found(run)
         if self.texts:
             if found not in self.texts:
@@ -78,16 +80,16 @@ class Expectation:
     def _faults(self, found: object, past: Sequence[Fraction | None]) -> Iterator[str]:
         value = fraction(found)
         if found is None:
-            yield f"{self.metric} is not known"
+            yield f"{self.metric} is unknown"
         elif value is None:
-            yield f"{self.metric} is {_quoted(found)}, which is no number"
+            yield f"{self.metric} is {_quoted(found)}, which is not a number"
         else:
             for each in self.comparisons:
                 if fault := each.fault(value, past, self._shown):
                     yield f"{self.metric} is {self._shown(value)}, expected {fault}"
 
     def _found(self, run: Run) -> object:
-        """What was measured; None if that was nothing."""
+        """The measured value; None if there is none."""
         if self.field is not None:
             return _share(run.stats.get(FIELD_COUNT + self.field), run.stats.get(_SCRAPED))
         measure = _METRICS.get(self.metric)
@@ -95,15 +97,15 @@ class Expectation:
 
     def _shown(self, value: Fraction) -> str:
         if self.field is not None:
-            return f"{_decimal(Fraction(int(value * 10_000), 100))}%"  # cut, so that 99.999 % is not 100 %
+            return f"{_decimal(Fraction(int(value * 10_000), 100))}%"  # cut: 99.999 % must not read as 100 %
         return _span(value) if self.metric == "duration" else _decimal(value)
 
 
 def parse(metric: str, wish: object) -> Expectation:
-    """Return what is expected of a metric.
+    """Return the expectation for a metric.
 
-    :param wish: a text or a number; for ``finish_reason`` a text or a list of them.
-    :raises ValueError: with a sentence, if there is no such metric, or the wish cannot be read.
+    :param wish: a text or a number; for ``finish_reason`` a text or a list of texts.
+    :raises ValueError: with a sentence, if there is no such metric or the condition cannot be read.
     """
     _check_name(metric)
     near = _slip(metric)
@@ -115,13 +117,13 @@ def parse(metric: str, wish: object) -> Expectation:
 
 
 def parse_field(field: str, wish: object) -> Expectation:
-    """Return what is expected of the share of items that have a field.
+    """Return the expectation for the share of items that have a field.
 
-    :raises ValueError: with a sentence, if the field cannot be one, or the wish cannot be read.
+    :raises ValueError: with a sentence, if the field or the condition cannot be read.
     """
     _check_name(field)
     if not all(field.split(".")):
-        raise ValueError(f"{field!r} is no field; write name, or outer.inner")
+        raise ValueError(f"{field!r} is not a field; write name, or outer.inner")
     found = _comparisons(wish)
     if any(isinstance(each.right, Number) and each.right.value > 1 for each in found):
         raise ValueError('a share is at most 100%; write it with a %, like ">= 95%"')
@@ -129,32 +131,32 @@ def parse_field(field: str, wish: object) -> Expectation:
 
 
 def read(expect: Mapping[str, Any]) -> tuple[Expectation, ...]:
-    """Return all expectations of a run, as its spec keeps them.
+    """Return all expectations in a run's spec.
 
-    :raises ValueError: if one cannot be read.
+    :raises ValueError: if one of them cannot be read.
     """
     own = (parse(metric, wish) for metric, wish in expect.items() if metric != FIELDS)
     return (*own, *(parse_field(field, wish) for field, wish in _fields(expect).items()))
 
 
 def counted_fields(expect: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the fields that a crawl has to count for its expectations."""
+    """Return the fields that a crawl must count for its expectations."""
     return tuple(_fields(expect))
 
 
 def unmet(expectations: Iterable[Expectation], run: Run, history: Sequence[Run]) -> list[str]:
     """Return a sentence for each expectation that does not hold. Never raises.
 
-    :param run: one that has ended, with its facts.
-    :param history: earlier runs of the same schedule that succeeded, the newest first. A comparison holds
-        that asks for more of them than there are, as long as these are fewer than three.
+    :param run: a run that has ended.
+    :param history: earlier succeeded runs of the same schedule, newest first. A comparison that needs more
+        runs than there are holds while there are fewer than three.
     """
     return [said for each in expectations for said in each.complaints(run, history)]
 
 
 @lru_cache(maxsize=1000)
 def _slip(name: str) -> str | None:
-    """Return the metric that can only be meant by a name which is nearly its own, with as many words."""
+    """Return the metric of which a name is a misspelling: nearly the same, with as many words."""
     near = get_close_matches(name.lower(), METRICS, n=1, cutoff=_ALIKE)
     if name in METRICS or not near or not name.replace("_", "").isalpha():
         return None
@@ -168,7 +170,7 @@ def _fields(expect: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _check_name(name: str) -> None:
     if not name.strip() or len(name) > MAX_NAME or _UNPRINTABLE.search(name):
-        raise ValueError(f"a name is a text on one line, not empty, of up to {MAX_NAME} characters")
+        raise ValueError(f"a name must be one line of text, not empty, of up to {MAX_NAME} characters")
 
 
 def _comparisons(wish: object) -> tuple[Comparison, ...]:
@@ -192,12 +194,11 @@ def _share(count: object, items: object) -> Fraction | None:
 
 
 def _quoted(value: object) -> str:
-    text = repr(stats_view({"value": value})["value"])
-    return text if len(text) <= 60 else f"{text[:59]}…"
+    return shortened(repr(stats_view({"value": value})["value"]), 60)
 
 
 def _decimal(value: Fraction) -> str:
-    """Return a number with up to nine digits, a whole one with all of them unless it is huge."""
+    """Format a number with up to nine digits. A whole number has all its digits unless it is huge."""
     if value.denominator == 1 and abs(value) < 10**15:
         return str(value.numerator)
     try:
@@ -207,11 +208,7 @@ def _decimal(value: Fraction) -> str:
 
 
 def _span(seconds: Fraction) -> str:
-    """Return a time span as people write it: ``1h30m``."""
+    """Format a duration: ``1h30m``."""
     if not 0 < seconds < 10**10:
         return f"{_decimal(seconds)}s"
-    left, text = round(seconds, 3), ""
-    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
-        count, left = divmod(left, size)
-        text += f"{count}{unit}" if count else ""
-    return text + (f"{_decimal(left)}s" if left or not text else "")
+    return duration_text(timedelta(milliseconds=round(seconds * 1000)))

@@ -1,4 +1,4 @@
-"""Whether the rule of when a schedule runs was edited."""
+"""Detects edits of the rule that says when a schedule runs."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from reactorhub.triggers.window import Window
 
 
 def fingerprint(schedule: Schedule) -> str:
-    """Return a text that changes when, and only when, the rule of when ``schedule`` runs is edited.
+    """Return a text that changes if, and only if, the rule that says when ``schedule`` runs is edited.
 
-    It is kept in the ledger, so it depends on nothing but the values of the rule.
+    The ledger stores the text, so it depends on the values of the rule alone.
     """
     facts = [*_facts(schedule.trigger), schedule.enabled]
     if schedule.max_runs is not None:

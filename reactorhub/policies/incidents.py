@@ -21,27 +21,27 @@ from reactorhub.model.notification import (
 )
 
 MAX_WAITING = 1000
-"""How many notices of one channel may wait; what comes then is given up at once."""
+"""At most this many notifications wait in one channel. Further ones are given up at once."""
 
 MAX_SETTLED = 1000
-"""How many notices of one channel that are delivered or given up are kept, the newest."""
+"""How many delivered and how many given-up notifications of one channel are kept: the newest."""
 
 MAX_NAMED = 20
-"""How many schedules a notice of missed ticks names; of the others it says how many they are."""
+"""A notification of missed ticks names this many schedules, and counts the others."""
 
 GATHERING = timedelta(seconds=5)
-"""How long a notice of missed ticks waits, so that the other schedules of the same downtime join it."""
+"""How long a notification of missed ticks waits for other schedules that the same downtime hit."""
 
 NO_CHANNEL = "the schedule file has no such channel any more"
-"""Why a notice is given up whose channel is gone."""
+"""The reason for giving up a notification whose channel is gone."""
 
 
 def next_incident(
     incident: Incident | None, event: IncidentEvent
 ) -> tuple[Incident | None, NotificationKind | None]:
-    """Return what becomes of the open incident of this fact's kind, and what is to be told, if anything.
+    """Return the incident after an event, and the kind of notification to send. Either may be None.
 
-    :param incident: the one that is open now.
+    :param incident: the open incident of the event's kind.
     """
     if event.opens:
         if incident is not None:
@@ -52,35 +52,35 @@ def next_incident(
 
 
 OWN_MISTAKES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-"""What these rules raise where they are wrong themselves; a ledger lets that cost the notice, not the run."""
+"""Errors that mean a bug in these rules. The ledger drops the notification and keeps the run."""
 
 
 class IncidentStore(Protocol):
-    """The part of a ledger that rules work on, within one transaction."""
+    """The part of a ledger that these rules use, within one transaction."""
 
     def incident(self, schedule: str, kind: NotificationKind) -> Incident | None:
         """The open incident of this kind."""
 
     def open_incident(self, incident: Incident) -> None:
-        """Keep an incident, or replace what is kept of it."""
+        """Store an incident, or replace the stored one."""
 
     def close_incident(self, schedule: str, kind: NotificationKind) -> None:
-        """Forget an incident, if there is one."""
+        """Delete an incident, if there is one."""
 
     def untried(self, channel: str, kind: NotificationKind) -> Notification | None:
-        """The newest notice of this kind that waits in a channel and was never tried."""
+        """The newest notification of this kind that waits in a channel and was not tried yet."""
 
     def waiting(self, channel: str) -> int:
-        """How many notices wait in a channel."""
+        """The number of notifications that wait in a channel."""
 
     def put(self, notification: Notification) -> None:
-        """Keep a notice, or replace what is kept of it."""
+        """Store a notification, or replace the stored one."""
 
 
 def announce(event: IncidentEvent, store: IncidentStore) -> list[Notification]:
-    """Note what a fact does to its incident, and keep the notices that follow.
+    """Update the incident that an event opens or closes, and store the notifications.
 
-    :return: those of them that are given up at once, since too many wait.
+    :return: the notifications that were given up at once because too many wait.
     """
     before = store.incident(event.schedule, event.incident)
     after, told = next_incident(before, event)
@@ -104,7 +104,7 @@ def _gather(
     told: NotificationKind | None,
     store: IncidentStore,
 ) -> list[Notification]:
-    """Put missed ticks into the notice that waits already, be it of this schedule or of others."""
+    """Add a missed tick to the notification that already waits, even if it is about other schedules."""
     if NotificationKind.MISSED not in event.rule.on:
         return []
     waiting = store.untried(channel, NotificationKind.MISSED)
@@ -122,7 +122,7 @@ def _named(notification: Notification) -> list[str]:
 
 
 def joined(notification: Notification, event: IncidentEvent) -> Notification:
-    """Return a notice of missed ticks with those of this fact in it."""
+    """Return a notification of missed ticks with the tick of this event added."""
     entries, others = list(notification.about.get("missed", ())), notification.about.get("others", 0)
     names, entry = _named(notification), {"schedule": event.schedule, "ticks": 1, **event.about["missed"]}
     if event.schedule in names:
@@ -155,7 +155,7 @@ def _notification(
 def _put(notification: Notification, store: IncidentStore) -> list[Notification]:
     full = store.waiting(notification.channel) >= MAX_WAITING
     if full:
-        reason = f"{MAX_WAITING} notices wait in this channel already"
+        reason = f"{MAX_WAITING} notifications already wait in this channel"
         notification = replace(notification, state=NotificationState.GIVEN_UP, error=reason)
     store.put(notification)
     return [notification] if full else []

@@ -1,4 +1,4 @@
-"""The pure rule of when a tick starts: a little after its nominal time, and the same after a restart."""
+"""The pure rule that delays a tick by its jitter. The delay is the same after a restart."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from reactorhub.triggers.window import end_of
 
 
 def start_at(schedule: Schedule, nominal_time: datetime) -> datetime:
-    """The moment at which the tick of this nominal time is to start.
+    """Return the moment at which the tick of this nominal time starts.
 
-    It lies in [nominal, nominal + ``jitter``), before the schedule's next nominal time and no later than its
-    ``end_time``. Where in that span is a hash of the schedule's name and the nominal time: it spreads
-    schedules that share a time, and is the same in every process.
+    It lies in [nominal, nominal + ``jitter``), before the schedule's next nominal time and not after its
+    ``end_time``. A hash of the schedule's name and the nominal time picks the moment. So schedules that share
+    a time are spread, and every process picks the same moment.
     """
     if schedule.trigger is None or not schedule.jitter:
         return nominal_time
     following, end = schedule.trigger.next_after(nominal_time), end_of(schedule.trigger)
     rooms = [moment - nominal_time for moment in (following, end) if moment is not None]
     room = max(min([schedule.jitter, *rooms]), timedelta())
-    return nominal_time + _share(schedule.name, nominal_time, room // INSTANT) * INSTANT
+    seed = f"{schedule.name}\n{nominal_time.isoformat()}"
+    return nominal_time + (hash_bits(seed) * (room // INSTANT) >> 64) * INSTANT
 
 
-def _share(name: str, nominal_time: datetime, whole: int) -> int:
-    """A number from 0 to below ``whole``, or 0 where that is 0."""
-    seed = f"{name}\n{nominal_time.isoformat()}".encode()
-    return int.from_bytes(sha256(seed).digest()[:8]) * whole >> 64
+def hash_bits(seed: str) -> int:
+    """Return 64 bits that look random. The same seed gives the same bits in every process."""
+    return int.from_bytes(sha256(seed.encode()).digest()[:8])

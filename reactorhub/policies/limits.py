@@ -1,4 +1,4 @@
-"""How many runs may go on at once: what the schedule file says, and what an operator has set instead."""
+"""The limits of concurrent runs: from the schedule file, and as an operator has overridden them."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from reactorhub.errors import InvalidRequest
 
 OVERRIDE = "limits"  # the name under which the ledger keeps an operator's limits
 MAX_LIMIT = 10_000
-_NO_LIMIT = f"must be a whole number from 1 to {MAX_LIMIT}, or null for the schedule file's"
+_NO_LIMIT = f"must be a whole number from 1 to {MAX_LIMIT}, or null to use the schedule file's limit"
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limit of all runs together, and of each queue. ``max_concurrent_runs`` is at least 1."""
+    """The limit for all runs together, and for each queue. ``max_concurrent_runs`` is at least 1."""
 
     max_concurrent_runs: int
     queues: Mapping[str, int] = field(default_factory=dict)
 
     def overridden(self, override: Mapping[str, Any] | None) -> Limits:
-        """Return these limits with an operator's in their place; queues that are gone are passed over.
+        """Return these limits with an operator's overrides applied. Overrides of removed queues are ignored.
 
-        A queue that the file leaves as wide as the whole hub grows with it.
+        If the file gives a queue as much as the whole hub, the queue grows with the hub.
         """
         if not override:
             return self
@@ -36,9 +36,9 @@ class Limits:
         return Limits(most, {name: chosen.get(name, limit) for name, limit in queues.items()})
 
     def check(self, wanted: Mapping[str, Any]) -> None:
-        """Refuse a change of limits that makes no sense. None takes back what was set, so it always does.
+        """Check a change of limits. None removes an override, so it is always valid.
 
-        :raises InvalidRequest: naming each field that is wrong.
+        :raises InvalidRequest: with each field that is wrong.
         """
         mistakes = {
             name: "there is no such limit" for name in wanted if name not in ("max_concurrent_runs", "queues")
@@ -59,7 +59,7 @@ class Limits:
 
 
 def merged(override: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an operator's limits with ``wanted`` put above them; None in it takes back what was set."""
+    """Return an operator's limits updated with ``wanted``. A None in ``wanted`` removes an override."""
     old = override or {}
     queues = {} if wanted.get("queues", {}) is None else {**old.get("queues", {}), **wanted.get("queues", {})}
     queues = _given(queues)
@@ -72,7 +72,7 @@ def _given(limits: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_limit(value: object) -> bool:
-    """Whether a limit can be set to this, or taken back by it."""
+    """Whether this value can set a limit or remove an override."""
     if isinstance(value, bool) or not isinstance(value, int):
         return value is None
     return 1 <= value <= MAX_LIMIT

@@ -1,4 +1,4 @@
-"""The one rule that says how a run ended, from the facts of its crawl and never from log counts alone."""
+"""The rule that decides how a run ended, from the facts of its crawl and never from log counts alone."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ OWN_LIMIT = "closespider_"  # the finish reasons of Scrapy's CloseSpider extensi
 def outcome_of(end: CrawlEnd, stop: Stop | None) -> Outcome:
     """Return the outcome of a crawl.
 
-    :param end: what is known about the crawl's end.
-    :param stop: why the hub had told it to stop, if it had; what the hub ordered wins over how the crawl
-        took it.
+    :param end: the facts about the crawl's end.
+    :param stop: the hub's order to stop, if there was one. It wins over the way in which the crawl ended.
     """
     if stop is not None:
         return Outcome(state=stop.state, reason=stop.reason, error=end.failure or end.error)
@@ -32,15 +31,15 @@ def _complaint(end: CrawlEnd) -> str | None:
     if end.finish_reason != "finished" and not end.finish_reason.startswith(OWN_LIMIT):
         return f"the crawl ended with finish_reason {end.finish_reason!r}"
     if end.exceptions and not end.items:
-        return f"{_exceptions(end.exceptions)} and not one item; the last: {end.error}"
+        return f"{_exceptions(end.exceptions)} and no item; the last exception: {end.error}"
     return None
 
 
 def _praise(end: CrawlEnd) -> str:
     if end.finish_reason != "finished":
-        return f"the crawl reached a limit its project set: {end.finish_reason}"
+        return f"the crawl reached a limit that its project set: {end.finish_reason}"
     if end.errors:
-        return f"the crawl finished with {end.items} items beside {end.errors} errors"
+        return f"the crawl finished with {end.items} items and {end.errors} errors"
     return "the crawl finished"
 
 

@@ -1,19 +1,19 @@
-"""The rule that says whether a run that has ended is tried again, and when."""
+"""The rule that decides whether a run is retried, and when."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from reactorhub.model.run import RetryRule, Run, RunSpec, RunState
+from reactorhub.policies.jitter import hash_bits
 
 
 def next_attempt(run: Run) -> RunSpec | None:
-    """Return what the next attempt of a final run is meant to be, or None where there is none.
+    """Return the spec of the next attempt of a final run, or None if the run is not retried.
 
-    It is counted from the run's end, and by nothing but what the run itself carries, so the answer is the
+    The answer depends only on the run itself, and the delay starts at the run's end. So the answer is the
     same at any later time.
     """
     rule, spec = run.spec.retry, run.spec
@@ -24,39 +24,34 @@ def next_attempt(run: Run) -> RunSpec | None:
 
 
 def is_tried_again(run: Run) -> bool:
-    """Whether a run in this state and of this attempt has another one coming."""
+    """Whether a run in this state and with this attempt is retried."""
     rule = run.spec.retry
     return rule is not None and run.state in rule.on and run.spec.attempt <= rule.max_retries
 
 
 def retry_delay(rule: RetryRule, attempt: int, seed: str) -> float:
-    """Return how many seconds lie between the end of an attempt, from 1 on, and the next one.
+    """Return the seconds between the end of an attempt and the next one. The first attempt is 1.
 
-    :param seed: what the share of the jitter is taken from; the same text gives the same share.
+    :param seed: picks the share of the jitter. The same text picks the same share.
     """
     seconds = rule.delay
     for _ in range(attempt - 1):
         seconds = min(seconds * rule.backoff, rule.max_delay)
-    return min(seconds, rule.max_delay) + rule.jitter * _share(seed)
-
-
-def _share(seed: str) -> float:
-    """A number from 0 up to 1 that looks like chance."""
-    return int.from_bytes(hashlib.sha256(seed.encode()).digest()[:6], "big") / 2**48
+    return min(seconds, rule.max_delay) + rule.jitter * ((hash_bits(seed) >> 16) / 2**48)
 
 
 FAILURES = frozenset({RunState.FAILED, RunState.TIMED_OUT})
-"""The ends that count towards ``pause_on_failure``."""
+"""The final states that count towards ``pause_on_failure``."""
 
 
 def failures_in_a_row(newest_first: Iterable[Run], since: datetime | None) -> int:
     """Count the failures since the last success.
 
-    Attempts that were followed by another one do not count, nor do runs that were cancelled or interrupted:
-    those say nothing about the spider.
+    Attempts that were retried do not count. Runs that were cancelled or interrupted do not count either,
+    because they show nothing about the spider.
 
     :param newest_first: runs of one schedule.
-    :param since: what ended up to this moment does not count.
+    :param since: runs that ended up to this moment do not count.
     """
     count = 0
     for run in _by_first_attempt(newest_first):
@@ -69,7 +64,7 @@ def failures_in_a_row(newest_first: Iterable[Run], since: datetime | None) -> in
 
 
 def _by_first_attempt(newest_first: Iterable[Run]) -> list[Run]:
-    """Put each attempt where its first one is: while it waited, runs of later ticks were made."""
+    """Move each attempt to the place of its first attempt: runs of later ticks were created in between."""
     runs = list(newest_first)
     places = {run.id: place for place, run in enumerate(runs)}
     for run in reversed(runs):

@@ -1,4 +1,4 @@
-"""Where a Redis server is, as a URL says it."""
+"""Parses Redis URLs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TCP = ("redis", "rediss")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisAddress:
-    """Where a Redis server is and how to log in. Its text and its repr never show the password."""
+    """The address and the login of a Redis server. Neither ``str`` nor ``repr`` shows the password."""
 
     host: str = "127.0.0.1"
     port: int = 6379
@@ -34,7 +34,7 @@ def redis_url_parts(url: str) -> RedisAddress:
     """Read ``redis://[user:password@]host:port/db``, ``rediss://…`` (TLS) or ``unix:///path?db=0``.
 
     ``redis+unix://`` is another name for ``unix://``. User, password and path are percent-decoded; the
-    database may stand in the path or in ``?db=``. No message repeats the URL: it may hold a password.
+    database is in the path or in ``?db=``. Error messages do not quote the URL: it may contain a password.
 
     :raises StartError: if the URL is none of these.
     """
@@ -42,13 +42,13 @@ def redis_url_parts(url: str) -> RedisAddress:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise StartError("the Redis URL is no URL: its host or its port cannot be read") from error
+        raise StartError("the Redis URL is not a valid URL: its host or its port cannot be read") from error
     if parts.scheme in _UNIX:
         return _unix_address(parts)
     if parts.scheme not in _TCP:
         raise StartError("a Redis URL begins with redis://, rediss:// or unix://")
     if not parts.hostname:
-        raise StartError("the Redis URL names no host; write it like redis://127.0.0.1:6379/0")
+        raise StartError("the Redis URL has no host; write it like redis://127.0.0.1:6379/0")
     username, password = _login(parts)
     return RedisAddress(
         host=parts.hostname,
@@ -84,5 +84,5 @@ def _option(parts: SplitResult, name: str) -> str | None:
 
 def _database(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
-        raise StartError("the database in a Redis URL is a number such as 0")
+        raise StartError("the database in a Redis URL must be a number such as 0")
     return int(text)

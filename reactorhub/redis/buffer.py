@@ -1,4 +1,4 @@
-"""What waits to be written to Redis: bounded, the newest view of each run only, ended runs first."""
+"""The views and events that wait to be written to Redis. Bounded; only the newest view of a run stays."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FINAL = frozenset(state.value for state in FINAL)
 
 @dataclass(frozen=True, slots=True)
 class WaitingRun:
-    """A run's view, and the moment it was published."""
+    """A run's view, and when it was published."""
 
     view: View
     at: datetime
@@ -23,7 +23,7 @@ class WaitingRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Write:
-    """What goes out in one write. ``again``: an earlier write may have brought these events already."""
+    """The content of one write. If ``again``, an earlier write may already have stored these events."""
 
     runs: dict[str, WaitingRun]
     events: list[EventText]
@@ -32,10 +32,10 @@ class Write:
 
 
 class WriteBuffer:
-    """Keeps what is published until it is written.
+    """Stores views and events until they are written. Ended runs are written first.
 
-    Beyond ``max_runs`` the run that waits longest is dropped, those under way before those that have
-    ended; beyond ``max_events`` the oldest event. ``dropped`` counts both.
+    Beyond ``max_runs`` the run that waits longest is dropped, live runs before ended ones. Beyond
+    ``max_events`` the oldest event is dropped. ``dropped`` counts both.
     """
 
     def __init__(self, max_runs: int = 10_000, max_events: int = 10_000) -> None:
@@ -52,7 +52,7 @@ class WriteBuffer:
         return len(self._ended) + len(self._live) + len(self._events) + (self._hub is not None)
 
     def add_run(self, view: View, at: datetime) -> None:
-        """Keep a run's newest view. A view from before its end never replaces the one of its end."""
+        """Add a run's newest view. A view of a live run never replaces the view of its end."""
         run_id = view["id"]
         if view["state"] in _FINAL:
             self._live.pop(run_id, None)
@@ -62,16 +62,16 @@ class WriteBuffer:
         self._drop_runs()
 
     def add_event(self, event: EventText) -> None:
-        """Keep an event behind all earlier ones."""
+        """Add an event after all earlier ones."""
         self._events.append(event)
         self._drop_events()
 
     def set_hub(self, view: View) -> None:
-        """Keep the hub's newest heartbeat."""
+        """Replace the hub's heartbeat."""
         self._hub = view
 
     def take(self, max_runs: int, max_events: int) -> Write:
-        """Hand out the next batch; what could not be written comes back through :meth:`give_back`."""
+        """Remove and return the next write. Pass it to :meth:`give_back` if it fails."""
         runs = _pop_first(self._ended, max_runs)
         runs |= _pop_first(self._live, max_runs - len(runs))
         events = [self._events.popleft() for _ in range(min(max_events, len(self._events)))]
@@ -80,7 +80,7 @@ class WriteBuffer:
         return write
 
     def give_back(self, write: Write) -> None:
-        """Keep a batch again whose write failed: before all that came since, but a newer view wins."""
+        """Put a failed write back, before everything added since. A newer view of a run wins."""
         newer = self._ended.keys() | self._live.keys()
         runs = {run_id: run for run_id, run in write.runs.items() if run_id not in newer}
         ended = {run_id: run for run_id, run in runs.items() if run.view["state"] in _FINAL}

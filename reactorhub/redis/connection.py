@@ -1,8 +1,8 @@
-"""One connection to Redis or Valkey, every call on it with a deadline. The only importer of txredisapi.
+"""One connection to Redis or Valkey. Every call has a deadline. The only importer of txredisapi.
 
-txredisapi's connection pools are not used: they queue calls without bound while disconnected, and a login
-that stalls or fails once stops them for ever. Here a connection is made, used until something goes wrong, and
-thrown away; its owner decides when to try again.
+txredisapi's connection pools are not used: they queue calls without bound while disconnected, and one
+login that stalls or fails stops them for ever. Here a connection is used until something fails, and is then
+discarded. Its owner decides when to connect again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class LinkError(Exception):
-    """The connection cannot be used any more; the message says why."""
+    """The connection can no longer be used. The message says why."""
 
 
 def _bounded(deferred: Deferred[T], seconds: float, clock: IReactorTime) -> Deferred[T]:
@@ -53,7 +53,7 @@ class _Factory(Factory):
 
 
 class Link:
-    """One connection to Redis, logged in. It is used until something goes wrong, then thrown away."""
+    """One connection to Redis, logged in. Discard it after the first LinkError."""
 
     def __init__(self, protocol: Any, clock: IReactorTime, deadline: float) -> None:
         self.lost = False
@@ -66,9 +66,9 @@ class Link:
         self.lost = True
 
     async def ask(self, commands: Sequence[Command]) -> list[Any]:
-        """Send commands in one go; return each one's reply, or the error that Redis answered with.
+        """Send all commands at once. Return the reply to each, or the error with which Redis answered.
 
-        :raises LinkError: if the connection ended before all had answered, or the deadline passed.
+        :raises LinkError: if the connection is lost before all replies arrive, or the deadline passes.
         """
         if self.lost:
             raise LinkError("the connection was closed")
@@ -79,7 +79,7 @@ class Link:
         return [value if ok else value.value for ok, value in results]
 
     async def close(self) -> None:
-        """Cut the connection, whatever is under way on it."""
+        """Abort the connection and all calls under way."""
         if not self.lost:
             self._protocol.transport.abortConnection()
             await self.gone
@@ -88,11 +88,11 @@ class Link:
 async def open_link(
     address: RedisAddress, reactor: Any, deadline: float, commands: Sequence[Command] = ()
 ) -> Link:
-    """Connect, log in, choose the database and send ``commands``; none of them may fail.
+    """Connect, log in, choose the database and send ``commands``. All of them must succeed.
 
-    Login and database are sent here and not by txredisapi, which never tries again after it fails at them.
+    Login and database are sent here, because txredisapi never tries again after they fail.
 
-    :raises Exception: whatever connecting fails with; :exc:`LinkError` once connected.
+    :raises Exception: any error of the endpoint while connecting; :exc:`LinkError` after that.
     """
     protocol = txredisapi.RedisProtocol(charset=None, convertNumbers=False)
     endpoint = redis_endpoint(address, reactor, deadline)

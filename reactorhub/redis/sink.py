@@ -1,9 +1,9 @@
 """The sink that writes to Redis or Valkey.
 
-One connection, one loop, one write in flight. Publishing only puts a view into the outbox; the loop lets
-views gather for a moment, so that many runs share one round trip, and writes them in batches. Every call
-has a deadline. When one is missed the connection is thrown away, the batch goes back into the outbox, and
-a new connection is tried after 0.2 s, then ever later up to 3 s.
+One connection, one loop, one write in flight. Publishing only puts a view into the buffer. The loop waits a
+moment, so that many runs share one round trip, and then writes a batch. Every call has a deadline. If a call
+misses it, the connection is discarded, the batch returns to the buffer, and a new connection is tried after
+0.2 s, then after longer and longer delays up to 3 s.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from reactorhub.redis.buffer import Write, WriteBuffer
 from reactorhub.redis.connection import Link, LinkError, open_link
 from reactorhub.redis.scripts import LOAD, Command, RedisKeys, event_text
 
-RUNS_PER_WRITE = 50
-EVENTS_PER_WRITE = 200
-FIRST_DELAY = 0.2
-MAX_RETRY_DELAY = 3.0
+RUNS_PER_WRITE = 50  # so that encoding one write does not hold up the reactor
+EVENTS_PER_WRITE = 200  # events are smaller than views
+FIRST_DELAY = 0.2  # seconds; a server that restarts is back soon
+MAX_RETRY_DELAY = 3.0  # seconds; an outage ends for the hub at most so much later than for Redis
 _EXPECTED = (LinkError, ConnectError, OSError)
 
 
 def backoff(failures: int) -> float:
-    """Return the seconds to wait after so many failures in a row."""
+    """Return the delay in seconds after ``failures`` failures in a row."""
     return float(min(MAX_RETRY_DELAY, FIRST_DELAY * 2 ** min(failures - 1, 10)))
 
 
@@ -45,7 +45,7 @@ def _refusals(replies: Sequence[Any]) -> list[Exception]:
 
 
 class _Bell:
-    """Something to wait for that may be rung at any time."""
+    """Lets one coroutine wait until :meth:`ring` is called."""
 
     def __init__(self) -> None:
         self._waiting: Deferred[None] = succeed(None)
@@ -65,10 +65,9 @@ class _Bell:
 class RedisSink:
     """Writes views under ``prefix``. See :class:`reactorhub.events.sink.Sink` and the contract's Redis keys.
 
-    ``clock`` is the reactor that connects and counts the seconds, ``now`` the wall clock. ``gather`` is how
-    long views wait for each other, ``deadline`` how long Redis may take for any one step; both in seconds.
-    A batch whose reply was lost is sent again. Hashes are unharmed by that; events that are already in the
-    stream are recognised by their id as long as they are among its newest 1,000.
+    ``clock`` is the reactor, ``now`` the wall clock. ``gather`` is how long views wait for each other,
+    ``deadline`` how long Redis may take for one step, both in seconds. A batch whose reply was lost is sent
+    again. That does not change hashes. Repeated events are recognised by their id among the newest 1,000.
 
     :raises StartError: if the URL is not one that :func:`redis_url_parts` reads.
     """
@@ -102,32 +101,32 @@ class RedisSink:
         self._state, self._since = "off", now()
 
     def start(self) -> Deferred[None]:
-        """Start the loop; fires after the first attempt to connect, whatever came of it."""
+        """Start the loop. Fires after the first attempt to connect, even if that failed."""
         self._become("disconnected")
         self._running = Deferred.fromCoroutine(self._serve())
         return self._tried
 
     def stop(self, within: float) -> Deferred[None]:
-        """Send what is left, for at most ``within`` seconds, then close the connection. Never fails."""
+        """Write the rest, for at most ``within`` seconds, then close the connection. Never fails."""
         return Deferred.fromCoroutine(self._stop(within))
 
     def publish_run(self, run: View, at: datetime) -> None:
-        """Take a run's newest view."""
+        """See Sink.publish_run."""
         self._buffer.add_run(run, at)
         self._work.ring()
 
     def publish_event(self, event: View) -> None:
-        """Take one event."""
+        """See Sink.publish_event."""
         self._buffer.add_event(event_text(event))
         self._work.ring()
 
     def publish_hub(self, hub: View) -> None:
-        """Take the hub's own heartbeat."""
+        """See Sink.publish_hub."""
         self._buffer.set_hub(hub)
         self._work.ring()
 
     def state(self) -> SinkState:
-        """How it fares; ``dropped`` counts what found no room and what Redis refused for good."""
+        """The state of the connection. ``dropped`` counts what the buffer dropped and what Redis refused."""
         return SinkState(state=self._state, since=self._since, dropped=self._buffer.dropped + self._refused)
 
     async def _serve(self) -> None:
@@ -211,10 +210,10 @@ class RedisSink:
 
     def _note_failure(self, error: Exception) -> None:
         if not self._given_up and not isinstance(error, _EXPECTED):
-            self._log.failure("the Redis sink failed in a way that it should not; it goes on")
+            self._log.failure("the Redis sink failed because of a bug in the hub; it will try again")
         elif not self._given_up and (self._state == "connected" or not self._tried.called):
             self._log.warn(
-                "Redis at {address} is out of reach ({reason}); what happens is kept and sent later",
+                "Redis at {address} cannot be reached ({reason}); views and events wait in memory",
                 address=str(self._address),
                 reason=str(error) or type(error).__name__,
             )
@@ -225,7 +224,7 @@ class RedisSink:
 
     def _note_refused(self, replies: Sequence[Exception]) -> None:
         if not self._refused:
-            self._log.warn("Redis refused a write for good: {reason}", reason=str(replies[0]))
+            self._log.warn("Redis refused a write, which is dropped: {reason}", reason=str(replies[0]))
         self._refused += len(replies)
 
 

@@ -1,4 +1,4 @@
-"""What the files below the data folder are called."""
+"""The names of the files in the data folder."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ LEDGER = "hub.db"
 """The ledger."""
 
 READY = "ready.json"
-"""Where the hub listens, while it does."""
+"""The addresses of a running hub. The file exists only while the hub listens."""
 
 _MAX_NAME = 200  # bytes; file systems allow 255 for one name
 
 
 def folder_name(name: str) -> str:
-    """Return ``name`` as one harmless path segment: readable where it can be, percent-encoded where not."""
+    """Return ``name`` as one harmless path segment. Characters that are not harmless are percent-encoded."""
     if not name:
         return "%"
     encoded = quote(name, safe=" ", errors="surrogatepass")[:_MAX_NAME]
@@ -30,11 +30,11 @@ class RunPaths:
     data_dir: Path
 
     def log(self, project: str, spider: str, run_id: str) -> Path:
-        """The file that holds this run's own log records."""
+        """The file with the log records of this run."""
         return self._file("logs", project, spider, f"{run_id}.log")
 
     def items(self, project: str, spider: str, run_id: str) -> Path:
-        """The JSON Lines file that holds this run's items, unless its project sets FEEDS itself."""
+        """The JSON Lines file with the items of this run, unless its project sets FEEDS."""
         return self._file("items", project, spider, f"{run_id}.jsonl")
 
     def _file(self, kind: str, project: str, spider: str, name: str) -> Path:

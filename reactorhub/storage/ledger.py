@@ -1,7 +1,7 @@
-"""The seams: what the machinery asks of the world outside, as Protocols.
+"""The seam of the ledger: everything the hub asks of its durable record, as a Protocol.
 
-Each has a double in :mod:`reactorhub.adapters.memory` that ships with the hub, and one suite of tests that
-runs over the double and over the real adapter.
+:mod:`reactorhub.storage.sqlite.ledger` implements it in a file, :mod:`reactorhub.storage.sqlite.memory` in
+memory. One suite of tests runs over both.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """One page of a list, newest first. ``next_cursor`` is opaque; None on the last page."""
+    """One page of a list, newest first. ``next_cursor`` is opaque, and None on the last page."""
 
     rows: tuple[T, ...]
     next_cursor: str | None
@@ -33,7 +33,7 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFilter:
-    """Which runs to list; an empty field filters nothing. ``since``/``until`` bound ``created_at``."""
+    """Which runs to list. An empty field filters nothing. ``created_at`` is in [``since``, ``until``)."""
 
     states: frozenset[RunState] = frozenset()
     spider: str | None = None
@@ -47,40 +47,42 @@ class RunFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerCounts:
-    """How much the ledger holds: runs by state (only states that occur), and tick rows."""
+    """The number of runs in each state that occurs, and the number of tick rows."""
 
     runs: Mapping[RunState, int]
     ticks: int
 
 
 class Ledger(Outbox, Protocol):
-    """The durable record. Every write's Deferred fires once the change would survive a power cut.
+    """The durable record. A write's Deferred fires once the change would survive a power cut.
 
-    Writes take effect in the order in which they were asked for, and each either happens whole or fails
-    with :exc:`reactorhub.errors.LedgerError` and leaves nothing. Reads see every write that has fired.
+    Writes take effect in the order of the calls. A write is atomic: it fails with
+    :exc:`reactorhub.errors.LedgerError` and changes nothing, or it takes effect as a whole. A read sees every
+    write whose Deferred has fired.
     """
 
     def open(self) -> Deferred[None]:
-        """Open or create the record and bring its schema up to date."""
+        """Open or create the record, and upgrade its schema."""
 
     def close(self) -> Deferred[None]:
-        """Finish what was asked for, then close. Later calls fail with LedgerError."""
+        """Finish the calls under way, then close. Later calls fail with LedgerError."""
 
     def add_run(self, run: Run) -> Deferred[None]:
-        """Keep a new run."""
+        """Store a new run."""
 
     def save_run(self, run: Run) -> Deferred[None]:
-        """Replace what is kept of a known run; ``run.id`` tells which. Its place in the order stays."""
+        """Replace the stored run with the same id. Its place and its ``created_at`` do not change."""
 
     def finish_run(self, run: Run, follow_up: FollowUp = NO_FOLLOW_UP) -> Deferred[FollowUp]:
-        """Replace what is kept of a run that has ended, and keep what its end brings about, or do neither.
+        """Replace a run that has ended and store its follow-up, in one transaction.
 
-        Fires with what was written: a start whose nominal time is taken comes a microsecond later, and the
-        completion of a batch is left out while other runs of it are not final.
+        Fires with the follow-up as it was stored. A chained tick whose nominal time is taken moves to the
+        next free microsecond. The completion of a batch is left out while other runs of the batch are not
+        final.
         """
 
     def add_batch(self, batch: Batch, runs: Sequence[Run]) -> Deferred[None]:
-        """Keep a new batch and all its runs, in one transaction."""
+        """Store a new batch and all its runs, in one transaction."""
 
     def record_tick(
         self,
@@ -89,27 +91,28 @@ class Ledger(Outbox, Protocol):
         incident_event: IncidentEvent | None = None,
         after: datetime | None = None,
     ) -> Deferred[bool]:
-        """Keep a tick's row, its run (if it has one), the schedule's progress, and what is to be told of it,
-        in one transaction.
+        """Store a tick, its run (if any), the schedule's progress and the notifications, in one transaction.
 
-        The schedule's mark, if there is one, is moved forward to the tick's nominal time (or ``until``),
-        never back, unless it lies more than a day ahead of ``recorded_at``: that came of a clock which has
-        been put right. A run is counted in the mark. Fires with False where this (schedule, nominal time) has
-        its row, and then moves the mark no further than there and writes nothing else; only the row of a
-        single missed tick gives way to one that says what became of it after all.
+        Fires with False if the tick is already recorded. Then only the schedule's progress is updated, at
+        most to this tick. The row of a single missed tick may be overwritten by what became of the tick after
+        all.
 
-        :param after: the last moment that the tick before this one accounts for, if that is still being
-            written down. The mark does not pass a tick whose write failed: it stays if it is not there yet.
+        Progress moves forward to the tick's nominal time (or ``until``). It moves back only if it lies more
+        than a day ahead of ``recorded_at``: then an earlier clock was wrong. Progress also counts the runs.
+
+        :param after: the last moment that the previous tick accounts for, if the write of that tick is still
+            under way. Progress must not pass a tick whose write failed, so it does not move until it has
+            reached ``after``.
         """
 
     def run(self, run_id: str) -> Deferred[Run]:
-        """Look a run up. Fails with UnknownRun."""
+        """Find a run. Fails with UnknownRun."""
 
     def runs(self, which: RunFilter, limit: int, cursor: str | None = None) -> Deferred[Page[Run]]:
-        """List runs, newest first. Fails with InvalidRequest for a cursor that is not this list's."""
+        """List runs, newest first. Fails with InvalidRequest if the cursor is not from this list."""
 
     def batch(self, batch_id: str) -> Deferred[tuple[Batch, Mapping[RunState, int]]]:
-        """Look a batch up, and count its runs by those states that occur. Fails with UnknownBatch."""
+        """Find a batch, and count its runs in each state that occurs. Fails with UnknownBatch."""
 
     def open_batches(self) -> Deferred[list[Batch]]:
         """The batches whose runs are not all final."""
@@ -127,10 +130,10 @@ class Ledger(Outbox, Protocol):
         """List a schedule's ticks, newest nominal time first."""
 
     def counts(self) -> Deferred[LedgerCounts]:
-        """How much is kept. Its cost does not grow with history."""
+        """Count runs and ticks. The cost does not grow with history."""
 
     def progress(self) -> Deferred[dict[str, ScheduleProgress]]:
-        """What is remembered of each schedule, by name."""
+        """The progress of each schedule, by name."""
 
     def set_progress(
         self,
@@ -138,23 +141,25 @@ class Ledger(Outbox, Protocol):
         forget: Sequence[str] = (),
         incident_event: IncidentEvent | None = None,
     ) -> Deferred[None]:
-        """Replace these schedules' marks, forget others, keep what is to be told, in one transaction.
+        """Replace the progress of some schedules, delete that of others, and store the notifications.
 
-        A mark's count of runs stays as the ledger has it unless its fingerprint is another one.
+        All of it is one transaction. The stored number of runs stays unless the fingerprint changes.
         """
 
     def overrides(self) -> Deferred[dict[str, Any]]:
-        """What operators have set at run time (JSON values by name), such as limits."""
+        """The values that operators have set at run time, such as limits: JSON values by name."""
 
     def set_override(self, name: str, value: Any) -> Deferred[None]:
-        """Keep an override; None removes it."""
+        """Store an override. None removes it."""
 
     def prune(self, before: datetime, limit: int) -> Deferred[int]:
-        """Forget final runs that ended before this moment, in the order of their ends, each with its tick;
-        then ticks that no run was made of, recorded before it; then batches that were done before it. Fires
-        with how many rows went; 0: none is left.
+        """Delete old rows, and fire with their number. 0 means that no old row is left.
 
-        At most ``most`` rows go, in one transaction, and the cost is theirs, however long the history is. A
-        run and its tick, two rows, go together, so ``most`` is at least 2. Marks stay, and so does the place
-        of what is kept: a cursor leads on from where it stood.
+        Final runs that ended before this moment are deleted first, oldest end first, each with its tick. Then
+        follow the ticks without a run that were recorded before it, then the batches that were done before
+        it.
+
+        One call deletes at most ``limit`` rows, in one transaction. Its cost depends on these rows alone, not
+        on the length of the history. A run and its tick are deleted together, so ``limit`` is at least 2.
+        Progress stays. Cursors stay valid.
         """

@@ -9,15 +9,15 @@ from pathlib import Path
 
 from reactorhub.errors import StartError
 
-_ATTEMPTS = 3
-_BETWEEN = 0.02  # seconds between two attempts
+_ATTEMPTS = 3  # a command that asks for the holder shares the lock for an instant; a hub must outlast that
+_BETWEEN = 0.02  # seconds between two attempts: longer than holder() takes
 
 
 class DataLock:
-    """An exclusive lock on ``<data folder>/lock``, which holds the pid of the hub that has it.
+    """An exclusive lock on ``<data folder>/lock``. The file contains the pid of the hub that holds the lock.
 
-    The lock is the kernel's (flock) and vanishes with the process, however it dies; the file stays. Take it
-    after the daemon's fork: a parent that ends must not be the one that holds it.
+    The lock belongs to the kernel (flock) and ends with the process, however the process dies. The file
+    stays. Call :meth:`acquire` after the daemon's fork, so that the child holds the lock and not the parent.
     """
 
     def __init__(self, data_dir: Path) -> None:
@@ -25,9 +25,9 @@ class DataLock:
         self._held: int | None = None
 
     def acquire(self) -> None:
-        """Create the data folder for this user alone if it is absent, and lock it.
+        """Lock the data folder. Create it first, for this user alone, if it does not exist.
 
-        :raises StartError: if another hub has it, or the folder cannot be used, for example if it is a file.
+        :raises StartError: if another hub holds the lock, or the folder cannot be used, for example a file.
         """
         try:
             self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -58,10 +58,10 @@ class DataLock:
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
 
     def holder(self) -> str | None:
-        """Return the pid of the hub that has the folder, as it wrote it down; None if no hub has it.
+        """Return the pid, as text, of the hub that holds the lock; None if no hub holds it.
 
-        Nothing is created. For an instant the lock is shared with others who ask; a hub that starts in that
-        very instant tries again.
+        Nothing is created. This call shares the lock for an instant. A hub that starts in that instant tries
+        again.
 
         :raises StartError: if the folder cannot be looked at, or is a file.
         """
@@ -73,8 +73,8 @@ class DataLock:
             raise _not_a_folder(self._data_dir) from error
         except OSError as error:
             raise StartError(
-                f"the data folder {self._data_dir} cannot be looked at ({error.strerror}):"
-                " ask as the user that the hub runs as"
+                f"the data folder {self._data_dir} cannot be read ({error.strerror}):"
+                " run this command as the user that the hub runs as"
             ) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -85,7 +85,7 @@ class DataLock:
         return None
 
     def release(self) -> None:
-        """Let others have the folder. Does nothing if the lock is not held."""
+        """Release the lock. Does nothing if the lock is not held."""
         if self._held is not None:
             fcntl.flock(self._held, fcntl.LOCK_UN)  # closing is not enough while a child is being started
             os.close(self._held)
@@ -93,7 +93,7 @@ class DataLock:
 
 
 def _lock_patiently(descriptor: int) -> None:
-    """Take the lock, though somebody may be asking for its holder at this very moment."""
+    """Take the lock. Try again while a call of :meth:`DataLock.holder` shares it."""
     for _ in range(_ATTEMPTS - 1):
         try:
             return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,7 +1,7 @@
-"""Removes old files from one of the folders that runs write to, some at a time. For threads, one at a time.
+"""Deletes old files from a folder that runs write to, some at a time. Call it from one thread at a time.
 
-It never follows a symbolic link and never leaves its folder, even if somebody swaps a folder for a link while
-it looks: each folder is opened by its name in the one above, and its entries are named relative to that.
+It never follows a symbolic link and never leaves its folder, even if a folder is swapped for a link
+meanwhile: each folder is opened by name relative to the folder above it, and so is each entry.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swept:
-    """What one step of looking for old files came to: how many it removed, and whether it has seen the last
-    one. ``trouble`` is the first thing that could not be removed, and why."""
+    """The result of one step: the number of files deleted, and whether the step reached the last file.
+
+    ``trouble`` names the first entry that could not be deleted, and the reason.
+    """
 
     removed: int
     done: bool
@@ -28,7 +30,7 @@ _DEPTH = 2  # files lie in <project>/<spider>/, as reactorhub.storage.layout lay
 
 
 class OldFiles:
-    """The files of runs below ``folder``. A walk through them goes on where it was left."""
+    """The files of runs below ``folder``. Each sweep continues where the previous one stopped."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -39,13 +41,14 @@ class OldFiles:
         self._trouble: str | None = None
 
     def sweep(self, before: float, keep: Collection[str], limit: int) -> Swept:
-        """Look at ``most`` more entries; remove old files, and folders in which nothing is left.
+        """Examine ``limit`` more entries. Delete old files and empty folders.
 
-        What cannot be removed stays, and the walk goes on. A folder goes only if nothing has come or gone
-        in it since ``before``: a run may be about to write there.
+        An entry that cannot be deleted stays, and the sweep goes on. An empty folder is deleted only if
+        nothing was added to it or removed from it since ``before``, because a run may be about to write
+        there.
 
-        :param before: files last modified before this moment, in seconds since 1970, are old.
-        :param keep: ids of the runs whose files stay however old they are.
+        :param before: files last modified before this moment are old; in seconds since 1970.
+        :param keep: ids of runs whose files stay, however old.
         """
         self._before, self._keep, self._removed, self._trouble = before, keep, 0, None
         seen = sum(1 for _ in islice(self._walk, limit))
@@ -63,7 +66,7 @@ class OldFiles:
             self._note(self._folder, error)
 
     def _entries(self, name: str, parent: int | None, depth: int) -> Iterator[None]:
-        """Go through a folder and those in it; yields once for each entry that was looked at."""
+        """Walk through a folder and the folders in it. Yield once for each entry."""
         folder = os.open(name, _FOLDER, dir_fd=parent)
         try:
             touched, left = os.fstat(folder).st_mtime, False
@@ -86,7 +89,7 @@ class OldFiles:
             self._note(name, error)
 
     def _goes(self, entry: os.DirEntry[str], folder: int) -> bool:
-        """Remove a file if it is old; whether it is gone."""
+        """Delete a file if it is old. Return whether the file is gone."""
         try:
             if not entry.is_file(follow_symlinks=False) or entry.name.partition(".")[0] in self._keep:
                 return False
@@ -108,5 +111,5 @@ class OldFiles:
 def _remove_if_empty(name: str, parent: int) -> None:
     try:
         os.rmdir(name, dir_fd=parent)
-    except OSError:  # not empty: somebody has written there meanwhile, or a folder in it stays
+    except OSError:  # not empty: a run has written there meanwhile, or a folder in it stays
         return

@@ -1,4 +1,4 @@
-"""What the hub's log is told of notices: that one has arrived, waits, or is given up."""
+"""The seam of the outbox: the part of a ledger that stores notifications until they are delivered."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _log = Logger()
 
 
 def log_changes(notifications: Iterable[Notification]) -> None:
-    """Write a line about each notice, as it stands now."""
+    """Log the state of each notification."""
     for notification in notifications:
         facts = {
             "id": notification.id,
@@ -24,16 +24,16 @@ def log_changes(notifications: Iterable[Notification]) -> None:
             "error": notification.error,
         }
         if notification.state is NotificationState.DELIVERED:
-            _log.info("notice {id} ({kind}) is delivered by {channel}", **facts)
+            _log.info("notification {id} ({kind}) was delivered by channel {channel}", **facts)
         elif notification.state is NotificationState.GIVEN_UP:
-            _log.error("notice {id} ({kind}) is given up by {channel}: {error}", **facts)
+            _log.error("notification {id} ({kind}) was given up by channel {channel}: {error}", **facts)
         else:
-            _log.warn("notice {id} ({kind}) waits in {channel}: {error}", **facts)
+            _log.warn("notification {id} ({kind}) waits in channel {channel}: {error}", **facts)
 
 
 @dataclass(frozen=True, slots=True)
 class NotificationCounts:
-    """How many notices wait, how many of those kept were given up, and what the newest trouble was."""
+    """The number of notifications that wait, the number given up, and the newest error."""
 
     waiting: int = 0
     given_up: int = 0
@@ -41,22 +41,22 @@ class NotificationCounts:
 
 
 class Outbox(Protocol):
-    """The part of a ledger that holds the notices on their way. Its calls behave as those of a ledger.
+    """The part of a ledger that stores notifications. Its calls behave like those of a ledger.
 
-    Notices come in with the facts that they follow from, in the writes of those.
+    A new notification is stored in the same transaction as the run, tick or pause that it is about.
     """
 
     def next_notifications(self) -> Deferred[list[Notification]]:
-        """The oldest waiting notice of each channel that has one."""
+        """The oldest waiting notification of each channel that has one."""
 
     def try_notification(self, notification_id: str) -> Deferred[Notification]:
-        """Count one more try of a notice, before it; fires with the notice. Nothing joins it from then on."""
+        """Count one more try, before the try. From then on the notification's text does not change."""
 
     def settle_notification(self, notification: Notification) -> Deferred[None]:
-        """Replace what is kept of a notice. Of those settled only the newest of each channel are kept."""
+        """Replace a notification. Of the settled notifications of a channel only the newest stay."""
 
     def notification_counts(self) -> Deferred[NotificationCounts]:
-        """How the notices fare."""
+        """Count the notifications."""
 
     def tidy_alerts(self, schedules: Collection[str], channels: Collection[str]) -> Deferred[None]:
-        """Forget the incidents of all other schedules; give up what waits in channels that are no more."""
+        """Delete the incidents of other schedules, and give up the notifications of other channels."""

@@ -1,4 +1,4 @@
-"""Forgets what is over and older than the rule says, in steps so small that no crawl feels them."""
+"""Deletes old rows and files, in steps so small that they do not slow crawls down."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from reactorhub.storage.old_files import Swept
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionConfig:
-    """How long what is over is kept: final runs with their ticks, log files, items files. None: for ever."""
+    """How long final runs with their ticks, log files and items files are kept. None means for ever."""
 
     runs: timedelta | None = None
     logs: timedelta | None = None
@@ -28,26 +28,26 @@ class RetentionConfig:
 
 
 EVERY = 600.0
-"""Seconds from one round to the next, and the most that one part of a round takes."""
+"""Seconds from one round to the next. One part of a round takes at most as long."""
 
 PAUSE = 0.5
 """Seconds between two steps."""
 
 AT_ONCE = 100
-"""How many rows go in one step. Other writes wait for it, and for what it makes the disk do."""
+"""How many rows one step deletes. Other writes wait for the step, so it must stay short."""
 
 FILES_AT_ONCE = 500
-"""How many entries of a folder are looked at in one step."""
+"""How many entries of a folder one step examines."""
 
-LEAP = 86_400.0
-"""Seconds that the wall clock may leap ahead and be believed; if further, it is not for as long."""
+MAX_JUMP = 86_400.0
+"""If the wall clock jumps ahead by more seconds than this, nothing is deleted for as many seconds."""
 
 Prune = Callable[[datetime, int], Deferred[int]]
 Sweep = Callable[[float, Collection[str], int], Deferred[Swept]]
 
 
 class ClockWatch:
-    """Tells whether the wall clock can be believed: what it makes old in one leap may be needed tomorrow."""
+    """Detects jumps of the wall clock. A wrong clock makes files look old that are needed tomorrow."""
 
     log = Logger()
 
@@ -58,25 +58,25 @@ class ClockWatch:
         self._doubted_until = self._seconds
 
     def believed(self) -> bool:
-        """Whether it has leapt no further than :data:`LEAP` in as many seconds, or has leapt back since."""
+        """Whether the clock has not jumped ahead by more than :data:`MAX_JUMP`, or has jumped back since."""
         seconds, moment = self._clock.seconds(), self._now()
         ahead = (moment - self._moment).total_seconds() - (seconds - self._seconds)
         self._seconds, self._moment = seconds, moment
-        if ahead > LEAP:
-            self._doubted_until = seconds + LEAP
+        if ahead > MAX_JUMP:
+            self._doubted_until = seconds + MAX_JUMP
             self.log.warn(
-                "the clock has leapt ahead by {hours:.0f} hours: nothing is removed for a day",
+                "the clock jumped ahead by {hours:.0f} hours: retention deletes nothing for a day",
                 hours=ahead / 3600,
             )
-        elif ahead < -LEAP:
+        elif ahead < -MAX_JUMP:
             self._doubted_until = seconds
         return seconds >= self._doubted_until
 
 
 class Retention:
-    """Goes round by round through the ledger and the folders of logs and items. ``rule`` may be replaced.
+    """Deletes old rows from the ledger and old files from the folders, in rounds. ``rule`` may be replaced.
 
-    What fails is told of once in the hub's log and tried again in the next round.
+    A failure is logged once and tried again in the next round.
     """
 
     log = Logger()
@@ -90,9 +90,9 @@ class Retention:
         unfinished: Callable[[], Collection[str]],
     ) -> None:
         """
-        :param prune: the ledger's.
-        :param folders: what looks at more of a folder, by the name of its rule: ``logs``, ``items``.
-        :param unfinished: the ids of the runs that are not final.
+        :param prune: the method of the ledger.
+        :param folders: for the rules ``logs`` and ``items``, a function that sweeps some of the folder.
+        :param unfinished: returns the ids of the runs that are not final.
         """
         self.rule = RetentionConfig()
         self._clock = clock
@@ -108,13 +108,13 @@ class Retention:
         self._loop.clock = clock
 
     def start(self, rule: RetentionConfig) -> None:
-        """Begin the first round at once, and then one every :data:`EVERY` seconds."""
+        """Begin a round at once, and then every :data:`EVERY` seconds."""
         self.rule = rule
         self._watch = ClockWatch(self._clock, self._now)
         self._over: Deferred[LoopingCall] = self._loop.start(EVERY)
 
     async def stop(self) -> None:
-        """Begin no more steps; returns when the one under way is over. Does nothing if not started."""
+        """Begin no more steps, and wait for the step under way. Does nothing if not started."""
         self._stopping = True
         if self._pause is not None:
             self._pause.cancel()
@@ -129,11 +129,13 @@ class Retention:
             await self._part(name, partial(self._look, sweep))
         if self._gone.total():
             gone = {name: self._gone[name] for name in ("runs", "logs", "items")}
-            self.log.info("removed what was too old: {runs} rows, {logs} logs, {items} items files", **gone)
+            self.log.info("retention deleted {runs} rows, {logs} log files, {items} items files", **gone)
 
     async def _part(self, name: str, step: Callable[[datetime], Awaitable[Swept]]) -> None:
-        """Take steps until nothing is left to do, something fails, the rule no longer holds, or the others
-        have waited long enough: the next round goes on from here."""
+        """Take steps until nothing is left to delete, a step fails, the rule is gone, or the time is up.
+
+        The next round continues from here.
+        """
         trouble, more, end = None, True, self._clock.seconds() + EVERY
         while more and (before := self._before(name)) is not None:
             try:
@@ -147,7 +149,7 @@ class Retention:
                 self._tell(name, trouble)
 
     def _before(self, name: str) -> datetime | None:
-        """The moment before which things are too old by the rule of this name; None: nothing goes."""
+        """The moment before which the rule of this name deletes; None if it deletes nothing."""
         span: timedelta | None = getattr(self.rule, name)
         if span is None or self._stopping or not self._watch.believed():
             return None
@@ -161,7 +163,7 @@ class Retention:
         return await sweep(before.timestamp(), frozenset(self._unfinished()), FILES_AT_ONCE)
 
     async def _rest(self) -> bool:
-        """Let the others have their turn; False if told to stop."""
+        """Pause, so that others can work. Return False if :meth:`stop` was called."""
         if self._stopping:
             return False
         self._pause = deferLater(self._clock, PAUSE)
@@ -174,16 +176,16 @@ class Retention:
         return not self._stopping
 
     def _tell(self, name: str, trouble: str | None) -> None:
-        """Say once that something fails, and once that it no longer does."""
+        """Log the first failure in a row, and the first success after it."""
         if trouble is not None and name not in self._troubles:
             self.log.error(
-                "what retention.{name} makes old cannot all be removed; this is tried again: {trouble}",
+                "some of what is older than retention.{name} could not be deleted; will retry: {trouble}",
                 name=name,
                 trouble=trouble,
             )
         elif trouble is None and name in self._troubles:
-            self.log.info("what retention.{name} makes old can be removed again", name=name)
+            self.log.info("all that is older than retention.{name} could be deleted again", name=name)
         (self._troubles.discard if trouble is None else self._troubles.add)(name)
 
     def _broken(self, failure: Failure) -> None:
-        self.log.failure("the hub has an error in removing what is old; it will try again", failure)
+        self.log.failure("retention failed because of a bug in the hub; it will try again", failure)

@@ -1,19 +1,24 @@
-"""How runs, ticks and marks are written down: as flat rows of numbers and text. Both ledgers write them so.
+"""How the nouns are stored: as flat rows of numbers and text.
 
-Moments become whole microseconds since 1970 in UTC; what has no fixed shape becomes JSON.
+Moments become whole microseconds since 1970 in UTC. Values without a fixed shape become JSON. To add a
+column, add a line here and a script in ``sqlite/schema/``.
 """
 
 from __future__ import annotations
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from dataclasses import fields as dataclass_fields
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from enum import Enum
+from operator import attrgetter
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from reactorhub.errors import InvalidRequest
 from reactorhub.model.batch import Batch
+from reactorhub.model.notification import Incident, Notification, NotificationKind, NotificationState
 from reactorhub.model.run import RetryRule, Run, RunSpec, RunState
 from reactorhub.model.schedule import ScheduleProgress, Tick, TickOutcome
 from reactorhub.model.values import stats_view
@@ -22,20 +27,11 @@ from reactorhub.storage.ledger import Page
 T = TypeVar("T")
 Row = tuple[Any, ...]
 
-RUN_COLUMNS = (
-    "id, spider, project, schedule, nominal_time, queue, priority, timeout, stop_grace, not_before, attempt,"
-    " retry_of, batch, args, settings, tags, created_at, state, reason, started_at, finished_at,"
-    " finish_reason, errors, error, stats, retry, expect, upstream"
-)
-TICK_COLUMNS = "schedule, nominal_time, outcome, reason, run_id, recorded_at, until"
-PROGRESS_COLUMNS = "name, fingerprint, since, paused, paused_reason, resumed_at, runs"
-BATCH_COLUMNS = "id, created_at, on_complete, finished_at, completion"
-
-_RUN_NAMES = tuple(RUN_COLUMNS.split(", "))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _MAX_INTEGER = 2**63 - 1
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+_decode = json.JSONDecoder().decode
 
 
 def to_number(moment: datetime) -> int:
@@ -44,22 +40,14 @@ def to_number(moment: datetime) -> int:
 
 
 def to_moment(number: int) -> datetime:
-    """Return the moment that :func:`to_number` was given, in UTC."""
+    """Return the moment, in UTC, that :func:`to_number` turned into this number."""
     return _EPOCH + timedelta(microseconds=number)
 
 
-def _number(moment: datetime | None) -> int | None:
-    return None if moment is None else to_number(moment)
-
-
-def _moment(number: int | None) -> datetime | None:
-    return None if number is None else to_moment(number)
-
-
 def json_text(value: Any) -> str:
-    """Return ``value`` as compact JSON. Never raises: what JSON cannot hold becomes text.
+    """Return ``value`` as compact JSON. Never raises: a value that JSON lacks becomes text.
 
-    The texts are those of :func:`reactorhub.wire.views.stats_view`, so a stat reads the same live and kept.
+    The texts are those of :func:`reactorhub.model.values.stats_view`, so a stored stat reads like a live one.
     """
     try:
         return _encode(value)
@@ -74,185 +62,200 @@ def _kept(value: Any) -> Any:
         plain = stats_view({"value": value})["value"]
         _encode(plain)
     except Exception as error:  # noqa: BLE001 - a stat of a spider may raise anything from its __repr__
-        return f"<{type(value).__name__} that could not be kept: {type(error).__name__}>"
+        return f"<{type(value).__name__} that could not be stored: {type(error).__name__}>"
     return plain
 
 
 def sound(text: str | None) -> str | None:
-    """Return a text as every database takes it: an exception's may hold half a character of a file name."""
+    """Return a text that every database takes. Exceptions may quote file names that are not Unicode."""
     return text and text.encode("utf-8", "backslashreplace").decode()
 
 
-def _object(values: Mapping[str, Any]) -> str:
-    return json_text(values) if values else "{}"
+class Kind(NamedTuple):
+    """How one kind of value is stored. None stands for a value that SQLite takes or gives as it is."""
+
+    write: Callable[[Any], Any] | None = None
+    read: Callable[[Any], Any] | None = None
 
 
-def write_run(run: Run) -> Row:
-    """Return a run as the values of ``RUN_COLUMNS``."""
-    spec = run.spec
-    return (
-        run.id,
-        spec.spider,
-        spec.project,
-        spec.schedule,
-        _number(spec.nominal_time),
-        spec.queue,
-        spec.priority,
-        spec.timeout,
-        spec.stop_grace,
-        _number(spec.not_before),
-        spec.attempt,
-        spec.retry_of,
-        spec.batch,
-        _object(spec.args),
-        _object(spec.settings),
-        json_text(spec.tags) if spec.tags else "[]",
-        to_number(run.created_at),
-        run.state.value,
-        sound(run.reason),
-        _number(run.started_at),
-        _number(run.finished_at),
-        sound(run.finish_reason),
-        run.errors,
-        sound(run.error),
-        _object(run.stats),
-        _write_rule(spec.retry),
-        _object(spec.expect),
-        spec.upstream,
+def _choice(states: type[Enum]) -> Kind:
+    return Kind(attrgetter("value"), states)
+
+
+def _json(empty: Any) -> Kind:
+    """Return the kind of a JSON container. Most of them are empty: these are not encoded each time."""
+    text, make = _encode(empty), type(empty)
+    return Kind(
+        lambda value: json_text(value) if value else text,
+        lambda stored: make() if stored == text else make(_decode(stored)),
     )
 
 
-def _write_rule(rule: RetryRule | None) -> str | None:
-    return None if rule is None else _encode({**asdict(rule), "on": sorted(state.value for state in rule.on)})
+def _write_rule(rule: RetryRule) -> str:
+    return _encode({**asdict(rule), "on": sorted(state.value for state in rule.on)})
 
 
-def _read_rule(text: str | None) -> RetryRule | None:
-    if text is None:
-        return None
-    kept = json.loads(text)
-    return RetryRule(**{**kept, "on": frozenset(RunState(state) for state in kept["on"])})
+def _read_rule(text: str) -> RetryRule:
+    stored = _decode(text)
+    return RetryRule(**{**stored, "on": frozenset(RunState(state) for state in stored["on"])})
 
 
-def read_run(row: Row) -> Run:
-    """Return the run that :func:`write_run` wrote."""
-    kept = dict(zip(_RUN_NAMES, row, strict=True))
-    return Run(
-        id=kept["id"],
-        spec=_read_spec(kept),
-        created_at=to_moment(kept["created_at"]),
-        state=RunState(kept["state"]),
-        reason=kept["reason"],
-        started_at=_moment(kept["started_at"]),
-        finished_at=_moment(kept["finished_at"]),
-        finish_reason=kept["finish_reason"],
-        errors=kept["errors"],
-        error=kept["error"],
-        stats=json.loads(kept["stats"]),
-    )
+AS_IS = Kind()
+TEXT = Kind(sound)
+BOOLEAN = Kind(None, bool)
+MOMENT = Kind(to_number, to_moment)
+OBJECT = _json({})
+TAGS = _json(())
+RULE = Kind(_write_rule, _read_rule)
 
 
-def _read_spec(kept: Mapping[str, Any]) -> RunSpec:
-    return RunSpec(
-        spider=kept["spider"],
-        project=kept["project"],
-        args=json.loads(kept["args"]),
-        settings=json.loads(kept["settings"]),
-        queue=kept["queue"],
-        priority=kept["priority"],
-        timeout=kept["timeout"],
-        stop_grace=kept["stop_grace"],
-        not_before=_moment(kept["not_before"]),
-        tags=tuple(json.loads(kept["tags"])),
-        schedule=kept["schedule"],
-        nominal_time=_moment(kept["nominal_time"]),
-        attempt=kept["attempt"],
-        retry_of=kept["retry_of"],
-        batch=kept["batch"],
-        retry=_read_rule(kept["retry"]),
-        expect=json.loads(kept["expect"] or "{}"),
-        upstream=kept["upstream"],
-    )
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table: the attribute that it stores, such as ``spec.queue``, and how.
+
+    The column is called like the attribute unless ``name`` says otherwise. None is stored as NULL.
+    """
+
+    attribute: str
+    kind: Kind = AS_IS
+    name: str = ""
+
+    @property
+    def field(self) -> str:
+        """The attribute's own name."""
+        return self.attribute.rpartition(".")[2]
 
 
-def write_tick(tick: Tick) -> Row:
-    """Return a tick as the values of ``TICK_COLUMNS``."""
-    return (
-        tick.schedule,
-        to_number(tick.nominal_time),
-        tick.outcome.value,
-        sound(tick.reason),
-        tick.run_id,
-        to_number(tick.recorded_at),
-        _number(tick.until),
-    )
+class Table(Generic[T]):
+    """How values of one class are written as flat rows, and read from them."""
+
+    def __init__(self, make: Callable[..., T], *columns: Column) -> None:
+        """:param make: returns a value, given all its fields by name."""
+        self._make = make
+        self._values = attrgetter(*(column.attribute for column in columns))
+        self._fields = tuple(column.field for column in columns)
+        self._writers = [(n, column.kind.write) for n, column in enumerate(columns) if column.kind.write]
+        self._readers = [(column.field, column.kind.read) for column in columns if column.kind.read]
+        self.names = tuple(column.name or column.field for column in columns)
+        self.columns = ", ".join(self.names)
+        """The columns as a statement lists them."""
+        self.places = ", ".join("?" for _ in columns)
+        """A place for each column, as ``VALUES`` takes them."""
+
+    def write(self, value: T) -> Row:
+        """Return a value as a row, in the order of the columns."""
+        row = list(self._values(value))
+        for place, write in self._writers:
+            if row[place] is not None:
+                row[place] = write(row[place])
+        return tuple(row)
+
+    def read(self, row: Sequence[Any]) -> T:
+        """Return the value that :meth:`write` made this row of."""
+        fields = dict(zip(self._fields, row, strict=True))
+        for field, read in self._readers:
+            if fields[field] is not None:
+                fields[field] = read(fields[field])
+        return self._make(**fields)
 
 
-def read_tick(row: Row) -> Tick:
-    """Return the tick that :func:`write_tick` wrote."""
-    schedule, nominal_time, outcome, reason, run_id, recorded_at, until = row
-    return Tick(
-        schedule=schedule,
-        nominal_time=to_moment(nominal_time),
-        outcome=TickOutcome(outcome),
-        reason=reason,
-        run_id=run_id,
-        recorded_at=to_moment(recorded_at),
-        until=_moment(until),
-    )
+_SPEC = tuple(field.name for field in dataclass_fields(RunSpec))
 
 
-def write_progress(progress: ScheduleProgress) -> Row:
-    """Return a schedule's mark as the values of ``MARK_COLUMNS``."""
-    return (
-        progress.name,
-        progress.fingerprint,
-        to_number(progress.accounted_until),
-        progress.paused,
-        sound(progress.paused_reason),
-        _number(progress.resumed_at),
-        progress.runs,
-    )
+def _run(**fields: Any) -> Run:
+    spec = {name: fields.pop(name) for name in _SPEC}
+    spec["expect"] = spec["expect"] or {}  # NULL in runs that schema 1 or 2 wrote
+    return Run(spec=RunSpec(**spec), **fields)
 
 
-def read_progress(row: Row) -> ScheduleProgress:
-    """Return the mark that :func:`write_mark` wrote."""
-    name, fingerprint, accounted_until, paused, reason, resumed_at, runs = row
-    return ScheduleProgress(
-        name=name,
-        fingerprint=fingerprint,
-        accounted_until=to_moment(accounted_until),
-        paused=bool(paused),
-        paused_reason=reason,
-        resumed_at=_moment(resumed_at),
-        runs=runs,
-    )
-
-
-def write_batch(batch: Batch) -> Row:
-    """Return a batch as the values of ``BATCH_COLUMNS``."""
-    return (
-        batch.id,
-        to_number(batch.created_at),
-        _object(batch.on_complete),
-        _number(batch.finished_at),
-        batch.completion,
-    )
-
-
-def read_batch(row: Row) -> Batch:
-    """Return the batch that :func:`write_batch` wrote."""
-    batch_id, created_at, on_complete, finished_at, completion = row
-    return Batch(
-        id=batch_id,
-        created_at=to_moment(created_at),
-        on_complete=json.loads(on_complete),
-        finished_at=_moment(finished_at),
-        completion=completion,
-    )
+RUNS = Table(
+    _run,
+    Column("id"),
+    Column("spec.spider"),
+    Column("spec.project"),
+    Column("spec.schedule"),
+    Column("spec.nominal_time", MOMENT),
+    Column("spec.queue"),
+    Column("spec.priority"),
+    Column("spec.timeout"),
+    Column("spec.stop_grace"),
+    Column("spec.not_before", MOMENT),
+    Column("spec.attempt"),
+    Column("spec.retry_of"),
+    Column("spec.batch"),
+    Column("spec.args", OBJECT),
+    Column("spec.settings", OBJECT),
+    Column("spec.tags", TAGS),
+    Column("created_at", MOMENT),
+    Column("state", _choice(RunState)),
+    Column("reason", TEXT),
+    Column("started_at", MOMENT),
+    Column("finished_at", MOMENT),
+    Column("finish_reason", TEXT),
+    Column("errors"),
+    Column("error", TEXT),
+    Column("stats", OBJECT),
+    Column("spec.retry", RULE),
+    Column("spec.expect", OBJECT),
+    Column("spec.upstream"),
+)
+TICKS = Table(
+    Tick,
+    Column("schedule"),
+    Column("nominal_time", MOMENT),
+    Column("outcome", _choice(TickOutcome)),
+    Column("reason", TEXT),
+    Column("run_id"),
+    Column("recorded_at", MOMENT),
+    Column("until", MOMENT),
+)
+PROGRESS = Table(
+    ScheduleProgress,
+    Column("name"),
+    Column("fingerprint"),
+    Column("accounted_until", MOMENT, name="since"),
+    Column("paused", BOOLEAN),
+    Column("paused_reason", TEXT),
+    Column("resumed_at", MOMENT),
+    Column("runs"),
+)
+BATCHES = Table(
+    Batch,
+    Column("id"),
+    Column("created_at", MOMENT),
+    Column("on_complete", OBJECT),
+    Column("finished_at", MOMENT),
+    Column("completion"),
+)
+INCIDENTS = Table(
+    Incident,
+    Column("schedule"),
+    Column("kind", _choice(NotificationKind)),
+    Column("since", MOMENT),
+    Column("count"),
+)
+NOTIFICATIONS = Table(
+    Notification,
+    Column("id"),
+    Column("channel"),
+    Column("kind", _choice(NotificationKind)),
+    Column("schedule"),
+    Column("created_at", MOMENT),
+    Column("not_before", MOMENT),
+    Column("since", MOMENT),
+    Column("count"),
+    Column("about", OBJECT),
+    Column("state", _choice(NotificationState)),
+    Column("attempts"),
+    Column("error", TEXT),
+)
 
 
 def make_page(kind: str, found: Sequence[tuple[int, T]], limit: int) -> Page[T]:
-    """Return the first ``limit`` of ``found``, pairs of a place and its row; more mean a next page."""
+    """Return the first ``limit`` rows of ``found``, as a page. ``found`` has pairs of a place and a row.
+
+    The page has a cursor if there are more than ``limit``.
+    """
     more = len(found) > limit > 0
     return Page(tuple(row for _, row in found[:limit]), _cursor(kind, found[limit - 1][0]) if more else None)
 
@@ -262,9 +265,9 @@ def _cursor(kind: str, place: int) -> str:
 
 
 def read_cursor(kind: str, cursor: str | None) -> int | None:
-    """Return the place a page of this kind continues after, None for the first page.
+    """Return the place after which a page of this kind continues; None for the first page.
 
-    :raises InvalidRequest: if no page of this kind gave the cursor.
+    :raises InvalidRequest: if the cursor is not from a page of this kind.
     """
     if cursor is None:
         return None
@@ -274,6 +277,6 @@ def read_cursor(kind: str, cursor: str | None) -> int | None:
         place = _MAX_INTEGER + 1
     if abs(place) > _MAX_INTEGER or _cursor(kind, place) != cursor:
         raise InvalidRequest(
-            {"cursor": "is not from this list; take next_cursor of the page before, unchanged"}
+            {"cursor": "is not from this list; send next_cursor of the previous page unchanged"}
         )
     return place

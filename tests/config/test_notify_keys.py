@@ -117,11 +117,15 @@ schedules:
         ("{email: {to: a@b, from: c@d}}", ".email", "write to, from and smtp"),
         ("{webhook: {url: 'http://x'}}", ".webhook", "write url and secret"),
         ("{webhook: {url: 'http://x', secret: '${P}'}}", ".webhook.secret", "a secret is base64 of"),
-        ("{webhook: {url: x, secret: '%s'}}", ".webhook.url", "there is no host"),
+        ("{webhook: {url: x, secret: '%s'}}", ".webhook.url", "the host is missing"),
         ("{webhook: {url: 'http://x', secret: 4711}}", ".webhook.secret", "must be text; put it in quotes"),
         ("{apprise: 4711}", ".apprise", "must be text; put it in quotes"),
-        ("{email: {to: [a@b, c], from: c@d, smtp: 'smtp://x'}}", ".email.to[1]", "this is no mail address"),
-        ("{email: {to: a@b, from: c@d, smtp: 'smtp://u:${P}@x:0'}}", ".email.smtp", "there is no host, or a"),
+        (
+            "{email: {to: [a@b, c], from: c@d, smtp: 'smtp://x'}}",
+            ".email.to[1]",
+            "this is not a mail address",
+        ),
+        ("{email: {to: a@b, from: c@d, smtp: 'smtp://u:${P}@x:0'}}", ".email.smtp", "the host is missing or"),
     ],
 )
 def test_mistakes_in_channels(channel: str, path: str, message: str) -> None:
@@ -154,5 +158,5 @@ def test_apprise_is_asked(tmp_path: Path) -> None:
     (tmp_path / "schedule.yaml").write_text("hub:\n  notify:\n    chat: {apprise: 'nothing://hunter2'}\n")
     with pytest.raises(ConfigError) as error:
         read_config(tmp_path / "schedule.yaml", {}, {})
-    assert ":3:21: hub.notify.chat.apprise: apprise does not know what the address means" in str(error.value)
+    assert ":3:21: hub.notify.chat.apprise: apprise does not understand the address" in str(error.value)
     assert "hunter2" not in str(error.value)

@@ -211,7 +211,7 @@ def test_every_key_is_in_the_reference(title: str, keys: type[Keys]) -> None:
 
 def test_every_metric_is_in_the_reference() -> None:
     """The table of metrics has all that are no stats."""
-    assert first_column(section("expectations.md", "What can be expected")) == set(METRICS)
+    assert first_column(section("expectations.md", "Metrics")) == set(METRICS)
 
 
 def routes() -> Iterator[str]:
@@ -338,12 +338,15 @@ def test_forced_settings_are_named() -> None:
             f"A text has up to {MAX_LENGTH} characters and {MAX_DEPTH} levels of parentheses",
         ),
         ("expectations.md", f"a schedule up to {MAX_EXPECTATIONS} expectations"),
-        ("expectations.md", f"that have succeeded, up to {MAX_RUNS}"),
-        ("notify.md", f"it waits {alerts.GATHERING.seconds} seconds for the others"),
+        ("expectations.md", f"up to {MAX_RUNS}. `last()`"),
+        ("notify.md", f"The message waits {alerts.GATHERING.seconds} seconds"),
         ("notify.md", f"names the first {alerts.MAX_NAMED}"),
         ("notify.md", f"tried again after {notification.FIRST_RETRY_DELAY:g} seconds"),
-        ("notify.md", f"After {notification.PATIENCE.total_seconds() / 3600:g} hours it is given up"),
-        ("notify.md", f"At most {alerts.MAX_WAITING:,} notices wait in a channel"),
+        (
+            "notify.md",
+            f"After {notification.PATIENCE.total_seconds() / 3600:g} hours the notification is given up",
+        ),
+        ("notify.md", f"At most {alerts.MAX_WAITING:,} notifications wait in a channel"),
         ("notify.md", f"at most {webhook_channel.MAX_TRY:g} seconds for a webhook"),
         ("notify.md", f"and {email_channel.MAX_TRY:g} for a mail"),
         ("your-own-project.md", f"while {MAX_SCHEDULED:,} of its requests wait"),

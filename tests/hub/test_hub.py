@@ -15,7 +15,7 @@ from reactorhub.model.run import Run, RunState
 from reactorhub.model.schedule import Tick, TickOutcome
 from reactorhub.model.spider import BrokenModule
 from reactorhub.policies.agenda import Missed
-from reactorhub.storage.memory.ledger import MemoryLedger
+from reactorhub.storage.sqlite.memory import MemoryLedger
 from reactorhub.wire.orders import Order
 from tests.support.deferreds import done
 from tests.support.hubs import SCHEDULES, START, HubHarness, config, hub_log

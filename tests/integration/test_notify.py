@@ -55,12 +55,12 @@ def test_one_alert_for_an_incident(make_hub: MakeHub) -> None:
 
     with Receiver(port) as receiver:
         hub.start()
-        until(lambda: receiver.got, 20, "the notice of the failure")
+        until(lambda: receiver.got, 20, "the notification of the failure")
         (project / "spiders" / "calm").touch()
         assert run_once(hub) == "succeeded"
-        until(lambda: len(receiver.got) == 2, 10, "the notice of the recovery")
+        until(lambda: len(receiver.got) == 2, 10, "the notification of the recovery")
         hub.post("/api/schedules/calm/pause", {"reason": "spring cleaning"})
-        until(lambda: len(receiver.got) == 3, 10, "the notice of the pause")
+        until(lambda: len(receiver.got) == 3, 10, "the notification of the pause")
         assert hub.post("/api/notify/hook/test") == (
             200,
             {"channel": "hook", "delivered": True, "error": None},
@@ -93,7 +93,7 @@ def test_a_downtime_is_one_message(make_hub: MakeHub) -> None:
         last = hub.ledger("SELECT max(since) AS since FROM marks")[0]["since"]
         until(lambda: _now() - last > 4_000_000, 10, "some ticks that nobody saw")
         hub.start()
-        until(lambda: receiver.got, 20, "the notice")
+        until(lambda: receiver.got, 20, "the notification")
         (message,) = receiver.got
     missed = message["data"]["missed"]
     assert message["type"] == "schedule.missed"

@@ -58,7 +58,7 @@ def aged(path: Path, days: float) -> Path:
 def settled(hub: Hub) -> tuple[int, int]:
     """How many runs and ticks are left once the first round is over, which its line in the log says."""
     until(
-        lambda: "removed what was too old" in hub.output,
+        lambda: "retention deleted" in hub.output,
         30,
         "the end of a round",
     )

@@ -45,7 +45,7 @@ PASSWORD = "hunter2"
 
 
 def a_notification(kind: NotificationKind = NotificationKind.FAILED, **facts: Any) -> Notification:
-    """A notice of noon."""
+    """A notification of noon."""
     given: dict[str, Any] = {"about": {"hub": "lab", "run": RUN}, "schedule": "prices"}
     return Notification(
         id="01a200e6-0000-7007-b5e3-000000000001",
@@ -70,10 +70,10 @@ class ChannelSuite(TestCase):
     """What a channel does, whatever it is made of. A subclass sets ``channel`` up, and the other side."""
 
     channel: Channel
-    can_refuse = True  # whether the other side can say that a notice is never welcome
+    can_refuse = True  # whether the other side can say that a notification is never welcome
 
     def arrived(self) -> list[str]:
-        """What tells the notices apart that have arrived, in order."""
+        """What tells the notifications apart that have arrived, in order."""
         raise NotImplementedError
 
     def trouble(self, *, for_good: bool) -> None:
@@ -85,7 +85,7 @@ class ChannelSuite(TestCase):
         raise NotImplementedError
 
     async def failure(self) -> DeliveryError:
-        """Return what a notice fails with."""
+        """Return what a notification fails with."""
         try:
             await self.channel.send(a_notification())
         except DeliveryError as error:
@@ -93,12 +93,12 @@ class ChannelSuite(TestCase):
         raise AssertionError("it was delivered")
 
     async def test_delivers(self) -> None:
-        """A notice that is sent arrives, once."""
+        """A notification that is sent arrives, once."""
         await self.channel.send(a_notification())
         self.assertEqual(len(self.arrived()), 1)
 
     async def test_a_repeat_can_be_told(self) -> None:
-        """A notice that is sent again is the same to who receives it, and another one is not."""
+        """A notification that is sent again is the same to who receives it, and another one is not."""
         for notification in (a_notification(), a_notification(), a_notification(schedule="other")):
             await self.channel.send(notification)
         first, again, _ = self.arrived()
@@ -112,7 +112,7 @@ class ChannelSuite(TestCase):
         self.assertNotIn(PASSWORD, str(error))
 
     async def test_trouble_for_good(self) -> None:
-        """Where the other side will never take a notice the error says that no other try will help."""
+        """Where the other side will never take a notification the error says that no other try will help."""
         self.trouble(for_good=True)
         error = await self.failure()
         self.assertEqual(error.again, not self.can_refuse)

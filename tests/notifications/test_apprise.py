@@ -98,8 +98,8 @@ class AppriseTests(ChannelSuite):
 @pytest.mark.parametrize(
     ("urls", "message"),
     [
-        ((f"nothing://{PASSWORD}",), "apprise does not know what the address means"),
-        (("json://localhost", f"nothing://{PASSWORD}"), "apprise does not know what address 2 means"),
+        ((f"nothing://{PASSWORD}",), "apprise does not understand the address"),
+        (("json://localhost", f"nothing://{PASSWORD}"), "apprise does not understand address 2"),
     ],
 )
 def test_unknown_addresses(urls: tuple[str, ...], message: str) -> None:

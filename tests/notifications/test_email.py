@@ -116,14 +116,14 @@ class EmailTests(ChannelSuite):
         self.server.refusals = {"ops@example.org": 450, "me@example.org": 550}
         error = await self.failure()
         self.assertTrue(error.again)
-        self.assertEqual(str(error), "127.0.0.1 took no mail: 550 no room for me@example.org\\x1b[2J")
+        self.assertEqual(str(error), "127.0.0.1 refused the mail: 550 no room for me@example.org\\x1b[2J")
 
     async def test_a_server_that_talks_without_end(self) -> None:
         """Nobody listens to a greeting that fills the memory."""
         self.use(listen_to_chatter(self, b"220-hello\r\n"))
         error = await self.failure()
         self.assertEqual(
-            (error.again, str(error)), (True, "127.0.0.1 took no mail: it said more than 256 KiB")
+            (error.again, str(error)), (True, "127.0.0.1 refused the mail: it sent more than 256 KiB")
         )
 
     async def test_password_over_starttls(self) -> None:
@@ -180,7 +180,7 @@ class EmailTests(ChannelSuite):
         self.use(free_port())
         error = await self.failure()
         self.assertTrue(error.again)
-        self.assertIn("127.0.0.1 took no mail: ", str(error))
+        self.assertIn("127.0.0.1 refused the mail: ", str(error))
 
     async def test_no_answer_in_time(self) -> None:
         """A server that takes too long is left."""
@@ -188,7 +188,7 @@ class EmailTests(ChannelSuite):
         self.hold()
         error = await self.failure()
         self.assertEqual(
-            (error.again, str(error)), (True, "127.0.0.1 took no mail: no answer within 0.3 seconds")
+            (error.again, str(error)), (True, "127.0.0.1 refused the mail: no answer within 0.3 seconds")
         )
 
 

@@ -17,7 +17,7 @@ class MemoryChannelTests(ChannelSuite):
         self.channel = MemoryChannel()
 
     def arrived(self) -> list[str]:
-        """The notices by what they say."""
+        """The notifications by what they say."""
         return [f"{notification.id} {notification.schedule}" for notification in self.channel.sent]
 
     def trouble(self, *, for_good: bool) -> None:

@@ -14,7 +14,7 @@ LATER = NOON + timedelta(hours=2)
 
 
 def missed(*names: str, others: int = 0, ticks: int = 1, more: bool = False) -> Notification:
-    """A notice of ticks that these schedules missed."""
+    """A notification of ticks that these schedules missed."""
     entries = [
         {"schedule": name, "ticks": ticks, "from": "1:00", "until": "9:00", "more": more, "reason": "down"}
         for name in names
@@ -52,7 +52,10 @@ def test_titles(notification: Notification, line: str) -> None:
     ("notification", "expected"),
     [
         (a_notification(), "error: ValueError: größer\nattempt: 3\n"),
-        (a_notification(), "log: /api/runs/01a200e6-efb3-7007-b5e3-bd2624e9c3cc/log\n\nNothing more is said"),
+        (
+            a_notification(),
+            "log: /api/runs/01a200e6-efb3-7007-b5e3-bd2624e9c3cc/log\n\nFurther failures are not reported",
+        ),
         (
             a_notification(NotificationKind.RECOVERED, count=3),
             "3 runs had failed since 2026-03-01 12:00:00 UTC.\n",
@@ -61,7 +64,7 @@ def test_titles(notification: Notification, line: str) -> None:
             a_notification(NotificationKind.PAUSED, about={"schedule": {"paused_reason": "why"}}),
             "prices is paused: why\n",
         ),
-        (a_notification(NotificationKind.TEST), "notices arrive"),
+        (a_notification(NotificationKind.TEST), "notifications arrive"),
         (missed("prices"), "prices: 1 tick, 1:00 to 9:00: down\n"),
         (
             missed("prices", "news", others=3, ticks=7),

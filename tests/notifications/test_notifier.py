@@ -17,7 +17,7 @@ from reactorhub.model.notification import PATIENCE, IncidentEventKind, Notificat
 from reactorhub.model.schedule import ScheduleProgress
 from reactorhub.notifications.channels.memory import MemoryChannel
 from reactorhub.notifications.notifier import MAX_NAP, MAX_TRY, SOON, Notifier
-from reactorhub.storage.memory.ledger import MemoryLedger
+from reactorhub.storage.sqlite.memory import MemoryLedger
 from tests.policies.test_incidents import NOON, a_fact
 from tests.support.deferreds import done
 from tests.support.hubs import hub_log
@@ -64,7 +64,7 @@ class Desk:
         return [notification.schedule for notification in self.ops.sent]
 
     def counts(self) -> tuple[int, int]:
-        """How many notices wait, and how many were given up."""
+        """How many notifications wait, and how many were given up."""
         found: list[Any] = []
         self.ledger.notification_counts().addCallback(found.append)
         return found[0].waiting, found[0].given_up
@@ -107,7 +107,7 @@ def test_order_and_patience() -> None:
         desk.pass_by(100)
         assert desk.sent() == ["a", "b", "c"]
         assert desk.counts() == (0, 0)
-    assert "waits in {channel}: {error}" in str([event.get("log_format") for event in events])
+    assert "waits in channel {channel}: {error}" in str([event.get("log_format") for event in events])
 
 
 def test_one_channel_does_not_hold_up_another() -> None:
@@ -127,7 +127,7 @@ def test_one_channel_does_not_hold_up_another() -> None:
 
 
 def test_given_up_after_a_day() -> None:
-    """After a day of tries a notice is given up, which the log says; the next one has its own day."""
+    """After a day of tries a notification is given up, which the log says; the next one has its own day."""
     with at_work() as desk, hub_log() as events:
         desk.ops.trouble = DOWN
         desk.tell("a")
@@ -139,11 +139,11 @@ def test_given_up_after_a_day() -> None:
         desk.ops.trouble = None
         desk.pass_by(3700)
         assert desk.sent() == ["b"]
-    assert any("is given up" in str(event.get("log_format")) for event in events)
+    assert any("was given up" in str(event.get("log_format")) for event in events)
 
 
 def test_what_no_try_can_help() -> None:
-    """A notice that will never be taken is given up at once, and the next one follows."""
+    """A notification that will never be taken is given up at once, and the next one follows."""
     with at_work() as desk:
         desk.ops.trouble = DeliveryError("gone", again=False)
         desk.tell("a")
@@ -205,7 +205,7 @@ class Mortal(MemoryLedger):
 @pytest.mark.parametrize("made", [False, True])
 @pytest.mark.parametrize("writes", range(1, 11))
 def test_wherever_the_hub_dies(writes: int, made: bool) -> None:
-    """Killed at any write, the hub loses no notice that it has written down, and repeats one at most."""
+    """Killed at any write, the hub loses no notification that it stored, and repeats one at most."""
     ledger = Mortal(writes, made)
     first = Desk(ledger)
     for name in ("a", "b", "c"):
@@ -223,7 +223,7 @@ def test_wherever_the_hub_dies(writes: int, made: bool) -> None:
 
 
 def test_backoff_outlives_a_restart() -> None:
-    """A restart does not make a notice hurry."""
+    """A restart does not make a notification hurry."""
     first = Desk()
     first.ops.trouble = DOWN
     first.tell("a")
@@ -318,7 +318,7 @@ def test_channels_may_change() -> None:
 
 @pytest.mark.parametrize("hours", [-1, -24 * 365, 1, 24 * 365])
 def test_clock_steps(hours: int) -> None:
-    """When the wall clock is put forward or back, notices wait no longer than a day for it."""
+    """When the wall clock is put forward or back, notifications wait no longer than a day for it."""
     with at_work() as desk:
         desk.ops.trouble = DOWN
         desk.tell("a")

@@ -10,7 +10,7 @@ from reactorhub.model.notification import Notification
 from reactorhub.notifications.channels.memory import MemoryChannel
 from reactorhub.policies.agenda import Missed
 from reactorhub.policies.incidents import GATHERING
-from reactorhub.storage.memory.ledger import MemoryLedger
+from reactorhub.storage.sqlite.memory import MemoryLedger
 from tests.support.deferreds import done
 from tests.support.hubs import START, HubHarness, config
 from tests.support.receiver import SECRET
@@ -207,7 +207,7 @@ def test_a_schedule_that_tells_nobody_any_more() -> None:
 
 
 def test_arguments_that_are_secrets_are_not_told() -> None:
-    """What the API hides a notice hides too."""
+    """What the API hides a notification hides too."""
     office = Office(text=FILE.replace("plain: {", "plain: {args: {api_key: hunter2}, "))
     office.run()
     assert office.told()[0].about["run"]["args"] == {"api_key": "***"}

@@ -123,7 +123,7 @@ class WebhookTests(ChannelSuite):
         self.channel = self.to(f"http://127.0.0.1:{listen_to_chatter(self, b'HTTP/1.1 102 Wait' + LINES)}/")
         error = await self.failure()
         self.assertEqual(
-            (error.again, str(error)), (True, "127.0.0.1 could not be reached: it said more than 256 KiB")
+            (error.again, str(error)), (True, "127.0.0.1 could not be reached: it sent more than 256 KiB")
         )
 
     async def test_nobody_listens(self) -> None:

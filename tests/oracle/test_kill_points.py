@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred
 from reactorhub.model.run import UNFINISHED, Run, RunState
 from reactorhub.model.schedule import Tick
 from reactorhub.storage.ledger import RunFilter
-from reactorhub.storage.memory.ledger import MemoryLedger
+from reactorhub.storage.sqlite.memory import MemoryLedger
 from tests.conftest import SOAKING
 from tests.oracle.oracle_rules import SECOND, Rule
 from tests.support.deferreds import done

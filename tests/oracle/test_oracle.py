@@ -19,7 +19,7 @@ from reactorhub.errors import LedgerError
 from reactorhub.model.run import Run
 from reactorhub.model.schedule import Tick
 from reactorhub.storage.ledger import RunFilter
-from reactorhub.storage.memory.ledger import MemoryLedger
+from reactorhub.storage.sqlite.memory import MemoryLedger
 from tests.conftest import SOAKING
 from tests.oracle.oracle import Oracle
 from tests.oracle.oracle_rules import SECOND, Rule, microseconds

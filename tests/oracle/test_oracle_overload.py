@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from reactorhub.engine.scripted import ScriptedCrawl
 from reactorhub.model.run import RunSpec
-from reactorhub.storage.memory.ledger import MemoryLedger
+from reactorhub.storage.sqlite.memory import MemoryLedger
 from tests.conftest import SOAKING
 from tests.oracle.oracle_rules import SECOND, Rule, microseconds
 from tests.support.deferreds import done

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reactorhub.storage.ledger import RunFilter
-from reactorhub.storage.memory.ledger import MemoryLedger
+from reactorhub.storage.sqlite.memory import MemoryLedger
 from tests.conftest import SOAKING
 from tests.oracle.oracle_rules import SECOND, Rule, microseconds
 from tests.oracle.oracle_strategies import OPTIONS, timed

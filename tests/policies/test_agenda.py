@@ -94,7 +94,7 @@ def test_no_window_is_shorter_than_what_counts_as_on_time() -> None:
     [
         (Catchup.LATEST, 12 * MINUTE, "older than the catch-up window of 10m"),
         (Catchup.ALL, 12 * MINUTE, "older than the catch-up window of 10m"),
-        (Catchup.LATEST, 2 * MINUTE, "a later tick runs in its place"),
+        (Catchup.LATEST, 2 * MINUTE, "a later tick runs instead"),
         (Catchup.SKIP, 2 * MINUTE, "catchup is skip"),
     ],
 )
@@ -171,7 +171,7 @@ def test_all_runs_no_more_than_max_catchup(limit: int, extra: list[bool]) -> Non
     found = plan([(down, NOW - DAY)], NOW)
     assert [tick.nominal_time for tick in found.due] == [NOW - n * MINUTE for n in range(limit - 1, -1, -1)]
     assert [tick.until is None for tick in found.missed] == [True] * min(1440 - limit, 1000) + extra
-    assert f"only the newest {limit} run" in found.missed[0].reason
+    assert f"only the newest {limit} missed ticks run" in found.missed[0].reason
 
 
 LUNCH = (ExcludedTimes("* 11-12 * * *", "Europe/Berlin"), ExcludedTimes("*/2 * * * *", "UTC"))

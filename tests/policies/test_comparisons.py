@@ -147,8 +147,8 @@ def test_what_was_expected() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "says nothing; write it like"),
-        (" \n", "says nothing; write it like"),
+        ("", "must not be empty; write it like"),
+        (" \n", "must not be empty; write it like"),
         ("100", "'100' does not begin with one of ==, !=, <, <=, >, >=; write it like"),
         ("= 100", "'= 100' does not begin with one of"),
         ("finished", "'finished' does not begin with one of"),
@@ -164,15 +164,15 @@ def test_what_was_expected() -> None:
         (">= 1234567890123456", "cannot be read from '6' on"),
         (">= ٣", "cannot be read from"),
         (">= __import__('os')", "cannot be read from \"'os')\" on"),
-        (">= items", "'items' is no number; write it like"),
-        (">= 2 * items + 3", "'items' is no number"),
-        (">= downloader/request_count", "'downloader' is no number"),
-        ("== nan", "'nan' is no number"),
-        (">= median", "'median' is no number; write it like"),
+        (">= items", "'items' is not a number; write it like"),
+        (">= 2 * items + 3", "'items' is not a number"),
+        (">= downloader/request_count", "'downloader' is not a number"),
+        ("== nan", "'nan' is not a number"),
+        (">= median", "'median' is not a number; write it like"),
         (">= ().__class__", "cannot be read from ').__class__' on"),
         (">= 0.7median(10)", "cannot be read from 'edian(10)' on"),
-        (">= 3 / 0", "nothing can be divided by zero; write it like"),
-        (">= median(3) / (1 - 1)", "nothing can be divided by zero; write it like"),
+        (">= 3 / 0", "it divides by zero; write it like"),
+        (">= median(3) / (1 - 1)", "it divides by zero; write it like"),
         (">= medain(3)", "there is no function 'medain'; did you mean 'median'?"),
         (">= __import__(3)", "there is no function '__import__'; there are median, mean, min, max, last"),
         (">= median()", "median() is not possible; write last()"),
@@ -275,7 +275,7 @@ class Odd(float):
     ],
 )
 def test_numbers(value: object, exact: object) -> None:
-    """Whole and other numbers are taken as they are written; what is no number is none."""
+    """Whole and other numbers are taken as they are written; what is not a number is none."""
     assert fraction(value) == exact
 
 
@@ -296,6 +296,6 @@ def test_a_bare_number(number: float) -> None:
 
 
 def test_no_bare_infinity() -> None:
-    """What is no number cannot be expected."""
-    with pytest.raises(ValueError, match="inf is no number; write it like"):
+    """What is not a number cannot be expected."""
+    with pytest.raises(ValueError, match="inf is not a number; write it like"):
         equal_to(math.inf)

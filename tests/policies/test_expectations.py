@@ -70,12 +70,12 @@ def said(expect: Mapping[str, Any], run: Run, *history: Run) -> list[str]:
         ({"retry/max_reached": "== 0"}, None),
         ({"share": ">= 0.5"}, "share is 0.25, expected >= 0.5"),
         ({"ready": 1}, None),
-        ({"version": "== 2"}, "version is 'v2', which is no number"),
-        ({"odd": "== 2"}, "odd is '<Odd that cannot be shown: KeyError>', which is no number"),
+        ({"version": "== 2"}, "version is 'v2', which is not a number"),
+        ({"odd": "== 2"}, "odd is '<Odd that cannot be shown: KeyError>', which is not a number"),
         ({"fields": {"price": ">= 50%"}}, None),
         ({"fields": {"price": ">= 95%"}}, "fields.price is 91.89%, expected >= 95%"),
         ({"fields": {"name": "== 100%"}}, "fields.name is 99.99%, expected == 100%"),
-        ({"fields": {"a.b": "== 1"}}, "fields.a.b is not known"),
+        ({"fields": {"a.b": "== 1"}}, "fields.a.b is unknown"),
     ],
 )
 def test_metrics(expect: dict[str, Any], sentence: str | None) -> None:
@@ -142,7 +142,7 @@ def test_a_stat_that_is_absent_is_zero() -> None:
 def test_what_is_not_known() -> None:
     """A crawl that never started has no duration, and a run whose errors were not counted has none."""
     run = ended(errors=None, seconds=None)
-    assert said({"errors": 0, "duration": "< 1m"}, run) == ["errors is not known", "duration is not known"]
+    assert said({"errors": 0, "duration": "< 1m"}, run) == ["errors is unknown", "duration is unknown"]
 
 
 def test_history_that_is_needed() -> None:
@@ -167,8 +167,8 @@ def test_fields_that_are_counted() -> None:
         ("ITEMS", 0, "did you mean 'items'?"),
         ("finsh_reason", "finished", "did you mean 'finish_reason'?"),
         ("field", 0, "did you mean 'fields'?"),
-        ("", 0, "a name is a text on one line"),
-        ("a\nb", 0, "a name is a text on one line"),
+        ("", 0, "a name must be one line of text"),
+        ("a\nb", 0, "a name must be one line of text"),
         ("a" * (MAX_NAME + 1), 0, "of up to 200 characters"),
         ("items", True, "must be a comparison; write it like"),
         ("items", None, "must be a comparison"),
@@ -191,9 +191,9 @@ def test_mistakes(metric: str, wish: object, says: str) -> None:
     [
         ("price", ">= 95", 'a share is at most 100%; write it with a %, like ">= 95%"'),
         ("price", 2, "a share is at most 100%"),
-        ("offers.", ">= 95%", "'offers.' is no field; write name, or outer.inner"),
-        ("a..b", ">= 95%", "is no field"),
-        (" ", ">= 95%", "a name is a text"),
+        ("offers.", ">= 95%", "'offers.' is not a field; write name, or outer.inner"),
+        ("a..b", ">= 95%", "is not a field"),
+        (" ", ">= 95%", "a name must be one line of text"),
     ],
 )
 def test_mistakes_about_fields(field: str, wish: object, says: str) -> None:

@@ -1,4 +1,4 @@
-"""The rules of telling people: one notice for an incident, and what becomes of a notice."""
+"""The rules of telling people: one notification for an incident, and what becomes of a notification."""
 
 from __future__ import annotations
 
@@ -24,7 +24,13 @@ from reactorhub.model.notification import (
     retry_delay,
 )
 from reactorhub.policies.incidents import GATHERING, MAX_NAMED, MAX_WAITING, announce, next_incident
-from reactorhub.storage.memory.notifications import MemoryIncidentStore
+from reactorhub.storage.sqlite.memory import MemoryLedger
+from reactorhub.storage.sqlite.notifications import (
+    SqliteIncidentStore,
+    next_notifications,
+    notification_counts,
+    try_notification,
+)
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -52,13 +58,22 @@ def a_fact(
     )
 
 
-def told(events: Iterable[IncidentEvent], store: MemoryIncidentStore | None = None) -> list[Notification]:
+class Store(SqliteIncidentStore):
+    """An empty store of incidents and notifications."""
+
+    def __init__(self) -> None:
+        self._ledger = MemoryLedger()
+        self.db = self._ledger._db
+        super().__init__(self.db)
+
+
+def told(events: Iterable[IncidentEvent], store: Store | None = None) -> list[Notification]:
     """What waits in the end, oldest first in each channel."""
-    store = store or MemoryIncidentStore()
+    store = store or Store()
     for event in events:
         announce(event, store)
     found = []
-    while heads := store.next_notifications():
+    while heads := next_notifications(store.db):
         found += heads
         for notification in heads:
             store.put(notification.delivered())
@@ -96,7 +111,7 @@ def test_one_notification_for_an_incident(happenings: list[IncidentEventKind], k
 
 
 def test_recovery_says_how_many_failed_since_when() -> None:
-    """The notice of a recovery counts the runs that failed, from the first one on."""
+    """The notification of a recovery counts the runs that failed, from the first one on."""
     events = [a_fact(F, 1, run={"id": "a"}), a_fact(F, 2), a_fact(F, 3), a_fact(S, 4, run={"id": "b"})]
     failed, recovered = told(events)
     assert (failed.count, failed.since, failed.about) == (1, NOON + SECOND, {"run": {"id": "a"}})
@@ -105,7 +120,7 @@ def test_recovery_says_how_many_failed_since_when() -> None:
 
 
 def test_each_channel_has_its_own_notification() -> None:
-    """A rule with two channels makes two notices with ids of their own."""
+    """A rule with two channels makes two notifications with ids of their own."""
     notifications = told([a_fact(F, to=("ops", "hook"))])
     assert [(notification.channel, notification.id) for notification in notifications] == [
         ("ops", "prices-0-ops"),
@@ -130,7 +145,7 @@ def test_only_what_was_asked_for(on: set[NotificationKind], kinds: list[str]) ->
 
 
 def test_schedules_that_miss_together_share_a_message() -> None:
-    """Missed ticks of several schedules go into one notice per channel, which waits a little for them."""
+    """Missed ticks of several schedules share one notification per channel, which waits for them."""
     names = [f"s{number}" for number in range(MAX_NAMED + 5)]
     events = [a_fact(M, number, name) for name in names for number in (0, 1)]
     (notification,) = told(events)
@@ -148,10 +163,10 @@ def test_schedules_that_miss_together_share_a_message() -> None:
 
 
 def test_nothing_joins_a_notification_that_was_tried() -> None:
-    """Once a notice was tried its text stays; later misses of other schedules make another one."""
-    store = MemoryIncidentStore()
+    """Once a notification was tried its text stays; later misses of other schedules make another one."""
+    store = Store()
     announce(a_fact(M, 0, "a"), store)
-    store.try_notification("a-0-ops")
+    try_notification(store.db, "a-0-ops")
     for number in (1, 2):
         announce(a_fact(M, number, "a"), store)
     announce(a_fact(M, 3, "b"), store)
@@ -161,20 +176,21 @@ def test_nothing_joins_a_notification_that_was_tried() -> None:
 
 
 def test_the_outbox_is_bounded() -> None:
-    """With very many notices waiting in a channel, further ones are given up and say why; others are not."""
-    store = MemoryIncidentStore()
+    """Beyond a limit of waiting notifications a channel gives further ones up. Other channels do not."""
+    store = Store()
     for number in range(MAX_WAITING + 3):
         announce(a_fact(F, number, f"s{number}"), store)
     announce(a_fact(F, 0, "other", to=("hook",)), store)
     assert (store.waiting("ops"), store.waiting("hook")) == (MAX_WAITING, 1)
-    assert store.counts().given_up == 3
-    assert "ops: 1000 notices wait in this channel already" in str(store.counts().last_error)
+    counts = notification_counts(store.db)
+    assert counts.given_up == 3
+    assert "ops: 1000 notifications already wait in this channel" in str(counts.last_error)
 
 
 @given(st.lists(st.sampled_from(list(IncidentEventKind))))
 def test_alerts_alternate(happenings: list[IncidentEventKind]) -> None:
     """However things go, failures and recoveries are told in turns, and a failure is told if one is open."""
-    store, events = MemoryIncidentStore(), [a_fact(each, number) for number, each in enumerate(happenings)]
+    store, events = Store(), [a_fact(each, number) for number, each in enumerate(happenings)]
     kinds = [notification.kind for notification in told(events, store)]
     about_runs = [kind for kind in kinds if kind in (NotificationKind.FAILED, NotificationKind.RECOVERED)]
     assert about_runs == [NotificationKind.FAILED, NotificationKind.RECOVERED] * (len(about_runs) // 2) + (
@@ -193,12 +209,12 @@ def test_judging_counts() -> None:
     ("attempts", "seconds"), [(1, 10), (2, 20), (3, 40), (9, 2560), (10, 3600), (5000, 3600)]
 )
 def test_waits_grow(attempts: int, seconds: float) -> None:
-    """A notice is tried again after 10 seconds, then twice as long each time, at most after an hour."""
+    """A notification is tried again after 10 seconds, then twice as long each time, at most after an hour."""
     assert retry_delay(attempts) == seconds
 
 
 def a_notification(**events: Any) -> Notification:
-    """A notice of noon."""
+    """A notification of noon."""
     told = {"id": "1", "channel": "ops", "kind": NotificationKind.FAILED, "schedule": "prices"} | events
     return Notification(created_at=NOON, not_before=NOON, since=NOON, **told)
 
@@ -218,7 +234,7 @@ def a_notification(**events: Any) -> Notification:
 def test_after_a_try_that_failed(
     age: timedelta, again: bool, after: float | None, state: NotificationState, waits: timedelta | None
 ) -> None:
-    """A notice waits as long as it should or was asked to; after a day, or where nothing helps, no more."""
+    """A notification waits as long as it should, or was asked to. After a day it is given up."""
     notification = a_notification(attempts=1).failed("no answer", NOON + age, again, after)
     assert (notification.state, notification.error) == (state, "no answer")
     if waits is not None:
@@ -226,6 +242,6 @@ def test_after_a_try_that_failed(
 
 
 def test_delivered() -> None:
-    """A notice that has arrived has no error any more."""
+    """A notification that has arrived has no error any more."""
     notification = a_notification(error="no answer").delivered()
     assert (notification.state, notification.error) == (NotificationState.DELIVERED, None)

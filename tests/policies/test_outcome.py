@@ -20,9 +20,9 @@ BAD = {"errors": 2, "exceptions": 2, "error": "ValueError: no price"}
     [
         ({"finish_reason": "finished"}, SUCCEEDED, "the crawl finished"),
         ({"finish_reason": "finished", "items": 9}, SUCCEEDED, "the crawl finished"),
-        ({"finish_reason": "finished", "items": 9, **BAD}, SUCCEEDED, "9 items beside 2 errors"),
-        ({"finish_reason": "finished", "errors": 3}, SUCCEEDED, "0 items beside 3 errors"),
-        ({"finish_reason": "closespider_itemcount", "items": 9}, SUCCEEDED, "a limit its project set"),
+        ({"finish_reason": "finished", "items": 9, **BAD}, SUCCEEDED, "9 items and 2 errors"),
+        ({"finish_reason": "finished", "errors": 3}, SUCCEEDED, "0 items and 3 errors"),
+        ({"finish_reason": "closespider_itemcount", "items": 9}, SUCCEEDED, "a limit that its project set"),
         ({"finish_reason": "closespider_timeout"}, SUCCEEDED, "closespider_timeout"),
         ({"failure": "ValueError: bad category"}, FAILED, "raised an exception: ValueError: bad category"),
         ({"failure": "E: x", "finish_reason": "finished", "items": 9}, FAILED, "raised an exception: E: x"),
@@ -36,13 +36,17 @@ BAD = {"errors": 2, "exceptions": 2, "error": "ValueError: no price"}
         ({"finish_reason": "cancelled", "items": 9}, FAILED, "finish_reason 'cancelled'"),
         ({"finish_reason": "shutdown"}, FAILED, "finish_reason 'shutdown'"),
         ({"finish_reason": "my_own_reason", "items": 9}, FAILED, "finish_reason 'my_own_reason'"),
-        ({"finish_reason": "finished", **BAD}, FAILED, "2 exceptions and not one item; the last: ValueError"),
+        (
+            {"finish_reason": "finished", **BAD},
+            FAILED,
+            "2 exceptions and no item; the last exception: ValueError",
+        ),
         (
             {"finish_reason": "finished", "exceptions": 1, "error": "E"},
             FAILED,
-            "1 exception and not one item",
+            "1 exception and no item",
         ),
-        ({"finish_reason": "closespider_errorcount", **BAD}, FAILED, "2 exceptions and not one item"),
+        ({"finish_reason": "closespider_errorcount", **BAD}, FAILED, "2 exceptions and no item"),
     ],
 )
 def test_the_rule(facts: dict[str, Any], state: RunState, says: str) -> None:

@@ -13,7 +13,7 @@ from reactorhub.errors import LedgerError
 from reactorhub.model.run import Run
 from reactorhub.model.schedule import Tick
 from reactorhub.storage.ledger import RunFilter
-from reactorhub.storage.memory.ledger import MemoryLedger
+from reactorhub.storage.sqlite.memory import MemoryLedger
 from tests.support.deferreds import done
 from tests.support.hubs import START, HubHarness, config
 

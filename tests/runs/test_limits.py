@@ -11,7 +11,7 @@ from reactorhub.errors import InvalidRequest, LedgerError
 from reactorhub.policies.limits import Limits
 from reactorhub.runs.limits import LiveLimits
 from reactorhub.runs.slots import Slots
-from reactorhub.storage.memory.ledger import MemoryLedger
+from reactorhub.storage.sqlite.memory import MemoryLedger
 from tests.support.deferreds import done
 
 FILE = Limits(4, {"default": 4, "heavy": 2})

@@ -17,7 +17,7 @@ from reactorhub.errors import LedgerError, UnknownSchedule
 from reactorhub.model.run import RunSpec
 from reactorhub.model.schedule import Overlap, Schedule, Tick, TickOutcome
 from reactorhub.schedules.book import Changes, ScheduleBook, compare
-from reactorhub.storage.memory.ledger import MemoryLedger
+from reactorhub.storage.sqlite.memory import MemoryLedger
 from reactorhub.triggers.rules import Interval
 from tests.support.deferreds import done
 from tests.support.hubs import START

@@ -23,10 +23,10 @@ from reactorhub.model.run import ACTIVE, RetryRule, Run, RunSpec, RunState
 from reactorhub.model.schedule import ScheduleProgress, Tick, TickOutcome
 from reactorhub.storage import rows
 from reactorhub.storage.ledger import Ledger, LedgerCounts, Page, RunFilter
-from reactorhub.storage.memory.ledger import MemoryLedger
 from reactorhub.storage.sqlite import listing, sql
 from reactorhub.storage.sqlite.file import schema_scripts, upgrade
 from reactorhub.storage.sqlite.ledger import SqliteLedger
+from reactorhub.storage.sqlite.memory import MemoryLedger
 from reactorhub.storage.sqlite.pruning import prune
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -138,7 +138,7 @@ class LedgerSuite:
     async def test_ids_are_unique(self) -> None:
         """A second run with the same id is refused, and the first stays as it is."""
         await self.add(a_run(1))
-        with self.assertRaisesRegex(LedgerError, "run-1 is in the ledger already"):
+        with self.assertRaisesRegex(LedgerError, "run-1 is already in the ledger"):
             await self.ledger.add_run(a_run(1, state=RunState.FAILED))
         self.assertEqual(await self.ledger.run("run-1"), a_run(1))
 
@@ -336,7 +336,7 @@ class LedgerSuite:
     async def test_finish_run_is_whole_or_not_at_all(self) -> None:
         """Where the next attempt cannot be kept the run has not ended, and the other way round."""
         await self.add(a_run(1, state=RunState.RUNNING), a_run(2))
-        with self.assertRaisesRegex(LedgerError, "run-2 is in the ledger already"):
+        with self.assertRaisesRegex(LedgerError, "run-2 is already in the ledger"):
             await self.ledger.finish_run(a_run(1, state=RunState.FAILED), FollowUp(attempt=a_run(2)))
         with self.assertRaisesRegex(LedgerError, "run-9 is not in the ledger"):
             await self.ledger.finish_run(a_run(9, state=RunState.FAILED), FollowUp(attempt=a_run(3)))
@@ -395,7 +395,7 @@ class LedgerSuite:
     async def test_a_batch_is_kept_whole_or_not_at_all(self) -> None:
         """Where one of its runs cannot be kept there is no batch, and none of its runs."""
         await self.add(a_run(2))
-        with self.assertRaisesRegex(LedgerError, "run-2 is in the ledger already"):
+        with self.assertRaisesRegex(LedgerError, "run-2 is already in the ledger"):
             await self.ledger.add_batch(Batch(id="b", created_at=NOON), [a_run(1), a_run(2)])
         with self.assertRaisesRegex(UnknownBatch, "there is no batch 'b'"):
             await self.ledger.batch("b")

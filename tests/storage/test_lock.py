@@ -160,7 +160,9 @@ def test_the_holder_is_told(tmp_path: Path) -> None:
 def test_a_folder_that_may_not_be_seen_is_said(tmp_path: Path) -> None:
     """What hinders the question is told, with what to do."""
     (tmp_path / "lock").symlink_to("lock")
-    with pytest.raises(StartError, match=r"cannot be looked at .*: ask as the user that the hub runs as"):
+    with pytest.raises(
+        StartError, match=r"cannot be read .*: run this command as the user that the hub runs as"
+    ):
         DataLock(tmp_path).holder()
 
 

@@ -1,4 +1,4 @@
-"""Incidents and notices in both ledgers: written with what they are about, and settled one by one."""
+"""Incidents and notifications in both ledgers: written with what they are about, and settled one by one."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from reactorhub.model.run import RunState
 from reactorhub.model.schedule import ScheduleProgress, TickOutcome
 from reactorhub.policies.incidents import MAX_SETTLED, MAX_WAITING
 from reactorhub.storage.ledger import Ledger
-from reactorhub.storage.memory.ledger import MemoryLedger
-from reactorhub.storage.notification_rows import read_notification, write_notification
 from reactorhub.storage.outbox import NotificationCounts
+from reactorhub.storage.rows import NOTIFICATIONS
 from reactorhub.storage.sqlite.ledger import SqliteLedger
+from reactorhub.storage.sqlite.memory import MemoryLedger
 from tests.policies.test_incidents import a_fact
 from tests.storage.test_ledger import NOON, a_run, a_tick
 from tests.support.hubs import hub_log
@@ -44,8 +44,8 @@ FULL = Notification(
 
 
 def test_every_field_comes_back() -> None:
-    """A notice that was written down reads back the same."""
-    assert read_notification(write_notification(FULL)) == FULL
+    """A notification that was written down reads back the same."""
+    assert NOTIFICATIONS.read(NOTIFICATIONS.write(FULL)) == FULL
 
 
 class OutboxSuite:
@@ -54,7 +54,7 @@ class OutboxSuite:
     ledger: Ledger
 
     async def waiting(self) -> list[str]:
-        """The ids of the oldest waiting notices, by channel."""
+        """The ids of the oldest waiting notifications, by channel."""
         return [notification.id for notification in await self.ledger.next_notifications()]
 
     async def fail(self, number: int, schedule: str = "prices", **choices: Any) -> None:
@@ -68,7 +68,7 @@ class OutboxSuite:
         )
 
     async def test_a_runs_end_is_told(self) -> None:
-        """A notice comes with the end of the run that it is about, and reads back whole."""
+        """A notification comes with the end of the run that it is about, and reads back whole."""
         await self.fail(1)
         (notification,) = await self.ledger.next_notifications()
         self.assertEqual(
@@ -86,7 +86,7 @@ class OutboxSuite:
         )
 
     async def test_an_end_that_is_not_kept_is_not_told(self) -> None:
-        """Where the end of a run is refused there is no notice, and no incident either."""
+        """Where the end of a run is refused there is no notification, and no incident either."""
         incident_event = a_fact(IncidentEventKind.FAILED, 1)
         with self.assertRaises(LedgerError):
             await self.ledger.finish_run(
@@ -151,7 +151,7 @@ class OutboxSuite:
         self.assertEqual(sorted(await self.waiting()), ["a-1-hook", "b-2-ops"])
 
     async def test_tries_are_counted(self) -> None:
-        """A try is counted before it is made; what came of it is kept, and the notice goes on waiting."""
+        """A try is counted before it is made. Its result is stored, and the notification still waits."""
         await self.fail(1)
         tried = await self.ledger.try_notification("prices-1-ops")
         self.assertEqual(tried.attempts, 1)
@@ -161,12 +161,12 @@ class OutboxSuite:
         self.assertEqual(await self.ledger.notification_counts(), NotificationCounts(1, 0, "ops: no answer"))
 
     async def test_what_is_not_there_cannot_be_tried(self) -> None:
-        """An unknown notice is refused."""
+        """An unknown notification is refused."""
         with self.assertRaises(LedgerError):
             await self.ledger.try_notification("nothing")
 
     async def test_only_the_newest_settled_are_kept(self) -> None:
-        """Notices that are settled do not pile up for ever."""
+        """Notifications that are settled do not pile up for ever."""
         for number in range(MAX_SETTLED + 2):
             settled = replace(FULL, id=str(number), channel="hook")
             await self.ledger.settle_notification(settled)
@@ -186,7 +186,7 @@ class OutboxSuite:
         self.assertEqual((await self.ledger.notification_counts()).waiting, 2)
 
     async def test_what_is_given_up_is_in_the_log(self) -> None:
-        """A notice that finds too many waiting, or loses its channel, is given up with a line in the log."""
+        """A notification in a full channel, or without its channel, is given up with a line in the log."""
         with hub_log() as events:
             for number in range(MAX_WAITING + 1):
                 await self.ledger.settle_notification(
@@ -196,10 +196,10 @@ class OutboxSuite:
             await self.ledger.tidy_alerts([], ["hook"])
         lost = [event for event in events if "given up" in event.get("log_format", "")]
         self.assertEqual([event["id"] for event in lost], ["prices-1-hook", "prices-1-ops"])
-        self.assertIn("1000 notices wait", lost[0]["error"])
+        self.assertIn("1000 notifications already wait", lost[0]["error"])
 
     async def test_tidying_keeps_only_the_newest(self) -> None:
-        """Of a channel that is no more as many notices are kept as of any other."""
+        """Of a channel that is no more as many notifications are kept as of any other."""
         for number in range(MAX_SETTLED):
             await self.ledger.settle_notification(replace(FULL, id=str(number), channel="old"))
         await self.fail(1, to=("old",))
@@ -213,7 +213,7 @@ class OutboxSuite:
         with hub_log() as events:
             await self.ledger.finish_run(a_run(1, state=RunState.FAILED), FollowUp(incident_event=broken))
         self.assertIs((await self.ledger.run("run-1")).state, RunState.FAILED)
-        self.assertIn("nobody is told", str([event.get("log_format") for event in events]))
+        self.assertIn("no notification is sent", str([event.get("log_format") for event in events]))
         self.flushLoggedErrors(ValueError)  # type: ignore[attr-defined]
 
 
@@ -240,7 +240,7 @@ class SqliteOutboxTests(OutboxSuite, TestCase):
         return self.ledger.open()
 
     async def test_the_next_notification_costs_no_search(self) -> None:
-        """The oldest waiting notices are found along the index, however many are settled."""
+        """The oldest waiting notifications are found along the index, however many are settled."""
         from reactorhub.storage.sqlite import notifications
 
         seen: list[str] = []

@@ -180,8 +180,8 @@ def test_an_older_file_reads_as_the_upgrade_would_leave_it(path: Path) -> None:
         upgrade(db, schema_scripts()[:1])
         there = {table: columns_of(db, table) for table in ("runs", "marks")}
         for table, columns, row in (
-            ("runs", rows.RUN_COLUMNS, rows.write_run(succeeded(1, 5))),
-            ("marks", rows.PROGRESS_COLUMNS, rows.write_progress(progress)),
+            ("runs", rows.RUNS.columns, rows.RUNS.write(succeeded(1, 5))),
+            ("marks", rows.PROGRESS.columns, rows.PROGRESS.write(progress)),
         ):
             old = {name: v for name, v in zip(columns.split(", "), row, strict=True) if name in there[table]}
             places = ", ".join("?" * len(old))
@@ -200,7 +200,7 @@ def test_what_cannot_be_read_is_said(path: Path) -> None:
     """No file, an empty one, a newer one, a WAL without its index, and no database: each has its sentence."""
     cases = {
         "there is no such file yet; start the hub once": None,
-        "holds nothing yet; start the hub once": b"",
+        "is still empty; start the hub once": b"",
     }
     for sentence, text in cases.items():
         if text is not None:

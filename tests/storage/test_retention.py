@@ -17,7 +17,7 @@ from reactorhub.storage.retention import (
     AT_ONCE,
     EVERY,
     FILES_AT_ONCE,
-    LEAP,
+    MAX_JUMP,
     PAUSE,
     ClockWatch,
     Retention,
@@ -277,7 +277,7 @@ def test_a_clock_is_believed_in_the_end() -> None:
     assert watch.believed()
     leap[0] += timedelta(hours=25)
     assert not watch.believed()
-    clock.advance(LEAP - 1)
+    clock.advance(MAX_JUMP - 1)
     assert not watch.believed()
     clock.advance(1)
     assert watch.believed()

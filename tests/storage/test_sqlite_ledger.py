@@ -372,13 +372,13 @@ def test_what_version_1_wrote_reads_the_same() -> None:
         for table, columns, row in (
             (
                 "runs",
-                rows.RUN_COLUMNS.removesuffix(", retry, expect, upstream"),
-                rows.write_run(a_run(1))[:25],
+                rows.RUNS.columns.removesuffix(", retry, expect, upstream"),
+                rows.RUNS.write(a_run(1))[:25],
             ),
             (
                 "marks",
-                rows.PROGRESS_COLUMNS.removesuffix(", resumed_at, runs"),
-                rows.write_progress(progress)[:5],
+                rows.PROGRESS.columns.removesuffix(", resumed_at, runs"),
+                rows.PROGRESS.write(progress)[:5],
             ),
         ):
             db.execute(f"INSERT INTO {table} ({columns}) VALUES ({', '.join('?' * len(row))})", row)

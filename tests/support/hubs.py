@@ -32,7 +32,7 @@ from reactorhub.runs.lifecycle import RunServices
 from reactorhub.runs.slots import Slots
 from reactorhub.schedules.auto_pause import FailureWatch
 from reactorhub.schedules.book import ScheduleBook
-from reactorhub.storage.memory.ledger import MemoryLedger
+from reactorhub.storage.sqlite.memory import MemoryLedger
 
 START = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 

@@ -12,7 +12,7 @@ from reactorhub.config import HubConfig
 from reactorhub.engine.scripted import MemoryEngine, ScriptedCrawl
 from reactorhub.model.run import RunSpec
 from reactorhub.schedules.scheduler import Scheduler
-from reactorhub.storage.memory.ledger import MemoryLedger
+from reactorhub.storage.sqlite.memory import MemoryLedger
 from tests.oracle.oracle_rules import SECOND, Rule, fate, microseconds
 from tests.support.deferreds import done
 from tests.support.hubs import START, HubHarness, config

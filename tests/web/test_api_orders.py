@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 
 from reactorhub.errors import LedgerError
 from reactorhub.model.run import Run
-from reactorhub.storage.memory.ledger import MemoryLedger
+from reactorhub.storage.sqlite.memory import MemoryLedger
 from tests.support.hubs import SCHEDULES, HubHarness, config
 from tests.support.web_client import Reply, Web
 

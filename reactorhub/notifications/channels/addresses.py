@@ -1,6 +1,6 @@
-"""What the schedule file says of a channel: where notices go, and what secrets that takes.
+"""The channels as the schedule file describes them: addresses and secrets.
 
-None of these values shows a secret, in a message or when it is printed.
+None of these values shows a secret in an error message or when it is printed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 SMTP_PORTS = {"smtp": 587, "smtps": 465}
 SECRET_BYTES = (24, 64)
-"""How long a secret of a webhook is, in bytes: the bounds of the Standard Webhooks specification."""
+"""The shortest and the longest secret of a webhook, in bytes, by the Standard Webhooks specification."""
 
 _ADDRESS = re.compile(r"[^\s@<>,;:\"()\[\]\\]+@[^\s@<>,;:\"()\[\]\\]+")
 _SMTP_FORM = "write it like smtp://user:password@mail.example.org:587, or smtps:// for TLS from the start"
@@ -32,7 +32,7 @@ class SmtpServer:
 
     @property
     def near(self) -> bool:
-        """Whether the way there does not leave this machine."""
+        """Whether the server is on this machine."""
         try:
             return ip_address(self.host).is_loopback
         except ValueError:
@@ -57,7 +57,7 @@ class WebhookChannel:
 
     @property
     def host(self) -> str:
-        """The host of the address, which is fit to be shown."""
+        """The host of the URL. It is safe to show."""
         return urlsplit(self.url).hostname or ""
 
 
@@ -74,21 +74,21 @@ AnyChannel = EmailChannel | WebhookChannel | AppriseChannel
 def mail_address(text: str) -> str:
     """Return ``text`` if it is a mail address.
 
-    :raises ValueError: if it is none.
+    :raises ValueError: if it is not.
     """
     if not text.isascii() or not _ADDRESS.fullmatch(text):
-        raise ValueError("this is no mail address; write it like ops@example.org, without a name")
+        raise ValueError("this is not a mail address; write it like ops@example.org, without a name")
     return text
 
 
 def smtp_server(text: str) -> SmtpServer:
     """Read ``smtp://user:password@host:port``. User and password may be percent-encoded, or left out.
 
-    :raises ValueError: if that is something else.
+    :raises ValueError: if the text has another form.
     """
     parts, port = _split(text, _SMTP_FORM)
     if parts.scheme not in SMTP_PORTS or parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise ValueError(f"this is no address of a mail server; {_SMTP_FORM}")
+        raise ValueError(f"this is not the address of a mail server; {_SMTP_FORM}")
     if parts.password is not None and not parts.username:
         raise ValueError(f"there is a password but no user; {_SMTP_FORM}")
     return SmtpServer(
@@ -108,9 +108,11 @@ def webhook_url(text: str) -> str:
     form = "write it like https://example.org/hook"
     parts, _ = _split(text, form)
     if parts.scheme not in ("http", "https") or not text.isascii() or re.search(r"\s", text):
-        raise ValueError(f"this is no address of a web page; {form}")
+        raise ValueError(f"this is not the address of a web page; {form}")
     if parts.username is not None or parts.fragment:
-        raise ValueError("a user, a password or a # cannot stand in this address; the signature is the proof")
+        raise ValueError(
+            "the address must not contain a user, a password or a #; the signature proves who sends"
+        )
     return text
 
 
@@ -119,7 +121,7 @@ def webhook_key(text: str) -> bytes:
 
     As in https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md.
 
-    :raises ValueError: if that is something else, or has not as many bytes as it should.
+    :raises ValueError: if the text is not base64, or the key is too short or too long.
     """
     low, high = SECRET_BYTES
     try:
@@ -139,7 +141,7 @@ def _split(text: str, form: str) -> tuple[SplitResult, int | None]:
         parts = urlsplit(text)
         port = parts.port
     except ValueError:
-        raise ValueError(f"this is no address; {form}") from None
+        raise ValueError(f"this is not an address; {form}") from None
     if not parts.hostname or port == 0:
-        raise ValueError(f"there is no host, or a port that cannot be; {form}")
+        raise ValueError(f"the host is missing or the port is invalid; {form}")
     return parts, port

@@ -1,4 +1,4 @@
-"""Sends notices by apprise, which speaks with about a hundred services: the only room that imports it."""
+"""Sends notifications through apprise, which knows about a hundred services. The only importer of apprise."""
 
 from __future__ import annotations
 
@@ -34,23 +34,24 @@ _TALKERS = ("apprise", "urllib3.connectionpool")
 
 
 def check_apprise(config: AppriseChannel) -> None:
-    """Return if notices can be sent there.
+    """Check that apprise is installed and accepts the addresses.
 
-    :raises StartError: if apprise is not installed, or does not know what an address means.
+    :raises StartError: if not.
     """
     if find_spec("apprise") is None:
         raise StartError("this needs the package apprise; install it with: pip install reactorhub[apprise]")
     for number, url in enumerate(config.urls, 1):
         if not _quietly(_apprise().instantiate, url):
             which = f"address {number}" if len(config.urls) > 1 else "the address"
-            raise StartError(f"apprise does not know what {which} means; see https://appriseit.com/services/")
+            raise StartError(f"apprise does not understand {which}; see https://appriseit.com/services/")
 
 
 class AppriseSender:
-    """A :class:`~reactorhub.notifications.channels.channel.Channel` by apprise, in a thread for each notice.
+    """A :class:`~reactorhub.notifications.channels.channel.Channel` over apprise.
 
-    Apprise says only whether a message went out, not why it did not, so each failure is tried again. Its
-    threads are nobody else's, so a service that hangs delays no file; and the process may end without them.
+    Apprise reports only whether a message went out, not why it failed, so each failure is tried again. Each
+    notification has a thread of its own: a service that hangs delays nothing else, not even the end of the
+    hub.
     """
 
     log = Logger()
@@ -60,19 +61,19 @@ class AppriseSender:
         self._reactor = reactor
 
     def send(self, notification: Notification) -> Deferred[None]:
-        """Send a notice; fires once all of its services have taken it."""
+        """Send a notification. Fires when all services of the channel have taken it."""
         sending: Deferred[bool] = Deferred()
 
         def settle(result: bool | Failure) -> None:
             if not sending.called:
-                sending.callback(result)  # a failure takes the way of failures
+                sending.callback(result)  # a Failure makes the Deferred fail
 
         def work() -> None:
             try:
                 result: bool | Failure = _quietly(self._notify, notification)
-            except Exception:  # noqa: BLE001 - whatever it is, the notice waits and the thread ends
+            except Exception:  # noqa: BLE001 - whatever it is, the notification waits and the thread ends
                 result = Failure()
-            with suppress(RuntimeError):  # the reactor is gone
+            with suppress(RuntimeError):  # the reactor has stopped
                 self._reactor.callFromThread(settle, result)
 
         Thread(target=work, name="reactorhub-apprise", daemon=True).start()
@@ -82,7 +83,7 @@ class AppriseSender:
         sender = _apprise()()
         sender.add(list(self._config.urls))
         kind = _KINDS.get(notification.kind, "warning")
-        # Said to be a text, it is escaped for services that take markup; else they refuse a "<" in it.
+        # With body_format apprise escapes the text for services that take markup; they refuse a bare "<".
         return bool(
             sender.notify(
                 title=title(notification), body=text(notification), notify_type=kind, body_format="text"
@@ -98,7 +99,7 @@ class AppriseSender:
 
 
 def _apprise() -> Any:
-    """Import apprise, which takes a while, once it is needed."""
+    """Import apprise when it is first needed, because the import is slow."""
     found = import_module("apprise").Apprise
     _hush()
     return found
@@ -111,7 +112,7 @@ def _hush() -> None:
 
 
 def _quietly(call: Callable[..., Any], *args: Any) -> Any:
-    """Call without a word in the log: what apprise says there may hold a token."""
+    """Call apprise without its log records: they may contain a token."""
     token = _QUIET.set(True)
     try:
         return call(*args)

@@ -1,4 +1,4 @@
-"""The seam to a way of telling people."""
+"""The seam of a channel: one way to notify people."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from reactorhub.model.notification import Notification
 
 
 class Channel(Protocol):
-    """A way to tell people: a mailbox, a webhook, a chat."""
+    """One way to notify people: email, a webhook, a chat."""
 
     def send(self, notification: Notification) -> Deferred[None]:
-        """Deliver a notice; fires once the other side has taken it.
+        """Deliver a notification. Fires when the other side has taken it.
 
-        Fails with :exc:`reactorhub.errors.DeliveryError`, within a bounded time. Cancelling gives up at once.
-        A notice may be sent again with the same id: the hub cannot know whether a try that was cut off
-        arrived.
+        Fails with :exc:`reactorhub.errors.DeliveryError`, within a bounded time. Cancelling ends the try at
+        once. A notification may be sent again with the same id: the hub cannot know whether a try that was
+        cut off arrived.
         """

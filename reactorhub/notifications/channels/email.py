@@ -1,4 +1,4 @@
-"""Mails notices through a server that takes mail for others: the only room that imports twisted.mail."""
+"""Sends notifications as email over SMTP. The only importer of twisted.mail."""
 
 # mypy: allow-untyped-calls
 from __future__ import annotations
@@ -30,17 +30,17 @@ from reactorhub.errors import DeliveryError
 from reactorhub.model.notification import Notification
 from reactorhub.notifications.channels.addresses import EmailChannel
 from reactorhub.notifications.channels.channel import Channel
-from reactorhub.notifications.channels.unreachable import MAX_HEARD, why_unreached
+from reactorhub.notifications.channels.unreachable import CappedProtocol, why_unreached
 from reactorhub.notifications.messages import plain, text, title
 
 MAX_TRY = 60.0  # seconds for a try
 _SILENCE = 30.0  # seconds a server may take for one answer
-_MAX_QUOTED = 300  # characters of what a server says that are repeated
-_POLICY = SMTP.clone(linesep="\n", cte_type="7bit")  # Twisted makes the line ends of the wire itself
+_MAX_QUOTED = 300  # characters of a server's answer that an error quotes
+_POLICY = SMTP.clone(linesep="\n", cte_type="7bit")  # Twisted converts the line ends for SMTP
 
 
 def mail(notification: Notification, config: EmailChannel) -> bytes:
-    """Return a notice as a mail. The same notice is the same mail, with the same ``Message-ID``."""
+    """Return a notification as an email. Its ``Message-ID`` is the same at every try."""
     message = EmailMessage(policy=_POLICY)
     message["From"] = config.sender
     message["To"] = ", ".join(config.to)
@@ -53,10 +53,10 @@ def mail(notification: Notification, config: EmailChannel) -> bytes:
 
 
 class Email:
-    """A :class:`reactorhub.notifications.channels.channel.Channel` that mails.
+    """A :class:`reactorhub.notifications.channels.channel.Channel` that sends email.
 
-    The way to the server is encrypted: from the start, or by STARTTLS. Without that no password is sent, and
-    no mail where one is needed; but on this machine itself nothing is encrypted.
+    The connection is encrypted: from the start, or by STARTTLS. Without encryption neither the password nor a
+    mail that needs the password is sent. A server on this machine needs no encryption.
     """
 
     log = Logger()
@@ -67,15 +67,15 @@ class Email:
         reactor: Any,
         tls: Callable[[str], IOpenSSLClientConnectionCreator] = optionsForClientTLS,
     ) -> None:
-        """:param tls: returns how to speak TLS with a host."""
+        """:param tls: returns the TLS options for a host."""
         self._config = config
         self._reactor = reactor
         self._tls = tls
 
     def send(self, notification: Notification) -> Deferred[None]:
-        """Mail a notice; fires once the server has taken it for one person at least.
+        """Send a notification. Fires when the server has taken the mail for at least one recipient.
 
-        Of the others there is a line in the log.
+        A recipient that the server refuses is logged.
         """
         sending = Deferred.fromCoroutine(self._send(mail(notification, self._config)))
         sending.addTimeout(MAX_TRY, self._reactor)
@@ -93,7 +93,7 @@ class Email:
             raise
         for who, _, said in _refused(answers):
             host = self._config.server.host
-            self.log.warn("{host} took no mail for {who}: {said}", host=host, who=who, said=said)
+            self.log.warn("{host} refused mail for {who}: {said}", host=host, who=who, said=said)
 
     def _endpoint(self) -> Any:
         server = self._config.server
@@ -122,33 +122,23 @@ class Email:
 
     def _explain(self, failure: Failure) -> None:
         raise DeliveryError(
-            f"{self._config.server.host} took no mail: {_reason(failure)}", again=_again(failure)
+            f"{self._config.server.host} refused the mail: {_reason(failure)}", again=_again(failure)
         ) from None
 
 
-class _Sender(ESMTPSender):
-    """A sender on any endpoint. It keeps no record of what was said, in which the password would stand."""
+class _Sender(CappedProtocol, ESMTPSender):
+    """A sender that works on any endpoint. It records no dialogue, which would contain the password."""
 
     debug = False
-    _heard = 0
-
-    def dataReceived(self, data: bytes) -> None:
-        """Hang up on a server that talks without end."""
-        self._heard += len(data)
-        if self._heard > MAX_HEARD:
-            transport: Any = self.transport
-            transport.abortConnection()
-        else:
-            super().dataReceived(data)
 
     def connectionLost(self, reason: Any = None) -> None:
-        """Tell the factory, as a connector would."""
+        """Notify the factory, as a connector would."""
         super().connectionLost(reason)
         if not self.factory.sendFinished:
             self.factory.clientConnectionLost(None, reason)
 
     def sendError(self, exc: Any) -> None:
-        """Tell of an error, unless the mail has been sent and only the farewell failed."""
+        """Report an error, unless the mail was sent and only the goodbye failed."""
         if self.factory.sendFinished:
             self.smtpState_disconnect(-1, None)
         else:
@@ -156,7 +146,7 @@ class _Sender(ESMTPSender):
 
 
 def _again(failure: Failure) -> bool:
-    """Whether another try could help: not where the server has refused this mail for good, to everybody."""
+    """Whether another try could help. Not if the server refused the mail for good, for all recipients."""
     error = failure.value
     if not isinstance(error, SMTPDeliveryError):
         return True
@@ -165,7 +155,7 @@ def _again(failure: Failure) -> bool:
 
 
 def _refused(answers: Any) -> list[tuple[str, int, str]]:
-    """Return the people for whom a mail was not taken, and what the server answered."""
+    """Return the recipients that the server refused, with its answers."""
     return [
         (bytes(who).decode("ascii", "replace"), code, _said(code, answer))
         for who, code, answer in answers or ()
@@ -174,14 +164,14 @@ def _refused(answers: Any) -> list[tuple[str, int, str]]:
 
 
 def _said(code: int, answer: bytes | str) -> str:
-    """Return what a server answered, in one line."""
+    """Return a server's answer in one line."""
     text = answer.decode("utf-8", "replace") if isinstance(answer, bytes) else str(answer)
     text = plain(" ".join(text.split()), _MAX_QUOTED)
     return f"{code} {text}" if code > 0 else text
 
 
 def _reason(failure: Failure) -> str:
-    """Say what went wrong. An error's own text may quote what was sent, so it is not repeated."""
+    """Describe the failure without the error's own text, which may quote what was sent."""
     error = failure.value
     if isinstance(error, SMTPConnectError) and error.__cause__ is not None:
         error = error.__cause__

@@ -1,4 +1,4 @@
-"""A channel in memory: the double that ships with the hub."""
+"""A channel in memory, for tests."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from reactorhub.notifications.channels.channel import Channel
 class MemoryChannel:
     """A :class:`reactorhub.notifications.channels.channel.Channel` that keeps what it is given in ``sent``.
 
-    Set ``trouble`` to an error and each notice fails with it. While ``held`` is a list, each notice puts a
-    Deferred there and waits for it.
+    While ``trouble`` is an error, each notification fails with it. While ``held`` is a list, each
+    notification puts a Deferred there and waits for it.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class MemoryChannel:
         self.held: list[Deferred[None]] | None = None
 
     def send(self, notification: Notification) -> Deferred[None]:
-        """Keep a notice, or fail as told."""
+        """Keep a notification in ``sent``, or fail with ``trouble``."""
         if self.trouble is not None:
             return fail(self.trouble)
         self.sent.append(notification)

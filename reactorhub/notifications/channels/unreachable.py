@@ -1,6 +1,8 @@
-"""Why a server far away was not reached, in words that hold nothing of its address."""
+"""Explains why a server was not reached, without a word of its address."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from twisted.internet.defer import CancelledError
 from twisted.internet.defer import TimeoutError as TookTooLong
@@ -12,15 +14,31 @@ from twisted.internet.error import (
     DNSLookupError,
     TimeoutError,
 )
+from twisted.internet.protocol import Protocol
 
 MAX_HEARD = 256 * 1024
-"""How many bytes a server may say; a channel hangs up on one that says more."""
+"""A channel hangs up on a server that sends more bytes than this."""
+
+
+class CappedProtocol(Protocol):
+    """A mixin for protocols: the connection is aborted when the server has sent more than ``MAX_HEARD``."""
+
+    _heard = 0
+
+    def dataReceived(self, data: bytes) -> None:
+        """Pass the bytes on, or hang up."""
+        self._heard += len(data)
+        if self._heard > MAX_HEARD:
+            transport: Any = self.transport
+            transport.abortConnection()
+        else:
+            super().dataReceived(data)
 
 
 def why_unreached(error: BaseException | None, longest: float) -> str:
-    """Say what went wrong on the way to a server.
+    """Describe the error on the way to a server.
 
-    The text of an error that is not known may quote what was sent, so only its name is told.
+    The text of an unknown error may quote what was sent, so only the name of the error is returned.
 
     :param longest: how many seconds a try may take.
     """
@@ -29,9 +47,9 @@ def why_unreached(error: BaseException | None, longest: float) -> str:
     if isinstance(error, DNSLookupError):
         return "there is no such host"
     if isinstance(error, ConnectionAborted):
-        return f"it said more than {MAX_HEARD // 1024} KiB"
+        return f"it sent more than {MAX_HEARD // 1024} KiB"
     if isinstance(error, ConnectionDone | ConnectionLost):
-        return "it hung up before it had answered"
+        return "it hung up before it answered"
     if type(error).__module__.startswith(("OpenSSL", "service_identity")):
-        return "its certificate is not trusted, or it speaks no TLS"
+        return "its certificate is not trusted, or it does not speak TLS"
     return str(error) if isinstance(error, ConnectError) else type(error).__name__

@@ -1,4 +1,4 @@
-"""Posts notices to an address, signed as the Standard Webhooks specification defines.
+"""Posts notifications to a URL, signed as the Standard Webhooks specification defines.
 
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
@@ -32,7 +32,7 @@ from reactorhub.errors import DeliveryError
 from reactorhub.model.notification import Notification
 from reactorhub.notifications.channels.addresses import WebhookChannel
 from reactorhub.notifications.channels.channel import Channel
-from reactorhub.notifications.channels.unreachable import MAX_HEARD, why_unreached
+from reactorhub.notifications.channels.unreachable import CappedProtocol, why_unreached
 from reactorhub.notifications.messages import notification_view
 
 MAX_TRY = 15.0  # seconds for a try, as the specification advises
@@ -55,7 +55,7 @@ class Webhook:
         now: Callable[[], datetime],
         policy: IPolicyForHTTPS | None = None,
     ) -> None:
-        """:param policy: whose certificates to trust; None for those that the machine trusts."""
+        """:param policy: which certificates to trust; None for those that this machine trusts."""
         self._config = config
         self._reactor = reactor
         self._now = now
@@ -64,7 +64,7 @@ class Webhook:
         self._agent = Agent.usingEndpointFactory(reactor, ways, pool)
 
     def send(self, notification: Notification) -> Deferred[None]:
-        """Post a notice; fires once the receiver has answered with a 2xx."""
+        """Post a notification. Fires when the receiver answers with a 2xx status."""
         body = json.dumps(notification_view(notification), ensure_ascii=False).encode(
             "utf-8", "backslashreplace"
         )
@@ -104,7 +104,7 @@ class Webhook:
 
 
 def _reason(failure: Failure) -> str:
-    """Say what went wrong, be it that an answer began."""
+    """Describe the failure, even one in the middle of a response."""
     error = failure.value
     if isinstance(error, ResponseFailed) and error.reasons:
         error = error.reasons[0].value
@@ -112,7 +112,7 @@ def _reason(failure: Failure) -> str:
 
 
 def _phrase(code: int) -> str:
-    """The name of a status; what a receiver calls it itself is not repeated."""
+    """Return the standard phrase of a status. The receiver's own phrase is not repeated."""
     return HTTPStatus(code).phrase if code in HTTPStatus._value2member_map_ else ""
 
 
@@ -129,14 +129,14 @@ def _seconds(text: str, now: datetime) -> float | None:
 
 @implementer(IAgentEndpointFactory)
 class _Ways:
-    """The ways to receivers, on which nobody is listened to without end."""
+    """Endpoints whose connections have a cap on what the receiver sends."""
 
     def __init__(self, reactor: Any, policy: IPolicyForHTTPS) -> None:
         self._reactor = reactor
         self._policy = policy
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        """Return the way to the host of an address."""
+        """Return the endpoint for a URL."""
         way: Any = HostnameEndpoint(self._reactor, uri.host, uri.port, MAX_TRY)
         if uri.scheme == b"https":
             way = wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), way)
@@ -145,62 +145,52 @@ class _Ways:
 
 @implementer(IStreamClientEndpoint)
 class _Way:
-    """An endpoint whose connections end when the other side says more than ``MAX_HEARD``."""
+    """An endpoint whose connections are :class:`_Capped`."""
 
     def __init__(self, endpoint: IStreamClientEndpoint) -> None:
         self._endpoint = endpoint
 
     def connect(self, factory: Any) -> Deferred[Any]:
-        """Connect, and return the protocol of this factory."""
+        """Connect. Fires with the protocol that the factory built."""
         counting = WrappingFactory(factory)
-        counting.protocol = _Counted
+        counting.protocol = _Capped
         counting.noisy = factory.noisy = False
         connecting: Deferred[Any] = self._endpoint.connect(counting)
         return connecting.addCallback(lambda counted: counted.wrappedProtocol)
 
 
-class _Counted(ProtocolWrapper):
-    """Counts what is heard."""
-
-    _heard = 0
-
-    def dataReceived(self, data: bytes) -> None:
-        """Hand it on, or hang up."""
-        self._heard += len(data)
-        if self._heard > MAX_HEARD:
-            self.abortConnection()
-        else:
-            super().dataReceived(data)
+class _Capped(CappedProtocol, ProtocolWrapper):
+    """Wraps a protocol and passes on what the receiver sends, up to the cap."""
 
 
 @implementer(IBodyProducer)
 class _Body:
-    """A body that is written at once."""
+    """A request body that is written at once."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
         self.length = len(body)
 
     def startProducing(self, consumer: Any) -> Deferred[None]:
-        """Write it."""
+        """Write the body."""
         consumer.write(self._body)
         return succeed(None)
 
     def pauseProducing(self) -> None:
-        """It has been written."""
+        """Do nothing: the body is already written."""
 
     def resumeProducing(self) -> None:
-        """It has been written."""
+        """Do nothing: the body is already written."""
 
     def stopProducing(self) -> None:
-        """It has been written."""
+        """Do nothing: the body is already written."""
 
 
 class _NotRead(Protocol):
-    """Hangs up: what a receiver says beside its status is not read."""
+    """Hangs up, because the body of a response is not read."""
 
     def connectionMade(self) -> None:
-        """Let go of the connection before the body comes."""
+        """Close the connection before the body arrives."""
         if self.transport is not None:
             self.transport.loseConnection()
 

@@ -1,4 +1,4 @@
-"""The ledger's database file: connections, schema, transactions. Its callers are the ledger's own threads."""
+"""The ledger's database file: connections, schema, transactions. Only the ledger's threads call it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Change = Callable[[sqlite3.Connection], Any]
 
 _ADVICE = {
     "SQLITE_FULL": "free some space on its disk",
-    "SQLITE_IOERR": "look after its disk",
-    "SQLITE_BUSY": "end the other program that holds it",
+    "SQLITE_IOERR": "check its disk",
+    "SQLITE_BUSY": "end the other program that has locked it",
     "SQLITE_READONLY": "let the hub's user write to it",
     "SQLITE_CANTOPEN": "let the hub's user create and open this file",
     "SQLITE_NOTADB": "move the file away, or choose another data folder",
@@ -27,7 +27,7 @@ _ADVICE = {
 
 
 def schema_scripts() -> list[str]:
-    """Return the schema's scripts: the first makes version 1 of an empty file, the next version 2 of that."""
+    """Return the schema's scripts in order. Script N upgrades a database from version N - 1 to version N."""
     found = [
         entry for entry in files("reactorhub.storage.sqlite.schema").iterdir() if entry.name.endswith(".sql")
     ]
@@ -35,9 +35,9 @@ def schema_scripts() -> list[str]:
 
 
 def upgrade(db: sqlite3.Connection, scripts: Sequence[str]) -> None:
-    """Run the scripts that this database has not seen yet, each in one transaction.
+    """Run the scripts that are new to this database, each in one transaction.
 
-    :raises LedgerError: if it has seen more scripts than there are.
+    :raises LedgerError: if the database has a version beyond the last script.
     """
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version > len(scripts):
@@ -48,15 +48,15 @@ def upgrade(db: sqlite3.Connection, scripts: Sequence[str]) -> None:
 
 
 def newer(version: int, known: int) -> LedgerError:
-    """Return what is said of a file whose schema is beyond the ``known`` ones."""
+    """Return the error for a file whose schema version is beyond the last ``known`` one."""
     return LedgerError(
-        f"a newer reactorhub wrote it (schema {version}; this one knows up to {known}):"
+        f"a newer reactorhub wrote it (schema {version}; this one knows schemas up to {known}):"
         " upgrade reactorhub, or choose another data folder"
     )
 
 
 def explanation(path: Path, error: sqlite3.Error) -> LedgerError:
-    """Return what SQLite says of the file at ``path``, with what to do about it."""
+    """Return an error with SQLite's message about the file, and advice."""
     name = getattr(error, "sqlite_errorname", "")
     advice = next((f": {text}" for start, text in _ADVICE.items() if name.startswith(start)), "")
     return LedgerError(f"the ledger {path} cannot be used: {error}{advice}")
@@ -74,7 +74,7 @@ def _undone_unless_committed(db: sqlite3.Connection) -> Iterator[None]:
 class SqliteFile:
     """One file with one connection that writes and ``readers`` that read. ``busy_timeout`` is in seconds.
 
-    ``commit`` is for one thread at a time, ``ask`` for as many as there are readers.
+    Call ``commit`` from one thread at a time, ``ask`` from at most as many threads as there are readers.
     """
 
     def __init__(self, path: Path, busy_timeout: float, readers: int) -> None:
@@ -83,7 +83,7 @@ class SqliteFile:
         self._readers = readers
 
     def open(self) -> None:
-        """Open or create the file and bring its schema up to date.
+        """Open or create the file, and upgrade its schema.
 
         :raises LedgerError: if the file cannot be used, or a newer reactorhub wrote it.
         """
@@ -110,19 +110,20 @@ class SqliteFile:
         return db
 
     def close(self) -> None:
-        """Move what the WAL holds into the file and close all connections; nobody may be asking then.
+        """Move the WAL into the file and close all connections. No call of ``ask`` may be under way.
 
-        :raises LedgerError: if the disk refuses; what was committed stays in the WAL.
+        :raises LedgerError: if the disk refuses. Committed changes stay in the WAL.
         """
         with self._explained(), self._opened:
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def commit(self, changes: Sequence[Change]) -> list[Any]:
-        """Make the changes in one transaction that would survive a power cut.
+        """Make the changes in one transaction that survives a power cut.
 
-        Return what each returned or, for one that was refused and undone, its LedgerError.
+        Return the result of each change. A change that failed is undone, and its LedgerError stands in its
+        place.
 
-        :raises LedgerError: if the transaction failed, and none was made.
+        :raises LedgerError: if the transaction failed. Then no change was made.
         """
         with self._explained(), _undone_unless_committed(self._db):
             self._db.execute("BEGIN IMMEDIATE")
@@ -134,8 +135,8 @@ class SqliteFile:
         self._db.execute("SAVEPOINT change")
         try:
             result = change(self._db)
-        except Exception as error:  # whatever it is, it must not undo the neighbours
-            if not self._db.in_transaction:  # SQLite undid all of it, as it may when the disk is full
+        except Exception as error:  # any error of one change must leave the others intact
+            if not self._db.in_transaction:  # SQLite rolled everything back, for example on a full disk
                 raise
             self._db.execute("ROLLBACK TO change")
             result = self._explanation(error)
@@ -144,7 +145,7 @@ class SqliteFile:
         return result
 
     def ask(self, question: Callable[[sqlite3.Connection], R]) -> R:
-        """Return the answer to a question.
+        """Return the result of a question, which changes nothing.
 
         :raises LedgerError: if the file cannot be read.
         """

@@ -10,8 +10,8 @@ from reactorhub.storage import rows
 from reactorhub.storage.ledger import Page, RunFilter
 from reactorhub.storage.sqlite.sql import Database, one_of
 
-# created_at follows seq but for the clock's steps back, whose size run_clock knows: see 001.sql. Rows beyond
-# the first one that lies outside by more than that are outside too.
+# created_at grows with seq, except where the clock stepped back. run_clock has the largest such step: see
+# 001.sql. So once a row lies outside the bounds by more than that step, all rows beyond it lie outside too.
 _SINCE = """runs.created_at >= :since AND {seq} >= coalesce((
     SELECT early.seq FROM runs AS early WHERE early.created_at < :since - (SELECT backstep FROM run_clock)
     ORDER BY early.created_at DESC, early.seq DESC LIMIT 1), 0)"""
@@ -19,18 +19,20 @@ _UNTIL = """runs.created_at < :until AND {seq} <= coalesce((
     SELECT late.seq FROM runs AS late WHERE late.created_at > :until + (SELECT backstep FROM run_clock)
     ORDER BY late.created_at, late.seq LIMIT 1), 9223372036854775807)"""
 _FILTERS = ("spider", "project", "schedule", "batch")
-_WIDE = 2_000  # rows beyond which it no longer matters which of two leads has more
+_WIDE = 2_000  # rows; of two leads that both have more, either will do
 
 
 def leads(which: RunFilter) -> list[str]:
-    """Return by what a list may be led: each is an index (``runs_by_...``, or ``run_tags``) with its rows in
-    order, and the list reads as many of them as it takes to find enough that pass the other filters."""
+    """Return the indexes that can drive this query: ``runs_by_...`` or ``run_tags``.
+
+    The query reads the rows of one index in order until enough of them pass the other filters.
+    """
     given = [name for name in (*reversed(_FILTERS), "tag") if getattr(which, name) is not None]
     return ["tag", "state"] if given == ["tag"] and which.states else given
 
 
 def _lead(db: Database, which: RunFilter) -> str | None:
-    """Return the lead with the fewest rows: where two filters never meet, no more than those are read."""
+    """Return the index with the fewest rows: if two filters never match together, at most these are read."""
     found = leads(which)
     return min(found, key=lambda lead: _width(db, which, lead)) if len(found) > 1 else None
 
@@ -51,7 +53,7 @@ def select_runs(
     :param lead: one of :func:`leads`; None for the first.
     """
     arms = " UNION ALL ".join(_arms(which, before, lead or next(iter(leads(which)), None)))
-    sql = f"SELECT seq, {rows.RUN_COLUMNS} FROM runs WHERE seq IN ({arms}) ORDER BY seq DESC LIMIT :rows"
+    sql = f"SELECT seq, {rows.RUNS.columns} FROM runs WHERE seq IN ({arms}) ORDER BY seq DESC LIMIT :rows"
     return sql, {
         **{name: getattr(which, name) for name in (*_FILTERS, "tag")},
         "since": which.since and rows.to_number(which.since),
@@ -62,9 +64,10 @@ def select_runs(
 
 
 def _arms(which: RunFilter, before: int | None, lead: str | None) -> list[str]:
-    """Unless a tag leads, each state is asked for by itself: it is one stretch of an index, in order.
+    """Return one query for each state, unless a tag drives the list.
 
-    Merged they make a page that costs the same however long the history is.
+    The rows of one state are one ordered part of an index. A page merged from these queries costs the same
+    however long the history is.
     """
     rules = [f"runs.{name} = :{name}" for name in _FILTERS if getattr(which, name) is not None]
     bounds = {_SINCE: which.since, _UNTIL: which.until, "{seq} < :before": before}
@@ -89,4 +92,4 @@ def _arm(source: str, seq: str, rules: Sequence[str]) -> str:
 def runs(db: Database, which: RunFilter, limit: int, before: int | None) -> Page[Run]:
     """Return a page of runs, newest first."""
     found = db.execute(*select_runs(which, limit, before, _lead(db, which))).fetchall()
-    return rows.make_page("runs", [(seq, rows.read_run(tuple(row))) for seq, *row in found], limit)
+    return rows.make_page("runs", [(seq, rows.RUNS.read(row)) for seq, *row in found], limit)

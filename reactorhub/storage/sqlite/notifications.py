@@ -1,4 +1,4 @@
-"""The SQL of incidents and notices: what goes wrong with schedules, and the messages on their way."""
+"""The SQL of incidents and notifications."""
 
 from __future__ import annotations
 
@@ -16,72 +16,69 @@ from reactorhub.model.notification import (
     NotificationState,
 )
 from reactorhub.policies.incidents import MAX_SETTLED, NO_CHANNEL, OWN_MISTAKES, announce
-from reactorhub.storage import notification_rows as rows
+from reactorhub.storage import rows
 from reactorhub.storage.outbox import NotificationCounts, log_changes
-from reactorhub.storage.sqlite.sql import Database
+from reactorhub.storage.sqlite.sql import Database, insert
 
 _log = Logger()
 
-_ALL = rows.NOTIFICATION_COLUMNS
-_NAMES = _ALL.split(", ")
-_PUT = (
-    f"INSERT INTO notices ({_ALL}) VALUES ({', '.join('?' for _ in _NAMES)}) ON CONFLICT (id) DO UPDATE SET "
-    + ", ".join(f"{name} = excluded.{name}" for name in _NAMES if name != "id")
-)
+_ALL = rows.NOTIFICATIONS.columns
+_CHANGING = ", ".join(f"{name} = excluded.{name}" for name in rows.NOTIFICATIONS.names if name != "id")
+_PUT = f"{insert('notices', rows.NOTIFICATIONS)} ON CONFLICT (id) DO UPDATE SET {_CHANGING}"
 _WAITING = NotificationState.WAITING.value
 
 
 class SqliteIncidentStore:
-    """A :class:`reactorhub.policies.incidents.IncidentStore` within the transaction that is under way."""
+    """A :class:`reactorhub.policies.incidents.IncidentStore` over the transaction under way."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     def incident(self, schedule: str, kind: NotificationKind) -> Incident | None:
-        """The open incident of this kind."""
+        """See IncidentStore.incident."""
         row = self._db.execute(
-            f"SELECT {rows.INCIDENT_COLUMNS} FROM incidents WHERE schedule = ? AND kind = ?",
+            f"SELECT {rows.INCIDENTS.columns} FROM incidents WHERE schedule = ? AND kind = ?",
             (schedule, kind.value),
         ).fetchone()
-        return None if row is None else rows.read_incident(row)
+        return None if row is None else rows.INCIDENTS.read(row)
 
     def open_incident(self, incident: Incident) -> None:
-        """Keep an incident, or replace what is kept of it."""
+        """See IncidentStore.open_incident."""
         self._db.execute(
-            f"REPLACE INTO incidents ({rows.INCIDENT_COLUMNS}) VALUES (?, ?, ?, ?)",
-            rows.write_incident(incident),
+            f"REPLACE INTO incidents ({rows.INCIDENTS.columns}) VALUES ({rows.INCIDENTS.places})",
+            rows.INCIDENTS.write(incident),
         )
 
     def close_incident(self, schedule: str, kind: NotificationKind) -> None:
-        """Forget an incident, if there is one."""
+        """See IncidentStore.close_incident."""
         self._db.execute("DELETE FROM incidents WHERE schedule = ? AND kind = ?", (schedule, kind.value))
 
     def untried(self, channel: str, kind: NotificationKind) -> Notification | None:
-        """The newest notice of this kind that waits in a channel and was never tried."""
+        """See IncidentStore.untried."""
         row = self._db.execute(
             f"SELECT {_ALL} FROM notices WHERE channel = ? AND state = ? AND kind = ? AND attempts = 0"
             " ORDER BY seq DESC LIMIT 1",
             (channel, _WAITING, kind.value),
         ).fetchone()
-        return None if row is None else rows.read_notification(row)
+        return None if row is None else rows.NOTIFICATIONS.read(row)
 
     def waiting(self, channel: str) -> int:
-        """How many notices wait in a channel."""
+        """See IncidentStore.waiting."""
         sql = "SELECT count(*) FROM notices WHERE channel = ? AND state = ?"
         (amount,) = self._db.execute(sql, (channel, _WAITING)).fetchone()
         return int(amount)
 
     def put(self, notification: Notification) -> None:
-        """Keep a notice, or replace what is kept of it."""
-        self._db.execute(_PUT, rows.write_notification(notification))
+        """See IncidentStore.put."""
+        self._db.execute(_PUT, rows.NOTIFICATIONS.write(notification))
         if notification.state is not NotificationState.WAITING:
             _forget_settled(self._db, notification.channel)
 
 
 def tell(db: Database, incident_event: IncidentEvent | None) -> None:
-    """Keep what follows from a fact, if there is one.
+    """Store the notifications about an event, if there is one.
 
-    Where that goes wrong by the fault of the rules, the notice is lost, but not the write that it stands in.
+    A bug in the rules costs the notification, but not the write of which it is a part.
     """
     if incident_event is None:
         return
@@ -89,14 +86,14 @@ def tell(db: Database, incident_event: IncidentEvent | None) -> None:
         log_changes(announce(incident_event, SqliteIncidentStore(db)))
     except OWN_MISTAKES:
         _log.failure(
-            "nobody is told that {name} has {happening}",
+            "no notification is sent about {name} ({event_kind}) because of a bug in the hub",
             name=incident_event.schedule,
-            event_kind=incident_event.event_kind,
+            event_kind=incident_event.event_kind.value,
         )
 
 
 def next_notifications(db: Database) -> list[Notification]:
-    """Return the oldest waiting notice of each channel, stepping from channel to channel along the index."""
+    """Return the oldest waiting notification of each channel. The index leads from channel to channel."""
     found = db.execute(f"""
         WITH RECURSIVE channels (name) AS (
             SELECT min(channel) FROM notices
@@ -109,28 +106,28 @@ def next_notifications(db: Database) -> list[Notification]:
             FROM channels WHERE name IS NOT NULL
         ) ORDER BY seq
     """).fetchall()
-    return [rows.read_notification(row) for row in found]
+    return [rows.NOTIFICATIONS.read(row) for row in found]
 
 
 def try_notification(db: Database, notification_id: str) -> Notification:
-    """Count one more try of a notice and return it.
+    """Count one more try of a notification, and return the notification.
 
-    :raises LedgerError: if there is no notice with this id.
+    :raises LedgerError: if there is no such notification.
     """
     db.execute("UPDATE notices SET attempts = attempts + 1 WHERE id = ?", (notification_id,))
     row = db.execute(f"SELECT {_ALL} FROM notices WHERE id = ?", (notification_id,)).fetchone()
     if row is None:
-        raise LedgerError(f"notice {notification_id} is not in the ledger any more")
-    return rows.read_notification(row)
+        raise LedgerError(f"notification {notification_id} is no longer in the ledger")
+    return rows.NOTIFICATIONS.read(row)
 
 
 def settle_notification(db: Database, notification: Notification) -> None:
-    """Replace what is kept of a notice."""
+    """Store a notification, or replace the stored one."""
     SqliteIncidentStore(db).put(notification)
 
 
 def _forget_settled(db: Database, channel: str) -> None:
-    """Keep the newest of a channel's settled notices only."""
+    """Delete all settled notifications of a channel except the newest."""
     for state in NotificationState:
         if state is not NotificationState.WAITING:
             db.execute(
@@ -142,7 +139,7 @@ def _forget_settled(db: Database, channel: str) -> None:
 
 
 def notification_counts(db: Database) -> NotificationCounts:
-    """Return how many notices wait and were given up, and what the newest trouble was."""
+    """Count the notifications that wait and were given up, and return the newest error."""
     amounts = dict(db.execute("SELECT state, count(*) FROM notices GROUP BY state").fetchall())
     newest = db.execute(
         "SELECT channel, error FROM notices WHERE error IS NOT NULL ORDER BY seq DESC LIMIT 1"
@@ -155,7 +152,7 @@ def notification_counts(db: Database) -> NotificationCounts:
 
 
 def tidy_alerts(db: Database, schedules: Collection[str], channels: Collection[str]) -> None:
-    """Forget the incidents of all other schedules, and give up what waits in channels that are no more."""
+    """See Outbox.tidy_alerts."""
     open_ones = {name for (name,) in db.execute("SELECT DISTINCT schedule FROM incidents").fetchall()}
     db.executemany("DELETE FROM incidents WHERE schedule = ?", [(name,) for name in open_ones - {*schedules}])
     used = {name for (name,) in db.execute("SELECT DISTINCT channel FROM notices").fetchall()}
@@ -163,7 +160,7 @@ def tidy_alerts(db: Database, schedules: Collection[str], channels: Collection[s
         waiting = db.execute(
             f"SELECT {_ALL} FROM notices WHERE channel = ? AND state = ?", (channel, _WAITING)
         )
-        lost = [rows.read_notification(row) for row in waiting.fetchall()]
+        lost = [rows.NOTIFICATIONS.read(row) for row in waiting.fetchall()]
         db.execute(
             "UPDATE notices SET state = ?, error = ? WHERE channel = ? AND state = ?",
             (NotificationState.GIVEN_UP.value, NO_CHANNEL, channel, _WAITING),

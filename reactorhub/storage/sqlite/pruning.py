@@ -1,4 +1,4 @@
-"""How the ledger forgets: what goes is read from indices in the order in which it goes, see 005.sql."""
+"""Deletes old rows. The indexes of 005.sql list them in the order of deletion."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from reactorhub.model.run import FINAL
 from reactorhub.storage.rows import to_number
 from reactorhub.storage.sqlite.sql import Database, one_of
 
-# The + keeps the planner from asking for every state by itself, and then sorting all there is of it.
+# The + keeps SQLite from using the index of states: it would read and sort all final runs.
 ENDED = f"""
     SELECT seq, schedule, nominal_time, id FROM runs
     WHERE finished_at < :before AND +state IN ({one_of(FINAL)})
@@ -29,7 +29,7 @@ FORGET_BATCH = "DELETE FROM batches WHERE id = ?"
 
 
 def prune(db: Database, before: datetime, limit: int) -> int:
-    """Forget at most so many rows of what was over before this moment; return how many went."""
+    """Delete at most ``limit`` rows that are older than this moment. Return the number deleted."""
     moment, gone = to_number(before), 0
     for seq, *tick in db.execute(ENDED, {"before": moment, "rows": limit}).fetchall():
         if gone + 2 > limit:

@@ -1,4 +1,4 @@
-"""A look at the ledger from outside the hub, also while the hub writes it. Nothing is created or changed."""
+"""Reads the ledger from outside the hub, even while the hub writes to it. Nothing is created or changed."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from reactorhub.storage.sqlite import sql
 from reactorhub.storage.sqlite.file import explanation, newer, schema_scripts, upgrade
 
 NEWEST_RUNS = 20
-"""From at most so many of its newest succeeded runs is told how long a schedule's runs last."""
+"""How many of the newest succeeded runs of a schedule show how long its runs take."""
 
-_PATIENCE = 5.0  # seconds to wait for a hub that is just creating or recovering the file
+_PATIENCE = 5.0  # seconds to wait while a hub creates or recovers the file
 
 
 @contextmanager
 def open_snapshot(path: Path) -> Iterator[LedgerSnapshot]:
-    """Open the ledger for questions, all answered as of one moment.
+    """Open the ledger. All questions are answered as of one moment.
 
-    A file of an older schema is read as the upgrade would leave it.
+    A file of an older schema reads as the upgrade would leave it.
 
-    :raises LedgerError: if there is none, if it cannot be read, or if a newer reactorhub wrote it; also
-        within, where a question fails.
+    :raises LedgerError: if there is no ledger, if it cannot be read, or if a newer reactorhub wrote it. A
+        question that fails raises it too.
     """
     try:
         with closing(_connect(path)) as db:
@@ -43,10 +43,10 @@ def open_snapshot(path: Path) -> Iterator[LedgerSnapshot]:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    """Open the file as it lies there.
+    """Open the file without changing it.
 
-    Even for reading SQLite makes a WAL and its index where there are none. After a clean stop there are none,
-    nobody writes, and the file may be read as one that does not change.
+    SQLite creates a WAL and its index if they do not exist, even for reading. They do not exist after a clean
+    stop; then no hub writes, and the file is opened as one that never changes.
     """
     if not path.exists():
         raise LedgerError("there is no such file yet; start the hub once")
@@ -63,22 +63,22 @@ def _is_old(db: sqlite3.Connection) -> bool:
     if version > known:
         raise newer(version, known)
     if version < 1:
-        raise LedgerError("it holds nothing yet; start the hub once")
+        raise LedgerError("it is still empty; start the hub once")
     return bool(version < known)
 
 
 class LedgerSnapshot:
-    """The questions. Make it with :func:`look`."""
+    """The ledger as of one moment. Use :func:`open_snapshot`."""
 
     def __init__(self, db: sqlite3.Connection, defaults: Mapping[str, Mapping[str, str]]) -> None:
-        """:param defaults: of a file of an older schema, the columns of the newest one by table."""
+        """:param defaults: for a file of an older schema, the columns of the newest schema by table."""
         self._db = db
         self._defaults = defaults
 
     def durations(self, schedules: Iterable[str]) -> dict[str, tuple[timedelta, ...]]:
-        """Return how long the newest succeeded runs of each schedule took, from their start, newest first.
+        """Return how long the newest succeeded runs of each schedule took, newest first.
 
-        A schedule without one is left out. The cost does not grow with the history behind these runs.
+        Schedules without such a run are left out. The cost does not grow with history.
         """
         statement = (
             "SELECT started_at, finished_at FROM runs WHERE schedule = ? AND state = 'succeeded'"
@@ -92,14 +92,14 @@ class LedgerSnapshot:
         return found
 
     def progress(self) -> dict[str, ScheduleProgress]:
-        """Return what is remembered of each schedule, by name."""
+        """Return the progress of each schedule, by name."""
         found = self._db.execute(
-            f"SELECT {self._columns('marks', rows.PROGRESS_COLUMNS)} FROM marks"
+            f"SELECT {self._columns('marks', rows.PROGRESS.columns)} FROM marks"
         ).fetchall()
-        return {row[0]: rows.read_progress(row) for row in found}
+        return {row[0]: rows.PROGRESS.read(row) for row in found}
 
     def overrides(self) -> dict[str, Any]:
-        """Return what operators have set at run time, by name."""
+        """Return the values that operators have set at run time, by name."""
         return sql.overrides(self._db)
 
     def ticks(self, schedule: str, limit: int) -> list[Tick]:
@@ -107,17 +107,17 @@ class LedgerSnapshot:
         return self._ticks("ORDER BY nominal_time DESC LIMIT ?", schedule, limit)
 
     def tick(self, schedule: str, moment: datetime) -> Tick | None:
-        """Return the row that accounts for a moment: its own, or one that stands for ticks around it."""
+        """Return the row for the tick of this moment, or the row for several ticks that includes it."""
         before = "AND nominal_time <= ? ORDER BY nominal_time DESC LIMIT 1"
         found = self._ticks(before, schedule, rows.to_number(moment))
         return next((tick for tick in found if moment <= (tick.until or tick.nominal_time)), None)
 
     def first_tick(self, schedule: str) -> Tick | None:
-        """Return the oldest tick that is kept of a schedule."""
+        """Return the oldest stored tick of a schedule."""
         return next(iter(self._ticks("ORDER BY nominal_time LIMIT 1", schedule)), None)
 
     def run(self, run_id: str) -> Run | None:
-        """Return the run with this id; None if there is none, or none any more."""
+        """Return the run with this id; None if the ledger does not have it."""
         return next(iter(self._runs("WHERE id = ?", run_id)), None)
 
     def newest_run(self, schedule: str) -> Run | None:
@@ -129,20 +129,20 @@ class LedgerSnapshot:
         return next(iter(self._runs(f"WHERE seq = ({newest})", schedule)), None)
 
     def unfinished(self) -> list[Run]:
-        """Return all runs that are queued or hold a slot, in the order in which they were added."""
+        """Return all runs that are not final, in the order in which they were added."""
         return self._runs(f"WHERE state IN ({sql.one_of(UNFINISHED)}) ORDER BY seq")
 
     def _ticks(self, rest: str, schedule: str, *parameters: Any) -> list[Tick]:
-        columns = self._columns("ticks", rows.TICK_COLUMNS)
+        columns = self._columns("ticks", rows.TICKS.columns)
         statement = f"SELECT {columns} FROM ticks WHERE schedule = ? {rest}"
-        return [rows.read_tick(row) for row in self._db.execute(statement, (schedule, *parameters))]
+        return [rows.TICKS.read(row) for row in self._db.execute(statement, (schedule, *parameters))]
 
     def _runs(self, rest: str, *parameters: Any) -> list[Run]:
-        statement = f"SELECT {self._columns('runs', rows.RUN_COLUMNS)} FROM runs {rest}"
-        return [rows.read_run(row) for row in self._db.execute(statement, parameters)]
+        statement = f"SELECT {self._columns('runs', rows.RUNS.columns)} FROM runs {rest}"
+        return [rows.RUNS.read(row) for row in self._db.execute(statement, parameters)]
 
     def _columns(self, table: str, wanted: str) -> str:
-        """The columns to ask for, and in place of one that the file lacks what the upgrade would fill in."""
+        """The columns to select. The default replaces a column that the file does not have."""
         if not self._defaults:
             return wanted
         there = _defaults(self._db, table)
@@ -153,7 +153,7 @@ class LedgerSnapshot:
 
 
 def _newest_defaults() -> Mapping[str, Mapping[str, str]]:
-    """The columns of each table that is asked, as the newest schema has them."""
+    """The columns of the tables read here, in the newest schema."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
         upgrade(db, schema_scripts())
         return {table: _defaults(db, table) for table in ("runs", "ticks", "marks")}

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, Protocol
 
 from reactorhub.errors import LedgerError, UnknownBatch, UnknownRun
@@ -15,52 +16,50 @@ from reactorhub.model.run import ACTIVE, UNFINISHED, Run, RunState
 from reactorhub.model.schedule import FAR_AHEAD, ScheduleProgress, Tick, TickOutcome
 from reactorhub.storage import rows
 from reactorhub.storage.ledger import LedgerCounts, Page
+from reactorhub.storage.rows import Table
 
 
 class Cursor(Protocol):
-    """What is used of a database cursor."""
+    """The part of a database cursor that these functions use."""
 
     @property
     def rowcount(self) -> int:
-        """How many rows the statement changed."""
+        """The number of rows that the statement changed."""
 
     def fetchone(self) -> Any:
-        """The next row, None after the last."""
+        """Return the next row; None after the last."""
 
     def fetchall(self) -> list[Any]:
-        """The rows that are left."""
+        """Return all remaining rows."""
 
 
 class Database(Protocol):
-    """What is used of a database connection."""
+    """The part of a database connection that these functions use."""
 
     def execute(self, sql: str, parameters: Any = ..., /) -> Cursor:
         """Run one statement."""
 
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> Cursor:
-        """Run one statement for each of the parameters."""
+        """Run a statement once for each set of parameters."""
 
 
-def _insert(table: str, columns: str) -> str:
-    return f"INSERT INTO {table} ({columns}) VALUES ({_places(columns.split(', '))})"
-
-
-def _places(values: Sequence[str]) -> str:
-    return ", ".join("?" for _ in values)
+def insert(table: str, rows: Table[Any]) -> str:
+    """Return the statement that adds a row."""
+    return f"INSERT INTO {table} ({rows.columns}) VALUES ({rows.places})"
 
 
 def one_of(states: Iterable[RunState]) -> str:
-    """Return states as they stand between the parentheses of ``IN``."""
+    """Return states as the operand of ``IN``, without its parentheses."""
     return ", ".join(f"'{state.value}'" for state in sorted(states))
 
 
-_RUN = rows.RUN_COLUMNS
-_NAMES = tuple(_RUN.split(", "))
-_CHANGING = tuple(index for index, name in enumerate(_NAMES) if name not in {"id", "created_at"})
-_INSERT_RUN = f"{_insert('runs', _RUN)} ON CONFLICT (id) DO NOTHING"
-_UPDATE_RUN = f"UPDATE runs SET {', '.join(f'{_NAMES[index]} = ?' for index in _CHANGING)} WHERE id = ?"
+_RUN = rows.RUNS.columns
+_CHANGING = [name for name in rows.RUNS.names if name not in {"id", "created_at"}]
+_INSERT_RUN = f"{insert('runs', rows.RUNS)} ON CONFLICT (id) DO NOTHING"
+_UPDATE_RUN = f"UPDATE runs SET {', '.join(f'{name} = ?' for name in _CHANGING)} WHERE id = ?"
+_update_row = itemgetter(*(rows.RUNS.names.index(name) for name in (*_CHANGING, "id")))
 _INSERT_TICK = f"""
-    {_insert("ticks", rows.TICK_COLUMNS)} ON CONFLICT (schedule, nominal_time) DO UPDATE
+    {insert("ticks", rows.TICKS)} ON CONFLICT (schedule, nominal_time) DO UPDATE
     SET outcome = excluded.outcome, reason = excluded.reason, run_id = excluded.run_id,
         recorded_at = excluded.recorded_at
     WHERE outcome = 'missed' AND until IS NULL AND excluded.outcome <> 'missed'
@@ -72,9 +71,9 @@ _MOVE_MARK = """
         ELSE max(since, :reached) END
     WHERE name = :name
 """
-_NEW_MARK = ", ".join(f"{name} = excluded.{name}" for name in rows.PROGRESS_COLUMNS.split(", ")[1:-1])
-# How often a schedule has run is counted by its ticks; another fingerprint begins the count anew.
-_REPLACE_PROGRESS = f"""{_insert("marks", rows.PROGRESS_COLUMNS)} ON CONFLICT (name) DO UPDATE
+_NEW_MARK = ", ".join(f"{name} = excluded.{name}" for name in rows.PROGRESS.names[1:-1])
+# record_tick counts the runs of a schedule. A new fingerprint starts the count again.
+_REPLACE_PROGRESS = f"""{insert("marks", rows.PROGRESS)} ON CONFLICT (name) DO UPDATE
     SET runs = iif(fingerprint = excluded.fingerprint, runs, excluded.runs), {_NEW_MARK}"""
 _COMPLETE = f"""UPDATE batches SET finished_at = :moment, completion = :completion
     WHERE id = :batch AND finished_at IS NULL
@@ -82,28 +81,27 @@ _COMPLETE = f"""UPDATE batches SET finished_at = :moment, completion = :completi
 
 
 def add_run(db: Database, run: Run) -> None:
-    """Keep a new run.
+    """Store a new run.
 
     :raises LedgerError: if there is a run with this id already.
     """
-    if not db.execute(_INSERT_RUN, rows.write_run(run)).rowcount:
-        raise LedgerError(f"run {run.id} is in the ledger already: give each run an id of its own")
+    if not db.execute(_INSERT_RUN, rows.RUNS.write(run)).rowcount:
+        raise LedgerError(f"run {run.id} is already in the ledger: give each run an id of its own")
 
 
 def save_run(db: Database, run: Run) -> None:
-    """Replace what is kept of a run, but not its id, its place and ``created_at``.
+    """Replace a stored run, except its id, its place and ``created_at``.
 
     :raises LedgerError: if there is no run with this id.
     """
-    row = rows.write_run(run)
-    if not db.execute(_UPDATE_RUN, (*(row[index] for index in _CHANGING), run.id)).rowcount:
+    if not db.execute(_UPDATE_RUN, _update_row(rows.RUNS.write(run))).rowcount:
         raise LedgerError(f"run {run.id} is not in the ledger: add it before saving it")
 
 
 def finish_run(db: Database, run: Run, follow_up: FollowUp) -> FollowUp:
-    """Replace what is kept of a run that has ended, and keep what its end brings about; return what that was.
+    """Replace a run that has ended, and store its follow-up. Return the follow-up as it was stored.
 
-    :raises LedgerError: if there is no run with its id, or one with an id of the sequel's.
+    :raises LedgerError: if the run is not in the ledger, or a run of the follow-up already is.
     """
     save_run(db, run)
     if follow_up.attempt is not None:
@@ -121,7 +119,7 @@ def _started(db: Database, start: ChainedTick) -> ChainedTick:
 
 
 def _completes(db: Database, run: Run, completion: Run | None) -> bool:
-    """Note the end of a run's batch, if this was its last run; whether it was."""
+    """Mark a run's batch as done if this was its last run. Return whether it was."""
     facts = {
         "batch": run.spec.batch,
         "moment": None if run.finished_at is None else rows.to_number(run.finished_at),
@@ -134,23 +132,23 @@ def _completes(db: Database, run: Run, completion: Run | None) -> bool:
 
 
 def add_batch(db: Database, batch: Batch, runs: Sequence[Run]) -> None:
-    """Keep a batch and its runs.
+    """Store a batch and its runs.
 
-    :raises LedgerError: if there is a run with the id of one of them already.
+    :raises LedgerError: if one of the runs is already in the ledger.
     """
-    db.execute(_insert("batches", rows.BATCH_COLUMNS), rows.write_batch(batch))
+    db.execute(insert("batches", rows.BATCHES), rows.BATCHES.write(batch))
     for run in runs:
         add_run(db, run)
 
 
 def record_tick(db: Database, tick: Tick, run: Run | None, after: datetime | None = None) -> bool:
-    """Keep a tick, its run and the schedule's progress; False if the tick has its row already.
+    """Store a tick, its run and the schedule's progress. Return False if the tick is already recorded.
 
-    Then the progress is kept all the same, but no further than that row.
+    Then only the progress is updated, at most to this tick.
 
-    :param after: how far the progress must be by then; otherwise it stays there.
+    :param after: the progress moves only if it has reached this moment.
     """
-    kept = bool(db.execute(_INSERT_TICK, rows.write_tick(tick)).rowcount)
+    kept = bool(db.execute(_INSERT_TICK, rows.TICKS.write(tick)).rowcount)
     if kept and run is not None:
         add_run(db, run)
     progress = {
@@ -165,13 +163,13 @@ def record_tick(db: Database, tick: Tick, run: Run | None, after: datetime | Non
 
 
 def set_progress(db: Database, keep: Sequence[ScheduleProgress], forget: Sequence[str]) -> None:
-    """Forget some schedules' marks, then replace others."""
+    """Delete the progress of some schedules, then replace that of others."""
     db.executemany("DELETE FROM marks WHERE name = ?", [(name,) for name in forget])
-    db.executemany(_REPLACE_PROGRESS, [rows.write_progress(progress) for progress in keep])
+    db.executemany(_REPLACE_PROGRESS, [rows.PROGRESS.write(progress) for progress in keep])
 
 
 def set_override(db: Database, name: str, value: Any) -> None:
-    """Keep an override; None removes it."""
+    """Store an override. None removes it."""
     if value is None:
         db.execute("DELETE FROM overrides WHERE name = ?", (name,))
     else:
@@ -181,37 +179,37 @@ def set_override(db: Database, name: str, value: Any) -> None:
 def find_run(db: Database, run_id: str) -> Run:
     """Return the run with this id.
 
-    :raises UnknownRun: if there is none.
+    :raises UnknownRun: if there is no such run.
     """
     row = db.execute(f"SELECT {_RUN} FROM runs WHERE id = ?", (run_id,)).fetchone()
     if row is None:
         raise UnknownRun(run_id)
-    return rows.read_run(row)
+    return rows.RUNS.read(row)
 
 
 def find_batch(db: Database, batch_id: str) -> tuple[Batch, Mapping[RunState, int]]:
-    """Return a batch, and how many of its runs are in each state that occurs.
+    """Return a batch, and the number of its runs in each state that occurs.
 
-    :raises UnknownBatch: if there is none.
+    :raises UnknownBatch: if there is no such batch.
     """
-    row = db.execute(f"SELECT {rows.BATCH_COLUMNS} FROM batches WHERE id = ?", (batch_id,)).fetchone()
+    row = db.execute(f"SELECT {rows.BATCHES.columns} FROM batches WHERE id = ?", (batch_id,)).fetchone()
     if row is None:
         raise UnknownBatch(batch_id)
     counted = "SELECT state, count(*) FROM runs WHERE batch = ? GROUP BY state"
     found = db.execute(counted, (batch_id,)).fetchall()
-    return rows.read_batch(row), {RunState(state): count for state, count in found}
+    return rows.BATCHES.read(row), {RunState(state): count for state, count in found}
 
 
 def open_batches(db: Database) -> list[Batch]:
     """Return the batches whose runs are not all final."""
-    found = db.execute(f"SELECT {rows.BATCH_COLUMNS} FROM batches WHERE finished_at IS NULL").fetchall()
-    return [rows.read_batch(row) for row in found]
+    found = db.execute(f"SELECT {rows.BATCHES.columns} FROM batches WHERE finished_at IS NULL").fetchall()
+    return [rows.BATCHES.read(row) for row in found]
 
 
 def _runs_in(db: Database, states: Iterable[RunState]) -> list[Run]:
     names = [state.value for state in states]
-    sql = f"SELECT {_RUN} FROM runs WHERE state IN ({_places(names)}) ORDER BY seq"
-    return [rows.read_run(row) for row in db.execute(sql, names).fetchall()]
+    sql = f"SELECT {_RUN} FROM runs WHERE state IN ({', '.join('?' for _ in names)}) ORDER BY seq"
+    return [rows.RUNS.read(row) for row in db.execute(sql, names).fetchall()]
 
 
 def active_runs(db: Database) -> list[Run]:
@@ -224,8 +222,8 @@ def waiting_runs(db: Database) -> list[Run]:
     return _runs_in(db, [RunState.QUEUED])
 
 
-# Steps from name to name along runs_by_schedule, and in each from state to state (counters has their names),
-# so that its cost is that of the schedules, not of their runs.
+# Steps along runs_by_schedule from name to name, and for each name from state to state (counters has all
+# names of states). So the cost grows with the number of schedules, not with the number of runs.
 _LAST_RUNS = f"""
     WITH RECURSIVE names (name) AS (
         SELECT min(schedule) FROM runs WHERE schedule IS NOT NULL
@@ -243,7 +241,7 @@ _LAST_RUNS = f"""
 
 def last_runs(db: Database) -> dict[str, Run]:
     """Return the newest run of each schedule that ever had one."""
-    found = (rows.read_run(row) for row in db.execute(_LAST_RUNS).fetchall())
+    found = (rows.RUNS.read(row) for row in db.execute(_LAST_RUNS).fetchall())
     return {run.spec.schedule: run for run in found if run.spec.schedule is not None}
 
 
@@ -251,27 +249,27 @@ def ticks(db: Database, schedule: str, limit: int, before: int | None) -> Page[T
     """Return a page of a schedule's ticks, newest nominal time first."""
     earlier = "" if before is None else "AND nominal_time < :before"
     found = db.execute(
-        f"SELECT nominal_time, {rows.TICK_COLUMNS} FROM ticks WHERE schedule = :schedule {earlier}"
+        f"SELECT nominal_time, {rows.TICKS.columns} FROM ticks WHERE schedule = :schedule {earlier}"
         " ORDER BY nominal_time DESC LIMIT :rows",
         {"schedule": schedule, "before": before, "rows": limit + 1},
     ).fetchall()
-    return rows.make_page("ticks", [(place, rows.read_tick(tuple(row))) for place, *row in found], limit)
+    return rows.make_page("ticks", [(place, rows.TICKS.read(row)) for place, *row in found], limit)
 
 
 def counts(db: Database) -> LedgerCounts:
-    """Return how much is kept, from the counters."""
+    """Return the numbers of runs and ticks, from the counters."""
     amounts = dict(db.execute("SELECT name, amount FROM counters").fetchall())
     by_state = {state: amounts[state.value] for state in RunState if amounts[state.value]}
     return LedgerCounts(runs=by_state, ticks=amounts["ticks"])
 
 
 def progress(db: Database) -> dict[str, ScheduleProgress]:
-    """Return what is remembered of each schedule, by name."""
-    found = db.execute(f"SELECT {rows.PROGRESS_COLUMNS} FROM marks").fetchall()
-    return {row[0]: rows.read_progress(row) for row in found}
+    """Return the progress of each schedule, by name."""
+    found = db.execute(f"SELECT {rows.PROGRESS.columns} FROM marks").fetchall()
+    return {row[0]: rows.PROGRESS.read(row) for row in found}
 
 
 def overrides(db: Database) -> dict[str, Any]:
-    """Return what operators have set at run time, by name."""
+    """Return the values that operators have set at run time, by name."""
     found = db.execute("SELECT name, value FROM overrides").fetchall()
     return {name: json.loads(value) for name, value in found}
