@@ -152,7 +152,7 @@ def over(progress: ScheduleProgress) -> str:
 
 
 def _since(evidence: Evidence) -> str:
-    """Word since when ticks have been skipped because of a pause. Ticks that were missed while no hub ran do not
+    """Word since when ticks have been skipped because of a pause. Ticks missed while no hub ran do not
     end the pause."""
     first = None
     for tick in evidence.ticks:
