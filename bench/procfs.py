@@ -6,6 +6,7 @@ Everything here is read from outside: the measured programs know nothing of it a
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -125,6 +126,15 @@ class PeakMemory:
 
 
 def machine(cpuinfo: str, cores: int, kernel: str) -> Mapping[str, str]:
-    """Return what to call this machine; ``cpuinfo`` is the text of ``/proc/cpuinfo``."""
+    """Return how the report names this machine.
+
+    :param cpuinfo: the text of ``/proc/cpuinfo``.
+    :param kernel: the release of the kernel. Only its version is kept: the rest names a builder, not a speed.
+    """
     names = [line.partition(":")[2].strip() for line in cpuinfo.splitlines() if line.startswith("model name")]
-    return {"cpu": names[0] if names else "unknown CPU", "cores": str(cores), "kernel": kernel}
+    version = re.match(r"[0-9]+(\.[0-9]+)*", kernel)
+    return {
+        "cpu": names[0] if names else "unknown CPU",
+        "cores": str(cores),
+        "kernel": version[0] if version else "unknown",
+    }

@@ -10,10 +10,11 @@ from bench.figures import Contest, History, Report, Target, history_targets, per
 from bench.timetable import Timetable
 
 _NOTES = """\
-The site is on the same machine, in a process of its own. {at_once} crawls at once, all ways in turns, medians
-of the rounds. CPU is user and system time of a way's whole process tree, without the site and the client that
-submits. Memory is the highest sum of PSS over that tree. From submit to first request: one submit at a time,
-so that slots are free. The hub keeps ledger, logs, items and Redis; the other ways keep nothing but logs."""
+The site runs on the same machine, in a process of its own. All ways took turns, {at_once} crawls at once. The
+figures are medians of the rounds. CPU is the user and system time of the whole process tree of a way,
+without the site and the client that submits. Memory is the highest sum of PSS over that tree. For the time
+from submit to first request, one crawl was submitted at a time, so that a slot was free. The hub wrote its
+ledger, logs, items and Redis; the other ways wrote only logs."""
 
 
 def markdown(report: Report) -> str:

@@ -1,8 +1,8 @@
-"""A bookshop to practise on: a small web site that is the same on every start and on every machine.
+"""A bookshop to practise on: a small web site that is the same at every start and on every machine.
 
-It has what spiders meet in the wild: :data:`BOOKS` on numbered pages with next links, categories,
-robots.txt with a disallowed folder, a sitemap, and pages that are slow, broken or redirect. Nothing on it is
-real. Everything that can be rendered beforehand is, since the site shares its process with the hub.
+The shop has what spiders meet on real sites: :data:`BOOKS` on numbered pages with next links, categories,
+a robots.txt with a disallowed folder, a sitemap, and pages that are slow, broken or redirect. Nothing in the
+shop is real. The shop shares its process with the hub, so most pages are rendered once, at the start.
 """
 
 # mypy: allow-untyped-calls
@@ -23,10 +23,13 @@ from twisted.web.server import NOT_DONE_YET, Request
 from twisted.web.static import Data
 from twisted.web.util import Redirect
 
+ADDRESS_VARIABLE = "REACTORHUB_DEMO_SITE"
+"""The environment variable in which a hub tells its spiders where it serves the bookshop."""
+
 NUMBER_OF_BOOKS = 500
 BOOKS_PER_PAGE = 20
-SLOWEST = 600.0
-_HANG_UP_AFTER = 0.05
+SLOWEST = 600.0  # seconds; longer than any sensible download timeout
+_HANG_UP_AFTER = 0.05  # seconds; enough for half a page to arrive on the same machine
 _HTML = "text/html; charset=utf-8"
 CATEGORIES = (
     *("Art & Design", "Children's Books", "Cooking", "Gardening", "History", "Music"),
@@ -48,7 +51,7 @@ _DEEDS = ("finds a key that fits no door", "answers no letters", 'counts the sta
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Book:
-    """A book on the shelf. ``cents`` is its price in euro cents, ``rating`` runs from 1 to 5."""
+    """A book of the shop. ``cents`` is the price in euro cents, and ``rating`` goes from 1 to 5."""
 
     id: int
     title: str
@@ -61,22 +64,22 @@ class Book:
 
     @property
     def price(self) -> str:
-        """The price as the pages print it, such as ``€12.40``."""
+        """The price as it is on the pages, such as ``€12.40``."""
         return f"€{self.cents // 100}.{self.cents % 100:02}"
 
     @property
     def path(self) -> str:
-        """Where on the site this book has its page."""
+        """The path of the book's page."""
         return f"/book/{self.id}.html"
 
 
 def slug(category: str) -> str:
-    """Return a category's name as it stands in addresses: ``science-and-nature``."""
+    """Return a category's name as it is in addresses, such as ``science-and-nature``."""
     return category.lower().replace("&", "and").replace("'", "").replace(" ", "-")
 
 
 def _books() -> tuple[Book, ...]:
-    """Invent the stock. No two books share a title."""
+    """Invent the books. No two of them have the same title."""
     chance = random.Random(1731)
     pairs = chance.sample(list(product(_ADJECTIVES, _NOUNS)), NUMBER_OF_BOOKS)
     return tuple(_invent(chance, number, *pair) for number, pair in enumerate(pairs, start=1))
@@ -110,7 +113,7 @@ _MENU = _items([_link(f"/category/{slug(name)}/page-1.html", name) for name in C
 
 
 def _page(title: str, main: str) -> Data:
-    """Return a whole page around ``main``, which is HTML already; ``title`` is not."""
+    """Return a whole page. ``main`` is HTML, ``title`` is plain text."""
     text = (
         '<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">'
         f"<title>{escape(title)} | The Reactor Bookshop</title></head>\n<body>\n"
@@ -140,8 +143,8 @@ def _book_page(book: Book) -> Data:
     )
 
 
-def _incidents(title: str, folder: str, category: str | None = None) -> Resource:
-    """Return ``folder`` with its ``page-1.html``, ``page-2.html`` and so on, of all books or one category."""
+def _shelf(title: str, folder: str, category: str | None = None) -> Resource:
+    """Return ``folder`` with its pages ``page-1.html``, ``page-2.html`` …: of all books, or of a category."""
     books = [book for book in BOOKS if category in (None, book.category)]
     cuts = range(0, len(books), BOOKS_PER_PAGE)
     pages: dict[str, IResource] = {}
@@ -164,7 +167,7 @@ def _home() -> Data:
 
 
 class _Lookup(Resource):
-    """A folder whose pages are found by a rule; where ``find`` returns None, there is no such page."""
+    """A folder whose pages ``find`` returns by name. If ``find`` returns None, there is no such page."""
 
     def __init__(self, find: Callable[[str], Resource | None]) -> None:
         super().__init__()
@@ -175,7 +178,7 @@ class _Lookup(Resource):
 
 
 class _Answer(Resource):
-    """A page that a function answers, as a ``render`` method would."""
+    """A page that a function renders, as a ``render`` method would."""
 
     def __init__(self, answer: Callable[[Request], bytes | int]) -> None:
         super().__init__()
@@ -193,14 +196,14 @@ def _folder(children: Mapping[str, IResource]) -> Resource:
 
 
 def _later(clock: IReactorTime, seconds: float, request: Request, action: Callable[[], object]) -> int:
-    """Call ``action`` after ``seconds``, unless the client has gone by then."""
+    """Call ``action`` after ``seconds``, unless the client has disconnected by then."""
     call = clock.callLater(seconds, action)
     request.notifyFinish().addErrback(lambda _gone: call.cancel() if call.active() else None)
     return NOT_DONE_YET
 
 
 def _send(request: Request, page: bytes, size: int) -> None:
-    """Promise the whole of ``page`` and send its first ``size`` bytes."""
+    """Announce the whole length of ``page``, and send its first ``size`` bytes."""
     request.setHeader("content-type", _HTML)
     request.setHeader("content-length", str(len(page)))
     request.write(page[:size])
@@ -220,7 +223,7 @@ def _slow(clock: IReactorTime, name: str) -> Resource | None:
 
 
 def _half(clock: IReactorTime, hang_up: Callable[[ITCPTransport], object]) -> Resource:
-    """Return a page that breaks off in the middle. The pause lets its beginning reach the client."""
+    """Return a page that breaks off in the middle. A pause lets the first half reach the client."""
     page = _book_page(BOOKS[0]).data
 
     def answer(request: Request) -> int:
@@ -248,7 +251,7 @@ def _one(name: str) -> Resource | None:
 
 
 def _base(request: Request) -> str:
-    """Return the address under which the client sees the site, such as ``http://127.0.0.1:6801``."""
+    """Return the address that the client used for the site, such as ``http://127.0.0.1:6801``."""
     host = request.getHeader("host") or request.getRequestHostname().decode()
     return f"{'https' if request.isSecure() else 'http'}://{host}"
 
@@ -267,14 +270,14 @@ def _sitemap(request: Request) -> bytes:
 
 
 def bookshop(clock: IReactorTime) -> Resource:
-    """Return the root of the bookshop, to be served by a :class:`twisted.web.server.Site`.
+    """Return the root resource of the bookshop, for a :class:`twisted.web.server.Site`.
 
-    ``/slow/<seconds>`` answers after that many seconds, at most :data:`SLOWEST`; ``/redirect/<n>`` leads to a
-    book in n hops, at most 99; ``/one/<n>.html`` is a tiny page with exactly one book on it.
+    ``/slow/<seconds>`` answers after that many seconds, at most :data:`SLOWEST`. ``/redirect/<n>`` leads to a
+    book by n redirects, at most 99. ``/one/<n>.html`` is a small page with exactly one book.
 
-    :param clock: what the slow pages wait on. A client that goes away leaves no delayed call behind.
+    :param clock: the clock that slow pages wait on. A client that disconnects leaves no delayed call.
     """
-    shelves = {slug(name): _incidents(name, f"/category/{slug(name)}", name) for name in CATEGORIES}
+    shelves = {slug(name): _shelf(name, f"/category/{slug(name)}", name) for name in CATEGORIES}
     broken = {
         "404": notFound(message="This page is missing on purpose."),
         "500": errorPage(500, "Internal Server Error", "This page fails on purpose."),
@@ -285,7 +288,7 @@ def bookshop(clock: IReactorTime) -> Resource:
     redirects.putChild(b"loop", Redirect(b"/redirect/loop"))
     pages = {
         "": _home(),
-        "catalogue": _incidents("All books", "/catalogue"),
+        "catalogue": _shelf("All books", "/catalogue"),
         "category": _folder(shelves),
         "book": _folder({f"{book.id}.html": _book_page(book) for book in BOOKS}),
         "robots.txt": _Answer(_robots),

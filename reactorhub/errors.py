@@ -38,6 +38,10 @@ class StartError(ReactorHubError):
     """The hub cannot start here: the data folder is in use, a port is taken, a program is missing."""
 
 
+class UnreadableProject(ReactorHubError):
+    """A project cannot be looked at: its folder is not there, or Scrapy does not start in it."""
+
+
 class WrongReactor(ReactorHubError):
     """A reactor other than asyncio's was installed before the hub could install its own."""
 

@@ -1,35 +1,36 @@
-"""What is wrong with a schedule file, what is doubtful about it, and its schema for editors."""
+"""``reactorhub check`` and ``reactorhub schema``: mistakes in a schedule file, warnings, and its schema."""
 
-# ruff: noqa: PLC0415
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import redirect_stdout
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from reactorhub.cli.common import config_option, json_option, many, print_json, read
-from reactorhub.errors import ConfigError, Mistake
-
-if TYPE_CHECKING:
-    from reactorhub.config import HubConfig
-    from reactorhub.model.schedule import Schedule
+from reactorhub.cli.projects import import_projects
+from reactorhub.config import HubConfig
+from reactorhub.config.places import suggestion
+from reactorhub.config.schema import schema_text
+from reactorhub.config.warnings import crowded, in_vain, never_firing
+from reactorhub.diagnosis.doctor.diagnose import diagnose
+from reactorhub.engine.doctor import read_source
+from reactorhub.errors import ConfigError, Mistake, UnreadableProject
+from reactorhub.model.schedule import Schedule
 
 
 @click.command()
 @click.argument("named", metavar="[FILE]", required=False, type=click.Path(path_type=Path))
 @config_option
 @json_option
-@click.option("--strict", is_flag=True, help="Warnings make the exit status 1, too.")
-@click.option("--spiders/--no-spiders", default=True, help="Whether to import the projects' spiders.")
+@click.option("--strict", is_flag=True, help="Exit with status 1 for warnings too.")
+@click.option("--spiders/--no-spiders", default=True, help="Import the projects, to know their spiders.")
 def check(named: Path | None, file: Path, as_json: bool, strict: bool, spiders: bool) -> None:
-    """Print every mistake in FILE and what is doubtful about it; exit with 1 if there are mistakes."""
+    """Print every mistake in FILE, and warnings. The exit status is 1 if there are mistakes."""
     now = datetime.now(UTC)
     try:
         config = read(named or file)
@@ -57,24 +58,32 @@ def _print_findings(mistakes: Iterable[Mistake], warnings: list[Mistake], count:
 
 
 def _warnings(config: HubConfig, now: datetime, spiders: bool) -> Iterator[Mistake]:
-    from reactorhub.config.warnings import crowded, in_vain, never_firing
-
     yield from never_firing(config, now)
     yield from in_vain(config)
     yield from crowded(config, now)
+    yield from _doctor_warnings(config)
     if spiders:
         yield from _spider_warnings(config)
 
 
-def _spider_warnings(config: HubConfig) -> Iterator[Mistake]:
-    """Import the projects as the hub does; what they print does not get between our own lines."""
-    from reactorhub.engine.scrapy.project import Project
+def _doctor_warnings(config: HubConfig) -> Iterator[Mistake]:
+    """Say of each project how many spiders the doctor would isolate, as far as their text tells."""
+    for name, project in config.projects.items():
+        try:
+            diagnosis = diagnose(read_source(project))
+        except UnreadableProject:
+            continue  # a folder of other things; what it lacks is told by the import
+        if diagnosis.isolated:
+            number, spiders = len(diagnosis.isolated), many(len(diagnosis.spiders), "spider")
+            message = f"{number:,} of {spiders} should not share the reactor; see reactorhub doctor {name}"
+            yield config.mistake(("hub", "projects", name), message)
 
-    with redirect_stdout(sys.stderr):
-        projects = {name: Project(project) for name, project in config.projects.items()}
+
+def _spider_warnings(config: HubConfig) -> Iterator[Mistake]:
+    projects = import_projects(config.projects)
     for name, project in projects.items():
         for module in project.broken:
-            message = f"module {module.module} cannot be imported ({module.error}); mend it"
+            message = f"module {module.module} cannot be imported ({module.error}); fix it"
             yield config.mistake(("hub", "projects", name), message)
         for warning in project.warnings:
             yield config.mistake(("hub", "projects", name), warning)
@@ -85,8 +94,6 @@ def _spider_warnings(config: HubConfig) -> Iterator[Mistake]:
 
 
 def _no_spider(schedule: Schedule, known: dict[str, list[str]]) -> str:
-    from reactorhub.config.places import suggestion
-
     spider, project = schedule.spec.spider, schedule.spec.project
     near = suggestion(spider, known[project]) or f"; it has {', '.join(known[project]) or 'none'}"
     return f"project {project!r} has no spider {spider!r}{near}"
@@ -95,6 +102,4 @@ def _no_spider(schedule: Schedule, known: dict[str, list[str]]) -> str:
 @click.command()
 def schema() -> None:
     """Print the JSON Schema of the schedule file, for editors."""
-    from reactorhub.config.schema import schema_text
-
     click.echo(schema_text(), nl=False)

@@ -1,6 +1,5 @@
-"""What the commands share: options, reading the file, printing, and how they end."""
+"""What the commands share: options, reading the schedule file, printing, and ending with an error."""
 
-# ruff: noqa: PLC0415
 from __future__ import annotations
 
 import json
@@ -9,20 +8,18 @@ import sys
 from collections.abc import Container, Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import click
 
-from reactorhub.errors import ConfigError, ReactorHubError
+from reactorhub.config import DEFAULT_FILE, HubConfig
+from reactorhub.config.places import suggestion
+from reactorhub.config.reading import read_config
+from reactorhub.errors import ConfigError, ReactorHubError, UnknownSchedule
+from reactorhub.model.schedule import Schedule
 from reactorhub.triggers.durations import duration
 
-if TYPE_CHECKING:
-    from reactorhub.config import HubConfig
-    from reactorhub.model.schedule import Schedule
-
 Row = tuple[str, ...]
-
-DEFAULT_FILE = "schedule.yaml"
 
 config_option = click.option(
     "--config",
@@ -37,24 +34,22 @@ config_option = click.option(
 data_option = click.option(
     "--data-dir",
     type=click.Path(path_type=Path),
-    help="The hub's data folder.",
+    help="The data folder of the hub.",
     show_default="hub.data_dir, else var",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def read(file: Path) -> HubConfig:
-    """Read a schedule file with the checks that the hub makes when it starts.
+    """Read a schedule file, with all checks that the hub makes at its start.
 
-    :raises ConfigError: with all that is wrong with it.
+    :raises ConfigError: with every mistake in the file.
     """
-    from reactorhub.config.reading import read_config
-
     return read_config(file, {}, os.environ)
 
 
 def read_or_end(file: Path) -> HubConfig:
-    """Read a schedule file; print what is wrong with it and end with 1, if something is."""
+    """Read a schedule file. If it has mistakes, print them and exit with status 1."""
     try:
         return read(file)
     except ConfigError as error:
@@ -62,20 +57,17 @@ def read_or_end(file: Path) -> HubConfig:
 
 
 def named(config: HubConfig, name: str) -> Schedule:
-    """Return the schedule of this name; say that there is none and end with 1, if so."""
-    from reactorhub.config.places import suggestion
-    from reactorhub.errors import UnknownSchedule
-
+    """Return the schedule of this name. If there is none, say so and exit with status 1."""
     if name not in config.schedules:
-        near = suggestion(name, config.schedules) or f"; see what there is in {config.file}"
+        near = suggestion(name, config.schedules) or f"; look into {config.file} for the names"
         end(f"reactorhub: {UnknownSchedule(name)}{near}")
     return config.schedules[name]
 
 
 def read_time(text: str, option: str) -> datetime:
-    """Read a time, with an offset or without.
+    """Read a time, with or without an offset.
 
-    :raises click.BadParameter: if it is none.
+    :raises click.BadParameter: if ``text`` is not a time.
     """
     try:
         moment = datetime.fromisoformat(text)
@@ -83,14 +75,14 @@ def read_time(text: str, option: str) -> datetime:
         moment = None
     if moment is None or not 1970 <= moment.year < 3000:
         example = "2027-03-28T02:00:00+01:00, or 2027-03-28 for a local time"
-        raise click.BadParameter(f"{text!r} is no time; write it like {example}", param_hint=option)
+        raise click.BadParameter(f"{text!r} is not a time; write it like {example}", param_hint=option)
     return moment
 
 
 def read_span(text: str, option: str) -> timedelta:
-    """Read a time span.
+    """Read a duration.
 
-    :raises click.BadParameter: if it is none.
+    :raises click.BadParameter: if ``text`` is not a duration.
     """
     try:
         return duration(text)
@@ -99,14 +91,14 @@ def read_span(text: str, option: str) -> timedelta:
 
 
 def print_json(view: dict[str, Any]) -> None:
-    """Print one line of JSON."""
+    """Print ``view`` as one line of JSON."""
     click.echo(json.dumps(view, ensure_ascii=False))
 
 
 def print_table(heading: Row, rows: Iterable[Row], right: Container[str] = ()) -> None:
-    """Print rows below a heading, each column as wide as its longest text.
+    """Print rows below a heading. Each column is as wide as its longest text.
 
-    :param right: the columns whose texts, numbers, stand at the right.
+    :param right: the headings of columns that hold numbers; these align on the right.
     """
     table = [heading, *rows]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
@@ -117,11 +109,11 @@ def print_table(heading: Row, rows: Iterable[Row], right: Container[str] = ()) -
 
 
 def many(number: int, noun: str) -> str:
-    """Return a number with its noun."""
+    """Return a number with its noun, in the plural unless the number is 1."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def end(why: ReactorHubError | str) -> NoReturn:
-    """Say why there is no answer, and end with 1."""
+    """Print the reason on stderr, and exit with status 1."""
     click.echo(str(why), err=True)
     sys.exit(1)

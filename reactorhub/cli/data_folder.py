@@ -1,6 +1,5 @@
-"""The data folder of a hub, looked at from outside: who has it, and what its ledger says."""
+"""Looks at a hub's data folder from outside: which hub uses it, and what its ledger says."""
 
-# ruff: noqa: PLC0415
 from __future__ import annotations
 
 import json
@@ -8,30 +7,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from reactorhub.config import HubConfig
-    from reactorhub.diagnosis.findings import DataFolderState
-    from reactorhub.policies.limits import Limits
-    from reactorhub.storage.sqlite.reading import LedgerSnapshot
+from reactorhub.config import HubConfig
+from reactorhub.diagnosis.findings import DataFolderState
+from reactorhub.policies.limits import OVERRIDE, Limits
+from reactorhub.storage.layout import LEDGER, READY
+from reactorhub.storage.lock import DataLock
+from reactorhub.storage.sqlite.reading import LedgerSnapshot, open_snapshot
 
 
 def data_folder_state(data_dir: Path) -> DataFolderState:
-    """Return how the folder is found.
+    """Return whether a hub uses the folder, and which one.
 
-    :raises StartError: if it cannot be looked at.
+    :raises StartError: if the folder cannot be read, or is a file.
     """
-    from reactorhub.diagnosis.findings import DataFolderState
-    from reactorhub.storage.layout import READY
-    from reactorhub.storage.lock import DataLock
-
     holder = DataLock(data_dir).holder()
     facts = {}
     if holder is not None:
         try:
             facts = json.loads((data_dir / READY).read_text("utf-8"))
-        except (OSError, ValueError):  # it has not been there for long enough, or is about to end
+        except (OSError, ValueError):  # the hub is just starting or stopping, and the file is not there
             facts = {}
     return DataFolderState(
         folder=str(data_dir),
@@ -43,8 +38,6 @@ def data_folder_state(data_dir: Path) -> DataFolderState:
 
 
 def _written_at(data_dir: Path) -> datetime | None:
-    from reactorhub.storage.layout import LEDGER
-
     files = (data_dir / LEDGER, data_dir / f"{LEDGER}-wal")
     times = [file.stat().st_mtime for file in files if file.exists()]
     return datetime.fromtimestamp(max(times), UTC) if times else None
@@ -52,13 +45,10 @@ def _written_at(data_dir: Path) -> datetime | None:
 
 @contextmanager
 def ledger(data_dir: Path) -> Iterator[LedgerSnapshot | None]:
-    """Open the ledger of a data folder; None if there is none yet, since no hub has begun one.
+    """Open the ledger of a data folder. Yields None if no hub has created a ledger there yet.
 
-    :raises LedgerError: if it cannot be read.
+    :raises LedgerError: if the ledger cannot be read.
     """
-    from reactorhub.storage.layout import LEDGER
-    from reactorhub.storage.sqlite.reading import open_snapshot
-
     if not (data_dir / LEDGER).exists():
         yield None
         return
@@ -67,8 +57,6 @@ def ledger(data_dir: Path) -> Iterator[LedgerSnapshot | None]:
 
 
 def limits_of(config: HubConfig, found: LedgerSnapshot | None) -> Limits:
-    """Return the limits of the file, with what an operator has set at run time above them."""
-    from reactorhub.policies.limits import OVERRIDE, Limits
-
+    """Return the limits of the file, overridden by those that an operator has set at run time."""
     override = None if found is None else found.overrides().get(OVERRIDE)
     return Limits(config.max_concurrent_runs, config.queues).overridden(override)

@@ -1,12 +1,11 @@
-"""When schedules fire next, as far as the file alone tells."""
+"""``reactorhub next``: when schedules fire next, according to the schedule file alone."""
 
-# ruff: noqa: PLC0415
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import click
@@ -20,10 +19,10 @@ from reactorhub.cli.common import (
     read_or_end,
     read_time,
 )
+from reactorhub.forecast.upcoming import next_ticks, next_view
+from reactorhub.model.schedule import Schedule
+from reactorhub.triggers.rules import After
 from reactorhub.triggers.wall_clock import local_text
-
-if TYPE_CHECKING:
-    from reactorhub.model.schedule import Schedule
 
 MAX_TICKS = 1000
 HEADING = ("SCHEDULE", "LOCAL TIME", "UTC", "DST")
@@ -32,15 +31,18 @@ HEADING = ("SCHEDULE", "LOCAL TIME", "UTC", "DST")
 @click.command("next")
 @click.argument("name", required=False)
 @click.option(
-    "-n", "count", type=click.IntRange(1, MAX_TICKS), default=10, show_default=True, help="How many times."
+    "-n",
+    "count",
+    type=click.IntRange(1, MAX_TICKS),
+    default=10,
+    show_default=True,
+    help="How many ticks to print.",
 )
 @click.option("--after", metavar="TIME", help="Begin after this time instead of now.")
 @config_option
 @json_option
 def next_(name: str | None, count: int, after: str | None, file: Path, as_json: bool) -> None:
-    """Print when the schedule NAME fires next, or all of them together."""
-    from reactorhub.forecast.upcoming import next_ticks, next_view
-
+    """Print when the schedule NAME fires next, or when all schedules do."""
     config = read_or_end(file)
     chosen = config.schedules if name is None else {name: named(config, name)}
     since = datetime.now(UTC) if after is None else _since(after, config.timezone)
@@ -57,7 +59,7 @@ def next_(name: str | None, count: int, after: str | None, file: Path, as_json: 
 
 
 def _since(text: str, timezone: str) -> datetime:
-    """Read a time; one without offset is on the wall clock of the hub's time zone."""
+    """Read a time. Without an offset it is local time in the hub's time zone."""
     moment = read_time(text, "--after")
     return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(timezone))).astimezone(UTC)
 
@@ -73,15 +75,13 @@ def _row(schedule: Schedule, moment: datetime, view: dict[str, Any], timezone: s
 
 
 def _why_never(schedules: Iterable[Schedule]) -> str:
-    from reactorhub.triggers.rules import After
-
     match list(schedules):
         case [one] if not one.enabled:
             return f"{one.name} does not fire: it is disabled"
         case [one] if isinstance(one.trigger, After):
             return f"{one.name} has no times of its own: it runs after {', '.join(one.trigger.upstream)}"
         case [one] if one.trigger is None:
-            return f"{one.name} does not fire by itself: it has no trigger"
+            return f"{one.name} does not fire on its own: it has no trigger"
         case [one]:
             return f"{one.name} never runs again after that time"
     return "no schedule fires after that time"

@@ -1,13 +1,12 @@
-"""How many slots the schedules will want: the forecast of :mod:`reactorhub.forecast.demand`, printed."""
+"""``reactorhub plan``: how many slots the schedules will need, by :mod:`reactorhub.forecast.demand`."""
 
-# ruff: noqa: PLC0415
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -23,27 +22,27 @@ from reactorhub.cli.common import (
     read_span,
 )
 from reactorhub.cli.data_folder import data_folder_state, ledger, limits_of
+from reactorhub.config import HubConfig
 from reactorhub.errors import LedgerError, StartError
+from reactorhub.forecast.demand import MAX_SPAN, Basis, Demand, Hour, PileUp, demand
+from reactorhub.model.schedule import Schedule, ScheduleProgress
+from reactorhub.model.values import time_text
+from reactorhub.policies.fingerprint import fingerprint
+from reactorhub.storage.sqlite.reading import LedgerSnapshot
 from reactorhub.triggers.durations import duration_text
 from reactorhub.triggers.wall_clock import local_text
 
-if TYPE_CHECKING:
-    from reactorhub.config import HubConfig
-    from reactorhub.forecast.demand import Basis, Demand, Hour, PileUp
-    from reactorhub.model.schedule import Schedule, ScheduleProgress
-    from reactorhub.storage.sqlite.reading import LedgerSnapshot
-
 HEADING = ("HOUR", "STARTS", "IN USE", "PEAK", "SLOTS", "")
 MAX_NAMES = 10
-"""At most this many schedules are named in a line."""
+"""A line names at most this many schedules, so that it stays readable."""
 
 MAX_SKIPS = 10
-"""So many schedules with skipped ticks have a line each: those that would skip the most."""
+"""How many schedules with skipped ticks have a line of their own: those that would skip the most."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """All that is printed."""
+    """Everything that is printed. ``wanted`` is the end of the time that was asked for."""
 
     config: HubConfig
     basis: Basis
@@ -62,18 +61,20 @@ class _Plan:
     "--next", "span", metavar="SPAN", default="24h", show_default=True, help="How far to look ahead."
 )
 @click.option(
-    "--assume", metavar="SPAN", default="1m", show_default=True, help="How long a run takes that never ran."
+    "--assume",
+    metavar="SPAN",
+    default="1m",
+    show_default=True,
+    help="How long the runs of a schedule take that has not succeeded yet.",
 )
 @data_option
 @config_option
 @json_option
 def plan(span: str, assume: str, data_dir: Path | None, file: Path, as_json: bool) -> None:
-    """Forecast hour by hour how many slots the schedules want, and where they pile up."""
+    """Forecast, hour by hour, how many slots the schedules need and where runs pile up."""
     ahead, assumed = read_span(span, "--next"), read_span(assume, "--assume")
-    from reactorhub.forecast.demand import MAX_SPAN
-
     if ahead > MAX_SPAN:
-        raise click.BadParameter(f"looks at most {MAX_SPAN.days}d ahead", param_hint="--next")
+        raise click.BadParameter(f"a forecast covers at most {MAX_SPAN.days}d", param_hint="--next")
     found = _planned(read_or_end(file), data_dir, ahead, assumed)
     if as_json:
         print_json(_view(found))
@@ -82,8 +83,6 @@ def plan(span: str, assume: str, data_dir: Path | None, file: Path, as_json: boo
 
 
 def _planned(config: HubConfig, data_dir: Path | None, ahead: timedelta, assume: timedelta) -> _Plan:
-    from reactorhub.forecast.demand import demand
-
     folder, now = data_dir or config.data_dir, datetime.now(UTC)
     try:
         with ledger(folder) as found:
@@ -91,19 +90,19 @@ def _planned(config: HubConfig, data_dir: Path | None, ahead: timedelta, assume:
     except (LedgerError, StartError) as error:
         end(f"reactorhub: {error}")
     outlook = demand(basis, now, now + ahead, config.timezone)
-    no_ledger = f"no hub has run on {folder} yet, so nothing is known of past runs" if found is None else ""
+    no_ledger = (
+        f"no hub has used {folder} yet, so there are no past runs to learn from" if found is None else ""
+    )
     return _Plan(config, basis, outlook, paused, now + ahead, no_ledger)
 
 
 def _basis(
     config: HubConfig, found: LedgerSnapshot | None, assume: timedelta, *, running: bool
 ) -> tuple[Basis, dict[str, str]]:
-    """What the forecast is made from, and why which schedules are paused.
+    """Return what the forecast is made from, and the reason for each pause by schedule.
 
-    Runs that hold a slot in the ledger of a hub that is gone are over.
+    If no hub is running, the runs that hold a slot in its ledger are over.
     """
-    from reactorhub.forecast.demand import Basis
-
     limits = limits_of(config, found)
     facts: dict[str, Any] = {"durations": {}}
     paused: dict[str, str] = {}
@@ -131,9 +130,7 @@ def _basis(
 
 
 def _runs(schedules: Iterable[Schedule], progress: Mapping[str, ScheduleProgress]) -> dict[str, int]:
-    """How often those have run that may only run so often; an edited "when" counts anew."""
-    from reactorhub.policies.fingerprint import fingerprint
-
+    """Return how often each schedule with ``max_runs`` has run. An edited trigger starts to count anew."""
     bounded = [each for each in schedules if each.max_runs is not None and each.name in progress]
     return {
         each.name: progress[each.name].runs
@@ -149,7 +146,7 @@ def _print(plan: _Plan) -> None:
     for pile in demand.pile_ups:
         click.echo(f"pile-up: {_pile_text(pile, plan)}")
     if demand.others:
-        click.echo(f"pile-up: and {demand.others:,} more, of other schedules, with shorter waits")
+        click.echo(f"pile-up: and {demand.others:,} more of other schedules, with shorter waits")
     worst = sorted(demand.skips, key=lambda skips: -skips.skipped)
     for skips in worst[:MAX_SKIPS]:
         click.echo(f"warning: {skips.schedule} would skip {skips.skipped:,} of {many(skips.ticks, 'tick')}")
@@ -162,15 +159,17 @@ def _print(plan: _Plan) -> None:
 
 
 def _notes(plan: _Plan) -> list[str]:
-    """What the reader has to know of how the forecast was made."""
+    """Return what the reader has to know about how the forecast was made."""
     notes = [plan.no_ledger] if plan.no_ledger else []
-    notes += [f"{name} is left out, it is paused: {reason}" for name, reason in plan.paused.items()]
+    notes += [f"{name} is left out because it is paused: {reason}" for name, reason in plan.paused.items()]
     if plan.demand.assumed:
         span = _span(plan.basis.assume)
-        notes.append(f"taken to run for {span}, without a past run: {plan.names(plan.demand.assumed)}")
+        notes.append(
+            f"these have no past run, and are assumed to take {span}: {plan.names(plan.demand.assumed)}"
+        )
     if plan.demand.until < plan.wanted:
         until = local_text(plan.demand.until, plan.config.timezone)
-        notes.append(f"so many ticks are due that the forecast ends at {until}")
+        notes.append(f"the forecast ends at {until}, because very many ticks are due")
     return notes
 
 
@@ -190,7 +189,7 @@ def _pile_text(pile: PileUp, plan: _Plan) -> str:
     again = f" (and {many(pile.times - 1, 'more time')})" if pile.times > 1 else ""
     when = local_text(pile.begin, plan.config.timezone)
     return (
-        f"{pile.wanted:,} runs want a slot at {when}{again}, and {pile.limit} is {pile.slots:,};"
+        f"{pile.wanted:,} runs need a slot at {when}{again}, but {pile.limit} is {pile.slots:,};"
         f" the last one waits {_span(pile.longest)}: {plan.names(pile.schedules)}"
     )
 
@@ -204,8 +203,6 @@ def _span(span: timedelta) -> str:
 
 
 def _view(plan: _Plan) -> dict[str, Any]:
-    from reactorhub.model.values import time_text
-
     demand = plan.demand
     return {
         "until": time_text(demand.until),

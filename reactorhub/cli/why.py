@@ -1,6 +1,5 @@
-"""Why a schedule did not run: file, hub and ledger in one look."""
+"""``reactorhub why``: why a schedule did not run, from the schedule file, the hub and the ledger."""
 
-# ruff: noqa: PLC0415
 from __future__ import annotations
 
 from collections import Counter
@@ -8,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -24,26 +23,29 @@ from reactorhub.cli.common import (
     read_time,
 )
 from reactorhub.cli.data_folder import data_folder_state, ledger, limits_of
+from reactorhub.config import HubConfig
+from reactorhub.diagnosis.findings import Evidence, Finding, findings
+from reactorhub.diagnosis.moment import Answer, explain, reading_of
 from reactorhub.errors import ConfigError, LedgerError, StartError
-
-if TYPE_CHECKING:
-    from reactorhub.config import HubConfig
-    from reactorhub.diagnosis.findings import Evidence, Finding
-    from reactorhub.diagnosis.moment import Answer
-    from reactorhub.model.run import Run
-    from reactorhub.model.schedule import Schedule, Tick
-    from reactorhub.storage.sqlite.reading import LedgerSnapshot
+from reactorhub.model.run import Run
+from reactorhub.model.schedule import Schedule, Tick
+from reactorhub.model.values import time_text
+from reactorhub.policies.agenda import upcoming
+from reactorhub.policies.fingerprint import fingerprint
+from reactorhub.storage.sqlite.reading import LedgerSnapshot
+from reactorhub.triggers.rules import After
+from reactorhub.wire.views import run_view, schedule_view, tick_view
 
 MAX_TICKS = 1000
-"""So many of the newest ticks are counted, and may be shown."""
+"""How many of the newest ticks are counted. No more than these can be shown."""
 
 HEADING = ("TIME", "OUTCOME", "RUN", "REASON")
-_NEXT = 3
+_NEXT = 3  # how many of the coming ticks are printed
 
 
 @dataclass(frozen=True, slots=True)
 class _Report:
-    """All that is printed. ``runs`` are those of the ``shown`` ticks, by id."""
+    """Everything that is printed. ``runs`` holds the runs of the ``shown`` ticks, by id."""
 
     evidence: Evidence
     findings: Sequence[Finding]
@@ -59,8 +61,6 @@ class _Report:
 
     @property
     def next(self) -> tuple[datetime, ...]:
-        from reactorhub.policies.agenda import upcoming
-
         if self.evidence.runs_left == 0:
             return ()
         return upcoming(self.evidence.schedule, self.evidence.now, _NEXT)
@@ -68,7 +68,7 @@ class _Report:
 
 @click.command()
 @click.argument("name")
-@click.option("--at", metavar="TIME", help="Explain this one time.")
+@click.option("--at", metavar="TIME", help="Explain this one moment.")
 @click.option(
     "-n",
     "count",
@@ -81,7 +81,7 @@ class _Report:
 @config_option
 @json_option
 def why(name: str, *, at: str | None, count: int, data_dir: Path | None, file: Path, as_json: bool) -> None:
-    """Say why the schedule NAME did not run: what is in its way, and what became of its ticks."""
+    """Explain why the schedule NAME did not run, and show what became of its ticks."""
     given = None if at is None else read_time(at, "--at")
     config = _config(file)
     schedule, folder = named(config, name), data_dir or config.data_dir
@@ -103,13 +103,10 @@ def _config(file: Path) -> HubConfig:
     try:
         return read(file)
     except ConfigError as error:
-        end(f"{error}\nreactorhub: no hub starts with this file, and one that runs goes on with it as it was")
+        end(f"{error}\nreactorhub: no hub starts with this file, and a running hub keeps what it read before")
 
 
 def _report(evidence: Evidence, found: LedgerSnapshot | None, given: datetime | None, count: int) -> _Report:
-    from reactorhub.diagnosis.findings import findings
-    from reactorhub.diagnosis.moment import explain, reading_of
-
     schedule, answer, note = evidence.schedule, None, ""
     if given is not None:
         moment, note = reading_of(given, evidence.zone)
@@ -123,10 +120,6 @@ def _report(evidence: Evidence, found: LedgerSnapshot | None, given: datetime | 
 
 
 def _evidence(config: HubConfig, schedule: Schedule, folder: Path, found: LedgerSnapshot | None) -> Evidence:
-    from reactorhub.diagnosis.findings import Evidence
-    from reactorhub.policies.fingerprint import fingerprint
-    from reactorhub.triggers.rules import After
-
     name, trigger = schedule.name, schedule.trigger
     evidence = Evidence(
         schedule=schedule,
@@ -197,9 +190,6 @@ def _print_answer(answer: Answer, report: _Report) -> None:
 
 
 def _view(report: _Report) -> dict[str, Any]:
-    from reactorhub.model.values import time_text
-    from reactorhub.wire.views import run_view, schedule_view, tick_view
-
     evidence, hub = report.evidence, report.evidence.folder
     progress = evidence.progress
     reason = None if progress is None else progress.why_paused

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os.path
+import shlex
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from reactorhub.model.schedule import Schedule
 from reactorhub.notifications.channels.addresses import AnyChannel
 from reactorhub.storage.retention import RetentionConfig
 
+DEFAULT_FILE = "schedule.yaml"
 MAX_BYTES = 1 << 20  # 10,000 schedules of a line each need less
 HTTP = "tcp:6800:interface=127.0.0.1"
 MAX_CONCURRENT_RUNS = 16
@@ -196,7 +198,7 @@ def _text(path: Path) -> str:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise _unreadable(path, "there is no such file; create it, or name another with --config") from None
+        raise _unreadable(path, _missing(path)) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise _unreadable(path, f"cannot be read ({reason}); make it readable for the hub") from error
@@ -208,6 +210,12 @@ def _text(path: Path) -> str:
         before = data[: error.start].decode("utf-8").split("\n")
         place = (len(before), len(before[-1]) + 1)
         raise _unreadable(path, "is not UTF-8 from here on; save the file as UTF-8", place) from error
+
+
+def _missing(path: Path) -> str:
+    """Say that there is no file at ``path``, and which command writes one there."""
+    where = "" if path == Path(DEFAULT_FILE) else f" --config {shlex.quote(str(path))}"
+    return f"there is no such file; write one with `reactorhub init{where}`, or name another with --config"
 
 
 def _unreadable(path: Path, message: str, place: Place = (1, 1)) -> ConfigError:

@@ -1,1 +1,1 @@
-"""From ``twistd reactorhub`` to a hub that runs: options, start and stop order, what is built from what."""
+"""From ``twistd reactorhub`` to a running hub: options, the order of start and stop, the composition root."""

@@ -1,4 +1,4 @@
-"""The composition root: one function that builds the hub from its config and reads like its architecture."""
+"""The composition root: :func:`build` makes a hub from its config, and reads like the architecture."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from reactorhub.containment.run_logs import RunLogs
 from reactorhub.daemon.gc import GcPause
 from reactorhub.engine.protocols import Engine
 from reactorhub.engine.scrapy.engine import ScrapyEngine
-from reactorhub.errors import ConfigError
 from reactorhub.events.memory import NullSink
 from reactorhub.events.publisher import Telemetry
 from reactorhub.events.sink import Sink
+from reactorhub.hub.ended_runs import EndedRuns
 from reactorhub.hub.hub import Hub
-from reactorhub.hub.reload import Reloader
+from reactorhub.hub.reload import Reload, Reloader
+from reactorhub.hub.schedules import ScheduleViews
 from reactorhub.hub.status import HubParts
 from reactorhub.model.ids import IdMaker
-from reactorhub.model.values import View
 from reactorhub.notifications.channels.addresses import (
     AnyChannel,
     AppriseChannel,
@@ -47,6 +47,7 @@ from reactorhub.redis.sink import RedisSink
 from reactorhub.runs.dispatcher import Dispatcher
 from reactorhub.runs.lifecycle import RunServices
 from reactorhub.runs.slots import Slots
+from reactorhub.schedules.auto_pause import FailureWatch
 from reactorhub.schedules.book import ScheduleBook
 from reactorhub.schedules.scheduler import Scheduler
 from reactorhub.storage.layout import LEDGER, RunPaths
@@ -57,17 +58,17 @@ from reactorhub.storage.sqlite.ledger import SqliteLedger
 from reactorhub.web.api import Api
 from reactorhub.web.files import RunFiles
 
-HUB_THREADS = 4  # threads of the hub's own, for files
+HUB_THREADS = 4  # threads of the hub's own, for reading and removing files
 
 
 def utc_now() -> datetime:
-    """The wall clock."""
+    """Return the time of the wall clock."""
     return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
-    """What of a hub is started and stopped."""
+    """The parts of a hub that are started and stopped."""
 
     pool: ThreadPool
     gc_pause: GcPause
@@ -83,9 +84,9 @@ class Built:
 
 
 def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor: Any) -> Built:
-    """Put a hub together. Nothing is opened and nothing runs yet.
+    """Make the parts of a hub and connect them. Nothing is opened, and nothing runs yet.
 
-    :param read: reads the schedule file; raises ConfigError.
+    :param read: reads the schedule file. Raises ConfigError.
     """
     paths, pool = RunPaths(config.data_dir), ThreadPool(0, HUB_THREADS, "reactorhub")
     redis = EmbeddedRedis(config.data_dir, reactor) if config.redis and config.redis.embedded else None
@@ -104,22 +105,16 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
     sweeps = {name: partial(in_thread, OldFiles(config.data_dir / name).sweep) for name in ("logs", "items")}
     retention = Retention(reactor, utc_now, ledger.prune, sweeps, lambda: parts.dispatcher.live_runs)
 
-    async def put_in_force(new: HubConfig) -> View:
-        message = "a loaded project cannot change while the hub runs; restart it"
-        if moved := engine.moved(new.projects):
-            raise ConfigError([new.mistake(("hub", "projects", name), message) for name in moved])
-        engine.load({**hub.config.projects, **new.projects})
-        try:
-            changes = await hub.put_in_force(new)
-        finally:
-            engine.load(hub.config.projects)  # of the new file, or of the old one where that stays in force
-        scheduler.set_entries(hub.entries())
-        parts.notifier.use(_channels(new, reactor))
-        retention.rule = new.retention
-        return changes
-
+    reload = Reload(
+        hub=hub,
+        projects=engine,
+        scheduler=scheduler,
+        notifier=parts.notifier,
+        channels=lambda new: _channels(new, reactor),
+        retention=retention,
+    )
     parts.notifier.use(_channels(config, reactor))
-    reloader = Reloader(reactor, hub, lambda: in_thread(file_signature, file), read_file, put_in_force)
+    reloader = Reloader(reactor, hub, lambda: in_thread(file_signature, file), read_file, reload.put_in_force)
     return Built(
         pool=pool,
         gc_pause=gc_pause,
@@ -149,12 +144,22 @@ def _parts(config: HubConfig, ledger: Ledger, engine: Engine, sink: Sink, reacto
         changed=telemetry.run_changed,
     )
     book = ScheduleBook(ledger, utc_now, reactor, reporter)
+    views = ScheduleViews(services, book, telemetry)
+    ended_runs = EndedRuns(ledger, telemetry, views, FailureWatch(ledger, book))
     return HubParts(
         services=services,
         dispatcher=Dispatcher(
-            services, book, new_id, telemetry.event, config.max_queued_runs, reporter=reporter
+            services,
+            book,
+            new_id,
+            telemetry.event,
+            config.max_queued_runs,
+            on_ended=ended_runs.ended,
+            reporter=reporter,
         ),
         book=book,
+        views=views,
+        ended_runs=ended_runs,
         telemetry=telemetry,
         sink=sink,
         lag=LagMeter(reactor, stalled=telemetry.stalled),
@@ -174,7 +179,7 @@ def _scheduler(hub: Hub, busy: Callable[[bool], None], reactor: Any) -> Schedule
 
 
 def _first_ticks(gc_pause: GcPause, slots: Slots) -> Callable[[bool], None]:
-    """Return what lets crawls and full collections wait until all ticks that are due have been taken up."""
+    """Return a function that makes crawls and full collections wait until all due ticks are handled."""
 
     def busy(is_busy: bool) -> None:
         slots.hold(is_busy)

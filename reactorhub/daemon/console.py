@@ -1,15 +1,19 @@
-"""What a person in front of the hub sees: the welcome, the addresses, and the hub's own log."""
+"""What the hub says on the terminal and in its own log: the welcome, addresses, refusals, records."""
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from typing import Any, TextIO
 
+from twisted.internet.error import CannotListenError
 from twisted.logger import Logger, LogLevel
 
 from reactorhub import __version__
 from reactorhub.model.spider import Catalog
+
+SCRAPYD_PORT = 6800  # reactorhub took over scrapyd's default, so that people find the port they know
 
 _LEVELS = (
     (logging.CRITICAL, LogLevel.critical),
@@ -19,7 +23,7 @@ _LEVELS = (
 
 
 def welcome(http: str, file: str, catalog: Catalog) -> str:
-    """Return what a person who has just started the hub may want to do next."""
+    """Return the text for a person who has just started the hub: what to try next."""
     spiders = [spider.name for spider in catalog.spiders] or ["SPIDER"]
     if http.startswith("unix://"):
         http = f"--unix-socket {http.removeprefix('unix://')} http://localhost"
@@ -30,19 +34,19 @@ reactorhub {__version__} is ready. Try, in another terminal:
   curl {http}/api/runs -d spider={spiders[0]}
   curl {http}/api/runs
 
-Edit {file} and save it: the hub takes the changes up by itself. Stop it with Ctrl-C.
+Edit {file} and save it: the hub applies the changes on its own. Stop the hub with Ctrl-C.
 """
 
 
 def say(console: TextIO | None, text: str) -> None:
-    """Write to a person, if there is one."""
+    """Write to the terminal, if there is one."""
     if console is not None and not console.closed:
         console.write(f"{text}\n")
         console.flush()
 
 
 def address(port: Any) -> str:
-    """Return where a listening port is reached: an ``http://`` or a ``unix://`` address."""
+    """Return the address of a listening port, as ``http://`` or ``unix://``."""
     host = port.getHost()
     if not hasattr(host, "port"):
         return f"unix://{os.fsdecode(host.name)}"
@@ -50,10 +54,26 @@ def address(port: Any) -> str:
     return f"http://{name}:{host.port}"
 
 
+def cannot_listen(description: str, error: object, choose: str) -> str:
+    """Return why the hub cannot listen on an endpoint, and what to do.
+
+    :param choose: the option or key that chooses another endpoint.
+    """
+    if not isinstance(error, CannotListenError):
+        return f"cannot listen on {description}: {error}"
+    reason = getattr(error.socketError, "strerror", None) or error.socketError
+    advice = f"stop the program that uses it, or choose another endpoint with {choose}"
+    if getattr(error.socketError, "errno", None) != errno.EADDRINUSE:
+        advice = f"choose another endpoint with {choose}"
+    if error.port == SCRAPYD_PORT:
+        advice += f" ({SCRAPYD_PORT} is the default port of scrapyd too)"
+    return f"cannot listen on {description}: {reason}; {advice}"
+
+
 def to_hub_log(record: logging.LogRecord) -> None:
-    """Take a record of the standard library that belongs to no run into the hub's own log."""
+    """Write a record of the standard library's logging that belongs to no run into the hub's own log."""
     if record.name == "twisted":
-        return  # it came from Twisted's log, where it stands already
+        return  # the record came from Twisted's log, and is there already
     for threshold, level in _LEVELS:
         if record.levelno >= threshold:
             text = logging.Formatter().format(record)

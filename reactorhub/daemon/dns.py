@@ -1,4 +1,4 @@
-"""Name resolution for the whole process: cached, with an end to every answer's life."""
+"""Resolves names for the whole process, and keeps each answer for a limited time."""
 
 from __future__ import annotations
 
@@ -22,16 +22,19 @@ Key = tuple[str, int, tuple[type[IAddress], ...] | None, str]
 
 @implementer(IHostnameResolver)
 class CachingResolver:
-    """Asks ``resolver`` once in ``ttl`` seconds for each name; an IP literal is its own answer.
+    """Asks ``resolver`` for each name once in ``ttl`` seconds. An IP address is its own answer.
 
-    Without it every new connection, even to an IP literal, is a getaddrinfo call in the thread pool.
-    Scrapy's caching resolver never forgets an answer, which is wrong in a process that lives for weeks.
+    Without this class, each new connection, even to an IP address, would call getaddrinfo in the thread pool.
+    Scrapy's caching resolver never forgets an answer, which is wrong in a process that runs for weeks.
     """
 
     def __init__(
         self, resolver: IHostnameResolver, clock: IReactorTime, ttl: float = 60.0, size: int = 10_000
     ):
-        """:param ttl: seconds for which an answer is used again; failures are never kept."""
+        """
+        :param ttl: how many seconds an answer is used. Failures are not kept.
+        :param size: how many answers are kept.
+        """
         self._resolver = resolver
         self._cache: TTLCache[Key, tuple[IAddress, ...]] = TTLCache(size, ttl, timer=clock.seconds)
 
@@ -59,7 +62,7 @@ class _Resolution:
         self.name = name
 
     def cancel(self) -> None:
-        """An answer from memory is complete at once; there is nothing to cancel."""
+        """Do nothing: an answer from the cache is complete at once."""
 
 
 @implementer(IResolutionReceiver)

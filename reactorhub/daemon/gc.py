@@ -1,4 +1,4 @@
-"""Python's garbage collector, kept from stopping the hub at the wrong moment."""
+"""Keeps Python's garbage collector from stopping the hub at the wrong moment."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import gc
 
 from twisted.internet.interfaces import IReactorTime
 
-_NEVER = 1_000_000  # a threshold that is not reached
+_NEVER = 1_000_000  # a threshold so high that Python never reaches it
 
 REST = 1.0
-"""Seconds after a hold until full collections may happen again: what was held up has its turn first."""
+"""Seconds from the end of a hold to the next full collection. Work that waited during the hold goes first."""
 
 
 class GcPause:
-    """Lets full collections wait while something goes on that must not be stopped.
+    """Postpones full collections while the hub does work that must not be interrupted.
 
-    A full collection looks at every object there is and stops the process meanwhile: for a tenth of a second
-    where thousands of runs wait. What comes due in that second would be late by as much. Holds that follow
-    each other closely do not keep it away for good: each time the rest is over there is room for one.
+    A full collection visits every object, and stops the process for a tenth of a second if thousands of runs
+    wait. Ticks that come due in that moment would be late by as much. Holds that follow each other closely
+    do not postpone collections for ever: one can happen whenever a rest is over.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
@@ -27,17 +27,17 @@ class GcPause:
         self._resting = False
 
     def settle(self) -> None:
-        """Look no more at what there is now: modules and classes stay for the life of the process."""
+        """Exclude all present objects from collections: modules and classes stay as long as the process."""
         gc.collect()
         gc.freeze()
 
     def hold(self) -> None:
-        """Let full collections wait until :meth:`release` is called as often as this."""
+        """Postpone full collections until :meth:`release` has been called as often as this method."""
         self._holders += 1
         gc.set_threshold(*self._usual[:2], _NEVER)
 
     def release(self) -> None:
-        """Let full collections happen when they are due, after a rest."""
+        """End one hold. After the last one and a rest, full collections happen again when they are due."""
         self._holders -= 1
         if not self._holders and not self._resting:
             self._resting = True

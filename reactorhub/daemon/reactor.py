@@ -1,6 +1,6 @@
-"""The one reactor: installed before anything else can install another, and made fit for a hub.
+"""Installs the one reactor before anything else installs another, and prepares it for a hub.
 
-This module imports no other room at its top, so that nothing can import a reactor before it has chosen.
+This module imports almost nothing at its top: an import there might install a reactor too early.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from reactorhub.errors import WrongReactor
 
 
 def install() -> None:
-    """Make asyncio's the reactor of this process.
+    """Install the asyncio reactor.
 
-    :raises WrongReactor: if another is installed already.
+    :raises WrongReactor: if another reactor is installed already.
     """
     present = sys.modules.get("twisted.internet.reactor")
     if present is None:
@@ -28,15 +28,15 @@ def install() -> None:
         asyncioreactor.install(loop)
     elif type(present).__name__ != "AsyncioSelectorReactor":
         raise WrongReactor(
-            f"reactorhub runs on asyncio's reactor, but {type(present).__name__} is installed; "
+            f"reactorhub needs the asyncio reactor, but {type(present).__name__} is installed; "
             "start it with: twistd --reactor=asyncio reactorhub"
         )
 
 
 def prepare(reactor: Any) -> Callable[[], None]:
-    """Make the reactor fit for many crawls, before anything is scheduled on it; return its real ``stop``.
+    """Prepare the reactor for many crawls, before anything is scheduled on it. Return its real ``stop``.
 
-    Its timers count on the monotonic clock, so that a step of the wall clock neither stalls nor bursts them.
+    The timers use the monotonic clock, so a step of the wall clock neither delays them nor fires them all.
     """
     from reactorhub.containment.reactor import carry_contexts, refuse_stop_from_runs
 

@@ -24,21 +24,21 @@ from reactorhub.config.endpoints import loopback_endpoint
 from reactorhub.containment.reactor import carry_contexts_into_threads, record_tasks
 from reactorhub.containment.run_logs import install_routing
 from reactorhub.daemon.build import Built, build
-from reactorhub.daemon.console import address, say, to_hub_log, welcome
+from reactorhub.daemon.console import address, cannot_listen, say, to_hub_log, welcome
 from reactorhub.daemon.dns import CachingResolver
 from reactorhub.daemon.signals import Signals
-from reactorhub.demo_site import bookshop
+from reactorhub.demo_site import ADDRESS_VARIABLE, bookshop
 from reactorhub.engine.scrapy.process import prepare_logging
 from reactorhub.errors import ReactorHubError, StartError
 from reactorhub.storage.layout import READY
 from reactorhub.storage.lock import DataLock
 from reactorhub.web.guard import GuardedSite
 
-SPIDER_THREADS = 32  # threads that all spiders share, for name look-ups, feed storage and deferToThread
+SPIDER_THREADS = 32  # threads that all spiders share: for name look-ups, feed storage and deferToThread
 
 
 class HubService(Service):
-    """Starts the hub in order and stops it in order; :func:`build` says what of."""
+    """Starts the parts of a hub in order, and stops them in order. :func:`build` makes the parts."""
 
     log = Logger()
 
@@ -55,9 +55,9 @@ class HubService(Service):
         complaints: TextIO,
     ) -> None:
         """
-        :param signature: what the file was like before ``config`` was read from it.
-        :param console: where a person reads what to do next; None for a daemon.
-        :param complaints: where a person reads why the hub cannot start; closed once it has.
+        :param signature: the signature of the file before ``config`` was read from it.
+        :param console: the terminal, for the welcome; None for a daemon.
+        :param complaints: where to write why the hub cannot start. Closed once the hub has started.
         """
         self._config = config
         self._read = read
@@ -74,9 +74,9 @@ class HubService(Service):
         self._started: Deferred[bool | None] = Deferred()
 
     def startService(self) -> None:
-        """Take what only one hub can have, at once or not at all; the rest follows on the reactor.
+        """Take the data folder and the ports, which only one hub can have. The rest starts on the reactor.
 
-        :raises StartError: if the data folder or a port is taken.
+        :raises StartError: if the data folder or a port is not available.
         """
         super().startService()
         try:
@@ -89,7 +89,7 @@ class HubService(Service):
         self._started.addErrback(self._failed)
 
     def stopService(self) -> Deferred[None]:
-        """Stop in order; fires once everything that can be written is written."""
+        """Stop in order. Fires once everything that can be written has been written."""
         super().stopService()
         return Deferred.fromCoroutine(self._stop())
 
@@ -122,24 +122,26 @@ class HubService(Service):
         reactor.callWhenRunning(reactor.callLater, 0, signals.install)
 
     def _listen(self, built: Built) -> None:
-        self._open_port(self._config.http, GuardedSite(built.api.app.resource()), paused=True)
+        api = GuardedSite(built.api.app.resource())
+        self._open_port(self._config.http, api, choose="--http or hub.http", paused=True)
         if self._config.demo_site is not None:
             shop = Site(bookshop(self._reactor), reactor=self._reactor)
             shop.log = _no_access_log  # type: ignore[method-assign]
-            self._open_port(self._config.demo_site, shop)
+            self._open_port(self._config.demo_site, shop, choose="hub.demo_site")
+            os.environ[ADDRESS_VARIABLE] = address(self._ports[-1])  # before any spider is imported
 
-    def _open_port(self, description: str, site: Site, paused: bool = False) -> None:
+    def _open_port(self, description: str, site: Site, *, choose: str, paused: bool = False) -> None:
         try:
             endpoint = serverFromString(self._reactor, loopback_endpoint(description))
         except (ValueError, TypeError) as error:
-            raise StartError(f"{description!r} is no endpoint: {error}") from None
+            raise StartError(f"{description!r} is not an endpoint: {error}") from None
         results: list[Any] = []
         endpoint.listen(site).addBoth(results.append)
         port = results[0]
         if isinstance(port, Failure):
-            raise StartError(f"cannot listen on {description}: {port.getErrorMessage()}")
+            raise StartError(cannot_listen(description, port.value, choose))
         if paused:
-            port.stopReading()  # those who come early wait in the kernel's line until the hub is ready
+            port.stopReading()  # early clients wait in the kernel's backlog until the hub is ready
         self._ports.append(port)
 
     async def _start(self, built: Built) -> bool:
@@ -150,6 +152,7 @@ class HubService(Service):
         if built.redis is not None:
             await built.redis.start()
         await built.parts.sink.start()
+        built.hub.warn_of_broken_modules(self._config.projects)
         built.hub.warn_of_unknown_spiders()
         await built.hub.adopt()
         await built.hub.run_on_start()
@@ -190,7 +193,7 @@ class HubService(Service):
         self.log.info("the hub has stopped")
 
     def _told_to_reload(self, built: Built) -> None:
-        """Reload; in the middle of the start, once that is over."""
+        """Reload, but not before the start is over."""
         self._started.addCallback(_reload_if, built)
 
     def _make_haste(self) -> None:
@@ -227,7 +230,7 @@ class HubService(Service):
 
 
 def _leave(status: int) -> None:
-    """End with this status: twistd itself knows only success, signals and exceptions before the start."""
+    """Exit with this status. After its start twistd can only exit with 0 or by a signal."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
@@ -241,4 +244,4 @@ def _reload_if(started: bool | None, built: Built) -> bool | None:
 
 
 def _no_access_log(request: Any) -> None:
-    """The practice shop's visitors are of no interest."""
+    """Write no access log for the demo site: the hub's own log is about the hub."""

@@ -1,4 +1,4 @@
-"""What signals mean: stop, make haste, reload. And the promise to end in time whatever the spiders do."""
+"""Handles signals: stop, hurry, reload. Also ends the process in time, whatever the spiders do."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ from typing import Any
 
 from twisted.internet.interfaces import IReactorCore
 
-HASTE = 4.2  # seconds from the end of the grace, or from the second signal, to the end of the process
+HASTE = 4.2
+"""Seconds from the end of the grace, or from the second signal, to the end of the process.
+
+The docs promise 5 seconds. The rest is for the exit itself on a slow machine.
+"""
 
 
 class Signals:
-    """SIGTERM and SIGINT stop the hub; a second one skips the grace; SIGHUP reloads.
+    """SIGTERM and SIGINT stop the hub, a second one skips the grace, and SIGHUP reloads.
 
-    A callback that never returns keeps the reactor from stopping. An interval timer needs no reactor: when
-    the deadline is over, its signal ends the process from within whatever is running.
+    A callback that never returns keeps the reactor from stopping. So an interval timer of the kernel, which
+    needs no reactor, ends the process when the deadline is over.
     """
 
     def __init__(
@@ -30,7 +34,7 @@ class Signals:
         leave: Callable[[int], None] = os._exit,
     ) -> None:
         """
-        :param grace: the seconds that crawls get to finish.
+        :param grace: returns how many seconds crawls have to finish.
         :param hurry: skips the rest of the grace.
         :param leave: ends the process at once with an exit status.
         """
@@ -43,9 +47,9 @@ class Signals:
         self._status = 0
 
     def install(self) -> None:
-        """Take the signals over from the reactor, whose own handlers still do the stopping.
+        """Take the signals over from the reactor. The reactor's own handlers still stop it.
 
-        A signal that was ignored when the process began, as SIGINT is for a shell's background job, stays so.
+        A signal that is ignored stays ignored. A shell starts background jobs with SIGINT ignored.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             handler = signal.getsignal(number)
@@ -71,5 +75,5 @@ class Signals:
         self._leave(self._status)
 
     def _outside_any_run(self, call: Callable[..., Any], *args: Any) -> None:
-        # A signal interrupts whatever code is running, often a spider's, and so finds that run's context.
+        # A signal handler starts in the context of the code that it interrupts, which is often a run.
         Context().run(call, *args)

@@ -1,7 +1,7 @@
-"""What ``twistd reactorhub`` understands, and the service it makes of it.
+"""The options of ``twistd reactorhub``, and the service that it starts.
 
-twistd asks for ``options`` of the chosen command only, and for those of no other. So the reactor is installed
-there: ``twistd web`` keeps its own.
+twistd asks only the chosen command for its options, so the reactor is installed there. Other
+commands, such as ``twistd web``, keep their own reactor.
 """
 
 # mypy: allow-untyped-calls
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from twisted.application.service import IService
 from twisted.python import usage
 
+from reactorhub import __version__
 from reactorhub.daemon import reactor as reactors
 from reactorhub.errors import ConfigError, ReactorHubError, WrongReactor
 
@@ -28,23 +29,33 @@ class Options(usage.Options):
     """The command line of ``twistd reactorhub``."""
 
     synopsis = "[options]"
-    longdesc = "Runs Scrapy spiders on the schedules of a YAML file, on one reactor, steered with curl."
+    longdesc = "Runs Scrapy spiders on the schedules of a YAML file. All spiders share one reactor."
     optParameters = (
         ("config", "c", None, "The schedule file (default: $REACTORHUB_CONFIG, else schedule.yaml)"),
         (
             "http",
             None,
             None,
-            "Endpoint of the HTTP API (default: hub.http, else tcp:6800:interface=127.0.0.1)",
+            "The endpoint of the HTTP API (default: hub.http, else tcp:6800:interface=127.0.0.1)",
         ),
-        ("data-dir", None, None, "Folder for everything the hub writes (default: hub.data_dir, else var)"),
+        (
+            "data-dir",
+            None,
+            None,
+            "The folder for everything that the hub writes (default: hub.data_dir, else var)",
+        ),
     )
     settings: HubConfig
     signature: object
-    """What the file was like before it was read."""
+    """The signature of the file before it was read; see :func:`~reactorhub.config.reading.file_signature`."""
+
+    def opt_version(self) -> NoReturn:
+        """Display reactorhub's version and exit."""
+        sys.stdout.write(f"reactorhub {__version__}\n")
+        raise SystemExit(0)
 
     def postOptions(self) -> None:
-        """Read the schedule file while twistd can still end with a clear message and status 1."""
+        """Read the schedule file now, while twistd can still exit with a clear message and status 1."""
         from reactorhub.config.reading import file_signature
 
         self._settle_paths()
@@ -56,11 +67,11 @@ class Options(usage.Options):
 
     @property
     def file(self) -> Path:
-        """The schedule file, as mistakes call it."""
+        """The schedule file, under the name that messages use."""
         return Path(self["config"])
 
     def _settle_paths(self) -> None:
-        """Make paths mean the same after twistd has gone to the folder that ``--rundir`` names."""
+        """Make paths absolute where needed: twistd changes to the folder that ``--rundir`` names."""
         file = Path(self["config"] or os.environ.get("REACTORHUB_CONFIG") or DEFAULT_FILE)
         moves = self.parent is not None and self.parent["rundir"] != "."
         self["config"] = str(file.absolute() if moves else file)
@@ -68,9 +79,9 @@ class Options(usage.Options):
             self["data-dir"] = str(Path(self["data-dir"]).absolute())
 
     def read(self) -> HubConfig:
-        """Read the schedule file, with the command line's own words put above it.
+        """Read the schedule file. Options of the command line win over the file.
 
-        :raises ConfigError: with all that is wrong with it.
+        :raises ConfigError: with every mistake in the file.
         """
         from reactorhub.config.reading import read_config
 
@@ -83,7 +94,7 @@ class Options(usage.Options):
 
 
 def make_options() -> Options:
-    """Install the reactor, then return the options; ends with one line where another reactor is installed."""
+    """Install the reactor, then return the options. If another reactor is installed, exit with one line."""
     try:
         reactors.install()
     except WrongReactor as error:
@@ -92,7 +103,7 @@ def make_options() -> Options:
 
 
 def make_service(options: Options) -> IService:
-    """Return the hub as a service that twistd starts after it has become a daemon, if it does."""
+    """Return the hub as a service. twistd starts the service after it has become a daemon, if it does."""
     from twisted.internet import reactor
 
     from reactorhub.daemon.service import HubService
@@ -100,7 +111,7 @@ def make_service(options: Options) -> IService:
     stop = reactors.prepare(reactor)
     parent: Any = options.parent
     console = sys.__stdout__ if parent is not None and parent["nodaemon"] else None
-    complaints = os.fdopen(os.dup(2), "w")  # a daemon's own stderr leads nowhere by the time it starts
+    complaints = os.fdopen(os.dup(2), "w")  # when a daemon starts the service, its stderr is closed
     _end_plainly()
     return HubService(
         options.settings,
@@ -120,7 +131,7 @@ def _refuse(error: ReactorHubError) -> NoReturn:
 
 
 def _end_plainly() -> None:
-    """Show no traceback for an error that the hub raises on purpose; it has been told in a line already."""
+    """Show no traceback for an error that the hub raises on purpose: its message has been printed already."""
     show = sys.excepthook
 
     def hook(kind: type[BaseException], error: BaseException, trace: Any) -> None:

@@ -33,6 +33,19 @@ def settings_module(config: ProjectConfig) -> str | None:
     parser = ConfigParser()
     try:
         parser.read(config.path / "scrapy.cfg", encoding="utf-8")
+        return parser.get("settings", "default", fallback=None)
     except (ParserError, UnicodeDecodeError):
         return None
-    return parser.get("settings", "default", fallback=None)
+
+
+def enclosing_project(folder: Path) -> Path | None:
+    """Return the folder of the Scrapy project that has ``folder`` in its package; None if no project has.
+
+    ``shop/shop/spiders`` belongs to the project in ``shop`` if ``shop/scrapy.cfg`` names ``shop.settings``.
+    """
+    for parent in folder.parents:
+        module = settings_module(ProjectConfig(name="", path=parent))
+        if module is not None:
+            package = parent / module.partition(".")[0]
+            return parent if package == folder or package in folder.parents else None
+    return None

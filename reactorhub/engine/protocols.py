@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 
+from reactorhub.engine.projects import ProjectConfig
 from reactorhub.model.run import CrawlEnd, RunSpec
 from reactorhub.model.spider import Catalog
 
@@ -41,6 +42,16 @@ class Crawl(Protocol):
 
     def abandon(self) -> None:
         """Stop waiting: ``done`` fires now, even if something of the crawl still runs."""
+
+
+class ProjectLoader(Protocol):
+    """The part of an engine that imports projects."""
+
+    def moved(self, projects: Mapping[str, ProjectConfig]) -> list[str]:
+        """Return the names of loaded projects that are other projects now, which would need a restart."""
+
+    def load(self, projects: Mapping[str, ProjectConfig]) -> None:
+        """Load the projects that are new, and drop those that are gone. Blocks while modules are imported."""
 
 
 class Engine(Protocol):

@@ -12,6 +12,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from reactorhub.events.sink import Sink
+from reactorhub.events.types import EventType
 from reactorhub.model.run import Run
 from reactorhub.model.values import View
 from reactorhub.wire.views import event_view, run_view
@@ -67,17 +68,16 @@ class Telemetry:
     def run_changed(self, run: Run) -> None:
         """Tell of a run's new state."""
         view = run_view(run)
-        kind = "finished" if run.state.final else run.state.value
         self._sink.publish_run(view, self._now())
-        self.event(f"run.{kind}", {"run": view})
+        self.event(EventType.of_run(run.state), {"run": view})
 
-    def event(self, kind: str, about: Mapping[str, View]) -> None:
+    def event(self, kind: EventType, about: Mapping[str, View]) -> None:
         """Tell of an event; ``about`` holds the view it is about under that view's noun."""
-        self._sink.publish_event(event_view(self._new_id(), kind, self._now(), about))
+        self._sink.publish_event(event_view(self._new_id(), kind.value, self._now(), about))
 
     def stalled(self, seconds: float) -> None:
         """Tell that something kept the reactor busy for so long."""
-        self.event("reactor.stalled", {"stall": {"seconds": round(seconds, 3)}})
+        self.event(EventType.REACTOR_STALLED, {"stall": {"seconds": round(seconds, 3)}})
 
     def _sample(self) -> None:
         moment = self._now()

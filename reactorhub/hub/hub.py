@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Container, Coroutine, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -13,10 +13,9 @@ from twisted.logger import Logger
 from reactorhub.config import HubConfig
 from reactorhub.engine.protocols import Engine
 from reactorhub.errors import QueueFull, UnknownSpider
+from reactorhub.events.types import EventType
 from reactorhub.hub.resolver import SpecResolver
-from reactorhub.hub.schedules import ScheduleViews
 from reactorhub.hub.status import HubParts, HubStatus
-from reactorhub.model.follow_up import FollowUp
 from reactorhub.model.run import Run, RunState, Stop
 from reactorhub.model.schedule import Schedule, Tick
 from reactorhub.model.spider import Catalog
@@ -27,7 +26,6 @@ from reactorhub.policies.limits import Limits
 from reactorhub.runs.escalation import FORCED, Escalation
 from reactorhub.runs.lifecycle import RunServices
 from reactorhub.runs.limits import LiveLimits
-from reactorhub.schedules.auto_pause import FailureWatch
 from reactorhub.storage.ledger import Ledger, Page, RunFilter
 from reactorhub.wire.batch_orders import BatchOrder
 from reactorhub.wire.orders import Order, rerun_of
@@ -49,9 +47,7 @@ class Hub:
         self._engine: Engine = parts.services.engine
         self._limits = LiveLimits(self._ledger, parts.services.slots, _limits_of(config))
         self._resolver = SpecResolver(self._engine, lambda: self._limits.in_force)
-        self._views = ScheduleViews(parts)
-        self._failures = FailureWatch(self._ledger, parts.book)
-        parts.dispatcher.listen(self._ended)
+        self._views = parts.views
 
     @property
     def config(self) -> HubConfig:
@@ -66,8 +62,7 @@ class Hub:
         await self._tidy_alerts(self.config)
         await self._limits.recover()
         await self._parts.dispatcher.recover()
-        for run in await self._failures.overdue():
-            await self._pause_if_failing(run)
+        await self._parts.ended_runs.recover()
 
     def warn_of_unknown_spiders(self) -> None:
         """Say in the log which schedules name a spider that no project has; their runs will fail."""
@@ -80,6 +75,17 @@ class Hub:
             except UnknownSpider as error:
                 more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
                 self.log.warn("schedule {name}{more}: {error}", name=names[0], more=more, error=error)
+
+    def warn_of_broken_modules(self, projects: Container[str]) -> None:
+        """Say in the log, in a warning each, which modules of these projects could not be imported."""
+        for broken in self._engine.catalog().broken:
+            if broken.project in projects:
+                self.log.warn(
+                    "project {project}: module {module} cannot be imported, its spiders cannot run: {error}",
+                    project=broken.project,
+                    module=broken.module,
+                    error=" ".join(broken.error.split()),
+                )
 
     async def adopt(self) -> None:
         """Take up the runs that waited when the hub last ended, in their old order."""
@@ -190,7 +196,7 @@ class Hub:
         :raises UnknownSchedule: if there is none of this name.
         """
         changed = await self._parts.book.pause(name, reason)
-        return await self._views.announced("schedule.paused", name, changed)
+        return await self._views.announced(EventType.SCHEDULE_PAUSED, name, changed)
 
     async def resume(self, name: str) -> View:
         """Let a schedule's ticks run again.
@@ -198,7 +204,7 @@ class Hub:
         :raises UnknownSchedule: if there is none of this name.
         """
         changed = await self._parts.book.resume(name)
-        return await self._views.announced("schedule.resumed", name, changed)
+        return await self._views.announced(EventType.SCHEDULE_RESUMED, name, changed)
 
     async def try_channel(self, name: str) -> View:
         """Send a test message by a channel, outside its outbox; return what came of it.
@@ -214,11 +220,13 @@ class Hub:
         :raises InvalidRequest: naming each limit that makes no sense.
         """
         await self._limits.set(wanted)
-        self._parts.telemetry.event("limits.changed", {"limits": self.limits_view()})
+        self._parts.telemetry.event(EventType.LIMITS_CHANGED, {"limits": self.limits_view()})
         return self.limits_view()
 
     async def put_in_force(self, config: HubConfig) -> View:
-        """Go on with another config; return what it changes, by schedule name."""
+        """Go on with another config; return what it changes: schedules and projects by name."""
+        projects = self.config.projects
+        added, removed = _missing(config.projects, projects), _missing(projects, config.projects)
         changes = await self._parts.book.replace(config.schedules)
         self._status.use(config)
         self._limits.use_file(_limits_of(config))
@@ -229,16 +237,20 @@ class Hub:
             "removed": list(changes.removed),
             "unchanged": len(changes.unchanged),
             "needs_restart": self._status.needs_restart(),
+            "added_projects": added,
+            "removed_projects": removed,
         }
+        if added:
+            self.warn_of_broken_modules(added)
         self.warn_of_unknown_spiders()
         self._act(self._tidy_alerts(config), "the incidents of schedules that are gone are kept")
-        self._parts.telemetry.event("config.reloaded", {"config": view})
+        self._parts.telemetry.event(EventType.CONFIG_RELOADED, {"config": view})
         return view
 
     def reject(self, errors: tuple[str, ...]) -> None:
         """Keep the config in force, and say why the new one is not."""
         self._status.errors = errors
-        self._parts.telemetry.event("config.rejected", {"config": self._status.config_view()})
+        self._parts.telemetry.event(EventType.CONFIG_REJECTED, {"config": self._status.config_view()})
 
     # -- questions
 
@@ -332,25 +344,13 @@ class Hub:
         heard = [schedule.name for schedule in config.schedules.values() if schedule.notify is not None]
         await self._ledger.tidy_alerts(heard, config.channels)
 
-    def _ended(self, run: Run, follow_up: FollowUp) -> None:
-        """A run is final: its batch may be done, its schedule may have failed too often."""
-        if run.spec.batch is not None and follow_up.completes:
-            self._act(self._batch_is_done(run.spec.batch), f"batch {run.spec.batch} is done, but not told of")
-        if follow_up.attempt is None and self._failures.concerns(run):
-            self._act(
-                self._pause_if_failing(run), f"schedule {run.spec.schedule} is not paused for its failures"
-            )
-
     def _act(self, act: Coroutine[Deferred[Any], Any, None], otherwise: str) -> None:
         acting = Deferred.fromCoroutine(act)
         acting.addErrback(lambda failure: self.log.failure("{otherwise}", failure, otherwise=otherwise))
 
-    async def _batch_is_done(self, batch_id: str) -> None:
-        self._parts.telemetry.event("batch.finished", {"batch": await self.batch(batch_id)})
 
-    async def _pause_if_failing(self, run: Run) -> None:
-        if await self._failures.pauses(run):
-            await self._views.announced("schedule.paused", run.spec.schedule or "", True)
+def _missing(names: Iterable[str], there: Container[str]) -> list[str]:
+    return [name for name in names if name not in there]
 
 
 def _limits_of(config: HubConfig) -> Limits:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -12,12 +13,55 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from reactorhub.config import HubConfig
+from reactorhub.engine.protocols import ProjectLoader
 from reactorhub.errors import ConfigError, LedgerError, ReactorHubError
 from reactorhub.hub.hub import Hub
 from reactorhub.model.values import View
+from reactorhub.notifications.channels.channel import Channel
+from reactorhub.notifications.notifier import Notifier
+from reactorhub.schedules.scheduler import Scheduler
+from reactorhub.storage.retention import Retention
 
 _EVERY = 1.0  # seconds between two looks at the file
 _AGAIN = 60.0  # seconds until a file that the ledger could not keep is read again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reload:
+    """The parts of the hub that follow the schedule file, and the order in which they do."""
+
+    hub: Hub
+    projects: ProjectLoader
+    scheduler: Scheduler
+    notifier: Notifier
+    channels: Callable[[HubConfig], Mapping[str, Channel]]
+    """Makes the senders of a config's channels."""
+
+    retention: Retention
+
+    async def put_in_force(self, new: HubConfig) -> View:
+        """Let the hub go on with another config; return what changed.
+
+        The steps that can fail come first. The ledger is written before anything follows the new file.
+
+        :raises ConfigError: if a loaded project would have to be loaded again.
+        :raises LedgerError: if the ledger could not write the change. Then the old config stays in force.
+        """
+        self._refuse_moved_projects(new)
+        self.projects.load({**self.hub.config.projects, **new.projects})
+        try:
+            changes = await self.hub.put_in_force(new)
+        finally:
+            self.projects.load(self.hub.config.projects)  # of the config that is in force now
+        self.scheduler.set_entries(self.hub.entries())
+        self.notifier.use(self.channels(new))
+        self.retention.rule = new.retention
+        return changes
+
+    def _refuse_moved_projects(self, new: HubConfig) -> None:
+        message = "a loaded project cannot change while the hub runs; restart it"
+        if moved := self.projects.moved(new.projects):
+            raise ConfigError([new.mistake(("hub", "projects", name), message) for name in moved])
 
 
 class Reloader:
@@ -111,6 +155,8 @@ class Reloader:
             "unchanged {unchanged}",
             **changes,
         )
+        if changes["added_projects"] or changes["removed_projects"]:
+            self.log.info("projects: added {added_projects}, removed {removed_projects}", **changes)
         if changes["needs_restart"]:
             keys = ", ".join(f"hub.{key}" for key in changes["needs_restart"])
             self.log.warn("{keys}: read at the start only; restart the hub to put that in force", keys=keys)

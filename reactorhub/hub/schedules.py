@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import datetime
 
-from reactorhub.hub.status import HubParts
+from reactorhub.events.publisher import Telemetry
+from reactorhub.events.types import EventType
 from reactorhub.model.run import Run
 from reactorhub.model.schedule import Schedule
 from reactorhub.model.values import View
 from reactorhub.policies.agenda import upcoming
+from reactorhub.runs.lifecycle import RunServices
+from reactorhub.schedules.book import ScheduleBook
 from reactorhub.schedules.cooperative import cooperatively
 from reactorhub.storage.ledger import RunFilter
 from reactorhub.wire.views import schedule_view
@@ -18,10 +21,10 @@ from reactorhub.wire.views import schedule_view
 class ScheduleViews:
     """Puts together what book and ledger know."""
 
-    def __init__(self, parts: HubParts) -> None:
-        self._book = parts.book
-        self._services = parts.services
-        self._telemetry = parts.telemetry
+    def __init__(self, services: RunServices, book: ScheduleBook, telemetry: Telemetry) -> None:
+        self._services = services
+        self._book = book
+        self._telemetry = telemetry
 
     async def all(self) -> AsyncIterator[View]:
         """Yield the views of all schedules, in the file's order, over several turns of the reactor.
@@ -41,7 +44,7 @@ class ScheduleViews:
         newest = await self._services.ledger.runs(RunFilter(schedule=name), 1)
         return self._view(schedule, next(iter(newest.rows), None))
 
-    async def announced(self, kind: str, name: str, changed: bool) -> View:
+    async def announced(self, kind: EventType, name: str, changed: bool) -> View:
         """Return a schedule's view, and tell of it if it has changed.
 
         :param kind: the type of the event.

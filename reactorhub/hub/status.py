@@ -9,6 +9,8 @@ from reactorhub.config import HubConfig
 from reactorhub.containment.lag import LagMeter
 from reactorhub.events.publisher import Telemetry
 from reactorhub.events.sink import Sink
+from reactorhub.hub.ended_runs import EndedRuns
+from reactorhub.hub.schedules import ScheduleViews
 from reactorhub.model.run import RunState
 from reactorhub.model.values import View, time_text
 from reactorhub.notifications.notifier import Notifier
@@ -26,6 +28,8 @@ class HubParts:
     services: RunServices
     dispatcher: Dispatcher
     book: ScheduleBook
+    views: ScheduleViews
+    ended_runs: EndedRuns
     telemetry: Telemetry
     sink: Sink
     lag: LagMeter

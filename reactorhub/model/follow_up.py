@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from reactorhub.model.notification import IncidentEvent
-from reactorhub.model.run import Run
+from reactorhub.model.run import Run, Stop
 from reactorhub.model.schedule import Tick
 
 
@@ -48,3 +48,16 @@ class FollowUp:
 
 
 NO_FOLLOW_UP = FollowUp()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How the hub is done with a run: the run as it stands, and what its end brings about.
+
+    The run is final, unless the hub stopped before the run had its slot: then it stays queued in the ledger.
+    ``late_cancel`` is an order to cancel that came too late for this run. It applies to the next attempt.
+    """
+
+    run: Run
+    follow_up: FollowUp = NO_FOLLOW_UP
+    late_cancel: Stop | None = None

@@ -1,4 +1,4 @@
-"""Takes runs on: from ticks and orders, which runs are alive, and how all of them end at shutdown."""
+"""Accepts runs from ticks and orders, tracks the live ones, and ends them at shutdown."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from twisted.internet.defer import Deferred, DeferredList, FirstError, gatherRes
 from twisted.logger import Logger
 
 from reactorhub.errors import ShuttingDown
+from reactorhub.events.types import EventType
 from reactorhub.model.batch import Batch
-from reactorhub.model.follow_up import ChainedTick, FollowUp
+from reactorhub.model.follow_up import ChainedTick, Ended, FollowUp
 from reactorhub.model.run import Run, RunSpec, RunState, Stop
 from reactorhub.model.schedule import Schedule, Tick, TickOutcome
 from reactorhub.model.values import View
@@ -29,14 +30,14 @@ from reactorhub.runs.registry import RunRegistry
 from reactorhub.schedules.book import ScheduleBook
 from reactorhub.wire.views import tick_view
 
-Emit = Callable[[str, Mapping[str, View]], None]
-Ended = Callable[[Run, FollowUp], None]
+Emit = Callable[[EventType, Mapping[str, View]], None]
+OnEnded = Callable[[Run, FollowUp], None]
 
 _DIED = "the hub ended while the run was going on"
 
 
 class Dispatcher:
-    """OverlapBuffer orders and due ticks into runs and keeps every run that is not final."""
+    """Turns orders and due ticks into runs, and tracks every run that is not final."""
 
     log = Logger()
 
@@ -48,12 +49,14 @@ class Dispatcher:
         emit: Emit,
         max_waiting: int,
         *,
+        on_ended: OnEnded = lambda run, follow_up: None,
         reporter: IncidentReporter | None = None,
     ) -> None:
         """
         :param emit: takes an event's type and the view it is about.
-        :param most_waiting: how many queued runs the hub takes before it refuses more.
-        :param facts: says what people are to be told.
+        :param max_waiting: how many queued runs the hub accepts before it refuses more.
+        :param on_ended: called with each run that is final on disk, and with what its end brings about.
+        :param reporter: makes the incident events of schedules whose people want notifications.
         """
         self._reporter = reporter or IncidentReporter.nobody()
         self._services = services
@@ -64,7 +67,7 @@ class Dispatcher:
         self._batches = Batches(services.ledger)
         self._admission = Admission(services, book, self._registry, new_id, max_waiting)
         self._buffer = OverlapBuffer()
-        self._listeners: list[Ended] = []
+        self._on_ended = on_ended
         self._stopping = False
 
     @property
@@ -75,10 +78,6 @@ class Dispatcher:
     def limit_waiting(self, limit: int) -> None:
         """Take from now on so many queued runs before more are refused."""
         self._admission.max_waiting = limit
-
-    def listen(self, ended: Ended) -> None:
-        """Tell ``ended`` of each run that has become final, and of what its end has brought about."""
-        self._listeners.append(ended)
 
     async def recover(self) -> None:
         """Write down that the runs under way have died with the process, and what their ends bring about.
@@ -103,8 +102,7 @@ class Dispatcher:
             error.subFailure.raiseException()
         for run, follow_up in zip(died, follow_ups, strict=True):
             self._services.changed(run)
-            self._leave_queued(run, follow_up)
-            self._tell(run, follow_up)
+            self._leave_for_next_start(run, follow_up)
 
     def adopt(self, runs: list[Run]) -> None:
         """Take up the runs that were queued when the hub last ended, in their old order."""
@@ -239,7 +237,7 @@ class Dispatcher:
             self._replace(start.run)
 
     def _say(self, tick: Tick) -> None:
-        self._emit(f"tick.{tick.outcome.value}", {"tick": tick_view(tick)})
+        self._emit(EventType.of_tick(tick.outcome), {"tick": tick_view(tick)})
 
     def _new(self, run: Run, schedule: Schedule | None) -> None:
         self._services.changed(run)
@@ -248,10 +246,9 @@ class Dispatcher:
     def _take(self, run: Run, schedule: Schedule | None) -> None:
         live_run = Lifecycle(run, self._services, self._overlap_wait(run, schedule), self._follow_up)
         self._registry.add(live_run)
-        live_run.finished().addCallback(lambda _: self._ended(live_run))
-        if self._stopping:  # it was on its way to the disk when the hub was told to stop
+        if self._stopping:  # the run was being written to disk when the hub was told to stop
             live_run.put_down()
-        live_run.begin()
+        live_run.begin().addCallback(self._ended)
 
     def _overlap_wait(self, run: Run, schedule: Schedule | None) -> Deferred[None] | None:
         limit = starts_at_most(schedule, run)
@@ -286,29 +283,31 @@ class Dispatcher:
             self._registry.reserve(queued)
         return follow_up
 
-    def _ended(self, live_run: Lifecycle) -> None:
-        """Let the next attempt take a run's place before anybody else's turn comes."""
-        run, follow_up = live_run.run, live_run.follow_up
+    def _ended(self, ended: Ended) -> None:
+        run, follow_up = ended.run, ended.follow_up
         self._registry.remove(run)
-        if self._stopping:
-            self._leave_queued(run, self._announced(follow_up))
-            if not run.state.final:
-                self._registry.reserve(run)
-        elif follow_up.attempt is not None:
-            self._new(follow_up.attempt, None)
-            if live_run.late_cancel is not None:
-                self.live_runs[follow_up.attempt.id].stop(
-                    live_run.late_cancel, Escalation.graceful(run.spec.stop_grace)
-                )
-        if run.spec.schedule is not None and not self._stopping:
-            self._buffer.leave(run.spec.schedule, run.id)
         if not self._stopping:
-            self._go_on(run, follow_up)
-        if run.state.final:
-            self._tell(run, follow_up)
+            self._go_on(ended)
+            return
+        self._leave_for_next_start(run, self._announced(follow_up))
+        if not run.state.final:
+            self._registry.reserve(run)
 
-    def _go_on(self, run: Run, follow_up: FollowUp) -> None:
-        """Begin what a run's end has brought about beside another attempt."""
+    def _go_on(self, ended: Ended) -> None:
+        """Begin what a run's end brings about.
+
+        The order matters. The next attempt joins the registry before the run leaves the buffer. So it takes
+        the run's place, and no other run of the schedule slips in between. Runs that follow come last: they
+        belong to other schedules, or wait behind the attempt.
+        """
+        run, follow_up = ended.run, ended.follow_up
+        if follow_up.attempt is not None:
+            self._new(follow_up.attempt, None)
+            if ended.late_cancel is not None:
+                attempt = self.live_runs[follow_up.attempt.id]
+                attempt.stop(ended.late_cancel, Escalation.graceful(run.spec.stop_grace))
+        if run.spec.schedule is not None:
+            self._buffer.leave(run.spec.schedule, run.id)
         for start in follow_up.starts:
             schedule = self._book.schedules.get(start.tick.schedule)
             if schedule is not None:
@@ -317,28 +316,27 @@ class Dispatcher:
                 self._new(start.run, None)
         if follow_up.completion is not None:
             self._new(follow_up.completion, None)
-        self._close_batch(run, follow_up)
+        self._report(run, follow_up)
 
-    def _leave_queued(self, run: Run, follow_up: FollowUp) -> None:
-        """Leave what a run's end has brought about to the hub's next start, or to its present one."""
+    def _leave_for_next_start(self, run: Run, follow_up: FollowUp) -> None:
+        """Leave what a run's end brings about queued; :meth:`adopt` begins it."""
         for queued in follow_up.runs:
             self._services.changed(queued)
         for start in follow_up.starts:
             if start.run is None:
                 self._say(start.tick)
-        self._close_batch(run, follow_up)
+        self._report(run, follow_up)
 
-    def _close_batch(self, run: Run, follow_up: FollowUp) -> None:
+    def _report(self, run: Run, follow_up: FollowUp) -> None:
+        if not run.state.final:
+            return
         if follow_up.completes and run.spec.batch is not None:
             self._batches.close(run.spec.batch)
-
-    def _tell(self, run: Run, follow_up: FollowUp) -> None:
         self._reporter.kept(follow_up.incident_event)
-        for listener in self._listeners:
-            try:
-                listener(run, follow_up)
-            except Exception:  # noqa: BLE001 - one that fails must not keep the others from hearing of it
-                self.log.failure("the end of run {run_id} could not be told of", run_id=run.id)
+        try:
+            self._on_ended(run, follow_up)
+        except Exception:  # noqa: BLE001 - an error there must not keep the other runs from going on
+            self.log.failure("the hub could not act on the end of run {run_id}", run_id=run.id)
 
     def _replace(self, run: Run, *, older_only: bool = False) -> None:
         """Cancel the other runs of the same schedule, or only those that came before."""

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from reactorhub.engine.protocols import Crawl, Engine
 from reactorhub.errors import LedgerError, last_line
-from reactorhub.model.follow_up import NO_FOLLOW_UP, FollowUp
+from reactorhub.model.follow_up import NO_FOLLOW_UP, Ended, FollowUp
 from reactorhub.model.run import ACTIVE, CrawlEnd, Run, RunState, Stop
 from reactorhub.policies.outcome import outcome_of
 from reactorhub.runs.escalation import Escalation, StopTimers
@@ -33,7 +33,7 @@ _OWN_ERROR = "the hub has an error in the life of run {run_id}"
 
 
 class Lifecycle:
-    """Drives one run. ``finished`` fires with the run once it is final, or as it stands if put down."""
+    """Drives one run from ``queued`` to its final state."""
 
     log = Logger()
 
@@ -50,8 +50,8 @@ class Lifecycle:
         """
         self.run = run
         self.crawl: Crawl | None = None
-        self.follow_up = NO_FOLLOW_UP  # what the end has brought about, once both are on disk
-        self.late_cancel: Stop | None = None  # an order that came too late for all but the next attempt
+        self._kept = NO_FOLLOW_UP
+        self._late_cancel: Stop | None = None
         self._services = services
         self._overlap_wait = overlap_wait
         self._follow_up = follow_up
@@ -60,11 +60,16 @@ class Lifecycle:
         self._put_down = False
         self._ending = False
         self._timers = StopTimers(services.clock)
+        self._done: Deferred[Ended] = Deferred()
         self._watchers: list[Deferred[Run]] = []
-        self.ended = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether the hub is done with the run."""
+        return self._done.called
 
     def finished(self) -> Deferred[Run]:
-        """Return a new Deferred that fires when this life is over. Cancelling it disturbs nobody."""
+        """Return a new Deferred that fires with the run when the hub is done with it. It may be cancelled."""
         watcher: Deferred[Run] = Deferred(self._watchers.remove)
         if self.ended:
             watcher.callback(self.run)
@@ -72,11 +77,15 @@ class Lifecycle:
             self._watchers.append(watcher)
         return watcher
 
-    def begin(self) -> None:
-        """Set the run, which is queued in the ledger, on its way."""
+    def begin(self) -> Deferred[Ended]:
+        """Start the run, which is queued in the ledger.
+
+        :return: fires when the hub is done with the run, before the Deferreds of :meth:`finished` do.
+        """
         living = Deferred.fromCoroutine(self._live())
         living.addErrback(lambda failure: Deferred.fromCoroutine(self._fail(failure)))
         living.addErrback(self._broken)
+        return self._done
 
     def stats(self) -> Mapping[str, Any]:
         """The stats as they stand: live ones while there is a crawl."""
@@ -93,7 +102,7 @@ class Lifecycle:
         too, where there is one: it is not made, or is to be cancelled in its turn if ``recall`` says so.
         """
         if self._ending:
-            self.late_cancel = self.late_cancel or (stop if stop.state is RunState.CANCELLED else None)
+            self._late_cancel = self._late_cancel or (stop if stop.state is RunState.CANCELLED else None)
             return self.finished()
         first, self._stop = self._stop is None, self._stop or stop
         if self.crawl is not None:
@@ -238,7 +247,7 @@ class Lifecycle:
             self.run = final
             if not await self._pause(_TRY_AGAIN):
                 return
-        self.follow_up = follow_up
+        self._kept = follow_up
         self._become(final)
 
     def _opened(self, _: None) -> None:
@@ -288,7 +297,7 @@ class Lifecycle:
         return acted
 
     def _over(self) -> None:
-        self.ended = True
+        self._done.callback(Ended(run=self.run, follow_up=self._kept, late_cancel=self._late_cancel))
         watchers, self._watchers = self._watchers, []
         for watcher in watchers:
             watcher.callback(self.run)

@@ -27,7 +27,7 @@ class DataLock:
     def acquire(self) -> None:
         """Create the data folder for this user alone if it is absent, and lock it.
 
-        :raises StartError: if another hub has it, or the folder cannot be used.
+        :raises StartError: if another hub has it, or the folder cannot be used, for example if it is a file.
         """
         try:
             self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -37,10 +37,12 @@ class DataLock:
             except BaseException:
                 os.close(descriptor)
                 raise
+        except (FileExistsError, NotADirectoryError) as error:
+            raise _not_a_folder(self._data_dir) from error
         except OSError as error:
             raise StartError(
                 f"the data folder {self._data_dir} cannot be used ({error.strerror}):"
-                " mend that, or choose another folder with --data-dir"
+                " fix that, or choose another folder with --data-dir"
             ) from error
         self._held = descriptor
 
@@ -61,12 +63,14 @@ class DataLock:
         Nothing is created. For an instant the lock is shared with others who ask; a hub that starts in that
         very instant tries again.
 
-        :raises StartError: if the folder cannot be looked at.
+        :raises StartError: if the folder cannot be looked at, or is a file.
         """
         try:
             descriptor = os.open(self._data_dir / "lock", os.O_RDONLY)
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return None
+        except NotADirectoryError as error:
+            raise _not_a_folder(self._data_dir) from error
         except OSError as error:
             raise StartError(
                 f"the data folder {self._data_dir} cannot be looked at ({error.strerror}):"
@@ -96,6 +100,14 @@ def _lock_patiently(descriptor: int) -> None:
         except BlockingIOError:
             time.sleep(_BETWEEN)
     return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _not_a_folder(data_dir: Path) -> StartError:
+    """Return the error for a data folder whose place, or a parent's place, is taken by something else."""
+    place = next((each for each in (data_dir, *data_dir.parents) if os.path.lexists(each)), data_dir)
+    kind = "a file" if place.is_file() else "not a folder"
+    taken = f"{place} is {kind}" if place == data_dir else f"{data_dir} cannot be made, {place} is {kind}"
+    return StartError(f"the data folder {taken}: move it away, or choose another folder with --data-dir")
 
 
 def _pid_in(descriptor: int) -> str:

@@ -1,1 +1,1 @@
-"""An example project: spiders for the bookshop to practise on."""
+"""An example project: spiders that crawl the bookshop."""

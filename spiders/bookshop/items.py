@@ -1,4 +1,4 @@
-"""What the spiders bring home."""
+"""The items that the spiders yield."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass
 class Book:
-    """A book as its own page describes it. ``price`` is in euros, ``stock`` is 0 when it is sold out."""
+    """A book as its page describes it. ``price`` is in euros. ``stock`` is 0 if the book is sold out."""
 
     id: int
     title: str
@@ -49,7 +49,7 @@ class Category:
 
 @dataclass
 class Offer:
-    """Today's price of a book in euros, and whether it is low enough to buy now."""
+    """The present price of a book in euros, and whether the price is a bargain."""
 
     id: int
     title: str
@@ -60,7 +60,7 @@ class Offer:
 
 @dataclass
 class Visit:
-    """A page that was reached: what was asked for, where that led, how long it took in seconds."""
+    """A page that the spider got: the address it asked for, where that led, and the time in seconds."""
 
     asked: str
     url: str
@@ -71,5 +71,5 @@ class Visit:
 
 
 def price(part: Any) -> float:
-    """Return the price that stands in a book's page or card; 0 if none is legible."""
+    """Return the price on a book's page or card, or 0 if no price can be read."""
     return float(part.css(".price::text").re_first(r"\d+\.\d\d", default="0"))

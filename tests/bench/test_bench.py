@@ -104,10 +104,13 @@ def test_peak_memory_has_at_least_one_sample() -> None:
 
 
 def test_a_machine_is_named_by_its_cpu() -> None:
-    """The first model name counts; a machine without one is unknown."""
+    """The first model name counts, and the version of the kernel alone; what is missing is unknown."""
     cpuinfo = "processor\t: 0\nmodel name\t: A CPU @ 2 GHz\nprocessor\t: 1\nmodel name\t: A CPU @ 2 GHz\n"
     assert machine(cpuinfo, 2, "6.1") == {"cpu": "A CPU @ 2 GHz", "cores": "2", "kernel": "6.1"}
     assert machine("", 1, "6.1")["cpu"] == "unknown CPU"
+    assert machine("", 1, "6.18.44-fc-v669")["kernel"] == "6.18.44"
+    assert machine("", 1, "5.15.0-91-generic+")["kernel"] == "5.15.0"
+    assert machine("", 1, "next")["kernel"] == "unknown"
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def test_a_history_is_part_of_the_report() -> None:
     """The report shows its table before the notes, judges it with all else, and keeps every figure."""
     report = replace(a_report(), history=a_history())
     text = markdown(report)
-    assert text.index("| ms, median |") < text.index("The site is on the same machine")
+    assert text.index("| ms, median |") < text.index("The site runs on the same machine")
     assert "| what 1,000,000 rows add to a ledger call |" in text
     value = json.loads(json.dumps(as_json(report)))
     assert value["history"]["calls"][2] == {"name": "runs by tag", "few": [0.001], "many": [0.0015]}

@@ -16,10 +16,10 @@ from click.testing import CliRunner, Result
 
 from reactorhub import __version__
 from reactorhub.cli import main
-from reactorhub.cli.common import DEFAULT_FILE, read
+from reactorhub.cli.common import read
 from reactorhub.cli.next import MAX_TICKS
 from reactorhub.cli.why import MAX_TICKS as MAX_COUNTED
-from reactorhub.config import warnings
+from reactorhub.config import DEFAULT_FILE, warnings
 from reactorhub.config.reading import read_config
 from reactorhub.config.schema import schema_text
 from reactorhub.daemon import tap
@@ -186,7 +186,8 @@ def test_a_missing_file_is_a_mistake() -> None:
     result = run("check")
     assert result.exit_code == 1
     assert result.stdout == (
-        "schedule.yaml:1:1: there is no such file; create it, or name another with --config\n"
+        "schedule.yaml:1:1: there is no such file; "
+        "write one with `reactorhub init`, or name another with --config\n"
     )
 
 
@@ -216,7 +217,7 @@ def test_unknown_spiders_and_broken_modules_are_warned_of(folder: Path) -> None:
     assert result.returncode == 0 and "chatter" in result.stderr
     told = [(each["path"], each["message"]) for each in json.loads(result.stdout)["warnings"]]
     assert told == [
-        ("hub.projects.default", "module spiders.bad cannot be imported (SystemExit: no); mend it"),
+        ("hub.projects.default", "module spiders.bad cannot be imported (SystemExit: no); fix it"),
         ("schedules.b.spider", "project 'default' has no spider 'boks'; did you mean 'books'?"),
         ("schedules.c.spider", "project 'default' has no spider 'zzz'; it has books"),
     ]
@@ -293,7 +294,7 @@ def test_after_may_be_a_local_time(after: str) -> None:
 
 @pytest.mark.parametrize("after", ["soon", "1969-01-01T00:00:00Z", "3000-01-01"])
 def test_a_bad_time_is_refused(after: str) -> None:
-    """What is no time ends with the status of a wrong use, and an example."""
+    """A text that is not a time ends with the status of a wrong use, and an example."""
     write(PLAIN)
     result = run("next", "--after", after)
     assert result.exit_code == 2 and "write it like 2027-03-28T02:00:00+01:00" in result.stderr
@@ -352,7 +353,7 @@ def test_the_page_tells_of_every_command() -> None:
     page = (ROOT / "docs" / "command-line.md").read_text("utf-8")
     assert first_column(page.partition("\n## ")[0]) == {f"reactorhub {name}" for name in main.commands}
     text = " ".join(page.split())
-    assert f"looked ahead for {warnings.MAX_QUESTIONS:,} of them" in text
+    assert f"ends after {warnings.MAX_QUESTIONS:,} of them" in text
     assert f"up to {MAX_TICKS:,}" in text
     assert (warnings.MAX_PILES, warnings.DAY.total_seconds()) == (5, 24 * 3600)
     assert "within 24 hours" in text and "the five largest" in text

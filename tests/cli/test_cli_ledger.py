@@ -114,8 +114,11 @@ def test_without_a_ledger_all_durations_are_assumed(folder: Path) -> None:
     assert view["assumed"] == ["hourly", "often", "heavy", "other", "follower"]
     assert (view["slots"], view["queues"], len(view["hours"])) == (2, {"default": 2, "heavy": 1}, 4)
     text = run("plan", "--next", "3h", "--assume", "5m").stdout
-    assert f"note: no hub has run on {folder / 'var'} yet" in text
-    assert "note: taken to run for 5m, without a past run: hourly, often, heavy, other, follower\n" in text
+    assert f"note: no hub has used {folder / 'var'} yet" in text
+    assert (
+        "note: these have no past run, and are assumed to take 5m: hourly, often, heavy, other, follower\n"
+        in text
+    )
     assert {file.name for file in folder.iterdir()} == {"schedule.yaml"}
 
 
@@ -131,8 +134,8 @@ def test_pile_ups_are_sentences() -> None:
     """A pile-up says when, how many want how many slots, how long the last waits, and who it is."""
     lines = run("plan", "--next", "2h", "--assume", "5m").stdout.splitlines()
     (pile,) = [line for line in lines if "queues.heavy" in line and line.startswith("pile-up: 2 runs")]
-    assert " (and 1 more time), and queues.heavy is 1;" in pile
-    assert pile.endswith("and queues.heavy is 1; the last one waits 5m: heavy, other")
+    assert " (and 1 more time), but queues.heavy is 1;" in pile
+    assert pile.endswith("but queues.heavy is 1; the last one waits 5m: heavy, other")
 
 
 def test_past_runs_decide_how_long_a_run_takes(folder: Path) -> None:
@@ -163,7 +166,7 @@ def test_who_is_paused_is_left_out_and_named(folder: Path) -> None:
     """A pause that the ledger keeps takes a schedule out of the forecast, with its reason."""
     with ledger(folder) as write:
         write(sql.set_progress, [mark("often", paused=True, paused_reason="too slow")], [])
-    assert "note: often is left out, it is paused: too slow" in run("plan").stdout
+    assert "note: often is left out because it is paused: too slow" in run("plan").stdout
     view = told("plan", "--next", "1h")
     assert view["paused"] == {"often": "too slow"} and "often" not in view["assumed"]
 
@@ -201,13 +204,13 @@ def test_only_the_runs_of_a_living_hub_hold_slots(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--next", "32d"), "looks at most 31d ahead"),
+        (("--next", "32d"), "a forecast covers at most 31d"),
         (("--next", "7"), "write a unit after '7'"),
         (("--assume", "long"), "'long' is not a duration"),
     ],
 )
 def test_bad_spans_are_refused(words: tuple[str, str], message: str) -> None:
-    """What is not a duration, or too long a one, ends with the status of a wrong use."""
+    """A text that is not a duration, or a duration that is too long, ends with the status of a wrong use."""
     result = run("plan", *words)
     assert result.exit_code == 2 and message in result.stderr
 

@@ -849,7 +849,12 @@ def test_load(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "place", "message"),
     [
-        (None, "1:1", "there is no such file; create it, or name another with --config"),
+        (
+            None,
+            "1:1",
+            "there is no such file; write one with `reactorhub init --config {file}`, or name another with "
+            "--config",
+        ),
         ("folder", "1:1", "this is not a file; name the schedule file itself"),
         (b"#" * (MAX_BYTES + 1), "1:1", "is larger than 1 MiB; make it smaller"),
         ("hub:\n  name: \xe9".encode("latin-1"), "2:9", "is not UTF-8 from here on; save the file as UTF-8"),
@@ -864,7 +869,7 @@ def test_files_that_cannot_be_read(tmp_path: Path, content: Any, place: str, mes
         file.mkdir()
     with pytest.raises(ConfigError) as caught:
         load(file, {}, "host")
-    assert str(caught.value) == f"{file}:{place}: {message}"
+    assert str(caught.value) == f"{file}:{place}: {message.format(file=file)}"
 
 
 def outcome(text: str) -> HubConfig | ConfigError:

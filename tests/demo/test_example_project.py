@@ -24,7 +24,8 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.trial.unittest import TestCase
 from twisted.web.server import Site
 
-from reactorhub.demo_site import BOOKS, CATEGORIES, bookshop, slug
+from reactorhub.config.reading import read_config
+from reactorhub.demo_site import ADDRESS_VARIABLE, BOOKS, CATEGORIES, bookshop, slug
 from tests.demo.test_demo_site import visit
 
 PROJECT = Path(__file__).parents[2] / "spiders"
@@ -124,6 +125,37 @@ def test_sitemap_prices_every_book(spiders: SpiderLoader) -> None:
 
 
 @pytest.mark.parametrize(
+    ("variable", "address"),
+    [
+        ("http://127.0.0.1:7001", "http://127.0.0.1:7001"),
+        ("", "http://127.0.0.1:6801"),
+        (None, "http://127.0.0.1:6801"),
+    ],
+    ids=["set", "empty", "unset"],
+)
+def test_the_spiders_follow_the_shop(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, variable: str | None, address: str
+) -> None:
+    """Without the argument ``shop`` every spider goes where the hub says that the shop is, else to its usual
+    address."""
+    if variable is None:
+        monkeypatch.delenv(ADDRESS_VARIABLE, raising=False)
+    else:
+        monkeypatch.setenv(ADDRESS_VARIABLE, variable)
+    loader: SpiderLoader = request.getfixturevalue("spiders")  # imports the spiders, so after the variable
+    assert loader.load("books")().first_page == f"{address}/catalogue/page-1.html"
+    assert loader.load("sitemap")().sitemap_urls == [f"{address}/robots.txt"]
+    assert {loader.load(name)().shop for name in ("categories", "troublemaker")} == {address}
+
+
+def test_the_usual_address_is_that_of_the_shipped_file() -> None:
+    """Where the spiders look for the shop by themselves is where the shipped schedule file has it served."""
+    shipped = read_config(PROJECT.parent / "schedule.yaml", {}, {})
+    assert shipped.demo_site == "tcp:6801:interface=127.0.0.1"
+    assert all("shop" not in schedule.spec.args for schedule in shipped.schedules.values())
+
+
+@pytest.mark.parametrize(
     ("price", "kept"), [(0.01, True), (1000.0, True), (0.0, False), (-1, False), (1001, False)]
 )
 def test_the_pipeline_drops_impossible_prices(spiders: SpiderLoader, price: float, kept: bool) -> None:
@@ -148,7 +180,7 @@ def test_the_pipeline_passes_items_without_a_price(spiders: SpiderLoader) -> Non
 
 
 def test_the_project_knows_nothing_of_the_hub() -> None:
-    """It is an ordinary Scrapy project: none of its files names the hub, and it sets no feeds."""
+    """It is an ordinary Scrapy project: none of its files imports the hub, and it sets no feeds."""
     files = [*PROJECT.rglob("*.py"), PROJECT / "scrapy.cfg"]
     assert len(files) >= 9
     text = "".join(file.read_text() for file in files)

@@ -34,6 +34,7 @@ from reactorhub.daemon.signals import HASTE
 from reactorhub.engine.scrapy import project
 from reactorhub.engine.scrapy.guards import MAX_SCHEDULED
 from reactorhub.errors import ConfigError
+from reactorhub.events.types import EventType
 from reactorhub.model import notification
 from reactorhub.model.batch import Batch
 from reactorhub.model.run import Run, RunSpec, RunState
@@ -56,6 +57,7 @@ from reactorhub.wire.orders import _READERS, MAX_ARG, MAX_ARGS, SAFE_SETTINGS
 from reactorhub.wire.views import batch_view, broken_view, run_view, schedule_view, spider_view, tick_view
 from tests.docs.docs_runner import KINDS, STARTED_BY_READER, Block, blocks, matches, own_file, practice, steps
 from tests.integration.hubs import CHECKOUT
+from tests.support.deferreds import done
 from tests.support.hubs import HubHarness
 from tests.support.receiver import SECRET
 
@@ -253,6 +255,7 @@ def test_shapes_are_those_of_the_views() -> None:
         "A spider": spider_view(SpiderInfo(name="a", project="b", docstring=None, arguments=())),
         "A broken module": broken_view(BrokenModule(project="b", module="m", error="e", traceback="t")),
         "The status": status_of_a_hub(),
+        "POST /api/reload": reload_of_a_hub(),
         "An order": dict.fromkeys(_READERS),
     }
     for title, view in shapes.items():
@@ -268,6 +271,13 @@ def status_of_a_hub() -> dict[str, object]:
     return seen[0]
 
 
+def reload_of_a_hub() -> dict[str, object]:
+    """Return the answer to a reload of a hub on doubles."""
+    harness = HubHarness()
+    done(harness.hub.recover())
+    return done(harness.hub.put_in_force(harness.config))
+
+
 def test_settings_of_an_order_are_those_allowed() -> None:
     """Each setting that is listed for an order is taken, and none of Scrapy's that is taken is left out."""
     listed = set(_quoted(section("http-reference.md", "Settings that an order may carry")))
@@ -279,6 +289,11 @@ def test_settings_of_an_order_are_those_allowed() -> None:
 def test_states_are_in_the_table() -> None:
     """The table of states has all of them."""
     assert first_column(section("how-it-works.md", "States")) == {state.value for state in RunState}
+
+
+def test_event_types_are_in_the_table() -> None:
+    """The table of events has all types that the hub sends, and no other."""
+    assert first_column(section("redis.md", "Events")) == {kind.value for kind in EventType}
 
 
 def test_commands_are_those_of_make() -> None:

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
-from twisted.logger import LogLevel
+from twisted.logger import LogEvent, LogLevel, formatEvent
 
+from reactorhub.engine.scripted import MemoryEngine
 from reactorhub.errors import LedgerError
 from reactorhub.model.run import Run, RunState
 from reactorhub.model.schedule import Tick, TickOutcome
+from reactorhub.model.spider import BrokenModule
 from reactorhub.policies.agenda import Missed
 from reactorhub.storage.memory.ledger import MemoryLedger
 from reactorhub.wire.orders import Order
@@ -226,6 +228,57 @@ def test_putting_another_config_in_force() -> None:
     assert [since(harness, name) for name in ("fresh", "hourly")] == [now, now]
     assert [since(harness, name) for name in ("every", "by_hand")] == [START + 30 * MINUTE, START]
     assert done(harness.hub.trigger("by_hand")).spec.args == {"day": "8"}
+
+
+def test_added_and_removed_projects_are_named() -> None:
+    """Another config names the projects that it adds and removes, in its reply and its event."""
+    harness = started()
+    two = config(
+        SCHEDULES.replace("{shop: {path: .}}", "{shop: {path: .}, news: {path: news}}").replace(
+            "spider: ", "project: shop, spider: "
+        )
+    )
+    view = done(harness.hub.put_in_force(two))
+    assert (view["added_projects"], view["removed_projects"]) == (["news"], [])
+    assert harness.sink.events[-1]["config"]["added_projects"] == ["news"]
+    view = done(harness.hub.put_in_force(config()))
+    assert (view["added_projects"], view["removed_projects"]) == ([], ["news"])
+    view = done(harness.hub.put_in_force(config()))
+    assert (view["added_projects"], view["removed_projects"]) == ([], [])
+
+
+def broken(project: str, module: str, error: str = "ValueError: no") -> BrokenModule:
+    """A module that could not be imported."""
+    return BrokenModule(project=project, module=module, error=error, traceback="…")
+
+
+def warnings(events: list[LogEvent]) -> list[str]:
+    """The warnings of a log, as they are read."""
+    return [formatEvent(event) for event in events if event["log_level"] is LogLevel.warn]
+
+
+def test_each_broken_module_is_one_warning() -> None:
+    """The modules of the named projects that could not be imported have a warning of one line each."""
+    modules = [broken("shop", "shop.a"), broken("shop", "shop.b", "SyntaxError: x\n  y"), broken("news", "n")]
+    harness = HubHarness(engine=MemoryEngine({"shop": ["prices", "report"]}, modules))
+    with hub_log() as events:
+        harness.hub.warn_of_broken_modules(["shop"])
+    assert warnings(events) == [
+        "project shop: module shop.a cannot be imported, its spiders cannot run: ValueError: no",
+        "project shop: module shop.b cannot be imported, its spiders cannot run: SyntaxError: x y",
+    ]
+
+
+def test_a_reload_warns_of_the_broken_modules_of_new_projects() -> None:
+    """Modules of projects that a reload adds have their warning then; the others had theirs at the start."""
+    modules = [broken("shop", "shop.a"), broken("news", "news.b")]
+    harness = HubHarness(engine=MemoryEngine({"shop": ["prices", "report"]}, modules))
+    done(harness.hub.recover())
+    two = SCHEDULES.replace("{shop: {path: .}}", "{shop: {path: .}, news: {path: news}}")
+    with hub_log() as events:
+        done(harness.hub.put_in_force(config(two.replace("spider: ", "project: shop, spider: "))))
+        done(harness.hub.put_in_force(config(two.replace("spider: ", "project: shop, spider: "))))
+    assert [text.partition(":")[0] for text in warnings(events)] == ["project news"]
 
 
 def test_a_reload_leaves_runs_and_overrides_alone() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred, execute, fail, succeed
-from twisted.logger import LogEvent
+from twisted.logger import LogEvent, formatEvent
 
 from reactorhub.config import HubConfig
 from reactorhub.config.reading import file_signature
@@ -112,6 +112,19 @@ def test_a_change_from_before_the_watch_is_read() -> None:
     desk.reloader.watch(1)
     assert desk.beat(2) == 1
     assert "fresh" in desk.harness.book.schedules
+
+
+def test_the_log_names_added_and_removed_projects(logged: list[LogEvent]) -> None:
+    """A reload that adds or removes projects names them in the log; one that does not has no line of them."""
+    desk = Desk().watching()
+    for signature, projects in enumerate(["{shop: {path: .}}", "{books: {path: .}}"], start=2):
+        desk.edit(SCHEDULES.replace("{shop: {path: .}}", projects), signature)
+        desk.beat(2)
+    texts = [formatEvent(event) for event in logged]
+    assert sum("the schedule file is in force" in text for text in texts) == 2
+    assert [text for text in texts if text.startswith("projects:")] == [
+        "projects: added ['books'], removed ['shop']"
+    ]
 
 
 def test_a_change_is_read_once_it_has_settled() -> None:

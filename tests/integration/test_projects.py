@@ -123,6 +123,15 @@ def test_broken_modules_are_listed_with_their_traceback(hub: Hub) -> None:
     assert {module["project"] for module in broken.values()} == {"plain"}
 
 
+def test_each_broken_module_is_one_warning_at_start(hub: Hub) -> None:
+    """The hub's log has one line for each module that could not be imported, as a warning with the reason."""
+    lines = [line for line in hub.output.splitlines() if "cannot be imported" in line]
+    assert len(lines) == len(BROKEN) and all("#warn" in line for line in lines)
+    for name, (_, error) in BROKEN.items():
+        (line,) = [line for line in lines if f"module spiders.{name} cannot be imported" in line]
+        assert "project plain" in line and error in line
+
+
 def test_unknown_spider_may_be_in_a_broken_module(hub: Hub) -> None:
     """Who orders a spider that is not there is told which modules failed to import."""
     status, problem = hub.post("/api/runs", {"spider": "absent"})

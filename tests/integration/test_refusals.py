@@ -77,7 +77,28 @@ def test_port_taken(tmp_path: Path, flags: Flags) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         line = complaint(tmp_path, CONFIG, flags=flags, http=f"tcp:{port}:interface=127.0.0.1")
-    assert str(port) in line and "in use" in line
+    assert str(port) in line and "in use" in line and "--http" in line
+    assert "scrapyd" not in line
+
+
+@BOTH_WAYS
+def test_port_of_the_demo_site_taken(tmp_path: Path, flags: Flags) -> None:
+    """A port of the demo site that somebody listens on already is named with the key that sets it."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        config = CONFIG.replace("projects:", f"demo_site: tcp:{port}\n      projects:")
+        line = complaint(tmp_path, config, flags=flags)
+    assert f"tcp:{port}" in line and "hub.demo_site" in line and "--http" not in line
+
+
+@BOTH_WAYS
+def test_data_folder_is_a_file(tmp_path: Path, flags: Flags) -> None:
+    """A file in the place of the data folder is named as one, and left alone."""
+    file = tmp_path / "var"
+    file.write_text("mine")
+    line = complaint(tmp_path, CONFIG, "--data-dir", str(file), flags=flags)
+    assert f"{file} is a file" in line and "--data-dir" in line
+    assert file.read_text() == "mine"
 
 
 @BOTH_WAYS

@@ -96,6 +96,17 @@ def test_data_folder_is_private(hub: Hub) -> None:
     assert hub.data.stat().st_mode & 0o777 == 0o700
 
 
+def test_the_example_spiders_follow_the_port_of_the_demo_site(hub: Hub) -> None:
+    """Without an argument the example's spiders find the bookshop that their hub serves, on whatever port."""
+    assert not hub.shop.endswith(":6801")
+    status, run = hub.post("/api/runs", {"spider": "books", "args": {"max_pages": "1"}})
+    assert status == 201
+    end = hub.wait_final(run["id"])
+    assert (end["state"], end["errors"]) == ("succeeded", 0)
+    assert all(item["url"].startswith(f"{hub.shop}/book/") for item in hub.items(run["id"]))
+    assert end["stats"]["item_scraped_count"] == len(hub.items(run["id"])) > 0
+
+
 def test_console_says_what_to_do_next(hub: Hub) -> None:
     """The console shows three curl lines, and each of them works as it stands."""
     lines = [shlex.split(line) for line in hub.output.splitlines() if line.strip().startswith("curl ")]

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import twisted
+from reactorhub import __version__
 from tests.integration.conftest import MakeHub
 from tests.integration.hubs import TWISTD, alive, refused, until, write_project
 
@@ -81,3 +83,21 @@ def test_other_commands_keep_their_reactor(tmp_path: Path) -> None:
         process.terminate()
         process.wait(10)
     assert "reactor class: twisted.internet.epollreactor.EPollReactor" in log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "printed"),
+    [
+        (["reactorhub", "--version"], f"reactorhub {__version__}\n"),
+        (["-n", "reactorhub", "--version"], f"reactorhub {__version__}\n"),
+        (["--version"], f"twistd (the Twisted daemon) {twisted.__version__}\n"),
+    ],
+    ids=["hub", "hub-in-the-foreground", "twistd"],
+)
+def test_version(tmp_path: Path, words: list[str], printed: str) -> None:
+    """``twistd reactorhub --version`` prints the hub's version and starts nothing; twistd's own stays."""
+    result = subprocess.run([TWISTD, *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith(printed)
+    assert "Twisted" not in result.stdout or words == ["--version"]
+    assert not list(tmp_path.iterdir())

@@ -185,18 +185,16 @@ def test_shutdown_with_a_full_disk() -> None:
     assert stopping.harness.clock.getDelayedCalls() == []
 
 
-def test_listeners_hear_of_every_end() -> None:
-    """Who listens is told of each final run with its next attempt; one that fails keeps no other from it."""
+def test_each_end_is_reported_once() -> None:
+    """``on_ended`` is called with each final run and its next attempt; an error of its own is only logged."""
     harness = HubHarness()
     told: list[tuple[str, str | None]] = []
 
     def fails(run: Run, follow_up: FollowUp) -> None:
-        raise ValueError("a listener's own mistake")
+        told.append((run.id, follow_up.attempt and follow_up.attempt.id))
+        raise ValueError("an error of its own")
 
-    harness.dispatcher.listen(fails)
-    harness.dispatcher.listen(
-        lambda run, follow_up: told.append((run.id, follow_up.attempt and follow_up.attempt.id))
-    )
+    harness.on_ended = fails
     run = submitted(harness, retry=RetryRule(max_retries=1, delay=5))
     with hub_log() as events:
         harness.begun(run.id).finish("shutdown")

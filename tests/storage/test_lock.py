@@ -96,12 +96,38 @@ def test_children_do_not_hold_it(tmp_path: Path, close_fds: bool) -> None:
             child.kill()
 
 
-@pytest.mark.parametrize("place", ["file", "file/var"])
-def test_unusable_folder(tmp_path: Path, place: str) -> None:
-    """A file where the folder should be is refused with a sentence that names it."""
-    (tmp_path / "file").write_text("")
-    with pytest.raises(StartError, match=r"the data folder .*file.* cannot be used .*--data-dir"):
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [
+        ("file", "{0}/file is a file"),
+        ("file/var", "{0}/file/var cannot be made, {0}/file is a file"),
+        ("dangling", "{0}/dangling is not a folder"),
+    ],
+)
+def test_a_file_in_the_place_of_the_folder(tmp_path: Path, place: str, why: str) -> None:
+    """What takes the folder's place is named, with what to do, to the hub that wants it."""
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    with pytest.raises(StartError) as caught:
         DataLock(tmp_path / place).acquire()
+    advice = "move it away, or choose another folder with --data-dir"
+    assert str(caught.value) == f"the data folder {why.format(tmp_path)}: {advice}"
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("place", ["file", "file/var"])
+def test_who_asks_for_the_holder_of_a_file(tmp_path: Path, place: str) -> None:
+    """Who asks from outside, as ``reactorhub why`` does, reads that the folder is a file."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StartError, match=r"the data folder .*file is a file: .*--data-dir"):
+        DataLock(tmp_path / place).holder()
+
+
+def test_unusable_folder(tmp_path: Path) -> None:
+    """A lock file that cannot be opened is refused with a sentence that names folder and reason."""
+    (tmp_path / "lock").mkdir()
+    with pytest.raises(StartError, match=r"the data folder .* cannot be used \(Is a directory\).*--data-dir"):
+        DataLock(tmp_path).acquire()
 
 
 def test_a_refusal_leaks_nothing(tmp_path: Path) -> None:

@@ -17,15 +17,20 @@ from reactorhub.containment.lag import LagMeter
 from reactorhub.engine.scripted import MemoryEngine, ScriptedCrawl
 from reactorhub.events.memory import MemorySink
 from reactorhub.events.publisher import Telemetry
+from reactorhub.hub.ended_runs import EndedRuns
 from reactorhub.hub.hub import Hub
+from reactorhub.hub.schedules import ScheduleViews
 from reactorhub.hub.status import HubParts
+from reactorhub.model.follow_up import FollowUp
 from reactorhub.model.ids import IdMaker
+from reactorhub.model.run import Run
 from reactorhub.notifications.channels.memory import MemoryChannel
 from reactorhub.notifications.notifier import Notifier
 from reactorhub.notifications.reporter import IncidentReporter
 from reactorhub.runs.dispatcher import Dispatcher
 from reactorhub.runs.lifecycle import RunServices
 from reactorhub.runs.slots import Slots
+from reactorhub.schedules.auto_pause import FailureWatch
 from reactorhub.schedules.book import ScheduleBook
 from reactorhub.storage.memory.ledger import MemoryLedger
 
@@ -92,18 +97,24 @@ class HubHarness:
             changed=self.telemetry.run_changed,
         )
         self.book = ScheduleBook(self.ledger, self.now, self.clock, reporter)
+        views = ScheduleViews(self.services, self.book, self.telemetry)
+        ended_runs = EndedRuns(self.ledger, self.telemetry, views, FailureWatch(self.ledger, self.book))
+        self.on_ended = ended_runs.ended  # a test may put another function here
         self.dispatcher = Dispatcher(
             self.services,
             self.book,
             new_id,
             self.telemetry.event,
             self.config.max_queued_runs,
+            on_ended=self._run_ended,
             reporter=reporter,
         )
         self.parts = HubParts(
             services=self.services,
             dispatcher=self.dispatcher,
             book=self.book,
+            views=views,
+            ended_runs=ended_runs,
             telemetry=self.telemetry,
             sink=self.sink,
             lag=LagMeter(self.clock),
@@ -111,6 +122,9 @@ class HubHarness:
             new_id=new_id,
         )
         self.hub = Hub(self.config, self.parts, "0.0")
+
+    def _run_ended(self, run: Run, follow_up: FollowUp) -> None:
+        self.on_ended(run, follow_up)
 
     def now(self) -> datetime:
         """The wall clock."""

@@ -300,15 +300,18 @@ def test_a_reload_says_what_changed() -> None:
     """The answer lists what was added, changed and removed, and what needs a restart."""
     web = Web()
     text = SCHEDULES.replace("interval: 1h", "interval: 2h").replace("  by_hand: {", "  new: {")
-    web.file = config(text.replace("name: test", "name: other").replace("runs: 2", "runs: 5"))
+    text = text.replace("name: test", "name: other").replace("runs: 2", "runs: 5")
+    web.file = config(text.replace("projects: {shop:", "projects: {news:"))
     reply = web.post("/api/reload")
     assert reply.status == 200
     assert reply.json == {
         "added": ["new"],
-        "changed": ["hourly"],
+        "changed": ["hourly", "buffered", "every"],
         "removed": ["by_hand"],
-        "unchanged": 2,
+        "unchanged": 0,
         "needs_restart": ["name"],
+        "added_projects": ["news"],
+        "removed_projects": ["shop"],
     }
     assert web.get("/api/limits").json["max_concurrent_runs"] == 5
     assert web.get("/api/schedules/by_hand").status == 404

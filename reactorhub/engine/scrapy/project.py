@@ -34,6 +34,9 @@ FORCED: dict[str, Any] = {
     "ASYNCIO_EVENT_LOOP": None,
 }
 
+PLAIN_FOLDER = "spiders"
+"""The package with the spiders of a project that has no ``scrapy.cfg``."""
+
 
 class Project:
     """A loaded project. No method raises for a mistake of the project: ``broken`` lists those."""
@@ -83,7 +86,7 @@ class Project:
         if self.config.spider_modules:
             settings.set("SPIDER_MODULES", list(self.config.spider_modules), priority="cmdline")
         elif module is None:
-            settings.set("SPIDER_MODULES", ["spiders"], priority="project")
+            settings.set("SPIDER_MODULES", [PLAIN_FOLDER], priority="project")
         for name in settings.getlist("SPIDER_MODULES"):
             _check_origin(name, self.config)
         return settings
@@ -141,11 +144,15 @@ def _make_importable(path: Path) -> None:
 def _check_origin(module: str, config: ProjectConfig) -> None:
     top = importlib.import_module(module.partition(".")[0])
     places = list(getattr(top, "__path__", ())) or [top.__file__ or ""]
-    if not any(Path(place).resolve().is_relative_to(config.path.resolve()) for place in places):
+    own = [place for place in places if Path(place).resolve().is_relative_to(config.path.resolve())]
+    if not own:
         raise ImportError(
             f"package {top.__name__!r} of project {config.name!r} was imported from {places[0]}, "
             f"not from {config.path}; rename the package or correct the project's path"
         )
+    if module == PLAIN_FOLDER and len(own) < len(places):
+        # Without an ``__init__.py`` Python joins all folders of this name on ``sys.path``, also foreign ones.
+        top.__path__ = own
 
 
 def _info(project: str, name: str, spidercls: type[Spider]) -> SpiderInfo:

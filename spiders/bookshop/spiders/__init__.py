@@ -1,1 +1,1 @@
-"""The spiders of this project, one in each module."""
+"""The spiders of this project, one per module."""

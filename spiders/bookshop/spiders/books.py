@@ -1,4 +1,4 @@
-"""The whole catalogue, book by book."""
+"""Crawls the whole catalogue, book by book."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ import scrapy
 from scrapy.http import TextResponse
 
 from bookshop.items import Book
+from bookshop.shop import ADDRESS
 
 
 class BooksSpider(scrapy.Spider):
-    """Walks the catalogue page by page and brings home every book.
+    """Reads every book of the catalogue, page by page.
 
-    ``shop`` is the shop's address, ``category`` restricts the walk to one category (``science-fiction``), and
-    ``max_pages`` ends it after so many pages of the catalogue.
+    ``shop`` is the shop's address. ``category`` limits the crawl to one category, such as
+    ``science-fiction``. ``max_pages`` is the highest number of catalogue pages.
     """
 
     name = "books"
 
     def __init__(
         self,
-        shop: str = "http://127.0.0.1:6801",
+        shop: str = ADDRESS,
         category: str | None = None,
         max_pages: str | None = None,
         **kwargs: Any,
@@ -36,7 +37,7 @@ class BooksSpider(scrapy.Spider):
         yield scrapy.Request(self.first_page)
 
     def parse(self, response: TextResponse) -> Iterator[Any]:
-        """Follow the books on a page of the catalogue, then the link to the next page."""
+        """Follow the books on a page of the catalogue, and the link to the next page."""
         yield from response.follow_all(css="article.book .title a", callback=self.parse_book)
         if self.pages_left is not None:
             self.pages_left -= 1

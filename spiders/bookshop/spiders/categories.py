@@ -1,4 +1,4 @@
-"""One line for each category of the shop."""
+"""Summarizes each category of the shop."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import scrapy
 from scrapy.http import TextResponse
 
 from bookshop.items import Category, price
+from bookshop.shop import ADDRESS
 
 
 class CategoriesSpider(scrapy.Spider):
-    """Counts the books of each category and averages their prices. ``shop`` is the shop's address."""
+    """Counts the books of each category and their average price. ``shop`` is the shop's address."""
 
     name = "categories"
 
-    def __init__(self, shop: str = "http://127.0.0.1:6801", **kwargs: Any) -> None:
+    def __init__(self, shop: str = ADDRESS, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.shop = shop.rstrip("/")
 
@@ -25,13 +26,13 @@ class CategoriesSpider(scrapy.Spider):
         yield scrapy.Request(f"{self.shop}/")
 
     def parse(self, response: TextResponse) -> Iterator[Any]:
-        """Follow the menu of categories."""
+        """Follow the links to the categories."""
         yield from response.follow_all(
             css="nav.categories a", callback=self.parse_shelf, cb_kwargs={"earlier": ()}
         )
 
     def parse_shelf(self, response: TextResponse, earlier: tuple[float, ...]) -> Iterator[Any]:
-        """Note the prices on one page of a category and pass them on; the last page yields the item."""
+        """Collect the prices on one page of a category. The last page of the category yields the item."""
         prices = (*earlier, *(price(card) for card in response.css("article.book")))
         following = response.css(".pager a.next")
         if following:

@@ -1,4 +1,4 @@
-"""The pages that every crawl meets sooner or later."""
+"""Visits pages that make trouble, as every crawl does sooner or later."""
 
 from __future__ import annotations
 
@@ -9,31 +9,32 @@ import scrapy
 from scrapy.http import Response
 
 from bookshop.items import Visit
+from bookshop.shop import ADDRESS
 
 
 class TroublemakerSpider(scrapy.Spider):
-    """Visits pages that are slow, broken, redirecting or forbidden, and brings home those it got.
+    """Visits pages that are slow, broken, redirecting or forbidden, and yields the pages that it got.
 
-    One callback fails on purpose, so that the run ends with some items and with one error. ``shop`` is the
-    shop's address, ``slow`` how many seconds its slow page takes.
+    One callback fails on purpose, so the run ends with some items and one error. ``shop`` is the shop's
+    address. ``slow`` is how many seconds the slow page takes.
     """
 
     name = "troublemaker"
     handle_httpstatus_list = (404, 500)
-    # Giving up on a broken page is what this spider is for; only its one exception is to count as an error.
+    # This spider gives up on broken pages by design. So only its one exception is logged as an error.
     custom_settings: ClassVar[dict[str, Any]] = {"RETRY_TIMES": 1, "RETRY_GIVE_UP_LOG_LEVEL": "WARNING"}
 
-    def __init__(self, shop: str = "http://127.0.0.1:6801", slow: str = "2", **kwargs: Any) -> None:
+    def __init__(self, shop: str = ADDRESS, slow: str = "2", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.shop = shop.rstrip("/")
         self.slow = slow
 
     async def start(self) -> AsyncIterator[Any]:
-        # One page by itself: robots.txt has been read by the time that it has come.
+        # The home page first, alone: robots.txt has been read when it arrives.
         yield scrapy.Request(f"{self.shop}/", self.look_around)
 
     def look_around(self, response: Response) -> Iterator[scrapy.Request]:
-        """Ask for all the pages that make trouble, whether the shop links them or not."""
+        """Request all pages that make trouble, whether the shop links to them or not."""
         yield self.visit(f"/slow/{self.slow}")
         yield self.visit("/slow/600", download_timeout=1, dont_retry=True)
         yield self.visit("/redirect/3")
@@ -44,7 +45,7 @@ class TroublemakerSpider(scrapy.Spider):
         yield self.visit("/broken/truncated", self.parse_broken, download_fail_on_dataloss=False)
 
     def visit(self, path: str, callback: Any = None, **meta: Any) -> scrapy.Request:
-        """Return the request for a page; ``meta`` are Scrapy's own request meta keys."""
+        """Return the request for a page. ``meta`` holds Scrapy's request meta keys."""
         address = self.shop + path
         return scrapy.Request(
             address,
@@ -52,11 +53,11 @@ class TroublemakerSpider(scrapy.Spider):
             meta=meta,
             cb_kwargs={"asked": address},
             errback=self.not_got,
-            dont_filter=True,  # or the duplicate filter would end the redirect loop without a word
+            dont_filter=True,  # otherwise the duplicate filter would silently end the redirect loop
         )
 
     def parse(self, response: Response, asked: str) -> Iterator[Visit]:
-        """Note what became of a page that came."""
+        """Yield what became of a page that arrived."""
         yield Visit(
             asked=asked,
             url=response.url,
@@ -67,7 +68,7 @@ class TroublemakerSpider(scrapy.Spider):
         )
 
     def parse_broken(self, response: Response, asked: str) -> Iterator[Visit]:
-        """Note a broken page, and stumble over the one that is itself an error report.
+        """Yield a broken page, and fail on the page with status 500.
 
         :raises ValueError: for a page of status 500.
         """
@@ -76,6 +77,6 @@ class TroublemakerSpider(scrapy.Spider):
         yield from self.parse(response, asked)
 
     def not_got(self, failure: Any) -> None:
-        """Say which page did not come, and why."""
+        """Log which page did not arrive, and why."""
         why = failure.getErrorMessage() or failure.type.__name__
         self.logger.warning("no page from %s: %s", failure.request.url, why)

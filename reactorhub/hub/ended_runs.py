@@ -1,0 +1,60 @@
+"""What the hub does once a run is final: reports a finished batch, pauses a schedule that keeps failing."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from reactorhub.events.publisher import Telemetry
+from reactorhub.events.types import EventType
+from reactorhub.hub.schedules import ScheduleViews
+from reactorhub.model.follow_up import FollowUp
+from reactorhub.model.run import Run
+from reactorhub.schedules.auto_pause import FailureWatch
+from reactorhub.storage.ledger import Ledger
+from reactorhub.wire.views import batch_view
+
+
+class EndedRuns:
+    """Acts on each run that is final on disk. An error here costs nobody a run: it is logged."""
+
+    log = Logger()
+
+    def __init__(
+        self, ledger: Ledger, telemetry: Telemetry, views: ScheduleViews, failures: FailureWatch
+    ) -> None:
+        self._ledger = ledger
+        self._telemetry = telemetry
+        self._views = views
+        self._failures = failures
+
+    async def recover(self) -> None:
+        """Pause the schedules whose last failures the hub did not live to count."""
+        for run in await self._failures.overdue():
+            await self._pause_if_failing(run)
+
+    def ended(self, run: Run, follow_up: FollowUp) -> None:
+        """Act on a run that is final, and not tried again, or the last of its batch."""
+        if run.spec.batch is not None and follow_up.completes:
+            self._act(
+                self._report_batch(run.spec.batch), f"batch {run.spec.batch} is done, but no event says so"
+            )
+        if follow_up.attempt is None and self._failures.concerns(run):
+            self._act(
+                self._pause_if_failing(run), f"schedule {run.spec.schedule} is not paused for its failures"
+            )
+
+    def _act(self, act: Coroutine[Deferred[Any], Any, None], otherwise: str) -> None:
+        acting = Deferred.fromCoroutine(act)
+        acting.addErrback(lambda failure: self.log.failure("{otherwise}", failure, otherwise=otherwise))
+
+    async def _report_batch(self, batch_id: str) -> None:
+        batch = await self._ledger.batch(batch_id)
+        self._telemetry.event(EventType.BATCH_FINISHED, {"batch": batch_view(*batch)})
+
+    async def _pause_if_failing(self, run: Run) -> None:
+        if await self._failures.pauses(run):
+            await self._views.announced(EventType.SCHEDULE_PAUSED, run.spec.schedule or "", True)
