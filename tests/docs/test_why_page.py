@@ -35,7 +35,7 @@ def test_every_finding_is_on_the_page() -> None:
     """The table of what is in the way has each kind that the rules can find, and no other."""
     ends = {f"last_{state.value}" for state in FINAL - {RunState.SUCCEEDED}} | {"last_skipped", "last_missed"}
     found = kinds("diagnosis/findings.py", r'Finding\(\s*"(\w+)"')
-    assert first_column(section(PAGE, "What is in the way")) == found | ends
+    assert first_column(section(PAGE, "Why it does not run")) == found | ends
 
 
 def test_every_answer_for_a_moment_is_on_the_page() -> None:
