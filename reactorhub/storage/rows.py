@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from reactorhub.errors import InvalidRequest
 from reactorhub.model.batch import Batch
+from reactorhub.model.isolation import Isolate
 from reactorhub.model.run import RetryRule, Run, RunSpec, RunState
 from reactorhub.model.schedule import ScheduleProgress, Tick, TickOutcome
 from reactorhub.model.values import stats_view
@@ -25,7 +26,7 @@ Row = tuple[Any, ...]
 RUN_COLUMNS = (
     "id, spider, project, schedule, nominal_time, queue, priority, timeout, stop_grace, not_before, attempt,"
     " retry_of, batch, args, settings, tags, created_at, state, reason, started_at, finished_at,"
-    " finish_reason, errors, error, stats, retry, expect, upstream"
+    " finish_reason, errors, error, stats, retry, expect, upstream, isolate, memory_limit, pid"
 )
 TICK_COLUMNS = "schedule, nominal_time, outcome, reason, run_id, recorded_at, until"
 PROGRESS_COLUMNS = "name, fingerprint, since, paused, paused_reason, resumed_at, runs"
@@ -119,6 +120,9 @@ def write_run(run: Run) -> Row:
         _write_rule(spec.retry),
         _object(spec.expect),
         spec.upstream,
+        spec.isolate.value,
+        spec.memory_limit,
+        run.pid,
     )
 
 
@@ -148,6 +152,7 @@ def read_run(row: Row) -> Run:
         errors=kept["errors"],
         error=kept["error"],
         stats=json.loads(kept["stats"]),
+        pid=kept["pid"],
     )
 
 
@@ -171,6 +176,8 @@ def _read_spec(kept: Mapping[str, Any]) -> RunSpec:
         retry=_read_rule(kept["retry"]),
         expect=json.loads(kept["expect"] or "{}"),
         upstream=kept["upstream"],
+        isolate=Isolate(kept["isolate"] or "none"),
+        memory_limit=kept["memory_limit"],
     )
 
 
