@@ -12,7 +12,7 @@ PATTERN = r"^[0-9]{1,15}(\.[0-9]{1,6})? ?([KMG]i?)?B$"
 MIN_SIZE = 64 << 20
 """The least that a process needs to crawl at all, with some room."""
 
-MAX_SIZE = 1 << 50
+MAX_SIZE = 1 << 46
 
 
 def size(text: str) -> int:
@@ -25,5 +25,5 @@ def size(text: str) -> int:
         raise ValueError(f"{text!r} is not a size; write it like 512MiB or 2GiB")
     found = int(float(match[1]) * _UNITS[match[2]])
     if not MIN_SIZE <= found <= MAX_SIZE:
-        raise ValueError(f"must be at least 64MiB, which a crawl needs, and at most 1048576GiB, not {text!r}")
+        raise ValueError(f"must be at least 64MiB, which a crawl needs, and at most 65536GiB, not {text!r}")
     return found

@@ -23,8 +23,8 @@ IMPLEMENTATIONS = ("storage.sqlite", "storage.lock", "notifications.channels")
 """Parts of these packages that talk to the world outside: they are handed a reactor."""
 
 LIBRARIES = {
-    "scrapy": "engine.scrapy",
-    "itemadapter": "engine.scrapy",
+    "scrapy": "engine.scrapy engine.isolated.child",
+    "itemadapter": "engine.scrapy engine.isolated.child",
     "sqlite3": "storage.sqlite",
     "fcntl": "storage.lock",
     "txredisapi": "redis",
@@ -42,6 +42,10 @@ LIBRARIES = {
 """The one room of each library, so that one grep shows who depends on it."""
 
 
+CHILD = "engine.isolated.child"
+"""What runs under the Python of any project, where nothing else of the hub is."""
+
+
 def words(text: str) -> frozenset[str]:
     """The words of a text."""
     return frozenset(text.split())
@@ -51,6 +55,11 @@ CLOCKS = words("datetime.now datetime.utcnow datetime.today date.today time.time
 FILES = words("open read_bytes read_text write_bytes write_text mkdir unlink glob iterdir stat")
 READS_FILES = {("config", "_text"), ("config.reading", "file_signature")}
 """Where the package config touches the disk, as (module, function)."""
+
+
+def is_in(name: str, room: str) -> bool:
+    """Whether a dotted name lies in a room."""
+    return f"{name}.".startswith(f"{room}.")
 
 
 class Source:
@@ -70,8 +79,9 @@ class Source:
             if isinstance(node, ast.Import):
                 yield from (alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
-                assert not node.level, f"{self.name} imports by a relative name"
-                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+                assert not node.level or is_in(self.name, CHILD), f"{self.name} imports by a relative name"
+                within = f"reactorhub.{CHILD}." if node.level else ""
+                yield from (f"{within}{node.module}.{alias.name}" for alias in node.names)
             elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("find_spec", "import_module"):
                 yield from (str(each.value) for each in node.args if isinstance(each, ast.Constant))
 
@@ -92,11 +102,6 @@ class Source:
 
 
 SOURCES = [Source(path) for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__init__.py"]
-
-
-def is_in(name: str, room: str) -> bool:
-    """Whether a dotted name lies in a room."""
-    return f"{name}.".startswith(f"{room}.")
 
 
 def touched(source: Source, library: str) -> bool:
@@ -221,6 +226,20 @@ def test_the_plugin_imports_no_more_than_it_has_to() -> None:
     tree = ast.parse((ROOT / "twisted/plugins/reactorhub_plugin.py").read_text(encoding="utf-8"))
     names = [node.module for node in tree.body if isinstance(node, ast.ImportFrom)]
     assert not [name for name in names if name and is_in(name, "reactorhub")]
+
+
+@pytest.mark.parametrize(
+    "source", [each for each in SOURCES if is_in(each.name, CHILD)], ids=lambda source: source.name
+)
+def test_the_child_side_is_at_home_in_any_environment(source: Source) -> None:
+    """What runs under a project's own Python needs nothing but the standard library and what Scrapy needs."""
+    known = sys.stdlib_module_names | {"scrapy", "twisted", "itemadapter"}
+    strangers = {
+        name
+        for name in source.imports
+        if name.partition(".")[0] not in known and not is_in(name, f"reactorhub.{CHILD}")
+    }
+    assert not strangers, f"{source.name} imports {strangers}"
 
 
 def test_users_projects_need_nothing_of_the_hub() -> None:

@@ -372,7 +372,7 @@ def test_what_version_1_wrote_reads_the_same() -> None:
         for table, columns, row in (
             (
                 "runs",
-                rows.RUN_COLUMNS.removesuffix(", retry, expect, upstream"),
+                rows.RUN_COLUMNS.partition(", retry,")[0],
                 rows.write_run(a_run(1))[:25],
             ),
             (

@@ -139,6 +139,8 @@ class IsolatedCrawl:
 
     def _expect_end(self, seconds: float, complaint: str) -> None:
         self._disarm()
+        if self.done.called:
+            return
         self._timer = self._clock.callLater(seconds, self._overdue, complaint)
 
     def _overdue(self, complaint: str) -> None:

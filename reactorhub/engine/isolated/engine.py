@@ -11,6 +11,7 @@ from twisted.logger import Logger
 
 from reactorhub.engine.isolated.crawl import IsolatedCrawl
 from reactorhub.engine.isolated.listing import Listing
+from reactorhub.engine.isolated.strays import MARK
 from reactorhub.engine.isolated.zygotes import Zygote
 from reactorhub.engine.projects import ProjectConfig, settings_module
 from reactorhub.errors import UnknownSpider
@@ -155,7 +156,7 @@ class IsolatedEngine:
 def _project_order(project: ProjectConfig, key: str) -> dict[str, Any]:
     module = settings_module(project)
     environment = {
-        "REACTORHUB_PROCESS": key,
+        MARK: key,
         **({} if module is None else {"SCRAPY_SETTINGS_MODULE": module}),
     }
     return {

@@ -23,8 +23,8 @@ _number = count(1)
 class Listing:
     """See :class:`reactorhub.engine.isolated.zygotes.Job`.
 
-    When ``done`` fires, ``catalog`` has what the project has, and ``modules`` the module of each spider. It never
-    fails: a project that cannot be listed is one whose settings are broken.
+    When ``done`` fires, ``catalog`` has what the project has, and ``modules`` the module of each spider. It
+    never fails: a project that cannot be listed is one whose settings are broken.
     """
 
     def __init__(self, clock: IReactorTime, project: ProjectConfig) -> None:
@@ -32,7 +32,7 @@ class Listing:
         self.project = project
         self.catalog = Catalog(spiders=(), broken=())
         self.modules: dict[str, str] = {}
-        self.key = f"list:{project.name}:{next(_number)}"
+        self.key = f"list:{os.getpid()}:{next(_number)}"
         self._zygote: Zygote | None = None
         self._line: Line | None = None
         self._pid: int | None = None

@@ -22,6 +22,8 @@ from twisted.logger import Logger
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
+from reactorhub.engine.isolated.strays import kill_strays
+
 CHILD = Path(__file__).parent / "child"
 _ANSWER_WITHIN = 20.0  # seconds in which a zygote has to answer an order, and to start
 _LONGEST_LINE = 1 << 24  # bytes of one report
@@ -215,6 +217,8 @@ class Zygote:
         self._control.abortConnection()
         self._wait_for_end()
         jobs, self._jobs = self._jobs, {}
+        if jobs:
+            self._reactor.callInThread(kill_strays, tuple(jobs))
         for job in jobs.values():
             job.lost(f"the process it was forked from is gone: {self._reason}")
         self._when_ended(self)

@@ -11,13 +11,13 @@ from contextlib import suppress
 from importlib import import_module
 
 import scrapy
-from OpenSSL import SSL
 from scrapy.exceptions import NotConfigured
 from scrapy.http import HtmlResponse
 from scrapy.settings import BaseSettings, Settings
 from scrapy.utils.log import log_scrapy_info
 from scrapy.utils.misc import load_object
 from scrapy.utils.response import get_base_url
+from twisted.internet.ssl import CertificateOptions
 
 _MODULES = (
     "asyncio",
@@ -75,7 +75,7 @@ def _warm_up() -> None:
     response.css("a.b::attr(href)").getall()
     response.xpath("//a/text()").getall()
     get_base_url(response)
-    SSL.Context(SSL.SSLv23_METHOD)
+    CertificateOptions().getContext()
     log_scrapy_info(Settings({"LOG_ENABLED": False}))
     copy.deepcopy(Settings())
 
