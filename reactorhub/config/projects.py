@@ -51,7 +51,7 @@ def _shared_packages(config: HubConfig) -> list[Mistake]:
                     config.mistake(
                         ("hub", "projects", name),
                         f"its package {package!r} is also the package of project {owner.name!r}; one "
-                        "process can load only one package of that name; rename one, or run a second hub",
+                        "process can load only one package of that name; rename one, or isolate one",
                     )
                 )
     return mistakes
