@@ -65,7 +65,8 @@ SPIDER = '''
 
         def parse(self, response):
             self.logger.error("one error")
-            yield {"url": response.url, "scrapy": scrapy.__version__, "bot": get_project_settings()["BOT_NAME"],
+            bot = get_project_settings()["BOT_NAME"]
+            yield {"url": response.url, "scrapy": scrapy.__version__, "bot": bot,
                 "python": sys.prefix, "name": "\\u00e9\\udc80"}
 
     class Hang(Visitor):

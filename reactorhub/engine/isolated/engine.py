@@ -89,9 +89,13 @@ class IsolatedEngine:
             return crawl
         try:
             order = self._order(run_id, spec, project)
+        except OSError as error:
+            crawl.lost(f"the run's log file cannot be opened: {error}")
+            return crawl
+        try:
             crawl.begin(self._zygote(project), order)
         except OSError as error:
-            crawl.lost(f"no process can be started for it: {error}")
+            crawl.lost(f"no process can be started: {error}")
         return crawl
 
     def warm(self, projects: Iterable[str]) -> None:

@@ -27,7 +27,8 @@ from reactorhub.engine.isolated.strays import kill_strays
 CHILD = Path(__file__).parent / "child"
 _ANSWER_WITHIN = 20.0  # seconds in which a zygote has to answer an order, and to start
 _LONGEST_LINE = 1 << 24  # bytes of one report
-_LOOK_AGAIN = 0.1  # seconds between looks at whether a killed zygote is gone
+_END_WITHIN = 2.0  # seconds in which a zygote that was told to stop has to kill its children and end
+_LOOK_AGAIN = 0.05  # seconds between looks at whether a killed zygote is gone
 
 
 class Job(Protocol):
@@ -153,10 +154,9 @@ class Zygote:
 
     def stop(self) -> Deferred[None]:
         """End it and all that it has forked; fires when it is gone."""
-        self._control.loseConnection()
-        self._reactor.callLater(2.0, self.kill, "the hub has stopped")
+        impatience = self._reactor.callLater(_END_WITHIN, self._process.kill)
         self._lost("the hub has stopped")
-        return self._gone
+        return self._gone.addCallback(_cancelled, impatience)
 
     def kill(self, reason: str) -> None:
         """End it at once; its children die with it."""
@@ -241,6 +241,12 @@ class Zygote:
         else:
             self._complaints.close()
             self._gone.callback(None)
+
+
+def _cancelled(result: None, call: Any) -> None:
+    if call.active():
+        call.cancel()
+    return result
 
 
 def how_ended(status: int) -> str:

@@ -7,6 +7,7 @@ import logging
 import socket
 from collections.abc import Iterator
 from datetime import UTC
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scrapy.settings import Settings
 
-from reactorhub.engine.isolated.child.feed import FORMAT, set_own_feed
+from reactorhub.engine.isolated.child.feed import OwnFeed
 from reactorhub.engine.isolated.child.fields import found, is_empty
 from reactorhub.engine.isolated.child.preload import preload
 from reactorhub.engine.isolated.child.private import own_settings
@@ -141,12 +142,32 @@ def test_what_is_empty() -> None:
 
 
 def test_the_hub_s_feed_is_the_lowest() -> None:
-    """A project's FEEDS, at any priority, take its place; a percent sign in its path is no placeholder."""
+    """Any other feed, set at any priority or added to the settings later on, takes its place."""
+    own = OwnFeed("/data/100%/a b.jsonl")
     settings = Settings()
-    assert set_own_feed(settings, "/data/100%/a b.jsonl") == "/data/100%%/a b.jsonl"
-    assert settings.getdict("FEEDS")["/data/100%%/a b.jsonl"]["format"] == FORMAT
+    own.offer(settings)
     settings.set("FEEDS", {"own.json": {"format": "json"}}, priority="project")
+    own.settle(settings)
     assert list(settings.getdict("FEEDS")) == ["own.json"]
+    settings = Settings()
+    own.offer(settings)
+    settings["FEEDS"]["own.json"] = {"format": "json"}
+    own.settle(settings)
+    assert list(settings.getdict("FEEDS")) == ["own.json"]
+
+
+def test_nothing_else_touches_the_hub_s_feed(tmp_path: Path) -> None:
+    """It has its own storage and exporter, whatever a project says of feeds, and a path of any characters."""
+    path = tmp_path / "100%" / "é b.jsonl"
+    settings = Settings({"FEED_STORAGES": {"": None, "file": None}, "FEED_EXPORTERS": {"jsonlines": None}})
+    own = OwnFeed(str(path))
+    own.offer(settings)
+    own.settle(settings)
+    storage = settings.getwithbase("FEED_STORAGES")[""]("anything", feed_options={"overwrite": True})
+    file = storage.open(None)
+    settings.getwithbase("FEED_EXPORTERS")["jsonlines"](file, encoding="utf-8").export_item({"a": "é\udc80"})
+    file.close()
+    assert path.read_bytes() == '{"a": "é\\udc80"}\n'.encode()
 
 
 def test_settings_are_handed_on_while_a_crawl_is_prepared() -> None:

@@ -14,7 +14,7 @@ from scrapy.utils.reactor import install_reactor
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
-from .feed import set_own_feed
+from .feed import OwnFeed
 from .fields import FieldCounter
 from .private import (
     IsolatedCrawler,
@@ -51,6 +51,7 @@ class Crawl:
 
     def __init__(self, order: dict[str, Any], reports: Reports) -> None:
         self._order = order
+        self._feed = OwnFeed(order["items"])
         self._reports = reports
         self._records = Records()
         self._crawler: IsolatedCrawler | None = None
@@ -92,7 +93,7 @@ class Crawl:
 
     def _settings(self) -> OwnSettings:
         settings = project_settings(self._order)
-        self._feed = set_own_feed(settings, self._order["items"])
+        self._feed.offer(settings)
         Loader.first = self._order.get("module")
         settings.set("SPIDER_LOADER_CLASS", Loader, priority="command")
         downloader = exact_downloader()

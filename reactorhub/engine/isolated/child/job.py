@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from . import crawl, listing
+from .processes import prefer_as_victim
 from .reports import Reports
 
 
@@ -38,8 +39,8 @@ def begin(connection: socket.socket) -> int:
 def _enter(order: dict[str, Any]) -> None:
     """Make the process the order's own: its folder, its environment, its output, its memory."""
     os.chdir(order["path"])
-    for name in ("SCRAPY_SETTINGS_MODULE", "SCRAPY_PROJECT"):
-        os.environ.pop(name, None)
+    prefer_as_victim()
+    os.environ.pop("SCRAPY_SETTINGS_MODULE", None)  # the hub's own, if it has one
     os.environ.update(order["environment"])
     _write_to(order.get("log"))
     if order["path"] not in sys.path:

@@ -19,6 +19,7 @@ from scrapy.utils.defer import deferred_from_coro
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from .feed import OwnFeed
 from .project import Modules
 
 _ESCAPES = (KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError)
@@ -68,7 +69,8 @@ class Loader(SpiderLoader):
         """
         if spider_name not in self._spiders:
             self._load_rest()
-        return super().load(spider_name)
+        odd = (name for name in self._spiders if str(name) == spider_name)  # a name may be a number
+        return super().load(next(odd, spider_name))
 
     def duplicates(self) -> dict[str, Any]:
         """Return the classes that claim a name which others claim too."""
@@ -84,13 +86,13 @@ class Loader(SpiderLoader):
 class IsolatedCrawler(Crawler):
     """A crawler that knows the feed which the hub gave it, and leaves out what nobody asked for."""
 
-    own_feed: str | None = None
+    own_feed: OwnFeed
     in_flight: InFlight
 
     def _apply_settings(self) -> None:
         self.addons.load_settings(self.settings)
         self.addons.load_settings = lambda settings: None  # type: ignore[method-assign]
-        _leave_own_feed_to_others(self.settings, self.own_feed)
+        self.own_feed.settle(self.settings)
         for extension, setting in _CONSOLES.items():
             if not self.settings.getbool(setting):
                 self.settings["EXTENSIONS_BASE"].pop(extension, None)
@@ -100,13 +102,6 @@ class IsolatedCrawler(Crawler):
         engine = super()._create_engine()
         self.in_flight = InFlight(engine)
         return engine
-
-
-def _leave_own_feed_to_others(settings: Settings, own: str | None) -> None:
-    feeds = settings.getdict("FEEDS")
-    if own in feeds and len(feeds) > 1:
-        del feeds[own]
-        settings.set("FEEDS", feeds, priority="cmdline")
 
 
 class OwnSettings(Settings):
@@ -145,12 +140,6 @@ def exact_downloader() -> type[Downloader] | None:
             return super()._wait_for_download(slot, request, queue_dfd)
 
     return ExactDownloader
-
-
-def serialized_fields(exporter: Any, item: Any) -> Any:
-    """Return the fields of an item as an exporter writes them: pairs of name and value."""
-    serialize = getattr(exporter, "get_serialized_fields", None) or exporter._get_serialized_fields
-    return serialize(item)
 
 
 def engine_of(crawler: Crawler) -> Any:
