@@ -44,8 +44,10 @@ class Crawl(Protocol):
         """Cancel every asyncio task of this crawl."""
 
     def abandon(self) -> None:
-        """Stop waiting: ``done`` fires now, even if some of the crawl is still running. A process of its own is
-        killed, and ``done`` fires as soon as it is dead."""
+        """Stop waiting: ``done`` fires now, even if something of the crawl still runs.
+
+        A process of its own is killed, and ``done`` fires as soon as it is dead.
+        """
 
 
 class ProjectLoader(Protocol):

@@ -15,7 +15,7 @@ from reactorhub.engine.scripted import MemoryEngine
 from reactorhub.errors import UnknownSpider
 from reactorhub.model.isolation import Isolate
 from reactorhub.model.run import RunSpec
-from tests.support.hubs import done
+from tests.support.deferreds import done
 
 SPIDERS = {"shop": ["prices", "both"], "press": ["news", "both"], "old": ["ages"]}
 PROJECTS = {

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import sys
 from typing import Any
 
 from scrapy import Spider, signals
@@ -26,6 +24,7 @@ from .private import (
     stats_of,
     stop,
 )
+from .processes import end_at_once
 from .project import last_line, project_settings
 from .records import Records
 from .reports import Reports
@@ -192,8 +191,7 @@ class _Ear:
         try:
             orders = self._reports.read()
         except OSError:
-            sys.stderr.flush()
-            os._exit(1)
+            end_at_once(1)
         for order in orders:
             self._obey(order)
 
