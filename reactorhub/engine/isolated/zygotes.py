@@ -216,12 +216,12 @@ class Zygote:
             handed_over.close()
         self._control.abortConnection()
         self._wait_for_end()
+        self._when_ended(self)  # before the jobs are told: whoever follows them needs another one
         jobs, self._jobs = self._jobs, {}
         if jobs:
             self._reactor.callInThread(kill_strays, tuple(jobs))
         for job in jobs.values():
             job.lost(f"the process it was forked from is gone: {self._reason}")
-        self._when_ended(self)
 
     def _hung_up(self, looks: int = 10) -> None:
         """Say how it ended. After it has hung up it may take a moment to be dead."""

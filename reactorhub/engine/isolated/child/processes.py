@@ -38,7 +38,7 @@ def prefer_as_victim() -> None:
 
 
 def end_at_once(status: int) -> NoReturn:
-    """End this process without any of what it would do at its end, but for the output that it has buffered."""
+    """End this process without what it would do at its end, except for writing buffered output."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
             stream.flush()
