@@ -544,6 +544,44 @@ def test_what_a_run_started_ends_with_it(hub: Hub, tmp_path: Path, then: str) ->
     until(lambda: not any(map(alive, pids)), 5, "the end of the run's family")
 
 
+def test_a_project_whose_folder_is_gone(hub: Hub) -> None:
+    """A run that cannot enter its project's folder says so."""
+    folder = hub.folder / "lab"
+    folder.rename(hub.folder / "moved")
+    try:
+        run = ran(hub, "plain")
+    finally:
+        (hub.folder / "moved").rename(folder)
+    assert run["state"] == "failed"
+    assert f"No such file or directory: '{folder}'" in run["reason"]
+
+
+def test_a_zygote_ends_with_its_hub_only(hub: Hub) -> None:
+    """SIGTERM, SIGINT and SIGHUP, which a service manager may send to all, leave it and its runs alone."""
+    run_id = isolated(hub, "hang")
+    pid = hub.wait_state(run_id, "running")["pid"]
+    zygote = zygote_of(pid)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        os.kill(zygote, number)
+    assert ran(hub, "plain")["state"] == "succeeded"
+    assert zygote_of(pid) == zygote
+    force(hub, run_id)
+    assert hub.wait_final(run_id)["finish_reason"] == "shutdown"
+
+
+def test_nothing_is_left_of_many_runs(hub: Hub) -> None:
+    """Neither descriptors of the hub nor processes, dead or alive, are left of runs that are over."""
+    ran(hub, "plain")
+    before = len(list(Path(f"/proc/{hub.pid}/fd").iterdir()))
+    for run_id in [isolated(hub, "plain") for _ in range(24)]:
+        assert hub.wait_final(run_id)["state"] == "succeeded"
+    until(
+        lambda: len(list(Path(f"/proc/{hub.pid}/fd").iterdir())) <= before + 2, 5, "the return of descriptors"
+    )
+    children = Path(f"/proc/{hub.pid}/task/{hub.pid}/children").read_text().split()
+    assert all(not Path(f"/proc/{each}/task/{each}/children").read_text() for each in children)
+
+
 def zygote_of(pid: int) -> int:
     """The parent of a process."""
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

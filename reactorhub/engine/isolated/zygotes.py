@@ -231,7 +231,7 @@ class Zygote:
         if status is None and looks:
             self._reactor.callLater(_LOOK_AGAIN, self._hung_up, looks - 1)
             return
-        last = self._complaints.last_line
+        last = self._complaints.last()
         how = "it hung up" if status is None else how_ended(status)
         self.kill(f"{how} ({last})" if last else how)
 
@@ -351,14 +351,20 @@ class _Complaints(FileDescriptor):
     """Passes what a zygote writes to its stderr on to the hub's log."""
 
     log = Logger()
-    last_line = ""
 
     def __init__(self, reactor: Any, fd: int, python: str) -> None:
         super().__init__(reactor)
         os.set_blocking(fd, False)
         self._fd = fd
         self._python = python
+        self._last = ""
         self.startReading()
+
+    def last(self) -> str:
+        """Return the last line, of all that has been written by now."""
+        if self._fd >= 0:
+            self.doRead()
+        return self._last
 
     def fileno(self) -> int:
         return self._fd
@@ -368,7 +374,7 @@ class _Complaints(FileDescriptor):
 
     def _said(self, data: bytes) -> None:
         for line in data.decode("utf-8", "replace").splitlines():
-            self.last_line = line.strip() or self.last_line
+            self._last = line.strip() or self._last
             self.log.warn("{python}: {line}", python=self._python, line=line)
 
     def connectionLost(self, reason: Failure) -> None:

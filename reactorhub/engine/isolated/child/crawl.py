@@ -45,6 +45,11 @@ def obey(order: dict[str, Any], reports: Reports) -> None:
     reports.send_last({"closed": crawl.facts()})
 
 
+def refuse(error: Exception, reports: Reports) -> None:
+    """Report that there can be no crawl."""
+    reports.send_last({"closed": {"failure": last_line(error)}})
+
+
 class Crawl:
     """The crawl of this process."""
 

@@ -29,9 +29,13 @@ def begin(connection: socket.socket) -> int:
     random.seed()
     reports = Reports(connection)
     order = reports.read_order()
-    _enter(order)
-    obey = listing.obey if order["kind"] == "list" else crawl.obey
-    obey(order, reports)
+    kind = listing if order["kind"] == "list" else crawl
+    try:
+        _enter(order)
+    except OSError as error:  # its folder is gone, for one
+        kind.refuse(error, reports)
+    else:
+        kind.obey(order, reports)
     _leave()
     return 0
 

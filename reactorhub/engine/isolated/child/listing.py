@@ -23,10 +23,14 @@ def obey(order: dict[str, Any], reports: Reports) -> None:
         settings.set("SPIDER_LOADER_CLASS", Loader, priority="command")
         loader = load_object(settings["SPIDER_LOADER_CLASS"]).from_settings(settings.frozencopy())
     except BaseException as error:  # noqa: BLE001 - sys.exit() in a settings module is its own affair
-        name = order["environment"].get("SCRAPY_SETTINGS_MODULE", "settings")
-        reports.send_last({"spiders": [], "broken": [broken(name, error)], "duplicates": {}})
-        return
-    reports.send_last(listed(loader))
+        refuse(error, reports, order["environment"].get("SCRAPY_SETTINGS_MODULE", "settings"))
+    else:
+        reports.send_last(listed(loader))
+
+
+def refuse(error: BaseException, reports: Reports, module: str = "settings") -> None:
+    """Report that the project cannot be used."""
+    reports.send_last({"spiders": [], "broken": [broken(module, error)], "duplicates": {}})
 
 
 def listed(loader: SpiderLoader) -> dict[str, Any]:

@@ -46,9 +46,13 @@ def end_at_once(status: int) -> NoReturn:
 
 
 def kill_group(pid: int) -> None:
-    """Kill the process group that ``pid`` leads, whatever is left of it."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
+    """Kill a child and the process group that it leads, whatever is left of it.
+
+    A child that was forked a moment ago may not lead a group yet.
+    """
+    for kill in (os.killpg, os.kill):
+        with suppress(ProcessLookupError, PermissionError):
+            kill(pid, signal.SIGKILL)
 
 
 def children() -> set[int]:

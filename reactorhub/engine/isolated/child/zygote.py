@@ -31,6 +31,7 @@ from .processes import (
     used_memory,
 )
 
+IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # a zygote ends with its hub, and not before
 LOOK_EVERY = 1.0  # seconds between looks at how much memory the children use
 _MOST_READ = 65536  # bytes
 _MOST_SOCKETS = 64  # of one read
@@ -134,7 +135,8 @@ class Zygote:
             if os.getppid() != parent:
                 return
             signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for number in (signal.SIGCHLD, *IGNORED):
+                signal.signal(number, signal.SIG_DFL)
             for each in (self._control, self._wake, self._woken):
                 each.close()
             for fd in self._sockets:
@@ -199,7 +201,8 @@ class Zygote:
 def main(fd: int) -> None:
     """Be a zygote on the socket ``fd``."""
     control = socket.socket(fileno=fd)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in IGNORED:
+        signal.signal(number, signal.SIG_IGN)
     signal_at_parents_death(signal.SIGCONT)  # a zygote that is stopped goes on, and finds the hub gone
     adopt_orphans()
     zygote = Zygote(control)
