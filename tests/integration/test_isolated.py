@@ -27,7 +27,7 @@ CONFIG = """
       again: {spider: segfault, isolate: process, retry: {max_retries: 1, delay: 1s}}
 """
 SPIDERS = """
-    import atexit, logging, os, resource, signal, subprocess, sys, time, warnings
+    import asyncio, atexit, logging, os, resource, signal, subprocess, sys, time, warnings
     from pathlib import Path
     import scrapy
     from scrapy.exceptions import CloseSpider
@@ -201,6 +201,16 @@ SPIDERS = """
             while True:
                 kept.append(bytearray(os.urandom(1000) * 1000))
                 time.sleep(0.005)
+
+    class Leak(Visitor):
+        name = "leak"
+
+        async def parse(self, response):
+            kept = []
+            while True:
+                kept.append(os.urandom(1_000_000))
+                yield {"n": len(kept)}
+                await asyncio.sleep(0.1)
 
     class Spacious(Visitor):
         name = "spacious"
@@ -485,6 +495,16 @@ def test_memory_limit(hub: Hub) -> None:
     assert run["state"] == "failed"
     assert " MiB of 128 MiB" in run["reason"]
     assert run["memory_limit"] == 128 << 20
+
+
+def test_a_leak_is_closed_in_order(hub: Hub) -> None:
+    """A spider that leaks slowly, and lets the reactor go on, is closed in order: its last items are kept."""
+    run_id = isolated(hub, "leak", memory_limit="64MiB")
+    run = hub.wait_final(run_id)
+    assert run["state"] == "failed"
+    assert " MiB of 64 MiB" in run["reason"]
+    assert run["finish_reason"] == "shutdown"
+    assert len(hub.items(run_id)) == run["stats"]["item_scraped_count"]
 
 
 def test_address_space(hub: Hub) -> None:

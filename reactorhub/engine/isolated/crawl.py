@@ -18,6 +18,7 @@ from reactorhub.model.run import CrawlEnd
 from reactorhub.policies.comparisons import fraction
 
 EXIT_WITHIN = 10.0  # seconds a process has to end once its crawl has
+_CLOSE_WITHIN = 3.0  # seconds a process over its memory limit has to close its spider
 _DEAD_WITHIN = 2.0  # seconds in which the death of a killed process is waited for
 _MIB = 1 << 20
 _MAX_COUNT = 10**15
@@ -42,6 +43,8 @@ class IsolatedCrawl:
         self._figures: Mapping[str, Any] = {}
         self._closed: Mapping[str, Any] | None = None
         self._died_of: str | None = None
+        self._over_memory: str | None = None
+        self._over_timer: IDelayedCall | None = None
         self._status: int | None = None
         self._hung_up = False
         self._killed = False
@@ -117,8 +120,12 @@ class IsolatedCrawl:
 
     def over_memory(self, used: int) -> None:
         """See :class:`reactorhub.engine.isolated.zygotes.Job`."""
-        limit = (self._memory_limit or 0) / _MIB
-        self._died_of = self._died_of or f"used {used / _MIB:.0f} MiB of {limit:.0f} MiB"
+        if self._over_memory is not None:
+            return
+        self._over_memory = f"used {used / _MIB:.0f} MiB of {(self._memory_limit or 0) / _MIB:.0f} MiB"
+        if not self.done.called:
+            self.abort()
+            self._over_timer = self._clock.callLater(_CLOSE_WITHIN, self._kill, self._over_memory)
 
     def exited(self, status: int) -> None:
         """See :class:`reactorhub.engine.isolated.zygotes.Job`."""
@@ -166,13 +173,13 @@ class IsolatedCrawl:
                     kill(self.pid, signal.SIGKILL)
 
     def _disarm(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        _cancel(self._timer)
 
     def _end(self) -> None:
         if self.done.called:
             return
         self._disarm()
+        _cancel(self._over_timer)
         if self._zygote is not None:
             self._zygote.reap(self._run_id)
         if self._line is not None:
@@ -184,7 +191,7 @@ class IsolatedCrawl:
         facts, stats = self._figures, dict(self.stats())
         return CrawlEnd(
             failure=_text(facts.get("failure")),
-            lost=None if self._closed is not None else self._cause_of_death(),
+            lost=self._over_memory or (None if self._closed is not None else self._cause_of_death()),
             finish_reason=_text(facts.get("finish_reason")),
             items=_count(stats.get("item_scraped_count")),
             errors=self.errors(),
@@ -199,6 +206,11 @@ class IsolatedCrawl:
         return how_ended(self._status or 0) + (
             " before its crawl was over" if not (self._status or 0) < 0 else ""
         )
+
+
+def _cancel(call: IDelayedCall | None) -> None:
+    if call is not None and call.active():
+        call.cancel()
 
 
 def _text(value: object) -> str | None:

@@ -47,7 +47,7 @@ class Job(Protocol):
         """The process will send no more reports."""
 
     def over_memory(self, used: int) -> None:
-        """The process was killed for the ``used`` bytes of memory it took."""
+        """The process uses more than its limit: this many bytes. If it is far more, it is killed already."""
 
     def exited(self, status: int) -> None:
         """The process is dead: by itself with this status, or by this signal as a negative number."""

@@ -125,13 +125,21 @@ def test_an_end_without_a_report(bench: Bench, status: int, reason: str) -> None
 
 
 def test_a_memory_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the process used, and of how much, is the reason; that it was killed for it is not."""
-    bench = Bench(monkeypatch, limit=512 << 20)
-    bench.crawl.forked(PID)
-    bench.crawl.over_memory(530 << 20)
-    bench.crawl.hung_up()
-    bench.crawl.exited(-signal.SIGKILL)
-    assert bench.end.lost == "used 530 MiB of 512 MiB"
+    """What the process used, and of how much, is the reason, whether it closed in order or was killed."""
+    for closes in (True, False):
+        bench = Bench(monkeypatch, limit=512 << 20)
+        bench.crawl.forked(PID)
+        bench.crawl.over_memory(530 << 20)
+        bench.crawl.over_memory(540 << 20)
+        assert bench.zygote.told[1:] == ["abort"]
+        if closes:
+            bench.crawl.reported(CLOSED)
+        else:
+            bench.clock.advance(3)
+        assert bench.killed == ([] if closes else [PID])
+        bench.crawl.hung_up()
+        bench.crawl.exited(0)
+        assert (bench.end.lost, bench.end.items) == ("used 530 MiB of 512 MiB", 2 if closes else 0)
 
 
 def test_the_rungs(bench: Bench) -> None:

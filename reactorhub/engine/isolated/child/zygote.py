@@ -32,6 +32,7 @@ from .processes import (
 )
 
 IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # a zygote ends with its hub, and not before
+FAR_OVER = 1.25  # times its limit, at which a process gets no time to end in order
 LOOK_EVERY = 1.0  # seconds between looks at how much memory the children use
 _MOST_READ = 65536  # bytes
 _MOST_SOCKETS = 64  # of one read
@@ -189,6 +190,7 @@ class Zygote:
                 used = used_memory(child.pid)
                 if used > child.memory_limit:
                     self._say({"over": child.key, "used": used})
+                if used > child.memory_limit * FAR_OVER:
                     kill_group(child.pid)
 
     def _say(self, message: dict[str, Any]) -> None:
