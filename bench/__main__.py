@@ -17,14 +17,14 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from bench.contenders import Bare, Contender, Fresh, Hub, Scrapyd, Shop
+from bench.contenders import Bare, Contender, Fresh, Hub, Isolated, Scrapyd, Shop
 from bench.errors import BenchError
-from bench.figures import Contest, History, Report, Round
+from bench.figures import Contest, History, Report, Round, Target, isolation_targets
 from bench.history import measure
 from bench.measure import Meter, fsync_seconds
 from bench.procfs import PROC, machine
 from bench.punctuality import Punctuality, Scale
-from bench.table import as_json, history_markdown, markdown, timetable_markdown
+from bench.table import as_json, history_markdown, isolation_markdown, markdown, timetable_markdown
 from bench.timetable import Timetable
 from reactorhub.redis.embedded import server_binary
 
@@ -62,7 +62,13 @@ class Bench:
 
     def __init__(self, plan: Plan, folder: Path) -> None:
         """:param folder: an empty one, for everything that is written."""
-        kinds: dict[str, type[Contender]] = {"bare": Bare, "hub": Hub, "scrapyd": Scrapyd, "fresh": Fresh}
+        kinds: dict[str, type[Contender]] = {
+            "bare": Bare,
+            "hub": Hub,
+            "isolated": Isolated,
+            "scrapyd": Scrapyd,
+            "fresh": Fresh,
+        }
         self.findings = {name: Findings(kind.title) for name, kind in kinds.items()}
         self.fsyncs: list[float] = []
         self.history: History | None = None
@@ -91,8 +97,18 @@ class Bench:
             for _ in range(self._plan.delays):
                 self._delays("hub", meter, hub, 1)
                 self.fsyncs.append(fsync_seconds(self._folder / "fsync"))
+            self._isolated(meter)
             self.history = self._history(meter)
         self.timetable = self.run_schedules()
+
+    def run_isolation(self) -> list[Target]:
+        """Measure only what a process of its own costs, beside scrapyd and a fresh process for each crawl."""
+        with Shop(self._folder / "shop") as shop:
+            meter = Meter(shop)
+            self._isolated(meter)
+            for number in range(self._plan.process_rounds):
+                self._processes(meter, number)
+        return isolation_targets(contests(self.findings))
 
     def run_history(self) -> History:
         """Measure only what a long history costs."""
@@ -107,6 +123,13 @@ class Bench:
         _say(f"a past of {self._plan.past:,} runs and ticks")
         (folder := self._folder / "history").mkdir()
         return measure(meter, self._project("past"), folder, self._plan.past, self._plan.delays // 2)
+
+    def _isolated(self, meter: Meter) -> None:
+        with Isolated(self._project("isolated"), self._folder / "isolated-data", AT_ONCE) as hub:
+            meter.load(hub, "one", WARM_UP)
+            for _ in range(self._plan.rounds):
+                self._found("isolated", "short", meter.load(hub, "one", self._plan.process_runs))
+            self._delays("isolated", meter, hub, self._plan.delays)
 
     def _loads(self, meter: Meter, turns: Sequence[tuple[str, Contender]]) -> None:
         for name, contender in turns:
@@ -141,6 +164,15 @@ def _turns(staying: dict[str, Contender], number: int) -> list[tuple[str, Conten
     return turns[::-1] if number % 2 else turns
 
 
+def contests(findings: dict[str, Findings]) -> dict[str, Contest]:
+    """Return what was found of one-page crawls, of those that were measured."""
+    return {
+        name: Contest(name=each.title, rounds=each.short, delays=each.delays)
+        for name, each in findings.items()
+        if each.short
+    }
+
+
 def report(
     findings: dict[str, Findings],
     fsyncs: Sequence[float],
@@ -153,10 +185,7 @@ def report(
         machine=machine((PROC / "cpuinfo").read_text(), os.cpu_count() or 1, platform.release()),
         versions=_versions(),
         at_once=AT_ONCE,
-        short={
-            name: Contest(name=each.title, rounds=each.short, delays=each.delays)
-            for name, each in findings.items()
-        },
+        short=contests(findings),
         long={
             name: Contest(name=each.title, rounds=each.long) for name, each in findings.items() if each.long
         },
@@ -177,7 +206,10 @@ def _versions() -> dict[str, str]:
 def _plan(arguments: Sequence[str] | None) -> tuple[Plan, argparse.Namespace]:
     parser = argparse.ArgumentParser("python -m bench", description=__doc__)
     parser.add_argument(
-        "part", nargs="?", choices=["history", "schedules"], help="measure and print this part only"
+        "part",
+        nargs="?",
+        choices=["history", "schedules", "isolation"],
+        help="measure and print this part only",
     )
     parser.add_argument(
         "--past", type=int, default=1_000_000, help="runs in a long history (default: 1000000)"
@@ -222,6 +254,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return 0
             if chosen.part == "schedules":
                 print(timetable_markdown(bench.run_schedules()))
+                return 0
+            if chosen.part == "isolation":
+                print(isolation_markdown(bench.run_isolation(), contests(bench.findings)))
                 return 0
             bench.run()
     except BenchError as error:

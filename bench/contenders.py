@@ -1,10 +1,11 @@
-"""The four ways to run many crawls, each behind one order: crawl these, and return when all are over."""
+"""The five ways to run many crawls, each behind one order: crawl these, and return when all are over."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,8 @@ class Hub(Contender):
     """This hub, by HTTP, with ledger, logs, items and Redis on."""
 
     title = "reactorhub"
+    order: Mapping[str, str] = {}
+    """What each order says beside the spider and its arguments."""
 
     def __init__(
         self, project: Path, folder: Path, at_once: int, plan: Plan | None = None, **keys: Any
@@ -135,11 +138,19 @@ class Hub(Contender):
     def _submit(self, order: Order, numbers: range) -> None:
         with Client(self.base) as client:
             for n in numbers:
-                client.post("/api/runs", {"spider": order.spider, "args": {"shop": order.shop, "n": str(n)}})
+                args = {"shop": order.shop, "n": str(n)}
+                client.post("/api/runs", {"spider": order.spider, "args": args, **self.order})
 
     def _address(self) -> str | None:
         ready = self.data / "ready.json"
         return str(json.loads(ready.read_text())["http"]) if ready.exists() else None
+
+
+class Isolated(Hub):
+    """The same hub; each run has a process of its own."""
+
+    title = "reactorhub, isolate: process"
+    order: Mapping[str, str] = {"isolate": "process"}
 
 
 class Scrapyd(Contender):

@@ -174,8 +174,33 @@ def targets(report: Report) -> list[Target]:
         (lambda: _delay(short["hub"]), True),
         (lambda: _long(long), bool(long)),
     ]
-    found = [rule() for rule, known in rules if known] + history_targets(report.history)
+    found = [rule() for rule, known in rules if known]
+    found += [*isolation_targets(short), *history_targets(report.history)]
     return found if report.timetable is None else [*found, *report.timetable.targets()]
+
+
+def isolation_targets(short: Mapping[str, Contest]) -> list[Target]:
+    """Return the targets of runs that have a process of their own; none where they were not measured."""
+    if "isolated" not in short or "scrapyd" not in short:
+        return []
+    isolated, scrapyd = short["isolated"], short["scrapyd"]
+    return [
+        Target(text="CPU per isolated run, with the hub's part", value=isolated.cpu_ms, limit=45, unit=" ms"),
+        Target(text="the same, against scrapyd", value=ratio(isolated, scrapyd), limit=1 / 15, unit=" x"),
+        Target(
+            text="runs a minute, isolated against scrapyd",
+            value=isolated.runs_per_minute / scrapyd.runs_per_minute,
+            limit=8,
+            at_most=False,
+            unit=" x",
+        ),
+        Target(
+            text="submit to first request of an isolated run, p99",
+            value=isolated.delay_ms(99),
+            limit=250,
+            unit=" ms",
+        ),
+    ]
 
 
 def history_targets(history: History | None) -> list[Target]:

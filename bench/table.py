@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -34,6 +34,11 @@ def timetable_markdown(timetable: Timetable) -> str:
     return "\n\n".join((_timetable(timetable), _targets(timetable.targets()))) + "\n"
 
 
+def isolation_markdown(judged: Iterable[Target], short: Mapping[str, Contest]) -> str:
+    """Return what a process of its own costs as Markdown, by itself."""
+    return "\n\n".join((_contests(short), _targets(judged))) + "\n"
+
+
 def as_json(report: Report) -> dict[str, Any]:
     """Return everything that was measured, round by round, with the targets."""
     judged = [{**asdict(target), "reached": target.reached} for target in targets(report)]
@@ -55,6 +60,10 @@ def figure(value: float) -> str:
 
 
 def _short(report: Report) -> str:
+    return _contests(report.short)
+
+
+def _contests(short: Mapping[str, Contest]) -> str:
     head = (
         "one-page crawls",
         "runs",
@@ -64,7 +73,7 @@ def _short(report: Report) -> str:
         "to first request p50 / p99 ms",
         "of",
     )
-    return rows(head, [_row(contest) for contest in report.short.values()])
+    return rows(head, [_row(contest) for contest in short.values()])
 
 
 def _row(contest: Contest) -> list[str]:

@@ -80,7 +80,9 @@ def _doctor_warnings(config: HubConfig) -> Iterator[Mistake]:
 
 
 def _spider_warnings(config: HubConfig) -> Iterator[Mistake]:
-    projects = import_projects(config.projects)
+    """The hub does not import projects that are isolated, so nothing is said of their spiders."""
+    shared = {name: project for name, project in config.projects.items() if not project.isolated}
+    projects = import_projects(shared)
     for name, project in projects.items():
         for module in project.broken:
             message = f"module {module.module} cannot be imported ({module.error}); fix it"
@@ -89,7 +91,7 @@ def _spider_warnings(config: HubConfig) -> Iterator[Mistake]:
             yield config.mistake(("hub", "projects", name), warning)
     known = {name: [spider.name for spider in project.spiders()] for name, project in projects.items()}
     for schedule in config.schedules.values():
-        if schedule.spec.spider not in known[schedule.spec.project]:
+        if schedule.spec.spider not in known.get(schedule.spec.project, [schedule.spec.spider]):
             yield config.mistake(("schedules", schedule.name, "spider"), _no_spider(schedule, known))
 
 

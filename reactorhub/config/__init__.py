@@ -20,7 +20,7 @@ from reactorhub.config.schedules import References, read_schedules
 from reactorhub.config.yaml_source import Tree, read_yaml
 from reactorhub.engine.projects import ProjectConfig
 from reactorhub.errors import ConfigError, Mistake
-from reactorhub.model.run import DEFAULT_QUEUE
+from reactorhub.model.run import DEFAULT_QUEUE, RunSpec
 from reactorhub.model.schedule import Schedule
 from reactorhub.notifications.channels.addresses import AnyChannel
 from reactorhub.storage.retention import RetentionConfig
@@ -75,6 +75,11 @@ class HubConfig:
     def says_nothing(self) -> bool:
         """Whether the file has no key at all."""
         return not self.positions.keys
+
+    @property
+    def specs(self) -> list[RunSpec]:
+        """What the runs of its schedules are meant to be."""
+        return [schedule.spec for schedule in self.schedules.values()]
 
     def mistake(self, path: KeyPath, message: str) -> Mistake:
         """Return a mistake at this path of the file, or at its nearest parent that the file has."""
@@ -170,6 +175,9 @@ def _projects(keys: HubKeys, folder: Path) -> dict[str, ProjectConfig]:
             name=name,
             path=_below(folder, project.path or "."),
             spider_modules=tuple(project.spider_modules or ()),
+            python=project.python and str(_below(folder, project.python)),
+            isolate=project.isolate,
+            memory_limit=project.memory_limit,
         )
         for name, project in (keys.projects or {"default": ProjectKeys()}).items()
     }

@@ -30,13 +30,16 @@ from reactorhub.config.values import (
     number,
     plain,
     secret_line,
+    size,
     whole,
     zone,
 )
 from reactorhub.config.yaml_source import Kind, Scalar, Tree
+from reactorhub.model.isolation import Isolate
 from reactorhub.model.notification import NotificationKind
 from reactorhub.model.run import RunState, arg_name
 from reactorhub.model.schedule import Catchup, Overlap
+from reactorhub.model.sizes import PATTERN as SIZE
 from reactorhub.policies.limits import MAX_LIMIT
 from reactorhub.triggers.durations import PATTERN as DURATION
 
@@ -118,6 +121,7 @@ Name = Annotated[str, Reads(name, text(NAME))]
 NameKey = Annotated[str, Reads(name, {"pattern": NAME})]  # keys have no variables
 Flag = Annotated[bool, Reads(flag, any_of({"type": "boolean"}, VARIABLE))]
 Limit = Annotated[int, _whole(1, MAX_LIMIT)]
+Size = Annotated[int, Reads(size, text(SIZE))]
 Span = Annotated[timedelta, Reads(duration, text(DURATION))]
 Moment = Annotated[datetime, Reads(moment, text(MOMENT))]
 CronText = Annotated[str, Reads(cron, LINE)]
@@ -142,6 +146,9 @@ class ProjectKeys(Keys):
 
     path: Line | None = None
     spider_modules: list[Line] | None = None
+    python: Line | None = None
+    isolate: Annotated[Isolate, _choice(Isolate)] | None = None
+    memory_limit: Size | None = None
 
 
 class RedisKeys(Keys):
@@ -296,6 +303,8 @@ class ScheduleKeys(Keys):
     notify: Annotated[
         NotifyKeys | None, Reads(_to_whom, lambda keys: any_of(keys["properties"]["to"], keys))
     ] = None
+    isolate: Annotated[Isolate, _choice(Isolate)] | None = None
+    memory_limit: Size | None = None
 
     @property
     def window(self) -> timedelta | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from reactorhub.config import HubConfig
 from reactorhub.config.places import KeyPath
 from reactorhub.engine.projects import ProjectConfig, top_packages
@@ -9,8 +11,8 @@ from reactorhub.errors import Mistake
 
 
 def project_mistakes(config: HubConfig) -> list[Mistake]:
-    """Return the reasons why one interpreter cannot load all of the projects."""
-    return [*_missing_folders(config), *_shared_packages(config)]
+    """Return the reasons why the hub cannot use the projects, or load them into one interpreter."""
+    return [*_missing_folders(config), *_missing_pythons(config), *_shared_packages(config)]
 
 
 def _missing_folders(config: HubConfig) -> list[Mistake]:
@@ -18,6 +20,15 @@ def _missing_folders(config: HubConfig) -> list[Mistake]:
         config.mistake(path, f"there is no folder {_shown(config, path, project)}")
         for name, project in config.projects.items()
         if not project.path.is_dir() and (path := ("hub", "projects", name, "path"))
+    ]
+
+
+def _missing_pythons(config: HubConfig) -> list[Mistake]:
+    message = "there is no Python {python}; write the path of one, such as ../venv/bin/python"
+    return [
+        config.mistake(("hub", "projects", name, "python"), message.format(python=project.python))
+        for name, project in config.projects.items()
+        if project.python is not None and not os.access(project.python, os.X_OK | os.R_OK)
     ]
 
 
@@ -31,6 +42,8 @@ def _shared_packages(config: HubConfig) -> list[Mistake]:
     owners: dict[str, ProjectConfig] = {}
     mistakes = []
     for name, project in config.projects.items():
+        if project.isolated:  # each of its processes has an interpreter of its own
+            continue
         for package in sorted(top_packages(project)):
             owner = owners.setdefault(package, project)
             if owner.path != project.path:
@@ -38,7 +51,7 @@ def _shared_packages(config: HubConfig) -> list[Mistake]:
                     config.mistake(
                         ("hub", "projects", name),
                         f"its package {package!r} is also the package of project {owner.name!r}; one "
-                        "process can load only one package of that name; rename one, or run a second hub",
+                        "process can load only one package of that name; rename one, or isolate one",
                     )
                 )
     return mistakes

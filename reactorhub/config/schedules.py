@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -17,8 +17,11 @@ from reactorhub.config.notify import check_notify, check_whom, rule
 from reactorhub.config.places import Report, noted, suggestion
 from reactorhub.config.when import check_keys_of_trigger, narrowed
 from reactorhub.config.yaml_source import Tree
+from reactorhub.engine.projects import ProjectConfig
+from reactorhub.model.isolation import NO_WISH, Isolation, IsolationWish
 from reactorhub.model.run import RetryRule, RunSpec, RunState
 from reactorhub.model.schedule import Overlap, Schedule
+from reactorhub.policies.isolation import isolation_mistakes, isolation_of
 from reactorhub.triggers.cron import Cron, instant
 from reactorhub.triggers.durations import EPOCH
 from reactorhub.triggers.rules import Interval, Once, Trigger
@@ -36,7 +39,7 @@ class References:
     """
 
     timezone: str
-    projects: Collection[str] | None
+    projects: Collection[str] | Mapping[str, ProjectConfig] | None
     queues: Collection[str] | None
     report: Report
     channels: Collection[str] | None = ()
@@ -88,6 +91,7 @@ def _schedule(
     if keys.spider is None or not references.projects:
         return None
     project = keys.project or next(iter(references.projects))
+    isolation = _isolation(own, common, references, project)
     rules = _given(
         overlap=keys.overlap,
         max_instances=keys.max_instances,
@@ -101,7 +105,25 @@ def _schedule(
         run_on_start=keys.run_on_start,
         notify=rule(keys.notify),
     )
-    return Schedule(name=name, spec=_spec(name, keys.spider, project, keys), trigger=trigger, **rules)
+    spec = replace(_spec(name, keys.spider, project, keys), **asdict(isolation))
+    return Schedule(name=name, spec=spec, trigger=trigger, **rules)
+
+
+def _isolation(
+    own: Checked[ScheduleKeys], common: Checked[ScheduleKeys], references: References, project: str
+) -> Isolation:
+    """Return where a schedule's runs crawl. What a project says goes before the defaults."""
+    config = references.projects.get(project) if isinstance(references.projects, Mapping) else None
+    wish = _wish(own.keys)
+    chosen = isolation_of(wish, config.isolation if config else NO_WISH, _wish(common.keys))
+    if references.projects is None or config is not None:
+        for key, message in isolation_mistakes(wish, chosen, config.python if config else None).items():
+            references.report.note((*own.path, key), message)
+    return chosen
+
+
+def _wish(keys: ScheduleKeys) -> IsolationWish:
+    return IsolationWish(isolate=keys.isolate, memory_limit=keys.memory_limit)
 
 
 def _spec(name: str, spider: str, project: str, keys: ScheduleKeys) -> RunSpec:

@@ -16,6 +16,7 @@ from zoneinfo import available_timezones
 
 from reactorhub.config.places import KeyPath, suggestion
 from reactorhub.config.yaml_source import Kind, Scalar, Tree
+from reactorhub.model import sizes
 from reactorhub.triggers import cron_fields as cron_expressions
 from reactorhub.triggers import durations, wall_clock
 
@@ -124,6 +125,15 @@ def duration(raw: Tree) -> timedelta:
     scalar = single(raw)
     try:
         return durations.duration(scalar.text)
+    except ValueError as error:
+        raise ValueError(str(error).replace(repr(scalar.text), scalar.shown)) from None
+
+
+def size(raw: Tree) -> int:
+    """Read an amount of memory such as ``512MiB`` or ``2GiB``, in bytes."""
+    scalar = single(raw)
+    try:
+        return sizes.size(scalar.text)
     except ValueError as error:
         raise ValueError(str(error).replace(repr(scalar.text), scalar.shown)) from None
 

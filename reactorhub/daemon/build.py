@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +20,9 @@ from reactorhub.config.reading import file_signature
 from reactorhub.containment.lag import LagMeter
 from reactorhub.containment.run_logs import RunLogs
 from reactorhub.daemon.gc import GcPause
+from reactorhub.engine.isolated.engine import IsolatedEngine
 from reactorhub.engine.protocols import Engine
+from reactorhub.engine.router import EngineRouter
 from reactorhub.engine.scrapy.engine import ScrapyEngine
 from reactorhub.events.memory import NullSink
 from reactorhub.events.publisher import Telemetry
@@ -73,7 +76,7 @@ class Built:
     pool: ThreadPool
     gc_pause: GcPause
     ledger: SqliteLedger
-    engine: ScrapyEngine
+    engine: EngineRouter
     redis: EmbeddedRedis | None
     parts: HubParts
     hub: Hub
@@ -91,7 +94,10 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
     paths, pool = RunPaths(config.data_dir), ThreadPool(0, HUB_THREADS, "reactorhub")
     redis = EmbeddedRedis(config.data_dir, reactor) if config.redis and config.redis.embedded else None
     ledger = SqliteLedger(config.data_dir / LEDGER, reactor)
-    engine = ScrapyEngine(reactor, RunLogs(paths.log), paths.items)
+    engine = EngineRouter(
+        ScrapyEngine(reactor, RunLogs(paths.log), paths.items),
+        IsolatedEngine(reactor, paths.log, paths.items, sys.executable),
+    )
     parts = _parts(config, ledger, engine, _sink(config, redis, reactor), reactor)
     hub = Hub(config, parts, __version__)
     gc_pause = GcPause(reactor)

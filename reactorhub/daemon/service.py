@@ -148,7 +148,7 @@ class HubService(Service):
         built.pool.start()
         await built.ledger.open()
         await built.hub.recover()
-        built.engine.load(self._config.projects)
+        await built.engine.load(self._config.projects, self._config.specs)
         if built.redis is not None:
             await built.redis.start()
         await built.parts.sink.start()
@@ -178,6 +178,7 @@ class HubService(Service):
         await built.scheduler.stop()
         await built.retention.stop()
         await built.parts.dispatcher.stop(built.hub.config.shutdown_grace, self._hurry)
+        await built.engine.stop()
         await built.parts.notifier.stop()
         built.parts.telemetry.stop()
         built.parts.lag.stop()

@@ -7,6 +7,8 @@ from configparser import Error as ParserError
 from dataclasses import dataclass
 from pathlib import Path
 
+from reactorhub.model.isolation import Isolate, IsolationWish
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectConfig:
@@ -14,11 +16,28 @@ class ProjectConfig:
 
     Without ``spider_modules`` the ``scrapy.cfg`` in ``path`` says where the spiders are. Without a
     ``scrapy.cfg`` too, the spiders are in a package ``spiders`` in ``path``.
+
+    ``python`` is the absolute path of the Python that has what the project needs, or None for the hub's own.
+    ``memory_limit`` is in bytes.
     """
 
     name: str
     path: Path
     spider_modules: tuple[str, ...] = ()
+    python: str | None = None
+    isolate: Isolate | None = None
+    memory_limit: int | None = None
+
+    @property
+    def isolation(self) -> IsolationWish:
+        """What the project says of the isolation of its runs. A Python of its own implies it."""
+        isolate = self.isolate if self.python is None else Isolate.PROCESS
+        return IsolationWish(isolate=isolate, memory_limit=self.memory_limit)
+
+    @property
+    def isolated(self) -> bool:
+        """Whether the hub leaves the project's code to processes of its own."""
+        return self.isolation.isolate is Isolate.PROCESS
 
 
 def top_packages(config: ProjectConfig) -> set[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -18,6 +18,9 @@ class Crawl(Protocol):
     The four methods that end it stand in the order of their force. Each may be called at any time, in any
     state and more than once. Each returns at once.
     """
+
+    pid: int | None
+    """The process it has for itself; None without one, and until it is known."""
 
     opened: Deferred[None]
     """Fires when the spider has opened. Never fires if the crawl ends earlier."""
@@ -41,7 +44,10 @@ class Crawl(Protocol):
         """Cancel every asyncio task of this crawl."""
 
     def abandon(self) -> None:
-        """Stop waiting: ``done`` fires now, even if something of the crawl still runs."""
+        """Stop waiting: ``done`` fires now, even if something of the crawl still runs.
+
+        A process of its own is killed, and ``done`` fires as soon as it is dead.
+        """
 
 
 class ProjectLoader(Protocol):
@@ -50,8 +56,14 @@ class ProjectLoader(Protocol):
     def moved(self, projects: Mapping[str, ProjectConfig]) -> list[str]:
         """Return the names of loaded projects that are other projects now, which would need a restart."""
 
-    def load(self, projects: Mapping[str, ProjectConfig]) -> None:
-        """Load the projects that are new, and drop those that are gone. Blocks while modules are imported."""
+    async def load(
+        self, projects: Mapping[str, ProjectConfig], specs: Iterable[RunSpec] = (), *, anew: bool = True
+    ) -> None:
+        """Load the projects that are new, and drop those that are gone. Blocks while modules are imported.
+
+        :param specs: runs to come; if they are isolated, what they are forked from is made ready.
+        :param anew: list isolated projects again whose configuration has not changed.
+        """
 
 
 class Engine(Protocol):

@@ -18,6 +18,8 @@ class ScriptedCrawl:
     ``yields_to`` names the order that ends it: ``stop``, ``abort``, ``cancel_tasks`` or ``abandon``.
     """
 
+    pid: int | None = None
+
     def __init__(self, run_id: str, spec: RunSpec, yields_to: str = "stop") -> None:
         self.run_id = run_id
         self.spec = spec

@@ -46,7 +46,9 @@ class Hub:
         self._ledger: Ledger = parts.services.ledger
         self._engine: Engine = parts.services.engine
         self._limits = LiveLimits(self._ledger, parts.services.slots, _limits_of(config))
-        self._resolver = SpecResolver(self._engine, lambda: self._limits.in_force)
+        self._resolver = SpecResolver(
+            self._engine, lambda: self._limits.in_force, lambda: self.config.projects
+        )
         self._views = parts.views
 
     @property
@@ -151,7 +153,7 @@ class Hub:
         :raises QueueFull: if then too many runs would wait.
         """
         specs, completion = self._resolver.specs(order)
-        on_complete = order.on_complete(None if completion is None else completion.project)
+        on_complete = order.on_complete(completion)
         batch = await self._parts.dispatcher.submit_all(specs, on_complete)
         return await self.batch(batch.id)
 

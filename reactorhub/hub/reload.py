@@ -48,11 +48,12 @@ class Reload:
         :raises LedgerError: if the ledger could not write the change. Then the old config stays in force.
         """
         self._refuse_moved_projects(new)
-        self.projects.load({**self.hub.config.projects, **new.projects})
+        await self.projects.load({**self.hub.config.projects, **new.projects}, new.specs)
         try:
             changes = await self.hub.put_in_force(new)
         finally:
-            self.projects.load(self.hub.config.projects)  # of the config that is in force now
+            # the projects of the config that is in force now
+            await self.projects.load(self.hub.config.projects, anew=False)
         self.scheduler.set_entries(self.hub.entries())
         self.notifier.use(self.channels(new))
         self.retention.rule = new.retention

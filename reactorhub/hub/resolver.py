@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from reactorhub.engine.projects import ProjectConfig
 from reactorhub.engine.protocols import Engine
 from reactorhub.errors import InvalidRequest, UnknownSpider
+from reactorhub.model.isolation import NO_WISH, IsolationWish
 from reactorhub.model.run import RunSpec
+from reactorhub.policies.isolation import isolation_mistakes, isolation_of
 from reactorhub.policies.limits import Limits
 from reactorhub.wire.batch_orders import BatchOrder
 from reactorhub.wire.orders import Order
 
 
 class SpecResolver:
-    """Knows the spiders and the queues."""
+    """Knows the spiders, the queues and what projects say of isolation."""
 
-    def __init__(self, engine: Engine, limits: Callable[[], Limits]) -> None:
-        """:param limits: returns the limits in force."""
+    def __init__(
+        self,
+        engine: Engine,
+        limits: Callable[[], Limits],
+        projects: Callable[[], Mapping[str, ProjectConfig]] = dict,
+    ) -> None:
+        """
+        :param limits: returns the limits in force.
+        :param projects: returns the projects in force.
+        """
         self._engine = engine
         self._limits = limits
+        self._projects = projects
 
     def spec(self, order: Order) -> RunSpec:
         """Return what an order's run is meant to be.
 
         :raises UnknownSpider: if no project has the spider, or several do and none was named.
-        :raises InvalidRequest: if there is no such queue; or neither that nor the spider.
+        :raises InvalidRequest: if there is no such queue, or neither that nor the spider; or if the run
+            cannot have the isolation it asks for.
         """
         mistakes, queues = {}, self._limits().queues
         if order.queue not in queues:
@@ -35,9 +48,13 @@ class SpecResolver:
             if not mistakes:
                 raise
             raise InvalidRequest({"spider": str(error), **mistakes}) from None
+        wish = IsolationWish(isolate=order.isolate, memory_limit=order.memory_limit)
+        config = self._projects().get(project)
+        chosen = isolation_of(wish, config.isolation if config else NO_WISH)
+        mistakes.update(isolation_mistakes(wish, chosen, config.python if config else None))
         if mistakes:
             raise InvalidRequest(mistakes)
-        return order.spec(project)
+        return order.spec(project, chosen)
 
     def specs(self, order: BatchOrder) -> tuple[list[RunSpec], RunSpec | None]:
         """Return what a batch's runs are meant to be, and the run that is wanted in the end.

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any
 
 from reactorhub.errors import IllegalTransition
+from reactorhub.model.isolation import Isolate
 
 DEFAULT_QUEUE = "default"
 
@@ -100,6 +101,8 @@ class RunSpec:
     retry: RetryRule | None = None
     expect: Mapping[str, Any] = field(default_factory=dict)
     upstream: str | None = None
+    isolate: Isolate = Isolate.NONE
+    memory_limit: int | None = None  # bytes that the process of an isolated run may use
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +120,7 @@ class Run:
     errors: int | None = None
     error: str | None = None
     stats: Mapping[str, Any] = field(default_factory=dict)
+    pid: int | None = None  # of the process of an isolated run
 
     def moved(self, to: RunState, **changes: Any) -> Run:
         """Return this run in state ``to`` with ``changes`` applied.
@@ -132,11 +136,13 @@ class Run:
 class CrawlEnd:
     """The facts about a crawl that has ended, before any rule has judged them.
 
-    ``failure`` is set when the crawl itself raised. ``errors`` counts the run's own records of level ERROR
+    ``failure`` is set when the crawl itself raised, ``lost`` when its process died before it could tell how
+    the crawl went. ``errors`` counts the run's own records of level ERROR
     and above, ``exceptions`` those of them that carried an exception; ``error`` is the last one's last line.
     """
 
     failure: str | None = None
+    lost: str | None = None
     finish_reason: str | None = None
     items: int = 0
     errors: int = 0

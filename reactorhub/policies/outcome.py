@@ -22,6 +22,10 @@ def outcome_of(end: CrawlEnd, stop: Stop | None) -> Outcome:
 
 
 def _complaint(end: CrawlEnd) -> str | None:
+    return _bad_end(end) if end.lost is None else f"the crawl's process is lost: {end.lost}"
+
+
+def _bad_end(end: CrawlEnd) -> str | None:
     if end.failure is not None:
         return f"the crawl raised an exception: {end.failure}"
     if end.finish_reason == "start_error":

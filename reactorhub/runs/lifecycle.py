@@ -211,9 +211,9 @@ class Lifecycle:
         end = await crawl.done
         self.crawl = None
         self._timers.disarm()
-        return self._judged(end)
+        return self._judged(end, crawl.pid)
 
-    def _judged(self, end: CrawlEnd) -> Run:
+    def _judged(self, end: CrawlEnd, pid: int | None) -> Run:
         outcome = outcome_of(end, self._stop)
         return self.run.moved(
             outcome.state,
@@ -223,6 +223,7 @@ class Lifecycle:
             errors=end.errors,
             finish_reason=end.finish_reason,
             stats=end.stats,
+            pid=pid,
         )
 
     def _stopped(self, stop: Stop) -> Run:
@@ -255,7 +256,7 @@ class Lifecycle:
 
     async def _say_running(self) -> None:
         if self.run.state is RunState.STARTING and self.crawl is not None:
-            await self._say(self.run.moved(RunState.RUNNING))
+            await self._say(self.run.moved(RunState.RUNNING, pid=self.crawl.pid))
 
     def _say_stopping(self, stop: Stop, first: bool) -> Deferred[Any]:
         said = self.run.moved(RunState.STOPPING, reason=stop.reason) if first else self.run

@@ -18,6 +18,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from reactorhub.errors import InvalidRequest
 from reactorhub.model.batch import Batch
+from reactorhub.model.isolation import Isolate
 from reactorhub.model.notification import Incident, Notification, NotificationKind, NotificationState
 from reactorhub.model.run import RetryRule, Run, RunSpec, RunState
 from reactorhub.model.schedule import ScheduleProgress, Tick, TickOutcome
@@ -165,6 +166,7 @@ _SPEC = tuple(field.name for field in dataclass_fields(RunSpec))
 def _run(**fields: Any) -> Run:
     spec = {name: fields.pop(name) for name in _SPEC}
     spec["expect"] = spec["expect"] or {}  # NULL in runs that schema 1 or 2 wrote
+    spec["isolate"] = spec["isolate"] or Isolate.NONE  # NULL in runs from before schema 6
     return Run(spec=RunSpec(**spec), **fields)
 
 
@@ -198,6 +200,9 @@ RUNS = Table(
     Column("spec.retry", RULE),
     Column("spec.expect", OBJECT),
     Column("spec.upstream"),
+    Column("spec.isolate", _choice(Isolate)),
+    Column("spec.memory_limit"),
+    Column("pid"),
 )
 TICKS = Table(
     Tick,

@@ -8,6 +8,7 @@ from typing import Any
 
 from reactorhub.errors import InvalidRequest
 from reactorhub.model.batch import Batch
+from reactorhub.model.isolation import Isolate, Isolation
 from reactorhub.model.run import RunSpec
 from reactorhub.wire.orders import Order, order_view, read_order
 
@@ -23,11 +24,17 @@ class BatchOrder:
     runs: tuple[Order, ...]
     completion: Order | None = None
 
-    def on_complete(self, project: str | None) -> Mapping[str, Any]:
-        """Return the order of the completion run as JSON values, with the project of its spider."""
-        if self.completion is None:
+    def on_complete(self, spec: RunSpec | None) -> Mapping[str, Any]:
+        """Return the order of the completion run as JSON values.
+
+        :param spec: the run's spec, for its project and its isolation.
+        """
+        if self.completion is None or spec is None:
             return {}
-        return {"run": order_view(replace(self.completion, project=project))}
+        order = replace(
+            self.completion, project=spec.project, isolate=spec.isolate, memory_limit=spec.memory_limit
+        )
+        return {"run": order_view(order)}
 
 
 def read_batch_order(data: Mapping[str, Any]) -> BatchOrder:
@@ -56,7 +63,8 @@ def completion_order(batch: Batch) -> RunSpec | None:
     if wanted is None:
         return None
     order = read_order(wanted)
-    spec = order.spec(order.project or "")
+    isolation = Isolation(isolate=order.isolate or Isolate.NONE, memory_limit=order.memory_limit)
+    spec = order.spec(order.project or "", isolation)
     return replace(spec, args={name: text.replace(PLACEHOLDER, batch.id) for name, text in spec.args.items()})
 
 

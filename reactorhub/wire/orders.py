@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from types import NoneType
 from typing import Any
 
 from reactorhub.errors import InvalidRequest
+from reactorhub.model.isolation import Isolate, Isolation
 from reactorhub.model.run import DEFAULT_QUEUE, RunSpec, arg_name
+from reactorhub.model.sizes import size
 from reactorhub.triggers.durations import duration
 
 MAX_ARG = 8192  # characters
@@ -49,11 +51,13 @@ class Order:
     timeout: float | None = None
     not_before: datetime | None = None
     tags: tuple[str, ...] = ()
+    isolate: Isolate | None = None
+    memory_limit: int | None = None
 
-    def spec(self, project: str) -> RunSpec:
-        """Return the spec of the run in this project."""
+    def spec(self, project: str, isolation: Isolation) -> RunSpec:
+        """Return the spec of the run in this project and with this isolation."""
         fields = {name: getattr(self, name) for name in _READERS}
-        return RunSpec(**{**fields, "project": project})
+        return RunSpec(**{**fields, **asdict(isolation), "project": project})
 
 
 def read_order(data: Mapping[str, Any]) -> Order:
@@ -83,6 +87,7 @@ def order_view(order: Order) -> dict[str, Any]:
     fields = {name: getattr(order, name) for name in _READERS}
     fields["tags"] = list(order.tags)
     fields["not_before"] = order.not_before and order.not_before.isoformat()
+    fields["isolate"] = order.isolate and order.isolate.value
     return {name: value for name, value in fields.items() if value is not None}
 
 
@@ -211,6 +216,21 @@ def _tags(value: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_text(tag) for tag in value))
 
 
+def _isolate(value: Any) -> Isolate:
+    kinds = [kind.value for kind in Isolate]
+    if value not in kinds:
+        raise ValueError(f"must be one of {', '.join(kinds)}")
+    return Isolate(value)
+
+
+def _memory(value: Any) -> int:
+    if isinstance(value, str):
+        return size(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError("must be a number of bytes, or a size such as 512MiB or 2GiB")
+    return size(f"{value}B")
+
+
 def _number(text: str) -> int | str:
     try:
         return int(text)
@@ -232,4 +252,6 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "timeout": _seconds,
     "not_before": read_moment,
     "tags": _tags,
+    "isolate": _isolate,
+    "memory_limit": _memory,
 }

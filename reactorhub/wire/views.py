@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from reactorhub.model.batch import Batch
+from reactorhub.model.isolation import Isolate
 from reactorhub.model.notification import NotificationKind, NotifyRule
 from reactorhub.model.run import RetryRule, Run, RunSpec, RunState
 from reactorhub.model.schedule import Schedule, Tick, at_once
@@ -48,6 +49,9 @@ def run_view(run: Run, stats: Mapping[str, Any] | None = None, errors: int | Non
         "finish_reason": run.finish_reason,
         "errors": run.errors if errors is None else errors,
         "error": run.error,
+        "isolated": spec.isolate is Isolate.PROCESS,
+        "memory_limit": spec.memory_limit,
+        "pid": run.pid,
         "stats": stats_view(run.stats if stats is None else stats),
         "links": {name: f"{link}/{name}" for name in ("log", "items", "stats")},
     }
@@ -134,6 +138,8 @@ def _spec_view(spec: RunSpec) -> View:
         "tags": list(spec.tags),
         "timeout": spec.timeout,
         "stop_grace": spec.stop_grace,
+        "isolate": spec.isolate.value,
+        "memory_limit": spec.memory_limit,
     }
 
 

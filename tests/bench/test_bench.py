@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.figures import Contest, Report, Round, Target, percentile, ratio, targets
+from bench.figures import Contest, Report, Round, Target, isolation_targets, percentile, ratio, targets
 from bench.measure import fsync_seconds
 from bench.orders import Order, parse_order
 from bench.procfs import PeakMemory, Stat, cpu_seconds, family, machine, parse_pss, parse_stat
@@ -167,6 +167,18 @@ def test_all_targets_are_judged() -> None:
     """A hub that is good enough everywhere reaches all five."""
     judged = targets(a_report())
     assert [target.reached for target in judged] == [True] * 5
+
+
+def test_isolated_runs_are_judged_beside_scrapyd() -> None:
+    """A process of its own has targets of its own, where both were measured."""
+    short = {"scrapyd": a_contest("scrapyd", [900.0])}
+    assert isolation_targets(short) == []
+    slow = [Round(runs=10, wall=20.0, cpu=9.0, peak=1)]
+    short["scrapyd"] = Contest(name="scrapyd", rounds=slow)
+    short["isolated"] = a_contest("isolated", [44.0, 46.0, 45.0], delay=0.2)
+    assert [target.reached for target in isolation_targets(short)] == [True] * 4
+    short["isolated"] = a_contest("isolated", [61.0], delay=0.3)
+    assert [target.reached for target in isolation_targets(short)] == [False, False, True, False]
 
 
 @pytest.mark.parametrize(

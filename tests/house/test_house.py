@@ -23,8 +23,8 @@ IMPLEMENTATIONS = ("storage.sqlite", "storage.lock", "notifications.channels")
 """Parts of these packages that talk to the world outside: they are handed a reactor."""
 
 LIBRARIES = {
-    "scrapy": "engine.scrapy",
-    "itemadapter": "engine.scrapy",
+    "scrapy": "engine.scrapy engine.isolated.child",
+    "itemadapter": "engine.scrapy engine.isolated.child",
     "sqlite3": "storage.sqlite",
     "fcntl": "storage.lock",
     "txredisapi": "redis",
@@ -42,6 +42,10 @@ LIBRARIES = {
 """The one room of each library, so that one grep shows who depends on it."""
 
 
+CHILD = "engine.isolated.child"
+"""What runs under the Python of any project, where nothing else of the hub is."""
+
+
 def words(text: str) -> frozenset[str]:
     """The words of a text."""
     return frozenset(text.split())
@@ -51,6 +55,11 @@ CLOCKS = words("datetime.now datetime.utcnow datetime.today date.today time.time
 FILES = words("open read_bytes read_text write_bytes write_text mkdir unlink glob iterdir stat")
 READS_FILES = {("config", "_text"), ("config.reading", "file_signature")}
 """Where the package config touches the disk, as (module, function)."""
+
+
+def is_in(name: str, room: str) -> bool:
+    """Whether a dotted name lies in a room."""
+    return f"{name}.".startswith(f"{room}.")
 
 
 class Source:
@@ -70,8 +79,9 @@ class Source:
             if isinstance(node, ast.Import):
                 yield from (alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
-                assert not node.level, f"{self.name} imports by a relative name"
-                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+                assert not node.level or is_in(self.name, CHILD), f"{self.name} imports by a relative name"
+                within = f"reactorhub.{CHILD}." if node.level else ""
+                yield from (f"{within}{node.module}.{alias.name}" for alias in node.names)
             elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("find_spec", "import_module"):
                 yield from (str(each.value) for each in node.args if isinstance(each, ast.Constant))
 
@@ -92,11 +102,6 @@ class Source:
 
 
 SOURCES = [Source(path) for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__init__.py"]
-
-
-def is_in(name: str, room: str) -> bool:
-    """Whether a dotted name lies in a room."""
-    return f"{name}.".startswith(f"{room}.")
 
 
 def touched(source: Source, library: str) -> bool:
@@ -151,8 +156,8 @@ def test_each_library_has_one_room(library: str) -> None:
     assert not strangers, f"{strangers} import {library}, which is for {rooms} alone"
 
 
-PRIVATE = "engine.scrapy.private"
-"""The one module that may name what is private in Scrapy."""
+PRIVATE = ("engine.scrapy.private", f"{CHILD}.private")
+"""The modules that may name what is private in Scrapy, one for each engine that knows it."""
 
 
 def is_private(name: str) -> bool:
@@ -182,12 +187,12 @@ def foreign_underscores(source: Source) -> set[str]:
 
 @pytest.mark.parametrize(
     "source",
-    [source for source in SOURCES if touched(source, "scrapy") and source.name != PRIVATE],
+    [source for source in SOURCES if touched(source, "scrapy") and source.name not in PRIVATE],
     ids=lambda source: source.name,
 )
 def test_what_is_private_in_scrapy_has_one_module(source: Source) -> None:
     """No module that knows Scrapy names an underscore of another object: private.py has a name for it."""
-    assert not foreign_underscores(source), f"move these to {PRIVATE}: {foreign_underscores(source)}"
+    assert not foreign_underscores(source), f"move these to one of {PRIVATE}: {foreign_underscores(source)}"
 
 
 @pytest.mark.parametrize(
@@ -195,7 +200,7 @@ def test_what_is_private_in_scrapy_has_one_module(source: Source) -> None:
 )
 def test_only_private_py_overrides_what_is_private_in_scrapy(source: Source) -> None:
     """No class outside of private.py defines or calls, on itself, a private name that it has from Scrapy."""
-    if source.name == PRIVATE:
+    if source.name in PRIVATE:
         return
     module = import_module(f"reactorhub.{source.name}")
     for node in ast.walk(source.tree):
@@ -221,6 +226,20 @@ def test_the_plugin_imports_no_more_than_it_has_to() -> None:
     tree = ast.parse((ROOT / "twisted/plugins/reactorhub_plugin.py").read_text(encoding="utf-8"))
     names = [node.module for node in tree.body if isinstance(node, ast.ImportFrom)]
     assert not [name for name in names if name and is_in(name, "reactorhub")]
+
+
+@pytest.mark.parametrize(
+    "source", [each for each in SOURCES if is_in(each.name, CHILD)], ids=lambda source: source.name
+)
+def test_the_child_side_is_at_home_in_any_environment(source: Source) -> None:
+    """What runs under a project's own Python needs nothing but the standard library and what Scrapy needs."""
+    known = sys.stdlib_module_names | {"scrapy", "twisted", "itemadapter"}
+    strangers = {
+        name
+        for name in source.imports
+        if name.partition(".")[0] not in known and not is_in(name, f"reactorhub.{CHILD}")
+    }
+    assert not strangers, f"{source.name} imports {strangers}"
 
 
 def test_users_projects_need_nothing_of_the_hub() -> None:

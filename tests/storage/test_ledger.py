@@ -19,6 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from reactorhub.errors import InvalidRequest, LedgerError, UnknownBatch, UnknownRun
 from reactorhub.model.batch import Batch
 from reactorhub.model.follow_up import ChainedTick, FollowUp
+from reactorhub.model.isolation import Isolate
 from reactorhub.model.run import ACTIVE, RetryRule, Run, RunSpec, RunState
 from reactorhub.model.schedule import ScheduleProgress, Tick, TickOutcome
 from reactorhub.storage import rows
@@ -77,6 +78,8 @@ FULL_RUN = Run(
         batch="batch-1",
         expect={"items": ">= 100", "fields": {"price": ">= 95%"}},
         upstream="run-upstream",
+        isolate=Isolate.PROCESS,
+        memory_limit=512 << 20,
         retry=RetryRule(
             max_retries=3, delay=1.5, backoff=1.0, max_delay=60.0, jitter=5.0, on=frozenset({RunState.FAILED})
         ),
@@ -90,6 +93,7 @@ FULL_RUN = Run(
     errors=3,
     error="ValueError: no",
     stats={"item_scraped_count": 7, "elapsed_time_seconds": 1.25},
+    pid=4711,
 )
 
 

@@ -372,7 +372,7 @@ def test_what_version_1_wrote_reads_the_same() -> None:
         for table, columns, row in (
             (
                 "runs",
-                rows.RUNS.columns.removesuffix(", retry, expect, upstream"),
+                rows.RUNS.columns.partition(", retry,")[0],
                 rows.RUNS.write(a_run(1))[:25],
             ),
             (

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from reactorhub.errors import InvalidRequest
 from reactorhub.model.batch import Batch
+from reactorhub.model.isolation import Isolate
+from reactorhub.model.run import RunSpec
 from reactorhub.storage.rows import json_text
 from reactorhub.wire.batch_orders import MAX_RUNS, completion_order, read_batch_order
 from reactorhub.wire.orders import order_view, read_order
@@ -25,6 +27,7 @@ FULL = {
     "timeout": "90s",
     "not_before": "2026-12-01T08:00:00+01:00",
     "tags": ["a", "b"],
+    "memory_limit": "1GiB",
 }
 
 
@@ -62,12 +65,14 @@ def test_mistakes(data: dict[str, Any], fields: set[str]) -> None:
 def test_the_order_for_the_end_comes_back() -> None:
     """What the ledger keeps of it gives the same run, with the batch's id where it was asked for."""
     order = read_batch_order({"runs": [{"spider": "a"}], "on_complete": {"run": FULL}})
-    kept = order.on_complete("shop")
+    found = RunSpec(spider="report", project="shop", isolate=Isolate.PROCESS, memory_limit=1 << 30)
+    kept = order.on_complete(found)
     batch = Batch(id="0190", created_at=NOON, on_complete=kept)
     spec = completion_order(batch)
     assert spec is not None
     assert (spec.spider, spec.project, spec.args) == ("report", "shop", {"of": "0190", "raw": "{batch}"})
     assert (spec.queue, spec.priority, spec.timeout, spec.tags) == ("heavy", -3, 90.0, ("a", "b"))
+    assert (spec.isolate, spec.memory_limit) == (Isolate.PROCESS, 1 << 30)
     assert spec.not_before == datetime(2026, 12, 1, 7, tzinfo=UTC)
     assert json_text(kept).count("{batch.id}") == 1
 
@@ -85,6 +90,8 @@ def test_a_batch_may_want_nothing() -> None:
             "args": st.dictionaries(st.text("xy", min_size=1), st.text(max_size=20), max_size=3),
             "priority": st.integers(-9, 9),
             "timeout": st.floats(1, 1e6),
+            "isolate": st.sampled_from(["none", "process"]),
+            "memory_limit": st.sampled_from(["64MiB", "1.5GiB", 1 << 30]),
             "tags": st.lists(st.text("tu", min_size=1, max_size=3), max_size=3),
             "not_before": st.timedeltas(timedelta(), timedelta(days=300_000)).map(
                 lambda span: (NOON + span).isoformat()

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reactorhub.errors import InvalidRequest
+from reactorhub.model.isolation import Isolate, Isolation
 from reactorhub.model.run import RunSpec
 from reactorhub.wire.orders import Order, read_form, read_moment, read_order, rerun_of
 from tests.support.hubs import START
@@ -35,9 +36,12 @@ def test_a_whole_order() -> None:
             "timeout": "1h30m",
             "not_before": "2026-11-21T13:00:00+01:00",
             "tags": ["a", "b", "a"],
+            "isolate": "process",
+            "memory_limit": "1GiB",
         }
     )
-    assert order.spec("shop") == RunSpec(
+    isolation = Isolation(isolate=Isolate.PROCESS, memory_limit=512 << 20)
+    assert order.spec("shop", isolation) == RunSpec(
         spider="prices",
         project="shop",
         args={"category": "laptops", "page": "3"},
@@ -47,6 +51,8 @@ def test_a_whole_order() -> None:
         timeout=5400.0,
         not_before=START,
         tags=("a", "b"),
+        isolate=Isolate.PROCESS,
+        memory_limit=512 << 20,
     )
 
 
@@ -60,6 +66,14 @@ def test_what_is_null_is_as_good_as_absent() -> None:
     ("field", "value"),
     [
         ("spider", 7),
+        ("isolate", "thread"),
+        ("isolate", True),
+        ("isolate", ["process"]),
+        ("memory_limit", "lots"),
+        ("memory_limit", "1MiB"),
+        ("memory_limit", 512),
+        ("memory_limit", 1e9),
+        ("memory_limit", True),
         ("spider", ""),
         ("spider", None),
         ("spider", "x" * 201),

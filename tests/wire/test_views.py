@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reactorhub.model.isolation import Isolate
 from reactorhub.model.run import RetryRule, Run, RunSpec, RunState
 from reactorhub.model.schedule import Overlap, Schedule, Tick, TickOutcome
 from reactorhub.model.values import REDACTED, redacted, stats_view, time_text
@@ -33,6 +34,7 @@ def names(text: str) -> set[str]:
 RUN_FIELDS = names(
     "id spider project schedule nominal_time state reason attempt retry_of batch queue priority args settings"
     " tags created_at not_before started_at finished_at finish_reason errors error stats links"
+    " isolated pid memory_limit"
 )
 TICK_FIELDS = names("schedule nominal_time outcome reason run_id recorded_at")
 SCHEDULE_FIELDS = names("name spider project trigger enabled paused paused_reason next last_run drift")
@@ -65,6 +67,15 @@ def test_a_run_has_the_fields_of_the_contract(state: RunState) -> None:
         None
     ] * 6
     assert view["links"] == {name: f"/api/runs/0190/{name}" for name in ("log", "items", "stats")}
+
+
+def test_a_run_with_a_process_of_its_own() -> None:
+    """An isolated run says so, and which process it has."""
+    spec = replace(SPEC, isolate=Isolate.PROCESS, memory_limit=64 << 20)
+    view = run_view(run(spec=spec, pid=4711))
+    assert (view["isolated"], view["pid"], view["memory_limit"]) == (True, 4711, 64 << 20)
+    shared = run_view(run())
+    assert (shared["isolated"], shared["pid"], shared["memory_limit"]) == (False, None, None)
 
 
 def test_a_live_run_shows_its_live_figures() -> None:

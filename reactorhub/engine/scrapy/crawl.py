@@ -53,6 +53,7 @@ class ScrapyCrawl:
     """See :class:`reactorhub.engine.protocols.Crawl`."""
 
     log = Logger()
+    pid: int | None = None  # it lives in the hub's own process
 
     def __init__(
         self, clock: IReactorTime, run_id: str, run_log: RunLog, items: Path, fields: Iterable[str] = ()

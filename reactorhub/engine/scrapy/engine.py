@@ -111,6 +111,8 @@ class ScrapyEngine:
 class _Stillborn:
     """A crawl that failed before it began."""
 
+    pid: int | None = None
+
     def __init__(self, failure: str) -> None:
         self.opened: Deferred[None] = Deferred()
         self.done: Deferred[CrawlEnd] = succeed(CrawlEnd(failure=failure))

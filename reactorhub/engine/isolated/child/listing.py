@@ -1,0 +1,55 @@
+"""Lists the spiders of a project, in a process that ends thereafter."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from scrapy.spiderloader import SpiderLoader
+from scrapy.utils.misc import load_object
+from scrapy.utils.reactor import install_reactor
+
+from .crawl import REACTOR
+from .private import Loader
+from .project import broken, project_settings
+from .reports import Reports
+
+
+def obey(order: dict[str, Any], reports: Reports) -> None:
+    """Import the project and report what spiders it has, and what of it is broken."""
+    install_reactor(REACTOR)
+    try:
+        settings = project_settings(order)
+        settings.set("SPIDER_LOADER_CLASS", Loader, priority="command")
+        loader = load_object(settings["SPIDER_LOADER_CLASS"]).from_settings(settings.frozencopy())
+    except BaseException as error:  # noqa: BLE001 - sys.exit() in a settings module is its own affair
+        refuse(error, reports, order["environment"].get("SCRAPY_SETTINGS_MODULE", "settings"))
+    else:
+        reports.send_last(listed(loader))
+
+
+def refuse(error: BaseException, reports: Reports, module: str = "settings") -> None:
+    """Report that the project cannot be used."""
+    reports.send_last({"spiders": [], "broken": [broken(module, error)], "duplicates": {}})
+
+
+def listed(loader: SpiderLoader) -> dict[str, Any]:
+    """Return what there is to say of a project's spiders."""
+    return {
+        "spiders": [_spider(name, loader.load(name)) for name in sorted(loader.list(), key=str)],
+        "broken": getattr(loader, "broken", []),
+        "duplicates": loader.duplicates() if isinstance(loader, Loader) else {},
+    }
+
+
+def _spider(name: Any, spidercls: Any) -> dict[str, Any]:
+    parameters = inspect.signature(spidercls.__init__).parameters.values()
+    plain = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {
+        "name": str(name),
+        "module": spidercls.__module__,
+        "docstring": spidercls.__doc__ and inspect.cleandoc(spidercls.__doc__),
+        "arguments": [
+            each.name for each in parameters if each.kind in plain and each.name not in ("self", "name")
+        ],
+    }

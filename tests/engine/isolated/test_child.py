@@ -1,0 +1,187 @@
+"""The child side, piece by piece: reports, records, fields and the feed."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+from collections.abc import Iterator
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scrapy.settings import Settings
+
+from reactorhub.engine.isolated.child.feed import OwnFeed
+from reactorhub.engine.isolated.child.fields import found, is_empty
+from reactorhub.engine.isolated.child.preload import preload
+from reactorhub.engine.isolated.child.private import own_settings
+from reactorhub.engine.isolated.child.records import Records
+from reactorhub.engine.isolated.child.reports import Reports, plain
+from reactorhub.engine.isolated.zygotes import _read_moment
+from reactorhub.model.values import stats_view
+
+
+class Unruly:
+    """A value whose text cannot be had."""
+
+    def __repr__(self) -> str:
+        raise SystemError("no")
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**6), 10**6)
+    | st.floats(allow_nan=False)
+    | st.text(max_size=5)
+    | st.datetimes(timezones=st.just(UTC))
+    | st.sets(st.integers(), max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab", max_size=2), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text("abc", min_size=1), VALUES, max_size=3))
+def test_stats_read_the_same_whichever_way_they_came(stats: dict[str, Any]) -> None:
+    """What a stat looks like in a run's view does not hang on the process that it came from."""
+    sent = json.loads(json.dumps(plain(stats)), object_hook=_read_moment)
+    assert stats_view(sent) == stats_view(stats)
+
+
+@pytest.mark.parametrize(
+    "value", [Unruly(), [Unruly()], {"a": Unruly()}, object(), b"x"], ids=lambda v: type(v).__name__
+)
+def test_no_value_keeps_a_report_from_being_sent(value: Any) -> None:
+    """A value that JSON has no kind for, or that cannot be shown, becomes a text."""
+    assert json.dumps(plain(value))
+
+
+def test_what_holds_itself() -> None:
+    """A value that is nested without end is cut off."""
+    value: list[Any] = []
+    value.append(value)
+    assert "nested too deeply" in json.dumps(plain(value))
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, Reports]]:
+    """The hub's end of a socket, and the reports on the other."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield ours, Reports(theirs)
+
+
+def test_orders_come_in_pieces(pair: tuple[socket.socket, Reports]) -> None:
+    """An order is a line, however the network cuts it."""
+    ours, reports = pair
+    ours.sendall(b'{"kind": "crawl"}\n{"do": ')
+    assert reports.read_order() == {"kind": "crawl"}
+    assert reports.read() == []
+    ours.sendall(b'"stop"}\n')
+    assert reports.read() == [{"do": "stop"}]
+    ours.close()
+    with pytest.raises(ConnectionError):
+        reports.read()
+
+
+def test_a_hub_that_does_not_read_stops_nobody(pair: tuple[socket.socket, Reports]) -> None:
+    """Live figures that the hub does not take are left out, others wait; the last report comes whole."""
+    ours, reports = pair
+    reports.socket.setblocking(False)
+    for number in range(2000):
+        reports.send_if_free({"live": "x" * 1000, "number": number})
+    reports.send({"opened": True})
+    received = b""
+    ours.settimeout(5)
+    while b"opened" not in received:
+        received += ours.recv(1 << 20)
+        reports.flush()
+    lines = [json.loads(line) for line in received.splitlines()]
+    assert lines[-1] == {"opened": True}
+    assert [line["number"] for line in lines[:-1]] == list(range(len(lines) - 1))
+    assert len(lines) < 2000
+    reports.send_last({"closed": {}})
+    assert ours.recv(100) == b'{"closed": {}}\n'
+
+
+def test_errors_count_where_they_are_made() -> None:
+    """Records of level ERROR count whatever becomes of handlers, and exceptions are told apart."""
+    make = logging.getLogRecordFactory()
+    records = Records()
+    records.install()
+    try:
+        log = logging.getLogger("nobody.listens")
+        log.propagate = False
+        log.addHandler(logging.NullHandler())
+        log.error("one")
+        log.warning("no error")
+        try:
+            raise ValueError("no price")
+        except ValueError:
+            log.exception("two")
+    finally:
+        logging.setLogRecordFactory(make)
+    assert records.figures() == {"errors": 2, "exceptions": 1, "error": "ValueError: no price"}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("a", 1), ("b.c", 2), ("b.x", None), ("x", None), ("d.e", 3), ("a.b", None)]
+)
+def test_fields_are_found(field: str, value: object) -> None:
+    """A field is found by its name or along a path of names."""
+    assert found({"a": 1, "b": {"c": 2}, "d.e": 3}, field) == value
+
+
+def test_what_is_empty() -> None:
+    """None, and what has nothing in it, says nothing; 0 and False do."""
+    assert [is_empty(value) for value in (None, "", [], {}, 0, False, "x")] == [True] * 4 + [False] * 3
+
+
+def test_the_hub_s_feed_is_the_lowest() -> None:
+    """Any other feed, set at any priority or added to the settings later on, takes its place."""
+    own = OwnFeed("/data/100%/a b.jsonl")
+    settings = Settings()
+    own.offer(settings)
+    settings.set("FEEDS", {"own.json": {"format": "json"}}, priority="project")
+    own.settle(settings)
+    assert list(settings.getdict("FEEDS")) == ["own.json"]
+    settings = Settings()
+    own.offer(settings)
+    settings["FEEDS"]["own.json"] = {"format": "json"}
+    own.settle(settings)
+    assert list(settings.getdict("FEEDS")) == ["own.json"]
+
+
+def test_nothing_else_touches_the_hub_s_feed(tmp_path: Path) -> None:
+    """It has its own storage and exporter, whatever a project says of feeds, and a path of any characters."""
+    path = tmp_path / "100%" / "é b.jsonl"
+    settings = Settings({"FEED_STORAGES": {"": None, "file": None}, "FEED_EXPORTERS": {"jsonlines": None}})
+    own = OwnFeed(str(path))
+    own.offer(settings)
+    own.settle(settings)
+    storage = settings.getwithbase("FEED_STORAGES")[""]("anything", feed_options={"overwrite": True})
+    file = storage.open(None)
+    settings.getwithbase("FEED_EXPORTERS")["jsonlines"](file, encoding="utf-8").export_item({"a": "é\udc80"})
+    file.close()
+    assert path.read_bytes() == '{"a": "é\\udc80"}\n'.encode()
+
+
+def test_settings_are_handed_on_while_a_crawl_is_prepared() -> None:
+    """They are not copied for the one crawl of a process, and are copied again afterwards."""
+    settings = own_settings(Settings({"A": 1}))
+    assert settings.copy() is settings.frozencopy() is settings
+    settings.handed_on = False
+    again = settings.copy()
+    again.set("A", 2)
+    assert (settings["A"], again["A"]) == (1, 2)
+    assert settings.frozencopy().frozen
+
+
+def test_nothing_is_forked_from_a_process_with_a_reactor() -> None:
+    """This process has a reactor: it must not become a zygote."""
+    with pytest.raises(RuntimeError, match="has installed a reactor"):
+        preload()
