@@ -8,13 +8,18 @@ unhandled errors find their run.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import gc
+import inspect
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import suppress
 from contextvars import Context, ContextVar
+from functools import wraps
 from logging import LogRecord
+from threading import get_ident, local
 from typing import Any, NoReturn, ParamSpec, Protocol, TypeVar
 from weakref import WeakSet
 
-from reactorhub.errors import EscapedError
+from reactorhub.errors import EscapedError, last_line
 
 
 class RunLog(Protocol):
@@ -23,58 +28,252 @@ class RunLog(Protocol):
     counts: dict[str, int]
     """The number of records for each level name. Records below LOG_LEVEL count only from ERROR on."""
 
-    exceptions: int
-    """The number of records of level ERROR and above that carried an exception."""
-
-    error: str | None
-    """The last line of the newest exception that a record of level ERROR or above carried."""
-
     def configure(self, settings: Mapping[str, Any]) -> None:
         """Apply the run's own LOG_* settings from here on."""
 
     def take(self, record: LogRecord) -> None:
         """Count a record of this run, and write it if its level is at least LOG_LEVEL."""
 
+    def write(self, stream: str, line: str) -> None:
+        """Write a line that the run's code has printed to ``stdout`` or ``stderr``. Counts nowhere."""
+
     def close(self) -> None:
         """Close the log. Records that arrive later are not counted."""
 
-
-ESCAPES = (SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError)
-"""What ``except Exception`` does not catch. From spider code it would end the process or hang the crawl."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class RunContext:
-    """What belongs to one crawl in progress: its id, its log and its asyncio tasks."""
+class Owner:
+    """Whom the executing code works for: a run, or a project while it is imported and in its own threads.
 
-    def __init__(self, run_id: str, log: RunLog) -> None:
-        self.run_id = run_id
-        self.log = log
-        self.tasks: WeakSet[asyncio.Future[Any]] = WeakSet()
+    Other modules of this package keep here what belongs to one owner. A run's parent is its project.
+    """
+
+    def __init__(self, parent: Owner | None = None) -> None:
+        self.parent = parent
+        self.over = False
+        self.logging: Any = None
+        """What the owner's code has set in ``logging``; None if nothing."""
+        self.streams: dict[str, Any] = {}
+        """What the owner's code has assigned to ``sys.stdout`` and ``sys.stderr``."""
+        self.unfinished: dict[str, Any] = {}
+        """For each stream, the part of a line that the owner has printed so far."""
+
+    def output(self, stream: str, line: str) -> bool:
+        """Take a line that the owner's code has printed. Return False if the hub's log should have it."""
+        return False
 
     def enter(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call ``call`` in a new context of this run, which inherits nothing from the caller's."""
+        """Call ``call`` in a new context of this owner, which inherits nothing from the caller's."""
+        return self.context.run(call, *args, **kwargs)
 
-        def entered() -> R:
-            RUN.set(self)
-            return call(*args, **kwargs)
+    @property
+    def context(self) -> Context:
+        """A new context of this owner."""
+        context = Context()
+        context.run(self._own)
+        return context
 
-        return Context().run(entered)
+    def _own(self) -> None:
+        raise NotImplementedError
+
+
+class ProjectContext(Owner):
+    """What belongs to a project apart from its runs: its name, and whether its modules are being imported."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self.importing = False
+
+    def _own(self) -> None:
+        PROJECT.set(self)
+
+
+class RunContext(Owner):
+    """What belongs to one crawl in progress: its id, its log and its asyncio tasks."""
+
+    def __init__(self, run_id: str, log: RunLog, project: ProjectContext | None = None) -> None:
+        super().__init__(project)
+        self.run_id = run_id
+        self.task_name = f"reactorhub-run-{run_id}"
+        """The name of the asyncio tasks of this run that have no name of their own."""
+        self.log = log
+        self.tasks: WeakSet[asyncio.Future[Any]] = WeakSet()
+        self.exceptions = 0
+        """How many exceptions the run's code has raised, each counted once."""
+        self.silent = 0
+        """How many of them no log record of level ERROR or above has carried."""
+        self.error: str | None = None
+        """The last line of the newest of them."""
+
+    def output(self, stream: str, line: str) -> bool:
+        """Write the line into the run's log."""
+        self.log.write(stream, line)
+        return True
+
+    def raised(self, error: BaseException) -> None:
+        """Count an exception where it happens. A log record may carry it later, and need not."""
+        if self._seen(error) is None:
+            self._count(error)
+            self.silent += 1
+            self._mark(error, _SILENT)
+
+    def logged(self, error: BaseException) -> None:
+        """Count an exception that a log record of level ERROR or above carries."""
+        seen = self._seen(error)
+        if seen is None:
+            self._count(error)
+        elif seen == _SILENT:
+            self.silent -= 1
+        self._mark(error, _LOGGED)
+
+    def _count(self, error: BaseException) -> None:
+        self.exceptions += 1
+        self.error = last_line(error)
+
+    def _seen(self, error: BaseException) -> str | None:
+        run_id, seen = getattr(error, _MARK, (None, None))
+        return seen if run_id == self.run_id else None
+
+    def _mark(self, error: BaseException, seen: str) -> None:
+        with suppress(Exception):  # a class of the project's own may refuse
+            setattr(error, _MARK, (self.run_id, seen))
+
+    def _own(self) -> None:
+        RUN.set(self)
+
+
+_MARK, _SILENT, _LOGGED = "_reactorhub_seen", "silent", "logged"
+
+
+def here() -> Owner | None:
+    """Return whom the executing code works for; None for the hub itself and for the garbage collector.
+
+    The collector calls finalizers from whatever code it happens to interrupt, so that code says nothing about
+    their owner.
+    """
+    if _collecting and _collecting == get_ident():
+        return None
+    run = RUN.get()
+    if run is not None and not run.over:
+        return run
+    return PROJECT.get()
+
+
+def watch_collector() -> Callable[[], None]:
+    """Let :func:`here` answer None during garbage collections. Return a function that undoes this."""
+    gc.callbacks.append(_collector_phase)
+    return lambda: gc.callbacks.remove(_collector_phase)
+
+
+def as_owner(context: Context, call: Callable[..., Any], *args: Any) -> Any:
+    """Call ``call`` in a context whose owner is known to be right, even during a garbage collection."""
+    global _collecting  # noqa: PLW0603 - a plain global costs least in here(), which every log call asks
+    before, _collecting = _collecting, 0
+    try:
+        return context.run(call, *args)
+    finally:
+        _collecting = before
+
+
+def _collector_phase(phase: str, info: dict[str, int]) -> None:
+    global _collecting  # noqa: PLW0603 - see above
+    _collecting = get_ident() if phase == "start" else 0
+
+
+_collecting = 0  # the thread in which the garbage collector is at work
+
+EMITTING = local()
+"""``EMITTING.now`` is true in a thread while a log handler of a project is at work."""
 
 
 def contain(error: BaseException) -> NoReturn:
     """Raise an ordinary exception instead of ``error``, which spider code raised.
 
-    The cancellation of the current task stays what it is.
+    ``except Exception`` does not catch ``SystemExit`` and its like: they would end the process or hang the
+    crawl. An ordinary exception, and the cancellation of the current task, stay what they are.
 
     :raises EscapedError: with the name and text of ``error``.
     """
-    task = asyncio.current_task()
-    if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+    if isinstance(error, Exception):
         raise error
-    raise EscapedError(f"the spider raised {type(error).__name__}({error}); the hub goes on") from error
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise error
+    name = type(error).__name__
+    raise EscapedError(f"the spider raised {name}({_text(error)}); the hub goes on") from error
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except BaseException:  # noqa: BLE001 - the class is the spider's
+        return ""
+
+
+def contained(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Return ``call`` with :func:`contain` around it and around the coroutine or generator that it returns.
+
+    A coroutine is contained from within: what crosses the border of a task instead would close the coroutine
+    that awaits it.
+    """
+
+    @wraps(call)
+    def inside(*args: Any, **kwargs: Any) -> Any:
+        try:
+            result = call(*args, **kwargs)
+        except BaseException as error:  # noqa: BLE001 - contain() raises it again if it has to
+            contain(error)
+        return contained_result(result)
+
+    return inside
+
+
+def contained_result(result: Any) -> Any:
+    """Return a coroutine or generator with :func:`contain` around it, and anything else as it is."""
+    if inspect.iscoroutine(result):
+        return _contained_coroutine(result)
+    if inspect.isasyncgen(result):
+        return _contained_async_generator(result)
+    if inspect.isgenerator(result):
+        return contained_iterator(result)
+    return result
+
+
+async def _contained_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    try:
+        return await coroutine
+    except BaseException as error:  # noqa: BLE001 - contain() raises it again if it has to
+        contain(error)
+
+
+async def _contained_async_generator(generator: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    while True:
+        try:
+            each = await anext(generator)
+        except StopAsyncIteration:
+            return
+        except BaseException as error:  # noqa: BLE001 - contain() raises it again if it has to
+            contain(error)
+        yield each
+
+
+def contained_iterator(output: Iterable[Any]) -> Iterator[Any]:
+    """Yield what ``output`` yields, with :func:`contain` around each step."""
+    iterator = iter(output)
+    while True:
+        try:
+            each = next(iterator)
+        except StopIteration:
+            return
+        except BaseException as error:  # noqa: BLE001 - contain() raises it again if it has to
+            contain(error)
+        yield each
 
 
 RUN: ContextVar[RunContext | None] = ContextVar("reactorhub_run", default=None)
+PROJECT: ContextVar[ProjectContext | None] = ContextVar("reactorhub_project", default=None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 import sys
 import tempfile
@@ -17,12 +16,14 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 from twisted.web.server import Site
 
-from reactorhub.containment.reactor import carry_contexts_into_threads, record_tasks
-from reactorhub.containment.run_logs import RunLogs, install_routing
+from reactorhub.containment.process import contain_process
+from reactorhub.containment.reactor import carry_contexts_into_threads
+from reactorhub.containment.run_logs import RunLogs
 from reactorhub.demo_site import bookshop
 from reactorhub.engine.projects import ProjectConfig
 from reactorhub.engine.protocols import Crawl
 from reactorhub.engine.scrapy.engine import ScrapyEngine
+from reactorhub.engine.scrapy.private import contain_for_all, refuse_crawls_at_import
 from reactorhub.engine.scrapy.process import prepare_logging
 from reactorhub.model.run import CrawlEnd, RunSpec
 from reactorhub.storage.layout import RunPaths
@@ -89,13 +90,16 @@ class EngineCase(TestCase):
         self.paths = RunPaths(self.folder / "var")
         self.hub_records: list[Any] = []
         prepare_logging()
-        self.handler = install_routing(self.hub_records.append)
-        self.addCleanup(self._unroute)
+        self.hub_lines: list[str] = []
         pool, loop = reactor.getThreadPool(), reactor._asyncioEventloop  # type: ignore[attr-defined]
         self.patch(pool, "callInThreadWithCallback", pool.callInThreadWithCallback)
         carry_contexts_into_threads(pool, loop, 4)
-        record_tasks(loop)
-        self.addCleanup(loop.set_task_factory, None)
+        uncontain = contain_process(
+            loop, self.hub_records.append, lambda name, line: self.hub_lines.append(line)
+        )
+        self.addCleanup(uncontain)
+        self.addCleanup(contain_for_all())
+        self.addCleanup(refuse_crawls_at_import())
         site = Site(bookshop(reactor), reactor=reactor)  # type: ignore[arg-type]
         site.log = lambda request: None  # type: ignore[method-assign]
         self.port = reactor.listenTCP(0, site, interface="127.0.0.1")  # type: ignore[attr-defined]
@@ -104,10 +108,6 @@ class EngineCase(TestCase):
         self.addCleanup(forget_project)
         self.path = list(sys.path)
         self.addCleanup(self._unpath)
-
-    def _unroute(self) -> None:
-        logging.root.removeHandler(self.handler)
-        logging.root.setLevel(logging.WARNING)
 
     def _unpath(self) -> None:
         sys.path[:] = self.path

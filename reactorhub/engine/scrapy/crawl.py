@@ -16,7 +16,10 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from reactorhub.containment.contexts import ESCAPES, RunContext, RunLog
+from reactorhub.containment.contexts import RunContext
+from reactorhub.containment.logging_views import close_handlers
+from reactorhub.containment.streams import finish_lines
+from reactorhub.engine.scrapy.faults import count_faults
 from reactorhub.engine.scrapy.fields import FieldCounter
 from reactorhub.engine.scrapy.guards import InFlight, guard
 from reactorhub.engine.scrapy.private import (
@@ -47,6 +50,7 @@ class HubCrawler(HookedCrawler):
     def engine_made(self, engine: ExecutionEngine) -> None:
         """See :meth:`HookedCrawler.engine_made`."""
         guard(engine, self.in_flight)
+        count_faults(self, engine, self.run_context)
 
 
 class ScrapyCrawl:
@@ -56,7 +60,7 @@ class ScrapyCrawl:
     pid: int | None = None  # it lives in the hub's own process
 
     def __init__(
-        self, clock: IReactorTime, run_id: str, run_log: RunLog, items: Path, fields: Iterable[str] = ()
+        self, clock: IReactorTime, context: RunContext, items: Path, fields: Iterable[str] = ()
     ) -> None:
         """:param fields: the item fields to count."""
         self.opened: Deferred[None] = Deferred()
@@ -65,8 +69,8 @@ class ScrapyCrawl:
         self._items = items
         self._fields = fields
         self._field_counter: FieldCounter | None = None  # signals alone would not keep it alive
-        self._run_log = run_log
-        self._context = RunContext(run_id, run_log)
+        self._context = context
+        self._run_log = context.log
         self._crawler: HubCrawler | None = None
         self._finish_reason: str | None = None
         self._stopping = False
@@ -115,7 +119,8 @@ class ScrapyCrawl:
 
     def errors(self) -> int:
         """See :class:`reactorhub.engine.protocols.Crawl`."""
-        return self._run_log.counts.get("ERROR", 0) + self._run_log.counts.get("CRITICAL", 0)
+        counts = self._run_log.counts
+        return counts.get("ERROR", 0) + counts.get("CRITICAL", 0) + self._context.silent
 
     def stop(self) -> None:
         """See :class:`reactorhub.engine.protocols.Crawl`.
@@ -170,6 +175,9 @@ class ScrapyCrawl:
         if self.done.called:
             return
         facts = self._facts(end)
+        close_handlers(self._context)
+        finish_lines(self._context)
+        self._context.over = True
         self._run_log.close()
         if self._look is not None:
             self._look.cancel()
@@ -195,8 +203,8 @@ class ScrapyCrawl:
             finish_reason=end.finish_reason,
             items=_count(stats.get("item_scraped_count")),
             errors=self.errors(),
-            exceptions=max(self._run_log.exceptions, _count(stats.get("spider_exceptions/count"))),
-            error=self._run_log.error,
+            exceptions=max(self._context.exceptions, _count(stats.get("spider_exceptions/count"))),
+            error=self._context.error,
             stats=stats,
         )
 
@@ -205,7 +213,7 @@ def _text(value: object) -> str:
     """Return the text of a finish reason. A spider may give an object of any class."""
     try:
         return str(value)
-    except (Exception, *ESCAPES):  # noqa: BLE001 - code of the project
+    except BaseException:  # noqa: BLE001 - code of the project
         return type(value).__name__
 
 
@@ -214,7 +222,7 @@ def _collected(crawler: HubCrawler) -> dict[str, Any]:
     collector = stats_of(crawler)
     try:
         return {} if collector is None else dict(collector.get_stats())
-    except (Exception, *ESCAPES):  # noqa: BLE001 - code of the project
+    except BaseException:  # noqa: BLE001 - code of the project
         return {}
 
 

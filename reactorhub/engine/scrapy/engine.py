@@ -9,8 +9,9 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
-from reactorhub.containment.contexts import RunLog
+from reactorhub.containment.contexts import RunContext, RunLog
 from reactorhub.engine.projects import ProjectConfig
 from reactorhub.engine.protocols import Crawl
 from reactorhub.engine.scrapy.crawl import HubCrawler, ScrapyCrawl
@@ -32,6 +33,8 @@ class LogOpener(Protocol):
 class ScrapyEngine:
     """See :class:`reactorhub.engine.protocols.Engine`. One CrawlerRunner for each project."""
 
+    log = Logger()
+
     def __init__(
         self, clock: IReactorTime, logs: LogOpener, items_path: Callable[[str, str, str], Path]
     ) -> None:
@@ -52,8 +55,14 @@ class ScrapyEngine:
         """Load new projects and drop projects that are gone. Blocks while modules are imported."""
         import_components()
         self._projects = {
-            name: self._projects.get(name) or Project(config) for name, config in projects.items()
+            name: self._projects.get(name) or self._loaded(config) for name, config in projects.items()
         }
+
+    def _loaded(self, config: ProjectConfig) -> Project:
+        project = Project(config)
+        for warning in project.warnings:
+            self.log.warn("{warning}", warning=warning)
+        return project
 
     def catalog(self) -> Catalog:
         """See :class:`reactorhub.engine.protocols.Engine`."""
@@ -86,7 +95,9 @@ class ScrapyEngine:
         except OSError as error:
             return _Stillborn(f"the run's log file cannot be opened: {error}")
         items = self._items_path(spec.project, spec.spider, run_id)
-        crawl = ScrapyCrawl(self._clock, run_id, run_log, items, counted_fields(spec.expect))
+        project = self._projects.get(spec.project)
+        context = RunContext(run_id, run_log, None if project is None else project.context)
+        crawl = ScrapyCrawl(self._clock, context, items, counted_fields(spec.expect))
         crawl.begin(partial(self._make, spec))
         return crawl
 

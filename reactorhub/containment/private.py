@@ -1,0 +1,75 @@
+"""Everything in Python and Twisted that this package replaces or that is private there, with the reason.
+
+A new version may change any of it. ``tests/containment/test_private.py`` names the part that is gone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A function, class or attribute of Python or Twisted. ``place`` is ``module:name.name``.
+
+    ``takes`` lists the parameters of a function that the hub replaces or calls; None for anything else.
+    """
+
+    place: str
+    reason: str
+    takes: tuple[str, ...] | None = None
+
+
+RELIED_ON: tuple[Part, ...] = (
+    Part(
+        "asyncio.events:Handle._run",
+        "replaced: SystemExit from a run's callback would end the loop; uvloop's handles are not Python's",
+        ("self",),
+    ),
+    Part(
+        "twisted.internet.asyncioreactor:AsyncioSelectorReactor._reschedule",
+        "replaced on the instance: the handle that runs all timers must belong to nobody",
+        ("self",),
+    ),
+    Part("os:chdir", "replaced: refused to runs and imports"),
+    Part("signal:signal", "replaced: refused to runs and imports, and its neighbours in the module"),
+    Part("logging:Logger.isEnabledFor", "replaced: the answer depends on the owner", ("self", "level")),
+    Part("logging:Logger.callHandlers", "replaced: a run's log comes before handlers", ("self", "record")),
+    Part(
+        "logging:Logger.makeRecord",
+        "replaced: an owner may have a record factory",
+        ("self", "name", "level", "fn", "lno", "msg", "args", "exc_info", "func", "extra", "sinfo"),
+    ),
+    Part("logging:Manager._clear_cache", "replaced: owners keep such a cache too", ("self",)),
+    Part("logging:_checkLevel", "called where Manager.disable is set", ("level",)),
+    Part("logging:_handlerList", "replaced: dictConfig closes all handlers in it"),
+    Part("logging:shutdown", "its default argument is replaced, which is that list", ("handlerList",)),
+    Part("logging:setLogRecordFactory", "replaced: holds for its owner", ("factory",)),
+    Part("logging:captureWarnings", "replaced: does nothing but for the hub", ("capture",)),
+    Part("twisted.logger:globalLogPublisher.addObserver", "replaced on the instance", ("observer",)),
+    Part("twisted.logger:globalLogPublisher._observers", "read: the observers of the hub's own log"),
+    Part("twisted.logger:globalLogBeginner.beginLoggingTo", "replaced on the instance"),
+    Part(
+        "threading:Thread.start",
+        "replaced: a thread keeps the context of the code that starts it",
+        ("self",),
+    ),
+    Part("threading:Thread._bootstrap_inner", "replaced: runs a thread in that context", ("self",)),
+    Part(
+        "concurrent.futures:ThreadPoolExecutor.submit",
+        "replaced: work runs in its caller's context, and a worker thread belongs to nobody",
+        ("self", "fn", "args", "kwargs"),
+    ),
+    Part(
+        "twisted.python.threadpool:ThreadPool.callInThreadWithCallback",
+        "replaced on the instance, for the same reason",
+        ("self", "onResult", "func", "args", "kw"),
+    ),
+    Part("twisted.internet.defer:DebugInfo.__del__", "overridden: reports a lost error in its own context"),
+    Part("twisted.internet.defer:DebugInfo", "replaced in its module, where Deferred looks it up"),
+    Part(
+        "sys:__class__",
+        "assigned: only a class of the module sys can answer sys.stdout for each owner",
+    ),
+)
+"""What the hub replaces, overrides or calls. The test checks each place and its parameters."""
