@@ -348,7 +348,7 @@ def test_forced_settings_are_named() -> None:
         ),
         ("notify.md", f"At most {alerts.MAX_WAITING:,} notifications wait in a channel"),
         ("notify.md", f"at most {webhook_channel.MAX_TRY:g} seconds for a webhook"),
-        ("notify.md", f"and {email_channel.MAX_TRY:g} for a mail"),
+        ("notify.md", f"and {email_channel.MAX_TRY:g} seconds for a mail"),
         ("your-own-project.md", f"while {MAX_SCHEDULED:,} of its requests wait"),
         ("your-own-project.md", f"shares {SPIDER_THREADS} threads"),
         ("http-reference.md", f"larger than {guard.MAX_BODY // 1024} KiB"),
