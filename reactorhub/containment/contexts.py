@@ -8,9 +8,11 @@ unhandled errors find their run.
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable, Mapping
 from contextvars import Context, ContextVar
 from logging import LogRecord
+from threading import get_ident, local
 from typing import Any, NoReturn, ParamSpec, Protocol, TypeVar
 from weakref import WeakSet
 
@@ -35,6 +37,9 @@ class RunLog(Protocol):
     def take(self, record: LogRecord) -> None:
         """Count a record of this run, and write it if its level is at least LOG_LEVEL."""
 
+    def write(self, stream: str, line: str) -> None:
+        """Write a line that the run's code has printed to ``stdout`` or ``stderr``. Counts nowhere."""
+
     def close(self) -> None:
         """Close the log. Records that arrive later are not counted."""
 
@@ -46,22 +51,106 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class RunContext:
+class Owner:
+    """Whom the executing code works for: a run, or a project while it is imported and in its own threads.
+
+    Other modules of this package keep here what belongs to one owner. A run's parent is its project.
+    """
+
+    def __init__(self, parent: Owner | None = None) -> None:
+        self.parent = parent
+        self.over = False
+        self.streams: dict[str, Any] = {}
+        """What the owner's code has assigned to ``sys.stdout`` and ``sys.stderr``."""
+        self.unfinished: dict[str, Any] = {}
+        """For each stream, the part of a line that the owner has printed so far."""
+
+    def output(self, stream: str, line: str) -> bool:
+        """Take a line that the owner's code has printed. Return False if the hub's log should have it."""
+        return False
+
+    def enter(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call ``call`` in a new context of this owner, which inherits nothing from the caller's."""
+
+        def entered() -> R:
+            self._own()
+            return call(*args, **kwargs)
+
+        return Context().run(entered)
+
+    def _own(self) -> None:
+        raise NotImplementedError
+
+
+class ProjectContext(Owner):
+    """What belongs to a project apart from its runs: its name, and whether its modules are being imported."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self.importing = False
+
+    def _own(self) -> None:
+        PROJECT.set(self)
+
+
+class RunContext(Owner):
     """What belongs to one crawl in progress: its id, its log and its asyncio tasks."""
 
-    def __init__(self, run_id: str, log: RunLog) -> None:
+    def __init__(self, run_id: str, log: RunLog, project: ProjectContext | None = None) -> None:
+        super().__init__(project)
         self.run_id = run_id
         self.log = log
         self.tasks: WeakSet[asyncio.Future[Any]] = WeakSet()
 
-    def enter(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call ``call`` in a new context of this run, which inherits nothing from the caller's."""
+    def output(self, stream: str, line: str) -> bool:
+        """Write the line into the run's log."""
+        self.log.write(stream, line)
+        return True
 
-        def entered() -> R:
-            RUN.set(self)
-            return call(*args, **kwargs)
+    def _own(self) -> None:
+        RUN.set(self)
 
-        return Context().run(entered)
+
+def here() -> Owner | None:
+    """Return whom the executing code works for; None for the hub itself and for the garbage collector.
+
+    The collector calls finalizers from whatever code it happens to interrupt, so that code says nothing about
+    their owner.
+    """
+    if _collecting and _collecting == get_ident():
+        return None
+    run = RUN.get()
+    if run is not None and not run.over:
+        return run
+    return PROJECT.get()
+
+
+def watch_collector() -> Callable[[], None]:
+    """Let :func:`here` answer None during garbage collections. Return a function that undoes this."""
+    gc.callbacks.append(_collector_phase)
+    return lambda: gc.callbacks.remove(_collector_phase)
+
+
+def as_owner(context: Context, call: Callable[..., Any], *args: Any) -> Any:
+    """Call ``call`` in a context whose owner is known to be right, even during a garbage collection."""
+    global _collecting  # noqa: PLW0603 - a plain global costs least in here(), which every log call asks
+    before, _collecting = _collecting, 0
+    try:
+        return context.run(call, *args)
+    finally:
+        _collecting = before
+
+
+def _collector_phase(phase: str, info: dict[str, int]) -> None:
+    global _collecting  # noqa: PLW0603 - see above
+    _collecting = get_ident() if phase == "start" else 0
+
+
+_collecting = 0  # the thread in which the garbage collector is at work
+
+EMITTING = local()
+"""``EMITTING.now`` is true in a thread while a log handler of a project is at work."""
 
 
 def contain(error: BaseException) -> NoReturn:
@@ -78,3 +167,4 @@ def contain(error: BaseException) -> NoReturn:
 
 
 RUN: ContextVar[RunContext | None] = ContextVar("reactorhub_run", default=None)
+PROJECT: ContextVar[ProjectContext | None] = ContextVar("reactorhub_project", default=None)

@@ -15,6 +15,7 @@ class MemoryRunLog:
         self.exceptions = 0
         self.error: str | None = None
         self.records: list[logging.LogRecord] = []
+        self.lines: list[str] = []
         self.closed = False
 
     def configure(self, settings: Mapping[str, Any]) -> None:
@@ -24,6 +25,10 @@ class MemoryRunLog:
         """Keep a record."""
         self.records.append(record)
         self.counts[record.levelname] = self.counts.get(record.levelname, 0) + 1
+
+    def write(self, stream: str, line: str) -> None:
+        """Keep a printed line."""
+        self.lines.append(f"{stream}: {line}")
 
     def close(self) -> None:
         """Record that the run is over."""

@@ -20,7 +20,8 @@ from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
-from reactorhub.containment.contexts import ESCAPES, RUN, contain
+from reactorhub.containment.contexts import ESCAPES, RUN, as_owner, contain
+from reactorhub.containment.threads import outside
 from reactorhub.errors import EscapedError
 
 Call = Callable[..., Any]
@@ -127,7 +128,7 @@ def _sending(call_from_thread: Call) -> Call:
 def _handing_over(call_in_thread: Call) -> Call:
     def handed_over(on_result: Call | None, call: Call, *args: object, **kwargs: object) -> None:
         told = None if on_result is None else _within(copy_context(), on_result)
-        call_in_thread(told, copy_context().run, call, *args, **kwargs)
+        outside(call_in_thread, told, copy_context().run, call, *args, **kwargs)
 
     return handed_over
 
@@ -141,7 +142,7 @@ def _within(context: Context, call: Call) -> Call:
 
 class _ContextExecutor(ThreadPoolExecutor):
     def submit(self, call: Call, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        return super().submit(copy_context().run, call, *args, **kwargs)
+        return outside(super().submit, copy_context().run, call, *args, **kwargs)  # type: ignore[no-any-return]
 
 
 _DebugInfo = defer.DebugInfo
@@ -154,4 +155,4 @@ class _ContextDebugInfo(_DebugInfo):
         self._context = copy_context()
 
     def __del__(self) -> None:
-        self._context.run(_DebugInfo.__del__, self)
+        as_owner(self._context, _DebugInfo.__del__, self)

@@ -58,6 +58,11 @@ class FileRunLog:
         if record.levelno >= self._level:
             self._write(record)
 
+    def write(self, stream: str, line: str) -> None:
+        """Write a printed line as a record of level INFO, whatever LOG_LEVEL is. It is not counted."""
+        if self._file is not None:
+            self._write(logging.LogRecord(stream, logging.INFO, "", 0, "%s", (line,), None))
+
     def close(self) -> None:
         """Close the file. Later records are not counted."""
         if self._file is not None:
@@ -115,12 +120,20 @@ class RunLogs:
         return FileRunLog(self._path_of(project, spider, run_id))
 
 
-def install_routing(hub_log: Callable[[logging.LogRecord], None]) -> RunLogHandler:
-    """Route every record of the process through a :class:`RunLogHandler` on the root logger."""
-    handler = RunLogHandler(hub_log)
+def install_routing(hub_log: Callable[[logging.LogRecord], None]) -> Callable[[], None]:
+    """Route every record through a :class:`RunLogHandler` on the root logger.
+
+    Return a function that undoes this.
+    """
+    handler, level = RunLogHandler(hub_log), logging.root.level
+
+    def undo() -> None:
+        logging.root.removeHandler(handler)
+        logging.root.setLevel(level)
+
     logging.root.addHandler(handler)
     logging.root.setLevel(logging.NOTSET)
-    return handler
+    return undo
 
 
 def _explicit_run(record: logging.LogRecord) -> RunContext | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import logging
 import os
+from collections.abc import Callable
 from typing import Any, TextIO
 
 from twisted.internet.error import CannotListenError
-from twisted.logger import Logger, LogLevel
+from twisted.logger import Logger, LogLevel, LogPublisher
 
 from reactorhub import __version__
 from reactorhub.model.spider import Catalog
@@ -79,3 +80,17 @@ def to_hub_log(record: logging.LogRecord) -> None:
             text = logging.Formatter().format(record)
             Logger(namespace=record.name).emit(level, "{text}", text=text)
             return
+
+
+def hub_output(publisher: LogPublisher) -> Callable[[str, str], None]:
+    """Return what writes printed lines that belong to no run into the hub's own log.
+
+    The lines go to the observers that the publisher has now. So no observer that is added later, for instance
+    one that hands Twisted's log to ``logging``, can bring a line back.
+    """
+    observers = LogPublisher(*publisher._observers)
+
+    def write(stream: str, line: str) -> None:
+        Logger(namespace=stream, observer=observers).info("{line}", line=line)
+
+    return write

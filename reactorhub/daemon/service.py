@@ -15,16 +15,16 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort
-from twisted.logger import Logger
+from twisted.logger import Logger, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 
 from reactorhub.config import HubConfig
 from reactorhub.config.endpoints import loopback_endpoint
+from reactorhub.containment.process import contain_process
 from reactorhub.containment.reactor import carry_contexts_into_threads, record_tasks
-from reactorhub.containment.run_logs import install_routing
 from reactorhub.daemon.build import Built, build
-from reactorhub.daemon.console import address, cannot_listen, say, to_hub_log, welcome
+from reactorhub.daemon.console import address, cannot_listen, hub_output, say, to_hub_log, welcome
 from reactorhub.daemon.dns import CachingResolver
 from reactorhub.daemon.signals import Signals
 from reactorhub.demo_site import ADDRESS_VARIABLE, bookshop
@@ -112,7 +112,7 @@ class HubService(Service):
         record_tasks(loop)
         reactor.installNameResolver(CachingResolver(reactor.nameResolver, reactor))
         prepare_logging()
-        install_routing(to_hub_log)
+        contain_process(to_hub_log, hub_output(globalLogPublisher))
         signals = Signals(
             reactor,
             grace=lambda: built.hub.config.shutdown_grace,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 import sys
 import tempfile
@@ -17,8 +16,9 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 from twisted.web.server import Site
 
+from reactorhub.containment.process import contain_process
 from reactorhub.containment.reactor import carry_contexts_into_threads, record_tasks
-from reactorhub.containment.run_logs import RunLogs, install_routing
+from reactorhub.containment.run_logs import RunLogs
 from reactorhub.demo_site import bookshop
 from reactorhub.engine.projects import ProjectConfig
 from reactorhub.engine.protocols import Crawl
@@ -89,8 +89,9 @@ class EngineCase(TestCase):
         self.paths = RunPaths(self.folder / "var")
         self.hub_records: list[Any] = []
         prepare_logging()
-        self.handler = install_routing(self.hub_records.append)
-        self.addCleanup(self._unroute)
+        self.hub_lines: list[str] = []
+        uncontain = contain_process(self.hub_records.append, lambda name, line: self.hub_lines.append(line))
+        self.addCleanup(uncontain)
         pool, loop = reactor.getThreadPool(), reactor._asyncioEventloop  # type: ignore[attr-defined]
         self.patch(pool, "callInThreadWithCallback", pool.callInThreadWithCallback)
         carry_contexts_into_threads(pool, loop, 4)
@@ -104,10 +105,6 @@ class EngineCase(TestCase):
         self.addCleanup(forget_project)
         self.path = list(sys.path)
         self.addCleanup(self._unpath)
-
-    def _unroute(self) -> None:
-        logging.root.removeHandler(self.handler)
-        logging.root.setLevel(logging.WARNING)
 
     def _unpath(self) -> None:
         sys.path[:] = self.path

@@ -16,7 +16,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from reactorhub.containment.contexts import ESCAPES, RunContext, RunLog
+from reactorhub.containment.contexts import ESCAPES, RunContext
+from reactorhub.containment.streams import finish_lines
 from reactorhub.engine.scrapy.fields import FieldCounter
 from reactorhub.engine.scrapy.guards import InFlight, guard
 from reactorhub.engine.scrapy.private import (
@@ -56,7 +57,7 @@ class ScrapyCrawl:
     pid: int | None = None  # it lives in the hub's own process
 
     def __init__(
-        self, clock: IReactorTime, run_id: str, run_log: RunLog, items: Path, fields: Iterable[str] = ()
+        self, clock: IReactorTime, context: RunContext, items: Path, fields: Iterable[str] = ()
     ) -> None:
         """:param fields: the item fields to count."""
         self.opened: Deferred[None] = Deferred()
@@ -65,8 +66,8 @@ class ScrapyCrawl:
         self._items = items
         self._fields = fields
         self._field_counter: FieldCounter | None = None  # signals alone would not keep it alive
-        self._run_log = run_log
-        self._context = RunContext(run_id, run_log)
+        self._context = context
+        self._run_log = context.log
         self._crawler: HubCrawler | None = None
         self._finish_reason: str | None = None
         self._stopping = False
@@ -170,6 +171,8 @@ class ScrapyCrawl:
         if self.done.called:
             return
         facts = self._facts(end)
+        finish_lines(self._context)
+        self._context.over = True
         self._run_log.close()
         if self._look is not None:
             self._look.cancel()

@@ -10,7 +10,7 @@ from typing import Protocol
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
-from reactorhub.containment.contexts import RunLog
+from reactorhub.containment.contexts import RunContext, RunLog
 from reactorhub.engine.projects import ProjectConfig
 from reactorhub.engine.protocols import Crawl
 from reactorhub.engine.scrapy.crawl import HubCrawler, ScrapyCrawl
@@ -86,7 +86,9 @@ class ScrapyEngine:
         except OSError as error:
             return _Stillborn(f"the run's log file cannot be opened: {error}")
         items = self._items_path(spec.project, spec.spider, run_id)
-        crawl = ScrapyCrawl(self._clock, run_id, run_log, items, counted_fields(spec.expect))
+        project = self._projects.get(spec.project)
+        context = RunContext(run_id, run_log, None if project is None else project.context)
+        crawl = ScrapyCrawl(self._clock, context, items, counted_fields(spec.expect))
         crawl.begin(partial(self._make, spec))
         return crawl
 

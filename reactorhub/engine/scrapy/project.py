@@ -15,6 +15,7 @@ from scrapy import Spider
 from scrapy.crawler import Crawler
 from scrapy.settings import Settings
 
+from reactorhub.containment.contexts import ProjectContext
 from reactorhub.engine.projects import ProjectConfig, settings_module
 from reactorhub.engine.scrapy.loader import TolerantSpiderLoader, broken_module
 from reactorhub.engine.scrapy.private import UnmergedRunner, crawler_with, without_left_out
@@ -44,10 +45,15 @@ class Project:
     def __init__(self, config: ProjectConfig) -> None:
         """Import the project's settings and spider modules. Blocks meanwhile."""
         self.config = config
+        self.context = ProjectContext(config.name)
         self.broken: list[BrokenModule] = []
         self.warnings: list[str] = []
         self.runner: HubRunner | None = None
-        self._load()
+        self.context.importing = True
+        try:
+            self.context.enter(self._load)
+        finally:
+            self.context.importing = False
 
     def spider_class(self, name: str) -> type[Spider] | None:
         """Return the spider of this name, or None."""

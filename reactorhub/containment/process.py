@@ -1,0 +1,29 @@
+"""Makes the process fit for many runs: the one place that installs what this package replaces, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from logging import LogRecord
+
+from reactorhub.containment.contexts import watch_collector
+from reactorhub.containment.run_logs import install_routing
+from reactorhub.containment.streams import HubOutput, install_streams
+from reactorhub.containment.threads import carry_contexts_into_new_threads
+
+
+def contain_process(hub_log: Callable[[LogRecord], None], hub_output: HubOutput) -> Callable[[], None]:
+    """Give each run its own log and streams. Return a function that undoes everything, for tests.
+
+    :param hub_log: takes log records that belong to no run.
+    :param hub_output: takes printed lines that belong to no run.
+    """
+    installed = ExitStack()
+    for undo in (
+        watch_collector(),
+        carry_contexts_into_new_threads(),
+        install_routing(hub_log),
+        install_streams(hub_output),
+    ):
+        installed.callback(undo)
+    return installed.close
