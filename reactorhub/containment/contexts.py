@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from contextvars import Context, ContextVar
 from logging import LogRecord
 from threading import get_ident, local
 from typing import Any, NoReturn, ParamSpec, Protocol, TypeVar
 from weakref import WeakSet
 
-from reactorhub.errors import EscapedError
+from reactorhub.errors import EscapedError, last_line
 
 
 class RunLog(Protocol):
@@ -24,12 +25,6 @@ class RunLog(Protocol):
 
     counts: dict[str, int]
     """The number of records for each level name. Records below LOG_LEVEL count only from ERROR on."""
-
-    exceptions: int
-    """The number of records of level ERROR and above that carried an exception."""
-
-    error: str | None
-    """The last line of the newest exception that a record of level ERROR or above carried."""
 
     def configure(self, settings: Mapping[str, Any]) -> None:
         """Apply the run's own LOG_* settings from here on."""
@@ -60,6 +55,8 @@ class Owner:
     def __init__(self, parent: Owner | None = None) -> None:
         self.parent = parent
         self.over = False
+        self.logging: Any = None
+        """What the owner's code has set in ``logging``; None if nothing."""
         self.streams: dict[str, Any] = {}
         """What the owner's code has assigned to ``sys.stdout`` and ``sys.stderr``."""
         self.unfinished: dict[str, Any] = {}
@@ -102,14 +99,51 @@ class RunContext(Owner):
         self.run_id = run_id
         self.log = log
         self.tasks: WeakSet[asyncio.Future[Any]] = WeakSet()
+        self.exceptions = 0
+        """How many exceptions the run's code has raised, each counted once."""
+        self.silent = 0
+        """How many of them no log record of level ERROR or above has carried."""
+        self.error: str | None = None
+        """The last line of the newest of them."""
 
     def output(self, stream: str, line: str) -> bool:
         """Write the line into the run's log."""
         self.log.write(stream, line)
         return True
 
+    def raised(self, error: BaseException) -> None:
+        """Count an exception where it happens. A log record may carry it later, and need not."""
+        if self._seen(error) is None:
+            self._count(error)
+            self.silent += 1
+            self._mark(error, _SILENT)
+
+    def logged(self, error: BaseException) -> None:
+        """Count an exception that a log record of level ERROR or above carries."""
+        seen = self._seen(error)
+        if seen is None:
+            self._count(error)
+        elif seen == _SILENT:
+            self.silent -= 1
+        self._mark(error, _LOGGED)
+
+    def _count(self, error: BaseException) -> None:
+        self.exceptions += 1
+        self.error = last_line(error)
+
+    def _seen(self, error: BaseException) -> str | None:
+        run_id, seen = getattr(error, _MARK, (None, None))
+        return seen if run_id == self.run_id else None
+
+    def _mark(self, error: BaseException, seen: str) -> None:
+        with suppress(Exception):  # a class of the project's own may refuse
+            setattr(error, _MARK, (self.run_id, seen))
+
     def _own(self) -> None:
         RUN.set(self)
+
+
+_MARK, _SILENT, _LOGGED = "_reactorhub_seen", "silent", "logged"
 
 
 def here() -> Owner | None:

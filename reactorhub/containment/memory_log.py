@@ -12,8 +12,6 @@ class MemoryRunLog:
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
-        self.exceptions = 0
-        self.error: str | None = None
         self.records: list[logging.LogRecord] = []
         self.lines: list[str] = []
         self.closed = False

@@ -21,6 +21,22 @@ class Part:
 
 
 RELIED_ON: tuple[Part, ...] = (
+    Part("logging:Logger.isEnabledFor", "replaced: the answer depends on the owner", ("self", "level")),
+    Part("logging:Logger.callHandlers", "replaced: a run's log comes before handlers", ("self", "record")),
+    Part(
+        "logging:Logger.makeRecord",
+        "replaced: an owner may have a record factory",
+        ("self", "name", "level", "fn", "lno", "msg", "args", "exc_info", "func", "extra", "sinfo"),
+    ),
+    Part("logging:Manager._clear_cache", "replaced: owners keep such a cache too", ("self",)),
+    Part("logging:_checkLevel", "called where Manager.disable is set", ("level",)),
+    Part("logging:_handlerList", "replaced: dictConfig closes all handlers in it"),
+    Part("logging:shutdown", "its default argument is replaced, which is that list", ("handlerList",)),
+    Part("logging:setLogRecordFactory", "replaced: holds for its owner", ("factory",)),
+    Part("logging:captureWarnings", "replaced: does nothing but for the hub", ("capture",)),
+    Part("twisted.logger:globalLogPublisher.addObserver", "replaced on the instance", ("observer",)),
+    Part("twisted.logger:globalLogPublisher._observers", "read: the observers of the hub's own log"),
+    Part("twisted.logger:globalLogBeginner.beginLoggingTo", "replaced on the instance"),
     Part(
         "threading:Thread.start",
         "replaced: a thread keeps the context of the code that starts it",

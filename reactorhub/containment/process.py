@@ -7,7 +7,8 @@ from contextlib import ExitStack
 from logging import LogRecord
 
 from reactorhub.containment.contexts import watch_collector
-from reactorhub.containment.run_logs import install_routing
+from reactorhub.containment.logging_views import install_logging_views
+from reactorhub.containment.run_logs import routing
 from reactorhub.containment.streams import HubOutput, install_streams
 from reactorhub.containment.threads import carry_contexts_into_new_threads
 
@@ -22,7 +23,7 @@ def contain_process(hub_log: Callable[[LogRecord], None], hub_output: HubOutput)
     for undo in (
         watch_collector(),
         carry_contexts_into_new_threads(),
-        install_routing(hub_log),
+        install_logging_views(routing(hub_log)),
         install_streams(hub_output),
     ):
         installed.callback(undo)

@@ -1,8 +1,4 @@
-"""One log file for each run. It holds all records of its run and no record of another.
-
-One handler on the root logger finds the run of each record. Scrapy's own root handler is never installed,
-because each new crawl would replace it for the whole process.
-"""
+"""One log file for each run. It holds all records of its run and no record of another."""
 
 from __future__ import annotations
 
@@ -11,8 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from reactorhub.containment.contexts import RUN, RunContext
-from reactorhub.errors import last_line
+from reactorhub.containment.contexts import ESCAPES, RunContext, here
 
 _FORMAT = "%(asctime)s [%(name)s] %(levelname)s: %(message)s"  # Scrapy's default LOG_FORMAT
 _DATE_FORMAT = "%Y-%m-%d %H:%M:%S"  # Scrapy's default LOG_DATEFORMAT
@@ -27,8 +22,6 @@ class FileRunLog:
     def __init__(self, path: Path) -> None:
         """:raises OSError: if the file cannot be opened."""
         self.counts: dict[str, int] = {}
-        self.exceptions = 0
-        self.error: str | None = None
         self.lost = 0
         self._level = logging.DEBUG
         self._formatter = logging.Formatter(_FORMAT, _DATE_FORMAT)
@@ -53,8 +46,6 @@ class FileRunLog:
         if self._file is None or (record.levelno < self._level and record.levelno < logging.ERROR):
             return
         self.counts[record.levelname] = self.counts.get(record.levelname, 0) + 1
-        if record.levelno >= logging.ERROR:
-            self._note_exception(record)
         if record.levelno >= self._level:
             self._write(record)
 
@@ -69,41 +60,42 @@ class FileRunLog:
             self._file.close()
             self._file = None
 
-    def _note_exception(self, record: logging.LogRecord) -> None:
-        if record.exc_info and record.exc_info[1] is not None:
-            self.exceptions += 1
-            self.error = last_line(record.exc_info[1])
-
     def _write(self, record: logging.LogRecord) -> None:
         assert self._file is not None
         if self._short_names and record.name.startswith("scrapy."):
             record.name = "scrapy"
         try:
-            self._file.write(self._formatter.format(record).encode("utf-8", "backslashreplace") + b"\n")
+            self._file.write(self._text(record).encode("utf-8", "backslashreplace") + b"\n")
         except OSError:
             self.lost += 1
 
+    def _text(self, record: logging.LogRecord) -> str:
+        try:
+            return self._formatter.format(record)
+        except (Exception, *ESCAPES):  # noqa: BLE001 - what is formatted may be of any class
+            return self._formatter.format(_unreadable(record))
 
-class RunLogHandler(logging.Handler):
-    """Passes each record to the log of its run, or to ``hub_log`` if it belongs to no run.
 
-    The run that a record itself names (Scrapy puts ``spider`` or ``crawler`` on many) wins over the context.
+def routing(hub_log: Callable[[logging.LogRecord], None]) -> Callable[[logging.LogRecord], None]:
+    """Return what passes each record to the log of its run, or to ``hub_log`` if it belongs to no run.
+
+    The run that a record itself names (Scrapy puts ``spider`` or ``crawler`` on many) wins over the executing
+    code. The returned function never raises.
     """
 
-    def __init__(self, hub_log: Callable[[logging.LogRecord], None]) -> None:
-        super().__init__()
-        self._hub_log = hub_log
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Take a record. Never raises: logging reports a record that cannot be formatted."""
-        run = _explicit_run(record) or RUN.get()
+    def deliver(record: logging.LogRecord) -> None:
+        owner = _explicit_run(record) or here()
         try:
-            if run is None:
-                self._hub_log(record)
+            if isinstance(owner, RunContext) and not owner.over:
+                if record.levelno >= logging.ERROR and record.exc_info and record.exc_info[1] is not None:
+                    owner.logged(record.exc_info[1])
+                owner.log.take(record)
             else:
-                run.log.take(record)
-        except Exception:  # noqa: BLE001 - the contract of logging.Handler
-            self.handleError(record)
+                hub_log(record)
+        except Exception:  # noqa: BLE001 - a log call must not raise
+            hub_log(_unreadable(record))
+
+    return deliver
 
 
 class RunLogs:
@@ -120,20 +112,10 @@ class RunLogs:
         return FileRunLog(self._path_of(project, spider, run_id))
 
 
-def install_routing(hub_log: Callable[[logging.LogRecord], None]) -> Callable[[], None]:
-    """Route every record through a :class:`RunLogHandler` on the root logger.
-
-    Return a function that undoes this.
-    """
-    handler, level = RunLogHandler(hub_log), logging.root.level
-
-    def undo() -> None:
-        logging.root.removeHandler(handler)
-        logging.root.setLevel(level)
-
-    logging.root.addHandler(handler)
-    logging.root.setLevel(logging.NOTSET)
-    return undo
+def _unreadable(record: logging.LogRecord) -> logging.LogRecord:
+    """Return the one line that stands for a record that cannot be formatted. It keeps the record's level."""
+    text = f"a log call that cannot be formatted, at {record.pathname}:{record.lineno}: {record.msg!r:.200}"
+    return logging.LogRecord(record.name, record.levelno, record.pathname, record.lineno, "%s", (text,), None)
 
 
 def _explicit_run(record: logging.LogRecord) -> RunContext | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import logging
+import sys
 from importlib import import_module
 from typing import Any
 
@@ -22,3 +24,28 @@ def test_each_part_is_there(part: Part) -> None:
     if part.takes is not None:
         takes = tuple(inspect.signature(found).parameters)
         assert takes == part.takes, f"{part.place} takes {takes} now; the hub needs it: {part.reason}"
+
+
+@pytest.mark.parametrize("name", ["level", "disabled", "propagate", "handlers", "filters"])
+def test_loggers_keep_what_the_hub_gives_each_owner(name: str) -> None:
+    """These are plain attributes of each logger, so that a descriptor can stand before them."""
+    assert name in vars(logging.getLogger("some.name")), f"Logger no longer has {name} of its own"
+
+
+def test_the_manager_keeps_disable_beside_a_property() -> None:
+    """``Manager.disable`` is a property over ``_disable``."""
+    manager = logging.Manager(logging.RootLogger(logging.INFO))
+    manager.disable = logging.ERROR
+    assert vars(manager)["_disable"] == logging.ERROR
+
+
+def test_print_looks_into_the_dictionary_of_sys() -> None:
+    """print() and C code find the stream in ``sys.__dict__``, past any property of the module."""
+    written: list[str] = []
+    before = sys.__dict__["stdout"]
+    sys.__dict__["stdout"] = type("Stream", (), {"write": lambda self, text: written.append(text)})()
+    try:
+        print("hello", end="")  # noqa: T201 - this is what is tested
+    finally:
+        sys.__dict__["stdout"] = before
+    assert "".join(written) == "hello"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from reactorhub.containment.contexts import RUN, RunContext
-from reactorhub.containment.run_logs import FileRunLog, RunLogHandler
+from reactorhub.containment.run_logs import FileRunLog, routing
 from tests.support.shop_project import EngineCase, spider
 
 CHATTY = """
@@ -160,7 +160,7 @@ def test_the_run_s_own_settings(
     log.take(record(logging.ERROR, "oh no", exc_info=raised(ValueError("deep"))))
     lines = [line for line in text(tmp_path).splitlines() if "hello" in line or "oh no" in line]
     assert lines == written
-    assert (log.counts["ERROR"], log.exceptions, log.error) == (1, 1, "ValueError: deep")
+    assert log.counts["ERROR"] == 1
 
 
 def test_short_names(log: FileRunLog, tmp_path: Path) -> None:
@@ -196,14 +196,63 @@ def test_strange_text(log: FileRunLog, tmp_path: Path) -> None:
 def test_whose_record(log: FileRunLog, tmp_path: Path) -> None:
     """What the record says goes before the context; without either it is the hub's."""
     hub: list[logging.LogRecord] = []
-    handler = RunLogHandler(hub.append)
+    deliver = routing(hub.append)
     other = FileRunLog(tmp_path / "other.log")
     mine, others = RunContext("1", log), RunContext("2", other)
     crawler = type("Crawler", (), {"run_context": others})()
-    mine.enter(handler.emit, record())
-    mine.enter(handler.emit, record(crawler=crawler))
-    mine.enter(handler.emit, record(spider=type("Spider", (), {"crawler": crawler})()))
-    mine.enter(handler.emit, record(spider="a name"))
-    handler.emit(record())
+    mine.enter(deliver, record())
+    mine.enter(deliver, record(crawler=crawler))
+    mine.enter(deliver, record(spider=type("Spider", (), {"crawler": crawler})()))
+    mine.enter(deliver, record(spider="a name"))
+    deliver(record())
     assert (log.counts, other.counts, len(hub)) == ({"INFO": 2}, {"INFO": 2}, 1)
     assert RUN.get() is None
+
+
+def test_a_record_that_cannot_be_formatted(log: FileRunLog, tmp_path: Path) -> None:
+    """A wrong log call is one line with its place, at its own level, and not an error."""
+    wrong = record(text="%d books")
+    wrong.args = ("many",)
+    log.take(wrong)
+    assert (
+        text(tmp_path)
+        .splitlines()[0]
+        .endswith("[some.name] INFO: a log call that cannot be formatted, at file.py:1: '%d books'")
+    )
+    assert (text(tmp_path).count("\n"), log.counts) == (1, {"INFO": 1})
+
+
+def test_records_after_the_end_of_a_run(log: FileRunLog) -> None:
+    """What a run that has ended logs goes to the hub's log."""
+    hub: list[logging.LogRecord] = []
+    run = RunContext("1", log)
+    run.over = True
+    run.enter(routing(hub.append), record())
+    assert (len(hub), log.counts) == (1, {})
+
+
+def test_printed_lines_are_not_records(log: FileRunLog, tmp_path: Path) -> None:
+    """A printed line is written whatever LOG_LEVEL is, and counts nowhere."""
+    log.configure({"LOG_LEVEL": "ERROR", "LOG_FORMAT": "[%(name)s] %(levelname)s: %(message)s"})
+    log.write("stderr", "50 %s")
+    assert (text(tmp_path), log.counts) == ("[stderr] INFO: 50 %s\n", {})
+
+
+def test_an_exception_counts_once(log: FileRunLog) -> None:
+    """An exception is one, whether it is seen where it happens, in a record, or in several."""
+    run, deliver = RunContext("1", log), routing(lambda record: None)
+    told, silent, twice = ValueError("told"), ValueError("silent"), ValueError("twice")
+    run.raised(told)
+    assert run.silent == 1
+    run.enter(deliver, record(logging.ERROR, "oh no", exc_info=(ValueError, told, None)))
+    run.raised(told)
+    assert (run.silent, run.exceptions, run.error) == (0, 1, "ValueError: told")
+    run.raised(silent)
+    run.raised(silent)
+    for _ in range(2):
+        run.enter(deliver, record(logging.ERROR, "oh no", exc_info=(ValueError, twice, None)))
+    run.enter(deliver, record(logging.INFO, "oh no", exc_info=(ValueError, ValueError("fine"), None)))
+    assert (run.silent, run.exceptions, run.error) == (1, 3, "ValueError: twice")
+    other = RunContext("2", log)
+    other.raised(silent)
+    assert other.exceptions == 1

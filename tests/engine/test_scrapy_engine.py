@@ -231,8 +231,7 @@ class FailureTests(EngineCase):
         )
         for name in ("plain", "generator", "agen", "coro", "closing"):
             end = await self.launch(name, name).done
-            # A coroutine runs in a task of its own, which tells of the escape before Scrapy does.
-            assert (end.finish_reason, end.exceptions) == ("finished", 2 if name == "coro" else 1), name
+            assert (end.finish_reason, end.exceptions) == ("finished", 1), name
             assert "the hub goes on" in (end.error or "")
 
     async def test_callback_cancels_itself(self) -> None:

@@ -55,6 +55,34 @@ STREAMS = f"""
         def parse(self, response):
             input("MARK who is there? ")
 """
+LOGGING = f"""
+    import logging, logging.config
+    import scrapy
+    from scrapy.utils.log import configure_logging
+
+    configure_logging({{"LOG_LEVEL": "ERROR"}})
+    logging.config.dictConfig({{"version": 1, "root": {{"level": "CRITICAL"}}}})
+    logging.disable(logging.CRITICAL)
+
+    class Mute(scrapy.Spider):
+        name = "mute"
+        start_urls = ["{PAGE}"]
+
+        def parse(self, response):
+            self.logger.info("MARK info")
+            logging.disable(logging.CRITICAL)
+            logging.root.handlers.clear()
+            raise ValueError("MARK raised")
+
+    class Wrong(scrapy.Spider):
+        name = "wrong"
+        start_urls = ["{PAGE}"]
+
+        def parse(self, response):
+            logging.getLogger().addHandler(logging.StreamHandler())
+            self.logger.info("MARK %d", "x")
+            yield {{"url": response.url}}
+"""
 GOOD = f"""
     import scrapy
 
@@ -86,6 +114,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """A hub whose projects have many habits."""
     hub = Hub(tmp_path_factory.mktemp("worlds"), CONFIG)
     write_module(hub.folder, "lab", "streams", STREAMS)
+    write_module(hub.folder, "lab", "loud", LOGGING)
     write_module(hub.folder, "other", "good", GOOD)
     with hub:
         yield hub
@@ -115,7 +144,7 @@ def test_a_handler_that_writes_to_stderr(hub: Hub) -> None:
     """A StreamHandler of a spider's own causes no circle: one error is one line."""
     run = hub.wait_final(hub.order("circle"))
     assert (run["state"], run["errors"]) == ("succeeded", 1)
-    assert "[circle] ERROR: MARK one error" in marks(hub, run["id"])
+    assert marks(hub, run["id"]) == ["[circle] ERROR: MARK one error"]
     assert "MARK" not in hub.output
 
 
@@ -124,3 +153,28 @@ def test_nobody_waits_for_a_person(hub: Hub) -> None:
     run = hub.wait_final(hub.order("wait"))
     assert (run["state"], run["errors"]) == ("failed", 1)
     assert "EOFError" in run["error"]
+
+
+def test_logging_that_an_import_sets_up(hub: Hub) -> None:
+    """What a module's import does to logging changes nobody's log, and is named in one warning."""
+    run = hub.wait_final(hub.order("good"))
+    assert (run["state"], run["errors"]) == ("succeeded", 0)
+    assert marks(hub, run["id"]) == ["[good] INFO: MARK info"]
+    assert hub.output.count("project 'lab' sets up logging when it is imported") == 1
+
+
+def test_a_run_without_log_records_still_fails(hub: Hub) -> None:
+    """A spider that switches logging off and raises is not a success, and no other run is mute."""
+    run = hub.wait_final(hub.order("mute"))
+    assert marks(hub, run["id"]) == ["[mute] INFO: MARK info"]
+    assert (run["state"], run["errors"]) == ("failed", 1)
+    assert "ValueError: MARK raised" in run["error"]
+    assert marks(hub, hub.wait_final(hub.order("good"))["id"]) == ["[good] INFO: MARK info"]
+
+
+def test_a_wrong_log_call_is_one_line(hub: Hub) -> None:
+    """A log call whose arguments do not fit is one line at its level, and not an error."""
+    run = hub.wait_final(hub.order("wrong"))
+    assert (run["state"], run["errors"]) == ("succeeded", 0)
+    (line,) = marks(hub, run["id"])
+    assert line.startswith("[wrong] INFO: a log call that cannot be formatted, at ")

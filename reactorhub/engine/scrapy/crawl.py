@@ -17,7 +17,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from reactorhub.containment.contexts import ESCAPES, RunContext
+from reactorhub.containment.logging_views import close_handlers
 from reactorhub.containment.streams import finish_lines
+from reactorhub.engine.scrapy.faults import count_faults
 from reactorhub.engine.scrapy.fields import FieldCounter
 from reactorhub.engine.scrapy.guards import InFlight, guard
 from reactorhub.engine.scrapy.private import (
@@ -48,6 +50,7 @@ class HubCrawler(HookedCrawler):
     def engine_made(self, engine: ExecutionEngine) -> None:
         """See :meth:`HookedCrawler.engine_made`."""
         guard(engine, self.in_flight)
+        count_faults(self, engine, self.run_context)
 
 
 class ScrapyCrawl:
@@ -116,7 +119,8 @@ class ScrapyCrawl:
 
     def errors(self) -> int:
         """See :class:`reactorhub.engine.protocols.Crawl`."""
-        return self._run_log.counts.get("ERROR", 0) + self._run_log.counts.get("CRITICAL", 0)
+        counts = self._run_log.counts
+        return counts.get("ERROR", 0) + counts.get("CRITICAL", 0) + self._context.silent
 
     def stop(self) -> None:
         """See :class:`reactorhub.engine.protocols.Crawl`.
@@ -171,6 +175,7 @@ class ScrapyCrawl:
         if self.done.called:
             return
         facts = self._facts(end)
+        close_handlers(self._context)
         finish_lines(self._context)
         self._context.over = True
         self._run_log.close()
@@ -198,8 +203,8 @@ class ScrapyCrawl:
             finish_reason=end.finish_reason,
             items=_count(stats.get("item_scraped_count")),
             errors=self.errors(),
-            exceptions=max(self._run_log.exceptions, _count(stats.get("spider_exceptions/count"))),
-            error=self._run_log.error,
+            exceptions=max(self._context.exceptions, _count(stats.get("spider_exceptions/count"))),
+            error=self._context.error,
             stats=stats,
         )
 

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from reactorhub.containment.contexts import RunContext, RunLog
 from reactorhub.engine.projects import ProjectConfig
@@ -32,6 +33,8 @@ class LogOpener(Protocol):
 class ScrapyEngine:
     """See :class:`reactorhub.engine.protocols.Engine`. One CrawlerRunner for each project."""
 
+    log = Logger()
+
     def __init__(
         self, clock: IReactorTime, logs: LogOpener, items_path: Callable[[str, str, str], Path]
     ) -> None:
@@ -52,8 +55,14 @@ class ScrapyEngine:
         """Load new projects and drop projects that are gone. Blocks while modules are imported."""
         import_components()
         self._projects = {
-            name: self._projects.get(name) or Project(config) for name, config in projects.items()
+            name: self._projects.get(name) or self._loaded(config) for name, config in projects.items()
         }
+
+    def _loaded(self, config: ProjectConfig) -> Project:
+        project = Project(config)
+        for warning in project.warnings:
+            self.log.warn("{warning}", warning=warning)
+        return project
 
     def catalog(self) -> Catalog:
         """See :class:`reactorhub.engine.protocols.Engine`."""

@@ -7,7 +7,7 @@ each part with the reason. ``tests/engine/test_private.py`` names the part that 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -15,9 +15,12 @@ from typing import Any
 from scrapy.core.downloader import Downloader
 from scrapy.core.engine import ExecutionEngine
 from scrapy.crawler import Crawler, CrawlerRunner
+from scrapy.exceptions import StopDownload
 from scrapy.settings import Settings
 from scrapy.spiderloader import SpiderLoader
 from scrapy.statscollectors import StatsCollector
+from scrapy.utils.misc import build_from_crawler
+from twisted.python.failure import Failure
 
 Call = Callable[..., Any]
 Wrapper = Callable[[Call], Call]
@@ -98,6 +101,22 @@ RELIED_ON: tuple[Part, ...] = (
         ("self", "spider"),
         "replaced: paces and contains start()",
     ),
+    Part(
+        "scrapy.signalmanager:SignalManager.send_catch_log",
+        ("self", "signal", "kwargs"),
+        "replaced: counts the exceptions of signal handlers, which it returns as failures",
+    ),
+    Part(
+        "scrapy.signalmanager:SignalManager.send_catch_log_async",
+        ("self", "signal", "kwargs"),
+        "replaced: likewise; it returns exceptions",
+    ),
+    Part(
+        "scrapy.core.scraper:Scraper.close_spider_async", ("self",), "replaced: counts what pipelines raise"
+    ),
+    Part(
+        "scrapy.utils.misc:build_from_crawler", ("objcls", "crawler", "args", "kwargs"), "as the engine does"
+    ),
 )
 """Methods. A test checks that each exists and takes these parameters."""
 
@@ -112,6 +131,8 @@ HELD: tuple[Held, ...] = (
     Held("engine.downloader.slots", "one slot per site, with a delay each"),
     Held("engine.downloader._delay", "the delay of slots to come"),
     Held("engine.downloader.handlers.download_request_async", "replaced on the instance"),
+    Held("engine.scheduler_cls", "replaced on the instance: from_crawler() of it makes the scheduler"),
+    Held("engine._slot.scheduler", "made of it"),
     Held("engine.scraper.call_spider_async", "replaced on the instance"),
     Held("engine.scraper.itemproc.process_item_async", "replaced on the instance"),
     Held("engine.scraper.spidermw.process_start", "replaced on the instance"),
@@ -198,10 +219,72 @@ def wrap_calls(
     handlers: Any = getattr(engine.downloader, "handlers", None)
     if handlers is not None:
         handlers.download_request_async = download(handlers.download_request_async)
+    wrap_callback(engine, callback)
     scraper: Any = engine.scraper
-    scraper.call_spider_async = callback(scraper.call_spider_async)
     scraper.itemproc.process_item_async = item(scraper.itemproc.process_item_async)
     scraper.spidermw.process_start = start(scraper.spidermw.process_start)
+
+
+def wrap_signals(crawler: Crawler, seen: Callable[[BaseException], None]) -> None:
+    """Call ``seen`` with each exception that a handler of one of the crawler's signals raises.
+
+    Exceptions that the sender expects (``dont_log``) are left out, and StopDownload, which is an order.
+    """
+    manager: Any = crawler.signals
+    send, send_async = manager.send_catch_log, manager.send_catch_log_async
+
+    def look(results: Any, expected: Any) -> None:
+        for each in results:
+            result = each if isinstance(each, BaseException) else each[1]  # gather() returns bare exceptions
+            error = result.value if isinstance(result, Failure) else result
+            if isinstance(error, BaseException) and not isinstance(error, (StopDownload, *_types(expected))):
+                seen(error)
+
+    def send_catch_log(*args: Any, **kwargs: Any) -> Any:
+        expected = kwargs.get("dont_log")
+        results = send(*args, **kwargs)
+        look(results, expected)
+        return results
+
+    async def send_catch_log_async(*args: Any, **kwargs: Any) -> Any:
+        expected = kwargs.get("dont_log")
+        results = await send_async(*args, **kwargs)
+        look(results, expected)
+        return results
+
+    manager.send_catch_log, manager.send_catch_log_async = send_catch_log, send_catch_log_async
+
+
+def _types(expected: Any) -> tuple[type[BaseException], ...]:
+    if expected is None:
+        return ()
+    return tuple(expected) if isinstance(expected, Sequence) else (expected,)
+
+
+def wrap_callback(engine: ExecutionEngine, callback: Wrapper) -> None:
+    """Replace ``callback(result, request)``, which calls a request's callback or errback."""
+    scraper: Any = engine.scraper
+    scraper.call_spider_async = callback(scraper.call_spider_async)
+
+
+def wrap_close(engine: ExecutionEngine, close: Wrapper) -> None:
+    """Replace the call that closes the pipelines of a crawl."""
+    scraper: Any = engine.scraper
+    scraper.close_spider_async = close(scraper.close_spider_async)
+
+
+def wrap_scheduler(engine: ExecutionEngine, wrap: Callable[[Any], None]) -> None:
+    """Call ``wrap`` with the scheduler of this engine as soon as Scrapy makes it."""
+    real = engine.scheduler_cls
+
+    class Wrapped:
+        @classmethod
+        def from_crawler(cls, crawler: Crawler) -> Any:
+            scheduler = build_from_crawler(real, crawler)
+            wrap(scheduler)
+            return scheduler
+
+    engine.scheduler_cls = Wrapped  # type: ignore[assignment]
 
 
 def drop_delays(engine: ExecutionEngine) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import logging.config
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
@@ -9,7 +11,7 @@ from typing import Any
 
 from scrapy.exceptions import NotConfigured
 from scrapy.settings import BaseSettings, Settings
-from scrapy.utils.log import configure_logging
+from scrapy.utils.log import DEFAULT_LOGGING, configure_logging
 from scrapy.utils.misc import load_object
 
 from reactorhub.engine.scrapy.private import LEFT_OUT
@@ -23,6 +25,13 @@ def prepare_logging() -> None:
     installs no root handler, because every new crawl would replace that handler for the whole process.
     """
     configure_logging({"LOG_INSTALL_ROOT_HANDLER": False})
+
+
+def set_up_logging() -> None:
+    """Set the levels that ``scrapy crawl`` sets once a project is imported, for the owner of the code."""
+    logging.config.dictConfig(DEFAULT_LOGGING)
+    logging.root.setLevel(logging.NOTSET)
+    logging.disable(logging.NOTSET)
 
 
 @cache

@@ -16,9 +16,11 @@ from scrapy.crawler import Crawler
 from scrapy.settings import Settings
 
 from reactorhub.containment.contexts import ProjectContext
+from reactorhub.containment.logging_views import changes, enable_loggers
 from reactorhub.engine.projects import ProjectConfig, settings_module
 from reactorhub.engine.scrapy.loader import TolerantSpiderLoader, broken_module
 from reactorhub.engine.scrapy.private import UnmergedRunner, crawler_with, without_left_out
+from reactorhub.engine.scrapy.process import set_up_logging
 from reactorhub.model.spider import BrokenModule, SpiderInfo
 
 # The hub's own defaults: above Scrapy's, below the project's. Scrapy's CONCURRENT_ITEMS is 100: each response
@@ -52,6 +54,7 @@ class Project:
         self.context.importing = True
         try:
             self.context.enter(self._load)
+            self.context.enter(self._settle_logging)
         finally:
             self.context.importing = False
 
@@ -79,6 +82,16 @@ class Project:
             if isinstance(loader, TolerantSpiderLoader):
                 self.warnings.extend(loader.duplicates())
         self.broken = [replace(module, project=self.config.name) for module in self.broken]
+
+    def _settle_logging(self) -> None:
+        """Name what the import has done to logging, then set it up as ``scrapy crawl`` does at this point."""
+        if changed := changes(self.context):
+            self.warnings.append(
+                f"project {self.config.name!r} sets up logging when it is imported ({', '.join(changed)}); "
+                "this holds for its own runs only"
+            )
+        set_up_logging()
+        enable_loggers(self.context)
 
     def _settings(self) -> Settings:
         settings = Settings()

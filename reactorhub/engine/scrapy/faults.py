@@ -1,0 +1,85 @@
+"""Counts a crawl's exceptions where they happen, so that its outcome does not depend on log records."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from scrapy import signals
+from scrapy.core.engine import ExecutionEngine
+from scrapy.crawler import Crawler
+from scrapy.exceptions import IgnoreRequest
+from twisted.python.failure import Failure
+
+from reactorhub.containment.contexts import RunContext
+from reactorhub.engine.scrapy.private import wrap_callback, wrap_close, wrap_scheduler, wrap_signals
+
+Call = Callable[..., Any]
+
+
+def count_faults(crawler: Crawler, engine: ExecutionEngine, run: RunContext) -> None:
+    """Let ``run`` count what callbacks, pipelines, signal handlers, downloads and the scheduler raise."""
+
+    def failed(failure: Failure) -> None:
+        if failure.value is not None:
+            run.raised(failure.value)
+
+    # Signals keep weak references; these two functions live as long as the crawler.
+    crawler.__dict__["_reactorhub_failed"] = failed
+    crawler.signals.connect(failed, signals.spider_error)
+    crawler.signals.connect(failed, signals.item_error)
+    wrap_signals(crawler, run.raised)
+    wrap_callback(engine, lambda call: _counting_download(run, call))
+    wrap_close(engine, lambda call: _counting_close(run, call))
+    wrap_scheduler(engine, lambda scheduler: _guard_scheduler(run, scheduler))
+
+
+def _counting_download(run: RunContext, call: Call) -> Call:
+    """Count a download's failure unless an errback deals with it. A request that is ignored is not one."""
+
+    async def counted(result: Any, request: Any) -> Any:
+        if not isinstance(result, Failure) or result.check(IgnoreRequest) or result.value is None:
+            return await call(result, request)
+        try:
+            return await call(result, request)
+        except Exception:
+            run.raised(result.value)
+            raise
+
+    return counted
+
+
+def _counting_close(run: RunContext, call: Call) -> Call:
+    async def counted() -> Any:
+        try:
+            return await call()
+        except Exception as error:
+            run.raised(error)
+            raise
+
+    return counted
+
+
+def _guard_scheduler(run: RunContext, scheduler: Any) -> None:
+    """Keep what a scheduler or its duplicate filter raises from ending the tasks that call it.
+
+    A task that feeds requests to the scheduler would die of it, and after some of them the crawl would hang.
+    The request for which the scheduler raises is dropped with an error.
+    """
+    enqueue = scheduler.enqueue_request
+
+    def enqueue_request(request: Any) -> Any:
+        try:
+            return enqueue(request)
+        except BaseException as error:  # noqa: BLE001 - the scheduler may be the project's own
+            _log_dropped(run, request, error)
+            return False
+
+    scheduler.enqueue_request = enqueue_request
+
+
+def _log_dropped(run: RunContext, request: Any, error: BaseException) -> None:
+    run.raised(error)
+    logger = logging.getLogger(__name__)
+    logger.error("The scheduler raised an exception and drops %s", request, exc_info=error)
