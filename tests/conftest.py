@@ -10,7 +10,7 @@ reactors.install()
 
 from twisted.internet import reactor  # noqa: E402 - it exists from here on
 
-reactors.prepare(reactor)
+reactors.prepare(reactor, leave=lambda: None)  # trial ends the loop after each test
 
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "reactorhub")
 SOAKING = PROFILE == "soak"

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import suppress
 from contextvars import Context, ContextVar
+from functools import wraps
 from logging import LogRecord
 from threading import get_ident, local
 from typing import Any, NoReturn, ParamSpec, Protocol, TypeVar
@@ -39,9 +41,6 @@ class RunLog(Protocol):
         """Close the log. Records that arrive later are not counted."""
 
 
-ESCAPES = (SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError)
-"""What ``except Exception`` does not catch. From spider code it would end the process or hang the crawl."""
-
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -68,12 +67,14 @@ class Owner:
 
     def enter(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call ``call`` in a new context of this owner, which inherits nothing from the caller's."""
+        return self.context.run(call, *args, **kwargs)
 
-        def entered() -> R:
-            self._own()
-            return call(*args, **kwargs)
-
-        return Context().run(entered)
+    @property
+    def context(self) -> Context:
+        """A new context of this owner."""
+        context = Context()
+        context.run(self._own)
+        return context
 
     def _own(self) -> None:
         raise NotImplementedError
@@ -97,6 +98,8 @@ class RunContext(Owner):
     def __init__(self, run_id: str, log: RunLog, project: ProjectContext | None = None) -> None:
         super().__init__(project)
         self.run_id = run_id
+        self.task_name = f"reactorhub-run-{run_id}"
+        """The name of the asyncio tasks of this run that have no name of their own."""
         self.log = log
         self.tasks: WeakSet[asyncio.Future[Any]] = WeakSet()
         self.exceptions = 0
@@ -190,14 +193,86 @@ EMITTING = local()
 def contain(error: BaseException) -> NoReturn:
     """Raise an ordinary exception instead of ``error``, which spider code raised.
 
-    The cancellation of the current task stays what it is.
+    ``except Exception`` does not catch ``SystemExit`` and its like: they would end the process or hang the
+    crawl. An ordinary exception, and the cancellation of the current task, stay what they are.
 
     :raises EscapedError: with the name and text of ``error``.
     """
-    task = asyncio.current_task()
-    if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+    if isinstance(error, Exception):
         raise error
-    raise EscapedError(f"the spider raised {type(error).__name__}({error}); the hub goes on") from error
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise error
+    name = type(error).__name__
+    raise EscapedError(f"the spider raised {name}({_text(error)}); the hub goes on") from error
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except BaseException:  # noqa: BLE001 - the class is the spider's
+        return ""
+
+
+def contained(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Return ``call`` with :func:`contain` around it and around the coroutine or generator that it returns.
+
+    A coroutine is contained from within: what crosses the border of a task instead would close the coroutine
+    that awaits it.
+    """
+
+    @wraps(call)
+    def inside(*args: Any, **kwargs: Any) -> Any:
+        try:
+            result = call(*args, **kwargs)
+        except BaseException as error:  # noqa: BLE001 - contain() raises it again if it has to
+            contain(error)
+        return contained_result(result)
+
+    return inside
+
+
+def contained_result(result: Any) -> Any:
+    """Return a coroutine or generator with :func:`contain` around it, and anything else as it is."""
+    if inspect.iscoroutine(result):
+        return _contained_coroutine(result)
+    if inspect.isasyncgen(result):
+        return _contained_async_generator(result)
+    if inspect.isgenerator(result):
+        return contained_iterator(result)
+    return result
+
+
+async def _contained_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    try:
+        return await coroutine
+    except BaseException as error:  # noqa: BLE001 - contain() raises it again if it has to
+        contain(error)
+
+
+async def _contained_async_generator(generator: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    while True:
+        try:
+            each = await anext(generator)
+        except StopAsyncIteration:
+            return
+        except BaseException as error:  # noqa: BLE001 - contain() raises it again if it has to
+            contain(error)
+        yield each
+
+
+def contained_iterator(output: Iterable[Any]) -> Iterator[Any]:
+    """Yield what ``output`` yields, with :func:`contain` around each step."""
+    iterator = iter(output)
+    while True:
+        try:
+            each = next(iterator)
+        except StopIteration:
+            return
+        except BaseException as error:  # noqa: BLE001 - contain() raises it again if it has to
+            contain(error)
+        yield each
 
 
 RUN: ContextVar[RunContext | None] = ContextVar("reactorhub_run", default=None)

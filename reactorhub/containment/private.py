@@ -21,6 +21,18 @@ class Part:
 
 
 RELIED_ON: tuple[Part, ...] = (
+    Part(
+        "asyncio.events:Handle._run",
+        "replaced: SystemExit from a run's callback would end the loop; uvloop's handles are not Python's",
+        ("self",),
+    ),
+    Part(
+        "twisted.internet.asyncioreactor:AsyncioSelectorReactor._reschedule",
+        "replaced on the instance: the handle that runs all timers must belong to nobody",
+        ("self",),
+    ),
+    Part("os:chdir", "replaced: refused to runs and imports"),
+    Part("signal:signal", "replaced: refused to runs and imports, and its neighbours in the module"),
     Part("logging:Logger.isEnabledFor", "replaced: the answer depends on the owner", ("self", "level")),
     Part("logging:Logger.callHandlers", "replaced: a run's log comes before handlers", ("self", "record")),
     Part(

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from contextlib import ExitStack
 from logging import LogRecord
 
 from reactorhub.containment.contexts import watch_collector
+from reactorhub.containment.imports import guard_process
 from reactorhub.containment.logging_views import install_logging_views
+from reactorhub.containment.loop import contain_loop
 from reactorhub.containment.run_logs import routing
 from reactorhub.containment.streams import HubOutput, install_streams
 from reactorhub.containment.threads import carry_contexts_into_new_threads
 
 
-def contain_process(hub_log: Callable[[LogRecord], None], hub_output: HubOutput) -> Callable[[], None]:
+def contain_process(
+    loop: AbstractEventLoop, hub_log: Callable[[LogRecord], None], hub_output: HubOutput
+) -> Callable[[], None]:
     """Give each run its own log and streams. Return a function that undoes everything, for tests.
 
     :param hub_log: takes log records that belong to no run.
@@ -25,6 +30,8 @@ def contain_process(hub_log: Callable[[LogRecord], None], hub_output: HubOutput)
         carry_contexts_into_new_threads(),
         install_logging_views(routing(hub_log)),
         install_streams(hub_output),
+        contain_loop(loop),
+        guard_process(),
     ):
         installed.callback(undo)
     return installed.close

@@ -9,27 +9,29 @@ These functions change one reactor instance. Call them before anything is schedu
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import Context, copy_context
-from typing import Any, NoReturn
+from typing import Any
 
 from twisted.internet import defer
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
-from reactorhub.containment.contexts import ESCAPES, RUN, as_owner, contain
+from reactorhub.containment.contexts import as_owner
 from reactorhub.containment.threads import outside
-from reactorhub.errors import EscapedError
 
 Call = Callable[..., Any]
+
+_base_log = Logger(namespace="twisted.internet.base")
 
 
 def carry_contexts(reactor: AsyncioSelectorReactor) -> None:
     """Run this reactor's timers, cross-thread calls and error reports in the context that caused them."""
     reactor.callLater = _scheduling(reactor.callLater)  # type: ignore[method-assign]
+    reactor._reschedule = _outside(reactor._reschedule)  # type: ignore[method-assign]
     reactor.callFromThread = _sending(reactor.callFromThread)  # type: ignore[method-assign]
     defer.DebugInfo = _ContextDebugInfo  # type: ignore[misc]
 
@@ -40,82 +42,28 @@ def carry_contexts_into_threads(pool: ThreadPool, loop: asyncio.AbstractEventLoo
     loop.set_default_executor(_ContextExecutor(max_workers=size, thread_name_prefix="asyncio"))
 
 
-def record_tasks(loop: asyncio.AbstractEventLoop) -> None:
-    """Record each asyncio task with the run it works for, so that all tasks of a run can be cancelled.
-
-    The tasks of a run also cannot end the loop: a ``SystemExit`` in a task would do that.
-    """
-
-    def factory(
-        loop: asyncio.AbstractEventLoop, coro: Any, context: Context | None = None
-    ) -> asyncio.Task[Any]:
-        run = RUN.get() if context is None else context.get(RUN)
-        if run is None:
-            return asyncio.Task(coro, loop=loop, context=context)
-        task = asyncio.Task(_Contained(coro), loop=loop, context=context)
-        run.tasks.add(task)
-        return task
-
-    loop.set_task_factory(factory)
-
-
-class _Contained(Coroutine[Any, Any, Any]):
-    """A coroutine that raises nothing that would end the loop or disappear without a report."""
-
-    __slots__ = ("_coro",)
-
-    def __init__(self, coro: Coroutine[Any, Any, Any]) -> None:
-        self._coro = coro
-
-    def send(self, value: Any) -> Any:
-        try:
-            return self._coro.send(value)
-        except ESCAPES as error:
-            _contain_aloud(error)
-
-    def throw(self, *error: Any) -> Any:
-        try:
-            return self._coro.throw(*error)
-        except ESCAPES as escaped:
-            _contain_aloud(escaped)
-
-    def close(self) -> None:
-        self._coro.close()
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        return self._coro.__await__()
-
-
-def _contain_aloud(error: BaseException) -> NoReturn:
-    try:
-        contain(error)
-    except EscapedError:
-        logging.getLogger(__name__).exception(
-            "Spider code raised an exception that would have ended the process"
-        )
-        raise
-
-
-def refuse_stop_from_runs(reactor: AsyncioSelectorReactor) -> Call:
-    """Refuse ``reactor.stop()`` from spider code. Return the function that really stops the reactor."""
-    stop, log = reactor.stop, Logger()
-
-    def guarded() -> None:
-        run = RUN.get()
-        if run is None:
-            stop()
-        else:
-            log.error("run {run_id} called reactor.stop(); the hub goes on", run_id=run.run_id)
-
-    reactor.stop = guarded  # type: ignore[method-assign]
-    return stop
-
-
 def _scheduling(call_later: Call) -> Call:
     def scheduled(delay: float, call: Call, *args: object, **kwargs: object) -> Any:
-        return call_later(delay, copy_context().run, call, *args, **kwargs)
+        return call_later(delay, _timed, copy_context(), call, *args, **kwargs)
 
     return scheduled
+
+
+def _timed(context: Context, call: Call, *args: object, **kwargs: object) -> None:
+    """Call within a context, and log there what is raised. Twisted would log it outside of the context."""
+    try:
+        context.run(call, *args, **kwargs)
+    except BaseException:  # noqa: BLE001 - as Twisted does it for delayed calls
+        as_owner(context, _base_log.failure, "Unhandled Error", Failure())
+
+
+def _outside(reschedule: Call) -> Call:
+    """Let the one handle that runs all timers belong to nobody: it also runs the hub's own shutdown."""
+
+    def rescheduled() -> Any:
+        return outside(reschedule)
+
+    return rescheduled
 
 
 def _sending(call_from_thread: Call) -> Call:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from reactorhub.containment.contexts import ESCAPES, RunContext, here
+from reactorhub.containment.contexts import RunContext, here
 
 _FORMAT = "%(asctime)s [%(name)s] %(levelname)s: %(message)s"  # Scrapy's default LOG_FORMAT
 _DATE_FORMAT = "%Y-%m-%d %H:%M:%S"  # Scrapy's default LOG_DATEFORMAT
@@ -72,7 +72,7 @@ class FileRunLog:
     def _text(self, record: logging.LogRecord) -> str:
         try:
             return self._formatter.format(record)
-        except (Exception, *ESCAPES):  # noqa: BLE001 - what is formatted may be of any class
+        except BaseException:  # noqa: BLE001 - what is formatted may be of any class
             return self._formatter.format(_unreadable(record))
 
 

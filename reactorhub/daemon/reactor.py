@@ -33,14 +33,18 @@ def install() -> None:
         )
 
 
-def prepare(reactor: Any) -> Callable[[], None]:
+def prepare(reactor: Any, leave: Callable[[], object] | None = None) -> Callable[[], None]:
     """Prepare the reactor for many crawls, before anything is scheduled on it. Return its real ``stop``.
 
     The timers use the monotonic clock, so a step of the wall clock neither delays them nor fires them all.
+
+    :param leave: called if the reactor ends without an order to stop; ends the process at once by default.
     """
-    from reactorhub.containment.reactor import carry_contexts, refuse_stop_from_runs
+    from reactorhub.containment.loop import LoopGuard
+    from reactorhub.containment.reactor import carry_contexts
 
     reactor.seconds = time.monotonic
     carry_contexts(reactor)
-    stop: Callable[[], None] = refuse_stop_from_runs(reactor)
-    return stop
+    guard = LoopGuard(reactor, leave)
+    guard.install()
+    return guard.stop

@@ -22,12 +22,13 @@ from twisted.web.server import Site
 from reactorhub.config import HubConfig
 from reactorhub.config.endpoints import loopback_endpoint
 from reactorhub.containment.process import contain_process
-from reactorhub.containment.reactor import carry_contexts_into_threads, record_tasks
+from reactorhub.containment.reactor import carry_contexts_into_threads
 from reactorhub.daemon.build import Built, build
 from reactorhub.daemon.console import address, cannot_listen, hub_output, say, to_hub_log, welcome
 from reactorhub.daemon.dns import CachingResolver
 from reactorhub.daemon.signals import Signals
 from reactorhub.demo_site import ADDRESS_VARIABLE, bookshop
+from reactorhub.engine.scrapy.private import contain_for_all, refuse_crawls_at_import
 from reactorhub.engine.scrapy.process import prepare_logging
 from reactorhub.errors import ReactorHubError, StartError
 from reactorhub.storage.layout import READY
@@ -109,10 +110,11 @@ class HubService(Service):
         reactor.suggestThreadPoolSize(SPIDER_THREADS)
         loop = reactor._asyncioEventloop
         carry_contexts_into_threads(reactor.getThreadPool(), loop, SPIDER_THREADS)
-        record_tasks(loop)
         reactor.installNameResolver(CachingResolver(reactor.nameResolver, reactor))
         prepare_logging()
-        contain_process(to_hub_log, hub_output(globalLogPublisher))
+        contain_for_all()
+        refuse_crawls_at_import()
+        contain_process(loop, to_hub_log, hub_output(globalLogPublisher))
         signals = Signals(
             reactor,
             grace=lambda: built.hub.config.shutdown_grace,

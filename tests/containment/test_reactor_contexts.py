@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import reactor
@@ -17,8 +16,7 @@ from twisted.trial.unittest import TestCase
 
 from reactorhub.containment.contexts import RUN, RunContext
 from reactorhub.containment.memory_log import MemoryRunLog
-from reactorhub.containment.reactor import carry_contexts_into_threads, record_tasks, refuse_stop_from_runs
-from reactorhub.errors import EscapedError
+from reactorhub.containment.reactor import carry_contexts_into_threads
 
 
 def whose() -> str | None:
@@ -88,47 +86,6 @@ class ContextTests(TestCase):
         gc.collect()
         assert seen == ["mine"]
         self.flushLoggedErrors(ValueError)
-
-    async def test_tasks_are_known_to_their_run(self) -> None:
-        """Tasks that a run starts are its own, and may be cancelled; others are not listed."""
-        record_tasks(self.loop)
-        self.addCleanup(self.loop.set_task_factory, None)
-
-        async def wait() -> None:
-            await asyncio.sleep(60)
-
-        task = self.run_.enter(self.loop.create_task, wait())
-        other = self.loop.create_task(wait())
-        assert set(self.run_.tasks) == {task}
-        for each in (task, other):
-            each.cancel()
-        for each in (task, other):
-            await self.assertFailure(Deferred.fromFuture(each), asyncio.CancelledError)
-
-    async def test_a_task_of_a_run_cannot_end_the_loop(self) -> None:
-        """SystemExit and KeyboardInterrupt out of a run's task are ordinary exceptions."""
-        record_tasks(self.loop)
-        self.addCleanup(self.loop.set_task_factory, None)
-        for error in (SystemExit(1), KeyboardInterrupt()):
-
-            async def leave(error: BaseException = error) -> None:
-                await asyncio.sleep(0)
-                raise error
-
-            task = self.run_.enter(self.loop.create_task, leave())
-            escaped = await self.assertFailure(Deferred.fromFuture(task), EscapedError)
-            assert type(error).__name__ in str(escaped)
-
-    def test_only_the_hub_stops_the_reactor(self) -> None:
-        """A stop from within a run is refused and logged; the real one still works."""
-        stopped: list[str] = []
-        double: Any = type("Reactor", (), {"stop": lambda self: stopped.append("stopped")})()
-        real: Callable[[], None] = refuse_stop_from_runs(double)
-        self.run_.enter(double.stop)
-        assert stopped == []
-        double.stop()
-        real()
-        assert stopped == ["stopped", "stopped"]
 
     async def test_deferToThread_of_the_reactor_s_own_pool(self) -> None:
         """What is not prepared still works."""

@@ -83,6 +83,68 @@ LOGGING = f"""
             self.logger.info("MARK %d", "x")
             yield {{"url": response.url}}
 """
+BROKEN = {
+    "scripty": """
+        from scrapy.crawler import CrawlerProcess
+        process = CrawlerProcess()
+        process.crawl("good")
+        process.start()
+    """,
+    "starter": "from scrapy.crawler import CrawlerProcess\nCrawlerProcess().start()",
+    "runs": "from twisted.internet import reactor\nreactor.run()",
+    "stops": "from twisted.internet import reactor\nreactor.stop()",
+    "crashes": "from twisted.internet import reactor\nreactor.crash()",
+    "ends_loop": "import asyncio\nasyncio.get_event_loop().stop()",
+    "chdir": "import os\nos.chdir('/')",
+    "takes_signal": "import signal\nsignal.signal(signal.SIGTERM, lambda *args: None)",
+    "exits": "import sys\nsys.exit(0)",
+    "interrupts": "raise KeyboardInterrupt",
+    "panics": "class Panic(BaseException): pass\nraise Panic('at import')",
+}
+ENDS = f"""
+    import asyncio, os, signal, sys, threading
+    import scrapy
+    from twisted.internet import reactor
+    from twisted.internet.task import deferLater
+
+    class Ends(scrapy.Spider):
+        name = "ends"
+        start_urls = ["{PAGE}"]
+
+        async def parse(self, response):
+            loop = asyncio.get_running_loop()
+            yield {{"url": response.url}}
+            if self.how == "call_soon":
+                loop.call_soon(sys.exit, 0)
+            elif self.how == "call_later":
+                loop.call_later(0.01, sys.exit, 0)
+            elif self.how == "callLater":
+                reactor.callLater(0.01, sys.exit, 0)
+            elif self.how == "thread":
+                threading.Thread(target=reactor.callFromThread, args=(reactor.stop,)).start()
+            elif self.how == "task":
+                self.task = asyncio.ensure_future(self.leave())
+            elif self.how == "reader":
+                ours, theirs = os.pipe()
+                loop.add_reader(ours, self.read, loop, ours)
+                os.write(theirs, b"x")
+            elif self.how in ("stop", "close"):
+                getattr(loop, self.how)()
+            elif self.how == "signal":
+                signal.signal(signal.SIGTERM, lambda *args: None)
+                signal.setitimer(signal.ITIMER_REAL, 0.01)
+                signal.alarm(1)
+            else:
+                getattr(reactor, self.how)()
+            await asyncio.sleep(0.05)
+
+        def read(self, loop, file):
+            loop.remove_reader(file)
+            sys.exit(0)
+
+        async def leave(self):
+            sys.exit(0)
+"""
 GOOD = f"""
     import scrapy
 
@@ -115,6 +177,9 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     hub = Hub(tmp_path_factory.mktemp("worlds"), CONFIG)
     write_module(hub.folder, "lab", "streams", STREAMS)
     write_module(hub.folder, "lab", "loud", LOGGING)
+    write_module(hub.folder, "lab", "ends", ENDS)
+    for name, source in BROKEN.items():
+        write_module(hub.folder, "lab", name, source)
     write_module(hub.folder, "other", "good", GOOD)
     with hub:
         yield hub
@@ -178,3 +243,43 @@ def test_a_wrong_log_call_is_one_line(hub: Hub) -> None:
     assert (run["state"], run["errors"]) == ("succeeded", 0)
     (line,) = marks(hub, run["id"])
     assert line.startswith("[wrong] INFO: a log call that cannot be formatted, at ")
+
+
+def test_an_import_cannot_reach_into_the_process(hub: Hub) -> None:
+    """A module that would start, stop or change the process when it is imported is a broken module."""
+    broken = {each["module"]: each["error"] for each in hub.get("/api/spiders")[1]["broken"]}
+    assert {name.rpartition(".")[2] for name in broken} == set(BROKEN)
+    for name in ("scripty", "starter", "runs", "stops", "crashes", "ends_loop", "chdir", "takes_signal"):
+        assert 'if __name__ == "__main__":' in broken[f"lab.spiders.{name}"], broken
+    assert len(hub.ledger("SELECT * FROM runs WHERE spider = 'scripty'")) == 0
+
+
+WAYS = {
+    "call_soon": "SystemExit: 0",
+    "call_later": "SystemExit: 0",
+    "callLater": "SystemExit: 0",
+    "task": "SystemExit: 0",
+    "reader": "SystemExit: 0",
+    "thread": "reactor.stop",
+    "stop": "stop",
+    "close": "close",
+    "crash": "crash",
+    "fireSystemEvent": "fireSystemEvent",
+    "signal": "signal.signal does nothing here",
+}
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_a_run_cannot_end_the_process(hub: Hub, how: str) -> None:
+    """Whatever a run does to end the process stands in its own log; the hub and a neighbour go on."""
+    run_id, neighbour = hub.order("ends", {"how": how}), hub.order("good")
+    run = hub.wait_final(run_id)
+    assert WAYS[how] in hub.log(run_id), hub.log(run_id)
+    assert run["errors"] >= 1
+    assert hub.wait_final(neighbour)["state"] == "succeeded"
+    assert hub.get("/healthz")[0] == 200
+
+
+def test_the_hub_still_ends_on_order(hub: Hub) -> None:
+    """After all of that SIGTERM ends the hub in time, and its exit status says so."""
+    assert hub.terminate(within=15) in (0, -15, 143)

@@ -17,12 +17,13 @@ from twisted.trial.unittest import TestCase
 from twisted.web.server import Site
 
 from reactorhub.containment.process import contain_process
-from reactorhub.containment.reactor import carry_contexts_into_threads, record_tasks
+from reactorhub.containment.reactor import carry_contexts_into_threads
 from reactorhub.containment.run_logs import RunLogs
 from reactorhub.demo_site import bookshop
 from reactorhub.engine.projects import ProjectConfig
 from reactorhub.engine.protocols import Crawl
 from reactorhub.engine.scrapy.engine import ScrapyEngine
+from reactorhub.engine.scrapy.private import contain_for_all, refuse_crawls_at_import
 from reactorhub.engine.scrapy.process import prepare_logging
 from reactorhub.model.run import CrawlEnd, RunSpec
 from reactorhub.storage.layout import RunPaths
@@ -90,13 +91,15 @@ class EngineCase(TestCase):
         self.hub_records: list[Any] = []
         prepare_logging()
         self.hub_lines: list[str] = []
-        uncontain = contain_process(self.hub_records.append, lambda name, line: self.hub_lines.append(line))
-        self.addCleanup(uncontain)
         pool, loop = reactor.getThreadPool(), reactor._asyncioEventloop  # type: ignore[attr-defined]
         self.patch(pool, "callInThreadWithCallback", pool.callInThreadWithCallback)
         carry_contexts_into_threads(pool, loop, 4)
-        record_tasks(loop)
-        self.addCleanup(loop.set_task_factory, None)
+        uncontain = contain_process(
+            loop, self.hub_records.append, lambda name, line: self.hub_lines.append(line)
+        )
+        self.addCleanup(uncontain)
+        self.addCleanup(contain_for_all())
+        self.addCleanup(refuse_crawls_at_import())
         site = Site(bookshop(reactor), reactor=reactor)  # type: ignore[arg-type]
         site.log = lambda request: None  # type: ignore[method-assign]
         self.port = reactor.listenTCP(0, site, interface="127.0.0.1")  # type: ignore[attr-defined]

@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from reactorhub.containment.contexts import ESCAPES, RunContext
+from reactorhub.containment.contexts import RunContext
 from reactorhub.containment.logging_views import close_handlers
 from reactorhub.containment.streams import finish_lines
 from reactorhub.engine.scrapy.faults import count_faults
@@ -213,7 +213,7 @@ def _text(value: object) -> str:
     """Return the text of a finish reason. A spider may give an object of any class."""
     try:
         return str(value)
-    except (Exception, *ESCAPES):  # noqa: BLE001 - code of the project
+    except BaseException:  # noqa: BLE001 - code of the project
         return type(value).__name__
 
 
@@ -222,7 +222,7 @@ def _collected(crawler: HubCrawler) -> dict[str, Any]:
     collector = stats_of(crawler)
     try:
         return {} if collector is None else dict(collector.get_stats())
-    except (Exception, *ESCAPES):  # noqa: BLE001 - code of the project
+    except BaseException:  # noqa: BLE001 - code of the project
         return {}
 
 

@@ -10,7 +10,6 @@ from scrapy import signals
 from scrapy.crawler import Crawler
 from twisted.logger import Logger
 
-from reactorhub.containment.contexts import ESCAPES
 from reactorhub.policies.expectations import FIELD_COUNT
 
 
@@ -44,7 +43,7 @@ class FieldCounter:
     def _has(self, item: Any, field: str) -> bool:
         try:
             return not is_empty(found(item, field))
-        except (Exception, *ESCAPES) as error:  # noqa: BLE001 - an item may run code of the project
+        except BaseException as error:  # noqa: BLE001 - an item may run code of the project
             if not self._warned:
                 self._warned = True
                 self.log.warn(

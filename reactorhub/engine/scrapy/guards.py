@@ -7,18 +7,27 @@ put onto one crawl's own engine objects. No class of Scrapy or of the project is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Any
 
 from scrapy.core.engine import ExecutionEngine
 from scrapy.exceptions import IgnoreRequest
 
-from reactorhub.containment.contexts import ESCAPES, contain
-from reactorhub.engine.scrapy.private import drop_delays, wrap_calls
+from reactorhub.containment.contexts import contain, contained, contained_iterator
+from reactorhub.engine.scrapy.private import (
+    ask_again,
+    close_spider,
+    drop_delays,
+    wrap_calls,
+    wrap_components,
+    wrap_next_request,
+)
 from reactorhub.errors import EscapedError
 
 MAX_SCHEDULED = 10_000  # start() pauses while so many requests wait in the crawl's scheduler
+MAX_FAILURES = 3  # exceptions in a row from a scheduler that is asked for a request
 _LAST_WAIT = 0.1  # seconds that code which begins after a cut may await something, an errback for example
 _PAUSE = 0.02  # seconds between checks whether a paused start() may go on
 
@@ -42,13 +51,16 @@ class InFlight:
         stopped = IgnoreRequest("the download was cut off: the run was told to stop")
         if self._closed:
             raise stopped
-        return await self._waited(call(request), stopped)
+        try:
+            return await self._waited(call(request), stopped)
+        except BaseException as error:  # noqa: BLE001 - contain() raises it again if it has to
+            contain(error)
 
     async def code(self, waiting: Awaitable[Any]) -> Any:
         """Await spider code. Raises EscapedError if it is cut off, or raises what would end the process."""
         try:
             return await self._waited(waiting, EscapedError("it was cut off: the run was told to stop"))
-        except ESCAPES as error:
+        except BaseException as error:  # noqa: BLE001 - contain() raises it again if it has to
             contain(error)
 
     def cut(self, engine: ExecutionEngine) -> None:
@@ -91,6 +103,29 @@ def guard(engine: ExecutionEngine, in_flight: InFlight) -> None:
         item=partial(_contained, in_flight),
         start=partial(_paced_start, in_flight, engine),
     )
+    wrap_components(engine, contained)
+    wrap_next_request(engine, partial(_enduring, engine))
+
+
+def _enduring(engine: ExecutionEngine, next_requests: Call) -> Call:
+    """Let a scheduler raise when it is asked for a request, but not for ever: then the crawl is closed."""
+    failures = 0
+
+    def send_next_requests() -> None:
+        nonlocal failures
+        try:
+            next_requests()
+        except BaseException as error:
+            failures += 1
+            logging.getLogger(__name__).exception("The crawl cannot send its next request", exc_info=error)
+            if failures < MAX_FAILURES:
+                ask_again(engine)
+            else:
+                close_spider(engine, "scheduler_error")
+        else:
+            failures = 0
+
+    return send_next_requests
 
 
 def _cuttable(in_flight: InFlight, download: Call) -> Call:
@@ -112,21 +147,9 @@ def _contained_callback(in_flight: InFlight, call: Call) -> Call:
         output = await in_flight.code(call(result, request))
         if hasattr(output, "__aiter__"):
             return _contained_async(in_flight, output)
-        return _contained_iterable(output)
+        return contained_iterator(output)
 
     return callback
-
-
-def _contained_iterable(output: Iterable[Any]) -> Iterator[Any]:
-    iterator = iter(output)
-    while True:
-        try:
-            each = next(iterator)
-        except StopIteration:
-            return
-        except ESCAPES as error:
-            contain(error)
-        yield each
 
 
 async def _contained_async(in_flight: InFlight, output: AsyncIterator[Any]) -> AsyncIterator[Any]:
@@ -141,7 +164,7 @@ async def _contained_async(in_flight: InFlight, output: AsyncIterator[Any]) -> A
 
 def _paced_start(in_flight: InFlight, engine: ExecutionEngine, process_start: Call) -> Call:
     async def paced() -> AsyncIterator[Any]:
-        return _paced(_contained_async(in_flight, await process_start()), engine)
+        return _paced(_contained_async(in_flight, await in_flight.code(process_start())), engine)
 
     return paced
 

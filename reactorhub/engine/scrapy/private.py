@@ -9,18 +9,33 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
+from inspect import iscoroutine
 from types import ModuleType
 from typing import Any
 
+from scrapy.core import scraper as scraper_module
 from scrapy.core.downloader import Downloader
 from scrapy.core.engine import ExecutionEngine
-from scrapy.crawler import Crawler, CrawlerRunner
+from scrapy.crawler import (
+    AsyncCrawlerProcess,
+    AsyncCrawlerRunner,
+    Crawler,
+    CrawlerProcess,
+    CrawlerRunner,
+)
 from scrapy.exceptions import StopDownload
 from scrapy.settings import Settings
 from scrapy.spiderloader import SpiderLoader
 from scrapy.statscollectors import StatsCollector
+from scrapy.utils import signal as signal_utils
+from scrapy.utils.defer import _schedule_coro
 from scrapy.utils.misc import build_from_crawler
 from twisted.python.failure import Failure
+
+from reactorhub.containment.contexts import contain, contained_result, here
+from reactorhub.containment.imports import importing
+from reactorhub.containment.loop import refuse_import
 
 Call = Callable[..., Any]
 Wrapper = Callable[[Call], Call]
@@ -117,6 +132,39 @@ RELIED_ON: tuple[Part, ...] = (
     Part(
         "scrapy.utils.misc:build_from_crawler", ("objcls", "crawler", "args", "kwargs"), "as the engine does"
     ),
+    Part(
+        "scrapy.utils.signal:robustApply",
+        ("receiver", "arguments", "named"),
+        "replaced in its module: calls every signal handler; contains what they raise",
+    ),
+    Part(
+        "scrapy.core.scraper:iterate_spider_output",
+        ("result",),
+        "replaced in its module: makes a task of a coroutine callback, which is contained before that",
+    ),
+    Part("scrapy.core.engine:ExecutionEngine._start_scheduled_requests", ("self",), "replaced"),
+    Part("scrapy.core.engine:ExecutionEngine.close_spider_async", ("self", "reason"), "called"),
+    Part("scrapy.utils.defer:_schedule_coro", ("coro",), "called: starts a coroutine, as the engine does"),
+    Part(
+        "scrapy.crawler:CrawlerRunner.crawl",
+        ("self", "crawler_or_spidercls", "args", "kwargs"),
+        "replaced: refuses crawls that a module starts when it is imported",
+    ),
+    Part(
+        "scrapy.crawler:AsyncCrawlerRunner.crawl",
+        ("self", "crawler_or_spidercls", "args", "kwargs"),
+        "likewise",
+    ),
+    Part(
+        "scrapy.crawler:CrawlerProcess.start",
+        ("self", "stop_after_crawl", "install_signal_handlers"),
+        "replaced: refuses to run the reactor, from imports and runs",
+    ),
+    Part(
+        "scrapy.crawler:AsyncCrawlerProcess.start",
+        ("self", "stop_after_crawl", "install_signal_handlers"),
+        "likewise",
+    ),
 )
 """Methods. A test checks that each exists and takes these parameters."""
 
@@ -133,6 +181,12 @@ HELD: tuple[Held, ...] = (
     Held("engine.downloader.handlers.download_request_async", "replaced on the instance"),
     Held("engine.scheduler_cls", "replaced on the instance: from_crawler() of it makes the scheduler"),
     Held("engine._slot.scheduler", "made of it"),
+    Held("engine._slot.closing", "says whether the spider is being closed"),
+    Held("engine._slot.nextcall.schedule", "called to ask the scheduler again"),
+    Held("engine.downloader.middleware.methods", "methods of the project's own are replaced in these lists"),
+    Held("engine.scraper.spidermw.methods", "likewise"),
+    Held("engine.scraper.itemproc.methods", "likewise"),
+    Held("engine.scraper.itemproc._mw_methods_requiring_spider", "those that take a spider argument"),
     Held("engine.scraper.call_spider_async", "replaced on the instance"),
     Held("engine.scraper.itemproc.process_item_async", "replaced on the instance"),
     Held("engine.scraper.spidermw.process_start", "replaced on the instance"),
@@ -271,6 +325,103 @@ def wrap_close(engine: ExecutionEngine, close: Wrapper) -> None:
     """Replace the call that closes the pipelines of a crawl."""
     scraper: Any = engine.scraper
     scraper.close_spider_async = close(scraper.close_spider_async)
+
+
+def wrap_components(engine: ExecutionEngine, wrap: Wrapper) -> None:
+    """Replace the methods of the project's own middlewares and pipelines in the engine's lists of them.
+
+    Scrapy's own stay as they are: they raise nothing unusual, and most crawls have no others.
+    """
+    scraper: Any = engine.scraper
+    downloads: Any = getattr(engine.downloader, "middleware", None)
+    managers: tuple[Any, ...] = (downloads, scraper.spidermw, scraper.itemproc)
+    for manager in managers:
+        for methods in getattr(manager, "methods", {}).values():
+            for index, method in enumerate(methods):
+                if method is not None and not _is_scrapy_s(method):
+                    methods[index] = wrapped = wrap(method)
+                    if method in manager._mw_methods_requiring_spider:
+                        manager._mw_methods_requiring_spider.add(wrapped)
+
+
+def _is_scrapy_s(method: Any) -> bool:
+    modules = {getattr(method, "__module__", ""), type(getattr(method, "__self__", None)).__module__}
+    return all(str(name).startswith("scrapy.") for name in modules)
+
+
+def wrap_next_request(engine: ExecutionEngine, wrap: Wrapper) -> None:
+    """Replace the call that asks the scheduler for requests and sends them."""
+    engine.__dict__["_start_scheduled_requests"] = wrap(engine._start_scheduled_requests)
+
+
+def ask_again(engine: ExecutionEngine) -> None:
+    """Let the engine ask its scheduler for requests again, in a later turn of the reactor."""
+    if engine._slot is not None:
+        engine._slot.nextcall.schedule()
+
+
+def close_spider(engine: ExecutionEngine, reason: str) -> None:
+    """Begin to close a spider, if it is open and not closing yet."""
+    if engine._slot is not None and engine._slot.closing is None:
+        _schedule_coro(engine.close_spider_async(reason=reason))
+
+
+def contain_for_all() -> Callable[[], None]:
+    """Contain what signal handlers and coroutine callbacks raise. Return a function that undoes this.
+
+    These two are functions of modules: they are replaced once for the whole process.
+    """
+    in_signals: Any = signal_utils
+    in_scraper: Any = scraper_module
+    apply, iterate = in_signals.robustApply, in_scraper.iterate_spider_output
+
+    def robust_apply(receiver: Any, *arguments: Any, **named: Any) -> Any:
+        try:
+            result = apply(receiver, *arguments, **named)
+        except BaseException as error:  # noqa: BLE001 - contain() raises it again if it has to
+            contain(error)
+        return contained_result(result) if iscoroutine(result) else result
+
+    def iterate_spider_output(result: Any) -> Any:
+        return iterate(contained_result(result) if iscoroutine(result) else result)
+
+    def undo() -> None:
+        in_signals.robustApply, in_scraper.iterate_spider_output = apply, iterate
+
+    in_signals.robustApply, in_scraper.iterate_spider_output = robust_apply, iterate_spider_output
+    return undo
+
+
+def refuse_crawls_at_import() -> Callable[[], None]:
+    """Let no import start crawls that the ledger does not know, and no run start a reactor of its own.
+
+    Return a function that undoes this.
+    """
+    runners: tuple[Any, ...] = (CrawlerRunner, AsyncCrawlerRunner)
+    processes: tuple[Any, ...] = (CrawlerProcess, AsyncCrawlerProcess)
+    replaced = [(each, "crawl", each.crawl) for each in runners]
+    replaced += [(each, "start", each.start) for each in processes]
+    for owner, name, method in replaced:
+        setattr(owner, name, _refusing(f"{owner.__name__}.{name}()", method, name == "start"))
+
+    def undo() -> None:
+        for owner, name, method in replaced:
+            setattr(owner, name, method)
+
+    return undo
+
+
+def _refusing(name: str, method: Call, in_runs: bool) -> Call:
+    @wraps(method)
+    def refusing(*args: Any, **kwargs: Any) -> Any:
+        owner = here()
+        if importing(owner):
+            refuse_import(name)
+        if in_runs and owner is not None:
+            raise RuntimeError(f"{name} cannot be called in a run: the hub's reactor runs already")
+        return method(*args, **kwargs)
+
+    return refusing
 
 
 def wrap_scheduler(engine: ExecutionEngine, wrap: Callable[[Any], None]) -> None:
