@@ -5,7 +5,7 @@ from __future__ import annotations
 from textwrap import dedent
 
 from reactorhub.model.run import RunState
-from reactorhub.policies.outcome import judge
+from reactorhub.policies.outcome import outcome_of
 from tests.support.shop_project import EngineCase, spider
 
 MUTE = """
@@ -161,6 +161,6 @@ class FaultTests(EngineCase):
             assert loud.error == mute.error, place
             assert loud.errors == mute.errors, place
             seen[place] = (loud.exceptions, mute.exceptions)
-            states = {judge(end, None).state for end in ends}
+            states = {outcome_of(end, None).state for end in ends}
             assert states == {RunState.FAILED} if not loud.items else {RunState.SUCCEEDED}, place
         assert seen == dict.fromkeys(PLACES, (1, 1))
