@@ -62,10 +62,10 @@ class Signals:
     def _told_to_stop(self, number: int, frame: FrameType | None) -> None:
         first, self._status = self._status == 0, 128 + number
         if first:
-            signal.setitimer(signal.ITIMER_REAL, self._grace() + HASTE)
+            self._outside_any_run(signal.setitimer, signal.ITIMER_REAL, self._grace() + HASTE)
             self._outside_any_run(self._stop[number], number, frame)
         else:
-            signal.setitimer(signal.ITIMER_REAL, HASTE)
+            self._outside_any_run(signal.setitimer, signal.ITIMER_REAL, HASTE)
             self._outside_any_run(self._reactor.callFromThread, self._hurry)
 
     def _told_to_reload(self, number: int, frame: FrameType | None) -> None:
