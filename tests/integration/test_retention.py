@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from harness.past import make_past
 
+from bench.past import make_past
 from reactorhub.storage.retention import AT_ONCE
 from tests.integration.hubs import Hub, until, write_project
 
