@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 
 from reactorhub.daemon import reactor as reactors
-from tests.support.distribution import REAL_HUBS, Scheduler, rank_of
+from tests.support.distribution import REAL_HUBS, Scheduler, give_way, rank_of
 
 reactors.install()
 
@@ -33,6 +33,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.nodeid.startswith(REAL_HUBS):
             item.add_marker("real_hub")
     items.sort(key=lambda item: rank_of(item.nodeid))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave the processor to the tests that compare real seconds."""
+    give_way(item.nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -6,6 +6,7 @@ are of no use: 3.8.0 does not see them under pytest 9.2, see pytest-dev/pytest-x
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 
@@ -40,6 +41,20 @@ class Scheduler(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         return group_of(nodeid)
+
+
+POLITE = 5
+"""The niceness of the workers that leave the processor to the tests that compare real seconds."""
+
+
+def give_way(test: str) -> None:
+    """Lower the priority of this worker and its hubs, unless the test compares real seconds.
+
+    The real time group is the first that is handed out, so its worker has not given way before.
+    """
+    shared = "PYTEST_XDIST_WORKER" in os.environ
+    if shared and not test.startswith(REAL_TIME) and os.getpriority(os.PRIO_PROCESS, 0) < POLITE:
+        os.setpriority(os.PRIO_PROCESS, 0, POLITE)
 
 
 @cache
