@@ -19,7 +19,7 @@ REAL_TIME = (
     "tests/integration/test_reload_stress.py",
     "tests/integration/test_bench_schedules.py",
     "tests/redis/test_outage.py",
-    "tests/engine/test_scrapy_engine.py::FairnessTests",
+    "tests/engine/test_scrapy_fairness.py",
 )
 """What compares real seconds. One worker runs all of it, so that these tests do not disturb each other."""
 
