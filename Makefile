@@ -2,15 +2,20 @@ PYTHON ?= python3
 BIN := .venv/bin
 COMPILE := $(BIN)/pip-compile -q --generate-hashes --allow-unsafe --strip-extras --no-header \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
+JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+SIDE_BY_SIDE = $(BIN)/python -m pytest -n $(JOBS)
 INSTALL := $(BIN)/pip install -q --disable-pip-version-check
 
-.PHONY: run test soak lint types bench lock clean
+.PHONY: run test test-quick soak lint types bench lock clean
 
 run: .venv/run  ## start the hub on schedule.yaml
 	@$(BIN)/twistd -n --pidfile= reactorhub
 
 test: .venv/dev  ## all tests: units, docs, layers, real processes
-	@$(BIN)/python -m pytest
+	@$(SIDE_BY_SIDE)
+
+test-quick: .venv/dev  ## the tests that start no hub, for the loop of writing code
+	@$(SIDE_BY_SIDE) -m "not real_hub"
 
 soak: .venv/dev  ## the tests of when runs start, for ten minutes
 	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest tests/oracle tests/triggers tests/policies/test_agenda.py \

@@ -1,10 +1,15 @@
-"""The reactor that everything under test runs on: the hub's own, before anything can import another one."""
+"""What all tests share: the reactor, the profiles of Hypothesis, and the order in which tests begin.
+
+The reactor is the hub's own. It is installed here, before anything can import another one.
+"""
 
 import os
 
+import pytest
 from hypothesis import settings
 
 from reactorhub.daemon import reactor as reactors
+from tests.support.distribution import REAL_HUBS, Scheduler, give_way, rank_of
 
 reactors.install()
 
@@ -20,3 +25,22 @@ SOAKING = PROFILE == "soak"
 settings.register_profile("reactorhub", deadline=None)
 settings.register_profile("soak", deadline=None, max_examples=1000)
 settings.load_profile(PROFILE)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that start real hubs, and let what takes long begin first."""
+    for item in items:
+        if item.nodeid.startswith(REAL_HUBS):
+            item.add_marker("real_hub")
+    items.sort(key=lambda item: rank_of(item.nodeid))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave the processor to the tests that compare real seconds."""
+    give_way(item.nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduler:
+    """Share the tests among workers the way that :mod:`tests.support.distribution` says."""
+    return Scheduler(config, log)

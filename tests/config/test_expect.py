@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from reactorhub.config.expect import expectations, merged
 from reactorhub.config.yaml_source import read_yaml
 from reactorhub.policies.expectations import MAX_EXPECTATIONS, read
-from tests.config.test_config import in_schedule, mistakes, only
-from tests.config.test_config import read as read_file
+from tests.config.config_cases import in_schedule, mistakes, only
+from tests.config.config_cases import read as read_file
 
 LIKE = 'write it like ">= 100", "< 30m", ">= 95%" or ">= 0.7 * median(10)"'
 BEGINS = f"does not begin with one of ==, !=, <, <=, >, >=; {LIKE}"

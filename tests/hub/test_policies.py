@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from reactorhub.errors import LedgerError
@@ -14,7 +13,7 @@ from reactorhub.model.run import Run, RunSpec, RunState
 from reactorhub.model.schedule import Tick
 from reactorhub.storage.ledger import RunFilter
 from reactorhub.storage.sqlite.memory import MemoryLedger
-from tests.support.deferreds import done
+from tests.support.deferreds import done, held_back
 from tests.support.hubs import START, HubHarness, config
 
 MINUTE = timedelta(minutes=1)
@@ -256,9 +255,7 @@ def test_cancel_other_while_the_end_of_the_other_is_written() -> None:
     """A newer tick whose run meets an end that is being written waits for no further attempt."""
     harness = OneScheduleHarness("overlap: cancel_other, retry: {max_retries: 3, delay: 5m}")
     harness.tick()
-    written: Deferred[None] = Deferred()
-    keep = harness.ledger.finish_run
-    harness.ledger.finish_run = lambda *args: written.addCallback(lambda _: keep(*args))  # type: ignore
+    written = held_back(harness.ledger, "finish_run")
     harness.finish(reason="shutdown")
     del harness.ledger.finish_run  # type: ignore[method-assign]
     harness.tick()

@@ -30,13 +30,13 @@ FINAL = frozenset({"succeeded", "failed", "cancelled", "timed_out", "interrupted
 START_WITHIN = 30.0  # seconds; a start takes one or two, but machines are shared
 
 
-def until(open_snapshot: Callable[[], T], within: float, what: str = "the condition") -> T:
+def until(look: Callable[[], T], within: float, what: str = "the condition") -> T:
     """Look again and again until there is something to see; return it.
 
     :raises AssertionError: after ``within`` seconds.
     """
     deadline = time.monotonic() + within
-    while not (seen := open_snapshot()):
+    while not (seen := look()):
         assert time.monotonic() < deadline, f"{what} did not come within {within:g} seconds"
         time.sleep(0.02)
     return seen
@@ -244,20 +244,20 @@ class Hub:
     def wait_state(self, run_id: str, state: str, within: float = 10.0) -> dict[str, Any]:
         """Wait until a run is in a state; return its view."""
 
-        def open_snapshot() -> dict[str, Any] | None:
+        def look() -> dict[str, Any] | None:
             view = self.run(run_id)
             return view if view["state"] == state else None
 
-        return until(open_snapshot, within, f"state {state}") or {}
+        return until(look, within, f"state {state}") or {}
 
     def wait_all_final(self, count: int, within: float) -> list[dict[str, Any]]:
         """Wait until the ledger holds ``count`` final runs; return their rows, oldest first."""
 
-        def open_snapshot() -> bool:
+        def look() -> bool:
             runs = self.get("/api/status")[1]["runs"]
             return sum(int(runs[state]) for state in FINAL) >= count
 
-        until(open_snapshot, within, f"the end of {count} runs")
+        until(look, within, f"the end of {count} runs")
         return self.ledger("SELECT * FROM runs ORDER BY seq")
 
     # -- files

@@ -5,16 +5,16 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import harness
-from harness.punctuality import Punctuality, Scale
-from harness.table import timetable_markdown
+import bench
+from bench.punctuality import Punctuality, Scale
+from bench.table import timetable_markdown
 
 SMALL = Scale(schedules=60, reloaded=40, due=20, idle=0.5, settle=0.2, ahead=3.0)
 
 
 def test_the_bench_of_schedules_works_on_few(tmp_path: Path) -> None:
     """Every tick is found in the ledger, each reload and each check succeeds, and all has a figure."""
-    project = Path(shutil.copytree(Path(harness.__file__).parent / "project", tmp_path / "project"))
+    project = Path(shutil.copytree(Path(bench.__file__).parent / "project", tmp_path / "project"))
     said: list[str] = []
     found = Punctuality(SMALL, project, tmp_path / "hubs", said.append).measure()
     assert {name: burst.ticks for name, burst in found.bursts.items()} == {

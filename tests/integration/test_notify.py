@@ -47,7 +47,7 @@ def test_one_alert_for_an_incident(make_hub: MakeHub) -> None:
     project = write_project(hub.folder / "lab", lab=SPIDERS)
     hub.start()
     assert [run_once(hub) for _ in range(3)] == ["failed"] * 3
-    until(lambda: "could not be reached" in hub.output, 10, "the first try")
+    until(lambda: "could not be reached" in hub.output, 30, "the first try")
     fares = hub.get("/api/status")[1]["notify"]
     assert (fares["waiting"], fares["given_up"]) == (1, 0)
     assert "hook: localhost could not be reached" in fares["last_error"]
@@ -58,9 +58,9 @@ def test_one_alert_for_an_incident(make_hub: MakeHub) -> None:
         until(lambda: receiver.got, 20, "the notification of the failure")
         (project / "spiders" / "calm").touch()
         assert run_once(hub) == "succeeded"
-        until(lambda: len(receiver.got) == 2, 10, "the notification of the recovery")
+        until(lambda: len(receiver.got) == 2, 30, "the notification of the recovery")
         hub.post("/api/schedules/calm/pause", {"reason": "spring cleaning"})
-        until(lambda: len(receiver.got) == 3, 10, "the notification of the pause")
+        until(lambda: len(receiver.got) == 3, 30, "the notification of the pause")
         assert hub.post("/api/notify/hook/test") == (
             200,
             {"channel": "hook", "delivered": True, "error": None},
@@ -88,7 +88,7 @@ def test_a_downtime_is_one_message(make_hub: MakeHub) -> None:
         write_project(hub.folder / "lab", lab=SPIDERS)
         (hub.folder / "lab" / "spiders" / "calm").touch()
         hub.start()
-        until(lambda: hub.get("/api/schedules/calm/ticks")[1]["ticks"], 10, "a tick")
+        until(lambda: hub.get("/api/schedules/calm/ticks")[1]["ticks"], 30, "a tick")
         hub.kill9()
         last = hub.ledger("SELECT max(since) AS since FROM marks")[0]["since"]
         until(lambda: _now() - last > 4_000_000, 10, "some ticks that nobody saw")

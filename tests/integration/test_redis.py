@@ -63,7 +63,7 @@ def crawl(hub: Hub, count: int) -> list[str]:
     """Order runs and see them end while the API answers quickly; return their ids."""
     begin = time.monotonic()
     runs = [hub.order("number", {"n": str(n)}) for n in range(count)]
-    until(lambda: all(quick(hub, f"/api/runs/{run_id}")["state"] in FINAL for run_id in runs), 10, "the ends")
+    until(lambda: all(quick(hub, f"/api/runs/{run_id}")["state"] in FINAL for run_id in runs), 30, "the ends")
     assert time.monotonic() - begin < 8, "the runs were slow"
     assert {hub.run(run_id)["state"] for run_id in runs} == {"succeeded"}
     return runs
@@ -81,11 +81,11 @@ def assert_caught_up(hub: Hub, redis: RedisServer, runs: list[str]) -> None:
         hashes = [redis.hash(f"reactorhub:run:{run_id}") for run_id in runs]
         return all(each.get("state") == "succeeded" and "item_scraped_count" in str(each) for each in hashes)
 
-    until(arrived, 15, "the final stats of all runs")
+    until(arrived, 30, "the final stats of all runs")
     latest = redis.hash("reactorhub:stats:lab:number")
     assert latest["state"] == "succeeded" and latest["item_scraped_count"] == "1"
-    until(lambda: state(hub) == "connected", 10, "the connection")
-    until(lambda: set(runs) <= told_of(redis), 10, "the events of all ends")
+    until(lambda: state(hub) == "connected", 30, "the connection")
+    until(lambda: set(runs) <= told_of(redis), 30, "the events of all ends")
 
 
 def told_of(redis: RedisServer) -> set[str]:
@@ -106,7 +106,7 @@ def test_killed_and_started_again(hub: Hub, redis: RedisServer) -> None:
     """Runs that ended while Redis was dead arrive in the server that takes its place, events too."""
     redis.kill()
     runs = crawl(hub, 5)
-    until(lambda: state(hub) == "disconnected", 10, "the loss of the connection")
+    until(lambda: state(hub) == "disconnected", 30, "the loss of the connection")
     redis.start()
     assert_caught_up(hub, redis, runs)
 

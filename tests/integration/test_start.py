@@ -83,7 +83,7 @@ def test_ledger_holds_the_run(hub: Hub, first: dict[str, Any]) -> None:
 def test_stats_are_in_redis(hub: Hub, first: dict[str, Any]) -> None:
     """The embedded Redis has the spider's latest stats, the run, the hub's heartbeat and the events."""
     key = "reactorhub:stats:bookshop:books"
-    until(lambda: redis(hub, "HGET", key, "state") == "succeeded", 5, "the final stats")
+    until(lambda: redis(hub, "HGET", key, "state") == "succeeded", 30, "the final stats")
     assert redis(hub, "HGET", key, "run_id") == first["id"]
     assert int(redis(hub, "HGET", key, "item_scraped_count")) == first["stats"]["item_scraped_count"]
     assert redis(hub, "EXISTS", f"reactorhub:run:{first['id']}", "reactorhub:hub:shop") == 2
@@ -128,7 +128,7 @@ def test_redis_ends_with_the_hub(make_hub: Any) -> None:
     hub.start()
     server = redis_pid(hub)
     hub.kill9()
-    until(lambda: not alive(server), 5, "the end of the embedded Redis")
+    until(lambda: not alive(server), 30, "the end of the embedded Redis")
 
 
 def test_redis_ends_though_it_cannot_save(make_hub: Any) -> None:
@@ -139,7 +139,7 @@ def test_redis_ends_though_it_cannot_save(make_hub: Any) -> None:
     shutil.rmtree(hub.data / "redis")
     hub.kill9()
     try:
-        until(lambda: not alive(server), 5, "the end of the embedded Redis")
+        until(lambda: not alive(server), 30, "the end of the embedded Redis")
     finally:
         if alive(server):
             os.kill(server, signal.SIGKILL)

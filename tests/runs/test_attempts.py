@@ -11,7 +11,7 @@ from reactorhub.errors import LedgerError
 from reactorhub.model.run import Run
 from reactorhub.wire.orders import Order
 from tests.hub.test_policies import OneScheduleHarness
-from tests.support.deferreds import done
+from tests.support.deferreds import done, held_back
 from tests.support.hubs import config
 
 RETRY = "retry: {max_retries: 2, delay: 10s, backoff: 3, max_delay: 1h}"
@@ -272,9 +272,7 @@ def test_a_cancel_is_on_disk_before_the_reply() -> None:
     harness = OneScheduleHarness(RETRY)
     harness.engine.yields_to = "abandon"
     run = harness.tick().run_id or ""
-    written: Deferred[None] = Deferred()
-    keep = harness.ledger.save_run
-    harness.ledger.save_run = lambda *args: written.addCallback(lambda _: keep(*args))  # type: ignore
+    written = held_back(harness.ledger, "save_run")
     replies: list[Run] = []
     Deferred.fromCoroutine(harness.hub.cancel(run)).addCallback(replies.append)
     assert replies == []

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from reactorhub.errors import LedgerError, QueueFull, ShuttingDown
 from reactorhub.model.follow_up import FollowUp
 from reactorhub.model.run import RetryRule, Run, RunSpec, RunState
-from tests.support.deferreds import done
+from tests.support.deferreds import done, held_back
 from tests.support.hubs import START, HubHarness, hub_log
 
 SPEC = RunSpec(spider="prices", project="shop")
@@ -209,9 +209,7 @@ def test_each_end_is_reported_once() -> None:
 def test_an_order_that_is_written_while_the_hub_stops() -> None:
     """A run that was on its way to the disk when the hub was told to stop is kept, and does not start."""
     harness = HubHarness()
-    written: Deferred[None] = Deferred()
-    keep = harness.ledger.add_run
-    harness.ledger.add_run = lambda run: written.addCallback(lambda _: keep(run))  # type: ignore
+    written = held_back(harness.ledger, "add_run")
     order: Deferred[Run] = Deferred.fromCoroutine(
         harness.dispatcher.submit(RunSpec(spider="prices", project="shop"))
     )

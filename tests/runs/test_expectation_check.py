@@ -14,7 +14,7 @@ from reactorhub.policies.expectations import FIELD_COUNT
 from reactorhub.runs.expectation_check import held_to_expectations
 from reactorhub.storage.ledger import Page, RunFilter
 from tests.hub.test_policies import OneScheduleHarness
-from tests.support.deferreds import done
+from tests.support.deferreds import done, held_back
 from tests.support.hubs import START, HubHarness, config, hub_log
 
 FEW = "expect: {items: '>= 5', errors: 0}"
@@ -143,11 +143,7 @@ def test_orders_that_come_during_the_judgement() -> None:
     harness = OneScheduleHarness(f"{PAST}, timeout: 5m, retry: {{max_retries: 1, delay: 1h}}")
     for _ in range(3):
         crawled(harness, 100)
-    answer: Deferred[None] = Deferred()
-    runs = harness.ledger.runs
-    harness.ledger.runs = lambda *which: answer.addCallback(  # type: ignore[method-assign]
-        lambda _: runs(*which)
-    )
+    answer = held_back(harness.ledger, "runs")
     run_id = harness.tick().run_id or ""
     harness.crawling[0].finish()
     assert (harness.run(run_id).state, harness.slots.used) == (RunState.STARTING, 0)

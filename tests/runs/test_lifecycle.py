@@ -8,7 +8,6 @@ from itertools import count
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred
 from twisted.logger import LogLevel
 
 from reactorhub.errors import LedgerError
@@ -16,6 +15,7 @@ from reactorhub.model.follow_up import NO_FOLLOW_UP, FollowUp
 from reactorhub.model.run import Run, RunSpec, RunState, Stop
 from reactorhub.runs.escalation import FORCED, SHUTDOWN, Escalation
 from reactorhub.runs.lifecycle import Lifecycle
+from tests.support.deferreds import held_back
 from tests.support.hubs import START, HubHarness, hub_log
 
 NUMBERS = count()
@@ -74,9 +74,7 @@ def test_the_whole_way() -> None:
 def test_on_disk_before_it_starts() -> None:
     """A crawl is launched only once the ledger has written down that it starts."""
     harness = HubHarness()
-    written: Deferred[None] = Deferred()
-    save = harness.ledger.save_run
-    harness.ledger.save_run = lambda run: written.addCallback(lambda _: save(run))  # type: ignore[method-assign]
+    written = held_back(harness.ledger, "save_run")
     live_run = begun(harness)
     harness.advance()
     assert (harness.slots.used, harness.engine.crawls) == (1, [])
@@ -101,9 +99,7 @@ def test_cancelled_while_it_waits() -> None:
 def test_cancelled_while_its_start_is_written_down() -> None:
     """A run that is cancelled between its slot and its crawl never crawls."""
     harness = HubHarness()
-    written: Deferred[None] = Deferred()
-    save = harness.ledger.save_run
-    harness.ledger.save_run = lambda run: written.addCallback(lambda _: save(run))  # type: ignore[method-assign]
+    written = held_back(harness.ledger, "save_run")
     live_run = begun(harness)
     harness.advance()
     live_run.stop(CANCEL, FORCED)

@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred
 
 from reactorhub.errors import LedgerError
 from tests.hub.test_policies import OneScheduleHarness
-from tests.support.deferreds import done
+from tests.support.deferreds import done, held_back
 from tests.support.hubs import config, hub_log
 
 THREE = "pause_on_failure: 3"
@@ -107,9 +107,7 @@ def test_failures_at_once_pause_once() -> None:
     harness = OneScheduleHarness("overlap: allow_all, pause_on_failure: 2")
     for _ in range(3):
         harness.tick()
-    asked: Deferred[None] = Deferred()
-    ask = harness.ledger.runs
-    harness.ledger.runs = lambda *args: asked.addCallback(lambda _: ask(*args))  # type: ignore
+    asked = held_back(harness.ledger, "runs")
     for _ in range(3):
         harness.finish(reason="shutdown")
     asked.callback(None)
@@ -142,9 +140,7 @@ def test_a_schedule_that_is_removed_as_it_fails() -> None:
     """A schedule that a reload removes just before it would be paused is not, and nothing goes wrong."""
     harness = OneScheduleHarness("pause_on_failure: 1")
     harness.tick()
-    written: Deferred[None] = Deferred()
-    keep = harness.ledger.set_progress
-    harness.ledger.set_progress = lambda *args: written.addCallback(lambda _: keep(*args))  # type: ignore
+    written = held_back(harness.ledger, "set_progress")
     removing = Deferred.fromCoroutine(harness.hub.put_in_force(config("schedules: {}\n")))
     with hub_log() as events:
         harness.finish(reason="shutdown")

@@ -19,7 +19,7 @@ from reactorhub.model.schedule import Overlap, Schedule, Tick, TickOutcome
 from reactorhub.schedules.book import Changes, ScheduleBook, compare
 from reactorhub.storage.sqlite.memory import MemoryLedger
 from reactorhub.triggers.rules import Interval
-from tests.support.deferreds import done
+from tests.support.deferreds import done, held_back
 from tests.support.hubs import START
 
 HOUR = timedelta(hours=1)
@@ -153,8 +153,7 @@ def test_a_pause_outlives_edits_and_restarts() -> None:
 def test_a_pause_does_not_lose_a_tick() -> None:
     """A tick that is accounted for while a pause is written stays accounted for."""
     store = BookHarness().opened(schedule())
-    written: Deferred[None] = Deferred()
-    store.ledger.set_progress = lambda keep, forget=(), incident_event=None: written  # type: ignore[method-assign]
+    written = held_back(store.ledger, "set_progress")
     pausing = Deferred.fromCoroutine(store.book.pause("hourly", None))
     store.book.advance("hourly", START + HOUR)
     written.callback(None)
@@ -168,13 +167,9 @@ def test_a_pause_does_not_lose_a_tick() -> None:
 def test_a_schedule_removed_while_its_pause_is_written() -> None:
     """The reload waits for the pause, and then forgets it."""
     store = BookHarness().opened(schedule())
-    written: Deferred[None] = Deferred()
-    keep_marks, store.ledger.set_progress = (
-        store.ledger.set_progress,
-        lambda keep, forget=(), incident_event=None: written,
-    )  # type: ignore
+    written = held_back(store.ledger, "set_progress")
     pausing = Deferred.fromCoroutine(store.book.pause("hourly", None))
-    store.ledger.set_progress = keep_marks  # type: ignore[method-assign]
+    del store.ledger.set_progress  # type: ignore[method-assign]
     reloading = Deferred.fromCoroutine(store.book.replace({}))
     written.callback(None)
     assert reloading.called

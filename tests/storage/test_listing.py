@@ -10,7 +10,7 @@ from reactorhub.model.run import RunState
 from reactorhub.storage.ledger import RunFilter
 from reactorhub.storage.sqlite import listing, sql
 from reactorhub.storage.sqlite.file import schema_scripts, upgrade
-from tests.storage.test_ledger import NOON, a_run
+from tests.storage.ledger_cases import NOON, a_run
 
 
 def test_no_list_reads_history() -> None:

@@ -24,7 +24,7 @@ from reactorhub.storage.rows import NOTIFICATIONS
 from reactorhub.storage.sqlite.ledger import SqliteLedger
 from reactorhub.storage.sqlite.memory import MemoryLedger
 from tests.policies.test_incidents import a_fact
-from tests.storage.test_ledger import NOON, a_run, a_tick
+from tests.storage.ledger_cases import NOON, a_run, a_tick
 from tests.support.hubs import hub_log
 
 FULL = Notification(

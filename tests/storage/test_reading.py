@@ -18,7 +18,7 @@ from reactorhub.storage import rows
 from reactorhub.storage.sqlite import sql
 from reactorhub.storage.sqlite.file import SqliteFile, schema_scripts, upgrade
 from reactorhub.storage.sqlite.reading import NEWEST_RUNS, open_snapshot
-from tests.storage.test_ledger import NOON, a_run, a_tick
+from tests.storage.ledger_cases import NOON, a_run, a_tick
 
 SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
 

@@ -28,7 +28,7 @@ from reactorhub.storage import rows
 from reactorhub.storage.sqlite import pruning, sql
 from reactorhub.storage.sqlite.file import schema_scripts, upgrade
 from reactorhub.storage.sqlite.ledger import SqliteLedger
-from tests.storage.test_ledger import NOON, a_run, a_tick
+from tests.storage.ledger_cases import NOON, a_run, a_tick
 
 
 def ledger_threads() -> list[str]:
@@ -426,7 +426,7 @@ from twisted.internet import asyncioreactor
 asyncioreactor.install()
 from twisted.internet import reactor
 from reactorhub.storage.sqlite import SqliteLedger
-from tests.storage.test_ledger import a_run, a_tick
+from tests.storage.ledger_cases import a_run, a_tick
 
 def add(_, number):
     adding = ledger.record_tick(a_tick(number), a_run(number))

@@ -23,3 +23,11 @@ def done(work: Coroutine[Deferred[Any], Any, T] | Deferred[T]) -> T:
     if isinstance(results[0], Failure):
         results[0].raiseException()
     return results[0]  # type: ignore[no-any-return]
+
+
+def held_back(ledger: Any, method: str) -> Deferred[None]:
+    """Hold back the calls of one of the ledger's methods until the Deferred returned is fired."""
+    go_on: Deferred[None] = Deferred()
+    call = getattr(ledger, method)
+    setattr(ledger, method, lambda *args, **named: go_on.addCallback(lambda _: call(*args, **named)))
+    return go_on

@@ -1,0 +1,48 @@
+"""No crawl keeps the reactor to itself."""
+
+from __future__ import annotations
+
+from twisted.internet import reactor
+from twisted.internet.task import LoopingCall
+
+from tests.support.shop_project import EngineCase, spider, until
+
+
+class FairnessTests(EngineCase):
+    """No crawl keeps the reactor to itself by what Scrapy does for it."""
+
+    async def test_a_start_without_end(self) -> None:
+        """A start() that yields for ever neither starves the reactor nor fills the memory."""
+        self.load(
+            {
+                "it": spider(
+                    """
+                    async def start(self):
+                        n = 0
+                        while True:
+                            n += 1
+                            yield scrapy.Request(self.shop + f"/slow/2?{n}")
+                    """
+                )
+            }
+        )
+        lags: list[float] = []
+        last = [reactor.seconds()]  # type: ignore[attr-defined]
+
+        def beat() -> None:
+            now = reactor.seconds()  # type: ignore[attr-defined]
+            lags.append(now - last[0])
+            last[0] = now
+
+        loop = LoopingCall(beat)
+        loop.start(0.05)
+        crawl = self.launch()
+        await until(lambda: crawl.stats().get("scheduler/enqueued", 0) >= 10_000, 30)
+        at_the_limit = crawl.stats()["scheduler/enqueued"]
+        beats = len(lags)
+        await until(lambda: len(lags) > beats + 10)
+        assert crawl.stats()["scheduler/enqueued"] < at_the_limit + 100
+        loop.stop()
+        crawl.abort()
+        await crawl.done
+        assert max(lags) < 1.0
