@@ -153,27 +153,22 @@ class ScheduleBook:
 
     async def pause(self, name: str, reason: str | None) -> bool:
         """Skip this schedule's ticks until :meth:`resume`, restarts included; False if it was so already."""
-        return await self._change(name, paused=True, paused_reason=reason)
+        return await self._set_paused(name, paused=True, paused_reason=reason)
 
     async def resume(self, name: str) -> bool:
         """Let this schedule's ticks run again, and forget its failures; False if they ran already."""
-        return await self._change(name, paused=False, paused_reason=None, resumed_at=self._now())
+        return await self._set_paused(name, paused=False, paused_reason=None, resumed_at=self._now())
 
-    async def _change(self, name: str, **changes: Any) -> bool:
+    async def _set_paused(self, name: str, **changes: Any) -> bool:
         async with self._one_at_a_time:
-            return await self._set_paused(name, **changes)
-
-    async def _set_paused(self, name: str, *, paused: bool, **changes: Any) -> bool:
-        schedule, changed = self.get(name), replace(self._progress[name], paused=paused, **changes)
-        why = changed.why_paused
-        incident_event = (
-            self._reporter.resumed(schedule) if why is None else self._reporter.paused(schedule, why)
-        )
-        await self._ledger.set_progress([changed], incident_event=incident_event)
-        self._reporter.kept(incident_event)
-        progress = self._progress[name]  # which may know of more ticks by now
-        self._progress[name] = replace(progress, paused=paused, **changes)
-        return progress.paused != paused
+            schedule, changed = self.get(name), replace(self._progress[name], **changes)
+            why, reporter = changed.why_paused, self._reporter
+            incident_event = reporter.resumed(schedule) if why is None else reporter.paused(schedule, why)
+            await self._ledger.set_progress([changed], incident_event=incident_event)
+            reporter.kept(incident_event)
+            before = self._progress[name]  # read again: ticks may have advanced it during the write
+            self._progress[name] = replace(before, **changes)
+            return before.paused != changed.paused
 
     def _is_new(self, name: str, rule: str) -> bool:
         progress = self._progress.get(name)
