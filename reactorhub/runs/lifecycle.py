@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -21,7 +21,7 @@ from reactorhub.errors import LedgerError, last_line
 from reactorhub.model.follow_up import NO_FOLLOW_UP, Ended, FollowUp
 from reactorhub.model.run import ACTIVE, CrawlEnd, Run, RunState, Stop
 from reactorhub.policies.outcome import outcome_of
-from reactorhub.runs.escalation import Escalation, StopTimers
+from reactorhub.runs.escalation import Escalation
 from reactorhub.runs.expectation_check import held_to_expectations
 from reactorhub.runs.slots import Slots
 from reactorhub.storage.ledger import Ledger
@@ -59,7 +59,7 @@ class Lifecycle:
         self._wait: Deferred[Any] | None = None
         self._put_down = False
         self._ending = False
-        self._timers = StopTimers(services.clock)
+        self._timers: list[IDelayedCall] = []
         self._done: Deferred[Ended] = Deferred()
         self._watchers: list[Deferred[Run]] = []
 
@@ -107,7 +107,8 @@ class Lifecycle:
         first, self._stop = self._stop is None, self._stop or stop
         if self.crawl is not None:
             said = self._say_stopping(stop, first)
-            self._timers.escalate(self.crawl, escalation)
+            self._timers += escalation.timers(self._services.clock, self.crawl)
+            self.crawl.stop()  # after the timers: a crawl may end within this call, and then cancels them
             return said
         if self._wait is not None:
             self._wait.cancel()
@@ -207,10 +208,10 @@ class Lifecycle:
         self.crawl = crawl = self._services.engine.launch(self.run.id, self.run.spec)
         crawl.opened.addCallback(self._opened)
         if self.run.spec.timeout is not None:
-            self._timers.after(self.run.spec.timeout, self._time_out)
+            self._timers.append(self._services.clock.callLater(self.run.spec.timeout, self._time_out))
         end = await crawl.done
         self.crawl = None
-        self._timers.disarm()
+        self._cancel_timers()
         return self._judged(end, crawl.pid)
 
     def _judged(self, end: CrawlEnd, pid: int | None) -> Run:
@@ -279,6 +280,11 @@ class Lifecycle:
         self.run = run
         self._services.changed(run)
 
+    def _cancel_timers(self) -> None:
+        for timer in self._timers:
+            if timer.active():
+                timer.cancel()
+
     def _time_out(self) -> None:
         seconds = self.run.spec.timeout
         reason = f"the run took longer than its timeout of {seconds:g} seconds"
@@ -307,7 +313,7 @@ class Lifecycle:
         """End the run after an error of the hub's own, so that its schedule does not wait for it for ever."""
         self.log.failure(_OWN_ERROR, failure, run_id=self.run.id)
         self.crawl, self._ending = None, True
-        self._timers.disarm()
+        self._cancel_timers()
         if self.run.state in ACTIVE:
             reason = "the hub has an error of its own, see its log"
             error = last_line(failure.value or Exception(failure.getErrorMessage()))
