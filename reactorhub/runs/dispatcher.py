@@ -22,12 +22,12 @@ from reactorhub.policies.agenda import Missed
 from reactorhub.policies.overlap import older, replacement, replaces_others, starts_at_most
 from reactorhub.policies.retries import is_tried_again, next_attempt
 from reactorhub.runs.admission import Admission
-from reactorhub.runs.batches import Batches
 from reactorhub.runs.buffer import OverlapBuffer
 from reactorhub.runs.escalation import SHUTDOWN, Escalation
 from reactorhub.runs.lifecycle import Lifecycle, RunServices
 from reactorhub.runs.registry import RunRegistry
 from reactorhub.schedules.book import ScheduleBook
+from reactorhub.wire.batch_orders import completion_order
 from reactorhub.wire.views import tick_view
 
 Emit = Callable[[EventType, Mapping[str, View]], None]
@@ -64,7 +64,7 @@ class Dispatcher:
         self._new_id = new_id
         self._emit = emit
         self._registry = RunRegistry()
-        self._batches = Batches(services.ledger)
+        self._open_batches: dict[str, Batch] = {}
         self._admission = Admission(services, book, self._registry, new_id, max_waiting)
         self._buffer = OverlapBuffer()
         self._on_ended = on_ended
@@ -84,7 +84,7 @@ class Dispatcher:
 
         :raises LedgerError: if that could not be written down.
         """
-        await self._batches.open()
+        self._open_batches = {each.id: each for each in await self._services.ledger.open_batches()}
         for run in await self._services.ledger.waiting_runs():
             self._registry.reserve(run)
         moment = self._services.now()
@@ -141,7 +141,8 @@ class Dispatcher:
         self._refuse_if_stopping()
         batch = Batch(id=self._new_id(), created_at=self._services.now(), on_complete=on_complete)
         runs = self._admission.order(*(replace(spec, batch=batch.id) for spec in specs))
-        await self._kept(runs, Deferred.fromCoroutine(self._batches.add(batch, runs)))
+        await self._kept(runs, self._services.ledger.add_batch(batch, runs))
+        self._open_batches[batch.id] = batch
         for run in runs:
             self._new(run, None)
         return batch
@@ -270,7 +271,11 @@ class Dispatcher:
         again = next_attempt(final)
         if again is not None:
             return FollowUp(attempt=self._admission.new(again))
-        moment, completion = final.finished_at or self._services.now(), self._batches.completion(final)
+        moment, batch = (
+            final.finished_at or self._services.now(),
+            self._open_batches.get(final.spec.batch or ""),
+        )
+        completion = None if batch is None else completion_order(batch)
         return FollowUp(
             starts=tuple(self._admission.tick(each, moment, final) for each in self._book.followers(final)),
             completion=None if completion is None else self._admission.new(completion),
@@ -330,8 +335,8 @@ class Dispatcher:
     def _report(self, run: Run, follow_up: FollowUp) -> None:
         if not run.state.final:
             return
-        if follow_up.completes and run.spec.batch is not None:
-            self._batches.close(run.spec.batch)
+        if follow_up.completes:
+            self._open_batches.pop(run.spec.batch or "", None)
         self._reporter.kept(follow_up.incident_event)
         try:
             self._on_ended(run, follow_up)
