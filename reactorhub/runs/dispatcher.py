@@ -93,9 +93,7 @@ class Dispatcher:
             for run in await self._services.ledger.active_runs()
         ]
         died.sort(key=lambda run: not is_tried_again(run))  # what is tried again counts before others follow
-        writes = [
-            self._services.ledger.finish_run(run, self._announced(self._follow_up(run))) for run in died
-        ]
+        writes = [self._services.ledger.finish_run(run, self._recovered_follow_up(run)) for run in died]
         try:
             follow_ups = await gatherResults(writes, consumeErrors=True)
         except FirstError as error:
@@ -282,10 +280,14 @@ class Dispatcher:
             incident_event=self._reporter.ended(self._schedule(final), final),
         )
 
-    def _announced(self, follow_up: FollowUp) -> FollowUp:
-        """Let the runs that an end has brought about count while they wait for the hub's next start."""
-        for queued in follow_up.runs:
-            self._registry.reserve(queued)
+    def _recovered_follow_up(self, died: Run) -> FollowUp:
+        """Return the follow-up of a run that died with the process, its next attempt registered already.
+
+        The completion of the run's batch is not registered here: the ledger writes it for one run only.
+        """
+        follow_up = self._follow_up(died)
+        if follow_up.attempt is not None:
+            self._registry.reserve(follow_up.attempt)
         return follow_up
 
     def _ended(self, ended: Ended) -> None:
@@ -294,7 +296,7 @@ class Dispatcher:
         if not self._stopping:
             self._go_on(ended)
             return
-        self._leave_for_next_start(run, self._announced(follow_up))
+        self._leave_for_next_start(run, follow_up)
         if not run.state.final:
             self._registry.reserve(run)
 
@@ -326,6 +328,7 @@ class Dispatcher:
     def _leave_for_next_start(self, run: Run, follow_up: FollowUp) -> None:
         """Leave what a run's end brings about queued; :meth:`adopt` begins it."""
         for queued in follow_up.runs:
+            self._registry.reserve(queued)
             self._services.changed(queued)
         for start in follow_up.starts:
             if start.run is None:
