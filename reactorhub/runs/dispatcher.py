@@ -33,7 +33,7 @@ from reactorhub.wire.views import tick_view
 Emit = Callable[[EventType, Mapping[str, View]], None]
 OnEnded = Callable[[Run, FollowUp], None]
 
-_DIED = "the hub ended while the run was going on"
+_DIED = "the hub ended while the run was under way"
 
 
 class Dispatcher:
@@ -76,13 +76,13 @@ class Dispatcher:
         return self._registry.live_runs
 
     def limit_waiting(self, limit: int) -> None:
-        """Take from now on so many queued runs before more are refused."""
+        """Change the limit of waiting runs."""
         self._admission.max_waiting = limit
 
     async def recover(self) -> None:
-        """Write down that the runs under way have died with the process, and what their ends bring about.
+        """Mark the runs that were under way as interrupted, and write their follow-ups.
 
-        :raises LedgerError: if that could not be written down.
+        :raises LedgerError: if the ledger cannot write.
         """
         self._open_batches = {each.id: each for each in await self._services.ledger.open_batches()}
         for run in await self._services.ledger.waiting_runs():
@@ -92,7 +92,9 @@ class Dispatcher:
             run.moved(RunState.INTERRUPTED, finished_at=moment, reason=_DIED)
             for run in await self._services.ledger.active_runs()
         ]
-        died.sort(key=lambda run: not is_tried_again(run))  # what is tried again counts before others follow
+        died.sort(
+            key=lambda run: not is_tried_again(run)
+        )  # the attempts of retried runs are reserved before chained ticks are decided
         writes = [self._services.ledger.finish_run(run, self._recovered_follow_up(run)) for run in died]
         try:
             follow_ups = await gatherResults(writes, consumeErrors=True)
@@ -103,7 +105,7 @@ class Dispatcher:
             self._leave_for_next_start(run, follow_up)
 
     def adopt(self, runs: list[Run]) -> None:
-        """Take up the runs that were queued when the hub last ended, in their old order."""
+        """Start the life-cycles of runs that were queued when the hub last ended, in their old order."""
         for run in runs:
             if starts_at_most(self._schedule(run), run) is None:
                 self._enter(run)
@@ -114,11 +116,11 @@ class Dispatcher:
                 self._replace(run, older_only=True)
 
     async def submit(self, spec: RunSpec) -> Run:
-        """Take a run on that waits for no other one. When this returns, the run is on disk.
+        """Accept a run that does not wait for other runs of its schedule. It is on disk when this returns.
 
-        :raises QueueFull: if as many runs wait as the hub takes.
+        :raises QueueFull: if the limit of waiting runs is reached.
         :raises ShuttingDown: if the hub is stopping.
-        :raises LedgerError: if the run could not be kept; nothing will run.
+        :raises LedgerError: if the ledger could not write the run. The run does not start.
         """
         self._refuse_if_stopping()
         (run,) = self._admission.order(spec)
@@ -127,14 +129,14 @@ class Dispatcher:
         return run
 
     async def submit_all(self, specs: Sequence[RunSpec], on_complete: Mapping[str, Any]) -> Batch:
-        """Take all these runs on as a batch, or none. When this returns, they are on disk.
+        """Accept all these runs as a batch, or none of them. They are on disk when this returns.
 
-        :param on_complete: what is wanted once they are final, see :mod:`reactorhub.wire.batch_orders`.
+        :param on_complete: the order for when all runs are final, see :mod:`reactorhub.wire.batch_orders`.
 
-        :raises QueueFull: if then more runs would wait than the hub takes.
-        :raises InvalidRequest: if they are more than that by themselves.
+        :raises QueueFull: if the runs would exceed the limit of waiting runs now.
+        :raises InvalidRequest: if the batch alone exceeds that limit.
         :raises ShuttingDown: if the hub is stopping.
-        :raises LedgerError: if they could not be kept; nothing will run.
+        :raises LedgerError: if the ledger could not write the runs. No run starts.
         """
         self._refuse_if_stopping()
         batch = Batch(id=self._new_id(), created_at=self._services.now(), on_complete=on_complete)
@@ -146,10 +148,10 @@ class Dispatcher:
         return batch
 
     async def tick(self, schedule: Schedule, nominal_time: datetime, after: datetime | None = None) -> None:
-        """Account for a due tick: as a run, or as skipped with the reason.
+        """Record a due tick as a run, or as skipped with a reason.
 
-        :param after: how far the ledger must have accounted before it lets the schedule's progress pass.
-        :raises LedgerError: if neither could be kept; the tick is still to be accounted for.
+        :param after: the schedule's progress moves only if it has reached this time; None for always.
+        :raises LedgerError: if the ledger could not record the tick. The scheduler tries again.
         """
         start = self._admission.tick(schedule, nominal_time)
         incident_event, recorded = self._reporter.ticked(schedule, start.tick), False
@@ -163,11 +165,12 @@ class Dispatcher:
             self._begin(start, schedule)
 
     async def missed(self, missed: Missed, after: datetime | None = None) -> None:
-        """Account for a tick, or several, that came due when nobody looked.
+        """Record one or several ticks as missed.
 
-        Of a schedule that is paused nobody is told: its ticks would not have run.
+        A paused schedule causes no notification, since its ticks would not have run.
 
-        :param after: how far the ledger must have accounted before it lets the schedule's progress pass.
+        :param after: the schedule's progress moves only if it has reached this time; None for always.
+        :raises LedgerError: if the ledger could not record the ticks. The scheduler tries again.
         """
         tick = self._admission.row(missed.schedule, missed.nominal_time, TickOutcome.MISSED, missed.reason)
         tick = replace(tick, until=missed.until)
@@ -178,15 +181,15 @@ class Dispatcher:
             self._say(tick)
 
     def unfinished(self, schedule: str) -> list[Run]:
-        """The runs of a schedule that are not final, oldest first."""
+        """Return the runs of a schedule that are not final, oldest first."""
         return self._registry.of(schedule)
 
     async def stop(self, grace: float, hurry: Deferred[Any]) -> None:
-        """Let waiting runs stay queued, give crawls ``grace`` seconds to finish, then stop them.
+        """Leave waiting runs queued, give crawls ``grace`` seconds to finish, then stop them.
 
         Returns when no crawl is left, at the latest a few seconds after the grace.
 
-        :param hurry: skips the rest of the grace when it fires.
+        :param hurry: ends the grace when it fires.
         """
         self._stopping = True
         for live_run in tuple(self.live_runs.values()):
@@ -218,7 +221,7 @@ class Dispatcher:
             raise ShuttingDown("the hub is shutting down and takes no new runs")
 
     async def _kept(self, runs: Sequence[Run], write: Deferred[None]) -> None:
-        """Wait until new runs are on disk; where that fails they do not count any more."""
+        """Wait until new runs are on disk. If the write fails, withdraw the runs."""
         try:
             await write
         except BaseException:
@@ -227,7 +230,7 @@ class Dispatcher:
             raise
 
     def _begin(self, start: ChainedTick, schedule: Schedule) -> None:
-        """Act upon a tick that has been written down."""
+        """Act on a tick that is in the ledger."""
         if start.run is None:
             self._say(start.tick)
             return
@@ -264,7 +267,7 @@ class Dispatcher:
         return self._book.schedules.get(run.spec.schedule or "")
 
     def _follow_up(self, final: Run) -> FollowUp:
-        """Return what the end of a run brings about: one more attempt, or else all that waits for its end."""
+        """Return the next attempt of a run that has ended, or else the ticks and the completion it causes."""
         self._registry.ending(final)
         again = next_attempt(final)
         if again is not None:
@@ -347,7 +350,7 @@ class Dispatcher:
             self.log.failure("the hub could not act on the end of run {run_id}", run_id=run.id)
 
     def _replace(self, run: Run, *, older_only: bool = False) -> None:
-        """Cancel the other runs of the same schedule, or only those that came before."""
+        """Cancel the other runs of the same schedule, or only the older runs."""
         stop, unfinished = replacement(run.spec.nominal_time), self._registry.of(run.spec.schedule or "")
         for other in older(run, unfinished) if older_only else unfinished:
             live_run = self.live_runs.get(other.id)

@@ -1,4 +1,4 @@
-"""The way down for a crawl that is to end: asked first, then forced, and left behind in the end."""
+"""The steps that stop a crawl: ask, cut off, cancel its tasks, and abandon it in the end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reactorhub.engine.protocols import Crawl
 
 @dataclass(frozen=True, slots=True)
 class Escalation:
-    """How long after the order to stop each harsher rung is taken, in seconds."""
+    """When each harsher step follows, in seconds after the order to stop."""
 
     abort: float
     cancel_tasks: float
@@ -19,7 +19,8 @@ class Escalation:
 
     @classmethod
     def graceful(cls, stop_grace: float) -> Escalation:
-        """Give what is in flight ``stop_grace`` seconds before downloads are cut off."""
+        """Give requests in flight ``stop_grace`` seconds before downloads are cut off."""
+        # Each later step waits 5 seconds, time for pipelines and feeds to close.
         return cls(stop_grace, stop_grace + 5, stop_grace + 10)
 
     def timers(self, clock: IReactorTime, crawl: Crawl) -> list[IDelayedCall]:
@@ -32,4 +33,4 @@ class Escalation:
 
 
 FORCED = Escalation(0, 5, 10)
-SHUTDOWN = Escalation(1.0, 2.0, 2.5)
+SHUTDOWN = Escalation(1.0, 2.0, 2.5)  # well before the process is ended by force, 4.2 s after the grace
