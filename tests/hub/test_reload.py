@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from reactorhub.config.reading import file_signature
 from reactorhub.engine.projects import ProjectConfig
 from reactorhub.errors import ConfigError, LedgerError, Mistake
 from reactorhub.hub.reload import Reload, Reloader
+from reactorhub.model.run import RunSpec
 from reactorhub.model.values import View
 from reactorhub.notifications.channels.channel import Channel
 from reactorhub.notifications.channels.memory import MemoryChannel
@@ -396,7 +397,9 @@ class LoadedProjects:
         """Return the changed projects."""
         return [name for name in projects if name in self.changed]
 
-    def load(self, projects: Mapping[str, ProjectConfig]) -> None:
+    async def load(
+        self, projects: Mapping[str, ProjectConfig], specs: Iterable[RunSpec] = (), *, anew: bool = True
+    ) -> None:
         """Record the names."""
         self.loads.append(list(projects))
 
