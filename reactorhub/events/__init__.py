@@ -1,1 +1,1 @@
-"""Tells programs: events and snapshots, and the seam to where they go."""
+"""Events and snapshots for programs, and the seam to the sinks that receive them."""

@@ -1,4 +1,4 @@
-"""Sinks without a server: one that remembers, for tests and examples, and one for a hub without Redis."""
+"""Sinks without a server: one for tests that keeps everything, and one for a hub without Redis."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reactorhub.model.values import View
 
 
 class MemorySink:
-    """Keeps what it is given. Its attributes are public: read them.
+    """Keeps everything that is published. Tests read its attributes.
 
     ``runs`` is each run's newest view by id, ``latest`` the view of the run that started last by
     (project, spider), ``events`` all events in order, ``hubs`` each hub's newest heartbeat by name.
@@ -25,17 +25,17 @@ class MemorySink:
         self._state = "off"
 
     def start(self) -> Deferred[None]:
-        """Nothing to wait for."""
+        """See :meth:`Sink.start`. Fires at once."""
         self._state = "connected"
         return succeed(None)
 
     def stop(self, within: float) -> Deferred[None]:
-        """Nothing is left to send."""
+        """See :meth:`Sink.stop`. Fires at once."""
         self._state = "off"
         return succeed(None)
 
     def publish_run(self, run: View, at: datetime) -> None:
-        """Keep a run's newest view."""
+        """See :meth:`Sink.publish_run`."""
         self.runs[run["id"]] = run
         if run["started_at"] is None:
             return
@@ -44,15 +44,15 @@ class MemorySink:
             self.latest[key] = run
 
     def publish_event(self, event: View) -> None:
-        """Keep one event."""
+        """See :meth:`Sink.publish_event`."""
         self.events.append(event)
 
     def publish_hub(self, hub: View) -> None:
-        """Keep the hub's own heartbeat."""
+        """See :meth:`Sink.publish_hub`."""
         self.hubs[hub["name"]] = hub
 
     def state(self) -> SinkState:
-        """``connected`` between start and stop."""
+        """Return ``connected`` between start and stop, else ``off``."""
         return SinkState(state=self._state)
 
 
@@ -61,27 +61,27 @@ def _start_order(run: View) -> tuple[str, str]:
 
 
 class NullSink:
-    """The sink of a hub without Redis: takes everything, keeps nothing."""
+    """The sink of a hub without Redis. It discards everything."""
 
     def start(self) -> Deferred[None]:
-        """Nothing to wait for."""
+        """See :meth:`Sink.start`. Fires at once."""
         return succeed(None)
 
     def stop(self, within: float) -> Deferred[None]:
-        """Nothing is left to send."""
+        """See :meth:`Sink.stop`. Fires at once."""
         return succeed(None)
 
     def publish_run(self, run: View, at: datetime) -> None:
-        """Let it go."""
+        """Discard the view."""
 
     def publish_event(self, event: View) -> None:
-        """Let it go."""
+        """Discard the view."""
 
     def publish_hub(self, hub: View) -> None:
-        """Let it go."""
+        """Discard the view."""
 
     def state(self) -> SinkState:
-        """Always ``off``."""
+        """Return ``off``."""
         return SinkState(state="off")
 
 

@@ -1,4 +1,4 @@
-"""Tells the sink what happens and how things stand: events at once, snapshots on a LoopingCall."""
+"""Publishes to the sink: events at once, snapshots of live runs and of the hub at an interval."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from reactorhub.wire.views import event_view, run_view
 
 
 class LiveRun(Protocol):
-    """A run under way, as far as it is published."""
+    """The parts of a live run that are published."""
 
     @property
     def run(self) -> Run:
-        """The run as it stands."""
+        """The run in its current state."""
 
     @property
     def crawl(self) -> object | None:
-        """Its crawl, while there is one."""
+        """The run's crawl, or None."""
 
     def stats(self) -> Mapping[str, Any]:
-        """The stats as they stand."""
+        """Return the current stats."""
 
     def errors(self) -> int | None:
-        """The run's errors so far."""
+        """Return the number of errors so far; None if it is not known."""
 
 
 class Telemetry:
-    """Everything the sink hears goes through here."""
+    """Builds events and snapshots and passes them to the sink. Nothing else publishes."""
 
     log = Logger()
 
@@ -55,28 +55,28 @@ class Telemetry:
     def start(
         self, live_runs: Callable[[], Iterable[LiveRun]], hub_view: Callable[[], View], every: float = 2.0
     ) -> None:
-        """Send snapshots of all live crawls and of the hub, now and then every ``every`` seconds."""
+        """Send snapshots of all live crawls and of the hub at once, and again every ``every`` seconds."""
         self._live_runs, self._hub_view = live_runs, hub_view
         running: Deferred[LoopingCall] = self._loop.start(every)
         running.addErrback(lambda failure: self.log.failure("the snapshots have stopped", failure))
 
     def stop(self) -> None:
-        """Send no more snapshots; events still go out."""
+        """Stop the snapshots. Events are still published."""
         if self._loop.running:
             self._loop.stop()
 
     def run_changed(self, run: Run) -> None:
-        """Tell of a run's new state."""
+        """Publish a run's new state."""
         view = run_view(run)
         self._sink.publish_run(view, self._now())
         self.event(EventType.of_run(run.state), {"run": view})
 
     def event(self, kind: EventType, about: Mapping[str, View]) -> None:
-        """Tell of an event; ``about`` holds the view it is about under that view's noun."""
+        """Publish an event. ``about`` maps a noun, such as ``run``, to the view of the event's subject."""
         self._sink.publish_event(event_view(self._new_id(), kind.value, self._now(), about))
 
     def stalled(self, seconds: float) -> None:
-        """Tell that something kept the reactor busy for so long."""
+        """Publish that something blocked the reactor for this many seconds."""
         self.event(EventType.REACTOR_STALLED, {"stall": {"seconds": round(seconds, 3)}})
 
     def _sample(self) -> None:

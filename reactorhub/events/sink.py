@@ -1,4 +1,4 @@
-"""The seam to where events and snapshots are sent."""
+"""The seam to the receivers of events and snapshots."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reactorhub.model.values import View
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SinkState:
-    """How a sink fares: ``off``, ``connected`` or ``disconnected``, since when, and what it had to drop."""
+    """The state of a sink (``off``, ``connected`` or ``disconnected``), its start, and the dropped views."""
 
     state: str
     since: datetime | None = None
@@ -21,22 +21,22 @@ class SinkState:
 
 
 class Sink(Protocol):
-    """Where views are sent. A publish returns at once, never raises, and never makes a crawl wait."""
+    """Receives views. The publish methods return at once, never raise, and never delay a crawl."""
 
     def start(self) -> Deferred[None]:
-        """Get ready. Fires even where the far side is absent: the sink keeps trying."""
+        """Start. Fires even if the server is absent; the sink keeps trying to connect."""
 
     def stop(self, within: float) -> Deferred[None]:
-        """Send what is left, for at most ``within`` seconds, then let go. Never fails."""
+        """Send the remaining views for at most ``within`` seconds, then disconnect. Never fails."""
 
     def publish_run(self, run: View, at: datetime) -> None:
-        """Take a run's newest view, stats included. Only the newest of each run need arrive."""
+        """Send a run's newest view, with its stats. Older views of the run may be dropped."""
 
     def publish_event(self, event: View) -> None:
-        """Take one event. Events arrive in order."""
+        """Send an event. Events arrive in order."""
 
     def publish_hub(self, hub: View) -> None:
-        """Take the hub's own heartbeat."""
+        """Send the hub's heartbeat."""
 
     def state(self) -> SinkState:
-        """How it fares."""
+        """Return the state of the sink."""

@@ -9,7 +9,7 @@ from reactorhub.model.schedule import TickOutcome
 
 
 class EventType(str, Enum):
-    """What happened."""
+    """The ``type`` of an event."""
 
     RUN_QUEUED = "run.queued"
     RUN_STARTING = "run.starting"
@@ -28,12 +28,12 @@ class EventType(str, Enum):
 
     @classmethod
     def of_run(cls, state: RunState) -> EventType:
-        """Return the type of the event that a run has reached a state."""
+        """Return the type of the event for a run that has reached ``state``."""
         return cls.RUN_FINISHED if state.final else cls(f"run.{state.value}")
 
     @classmethod
     def of_tick(cls, outcome: TickOutcome) -> EventType:
-        """Return the type of the event that a tick does not run.
+        """Return the type of the event for a tick that was skipped or missed.
 
         :raises ValueError: if it runs: the events of its run say so.
         """

@@ -1,1 +1,1 @@
-"""The facade: everything a face may ask for or order, and reloading the schedule file."""
+"""The facade that the API, the command line and signals use, and the reload of the schedule file."""

@@ -19,7 +19,7 @@ from reactorhub.wire.views import batch_view
 
 
 class EndedRuns:
-    """Acts on each run that is final on disk. An error here costs nobody a run: it is logged."""
+    """Acts on each run whose final state is on disk. An error here is logged and stops no other run."""
 
     log = Logger()
 
@@ -32,12 +32,12 @@ class EndedRuns:
         self._failures = failures
 
     async def recover(self) -> None:
-        """Pause the schedules whose last failures the hub did not live to count."""
+        """Pause the schedules that may have missed their pause because the hub died."""
         for run in await self._failures.overdue():
             await self._pause_if_failing(run)
 
     def ended(self, run: Run, follow_up: FollowUp) -> None:
-        """Act on a run that is final, and not tried again, or the last of its batch."""
+        """Report the batch that this end completes, and pause the schedule if it has failed too often."""
         if run.spec.batch is not None and follow_up.completes:
             self._act(
                 self._report_batch(run.spec.batch), f"batch {run.spec.batch} is done, but no event says so"

@@ -1,4 +1,4 @@
-"""The facade: everything that a face of the hub may ask or order."""
+"""The facade of the hub: every order and every question of the API."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from reactorhub.wire.batch_orders import BatchOrder
 from reactorhub.wire.orders import Order, rerun_of
 from reactorhub.wire.views import batch_view, run_view
 
-_MAX_WRITE_WAIT = 10.0  # seconds for which a cancel waits until a ledger in trouble has written it down
+_MAX_WRITE_WAIT = 10.0  # seconds; then a cancel returns although a ledger in trouble has not written it
 
 
 class Hub:
-    """Orders return once what they accepted is on disk; questions change nothing."""
+    """Accepts orders and answers questions. An order returns once its effect is on disk."""
 
     log = Logger()
 
@@ -59,7 +59,7 @@ class Hub:
     # -- starting
 
     async def recover(self) -> None:
-        """Take up what the ledger holds: runs that died with the process, limits, marks."""
+        """Restore the hub from the ledger: progress, limits, and the runs that died with the process."""
         await self._parts.book.open(self.config.schedules)
         await self._tidy_alerts(self.config)
         await self._limits.recover()
@@ -67,7 +67,7 @@ class Hub:
         await self._parts.ended_runs.recover()
 
     def warn_of_unknown_spiders(self) -> None:
-        """Say in the log which schedules name a spider that no project has; their runs will fail."""
+        """Log a warning for each spider that schedules name and no project has. Their runs will fail."""
         named: dict[tuple[str, str], list[str]] = {}
         for schedule in self._parts.book.schedules.values():
             named.setdefault((schedule.spec.spider, schedule.spec.project), []).append(schedule.name)
@@ -90,11 +90,11 @@ class Hub:
                 )
 
     async def adopt(self) -> None:
-        """Take up the runs that waited when the hub last ended, in their old order."""
+        """Continue with the runs that waited when the hub last ended, in their old order."""
         self._parts.dispatcher.adopt(await self._ledger.waiting_runs())
 
     async def run_on_start(self) -> None:
-        """Start the schedules that ask for it, unless a run of theirs is left over from before."""
+        """Run the schedules with ``run_on_start``, unless they have a run left from before the restart."""
         for schedule in self._parts.book.schedules.values():
             wanted = schedule.enabled and schedule.run_on_start
             free = self._parts.book.paused(schedule.name) is None and not self._parts.book.is_over(
@@ -109,26 +109,26 @@ class Hub:
                     )
 
     def entries(self) -> Iterable[tuple[Schedule, datetime]]:
-        """What the scheduler is to look after."""
+        """Return each schedule with the time up to which its ticks are recorded."""
         return self._parts.book.entries()
 
-    # -- what the scheduler hands on
+    # -- ticks from the scheduler
 
     async def tick(self, schedule: Schedule, nominal_time: datetime, after: datetime | None = None) -> None:
-        """Account for a due tick.
+        """Record a due tick.
 
-        :param after: up to when the tick before it accounts, if that is still under way.
-        :raises LedgerError: if it could not be written down; it is still to be accounted for.
+        :param after: the nominal time of the schedule's previous tick that is still in flight.
+        :raises LedgerError: if the ledger could not record the tick. The scheduler tries again.
         """
         if not self._parts.book.is_over(schedule.name):
             await self._parts.dispatcher.tick(schedule, nominal_time, after)
         self._parts.book.advance(schedule.name, nominal_time, after)
 
     async def missed(self, missed: Missed, after: datetime | None = None) -> None:
-        """Account for ticks that came due when nobody looked.
+        """Record missed ticks.
 
-        :param after: up to when the tick before them accounts, if that is still under way.
-        :raises LedgerError: if they could not be written down.
+        :param after: the nominal time of the schedule's previous tick that is still in flight.
+        :raises LedgerError: if the ledger could not record the ticks. The scheduler tries again.
         """
         if not self._parts.book.is_over(missed.schedule.name):
             await self._parts.dispatcher.missed(missed, after)
@@ -137,20 +137,20 @@ class Hub:
     # -- orders
 
     async def submit(self, order: Order) -> Run:
-        """Take a run on.
+        """Accept a run.
 
         :raises UnknownSpider: if no project has the spider, or several do and none was named.
         :raises InvalidRequest: if there is no such queue.
-        :raises QueueFull: if too many runs wait already.
+        :raises QueueFull: if the limit of waiting runs is reached.
         """
         return await self._parts.dispatcher.submit(self._resolver.spec(order))
 
     async def submit_batch(self, order: BatchOrder) -> View:
-        """Take many runs on together, and another one once they are final.
+        """Accept many runs together, and one more run for when they are final.
 
-        :raises InvalidRequest: naming the orders with an unknown spider or queue, or if they are more than
-            may ever wait; none of them is taken.
-        :raises QueueFull: if then too many runs would wait.
+        :raises InvalidRequest: naming the orders with an unknown spider or queue, or if the batch alone
+            exceeds the limit of waiting runs. No run is accepted.
+        :raises QueueFull: if the runs would exceed the limit of waiting runs now.
         """
         specs, completion = self._resolver.specs(order)
         on_complete = order.on_complete(completion)
@@ -158,16 +158,16 @@ class Hub:
         return await self.batch(batch.id)
 
     async def trigger(self, name: str) -> Run:
-        """Run a schedule's spider now, whatever its trigger, pause or overlap rule say.
+        """Run a schedule's spider now, regardless of its trigger, pause and overlap policy.
 
-        :raises UnknownSchedule: if there is none of this name.
+        :raises UnknownSchedule: if there is no schedule of this name.
         """
         return await self._parts.dispatcher.submit(spec_after(self._parts.book.get(name).spec, None))
 
     async def rerun(self, run_id: str) -> Run:
-        """Take on a new run with the same inputs as an earlier one, and its schedule's retries as of now.
+        """Accept a new run with the inputs of an earlier run and the retries that its schedule has now.
 
-        :raises UnknownRun: if there was none of this id.
+        :raises UnknownRun: if there is no run of this id.
         """
         spec = rerun_of((await self.run(run_id)).spec)
         schedule = self._parts.book.schedules.get(spec.schedule or "")
@@ -177,12 +177,13 @@ class Hub:
         return await self._parts.dispatcher.submit(spec)
 
     async def cancel(self, run_id: str, force: bool = False) -> Run:
-        """Tell a run to end. One that waits is cancelled when this returns; one that is final stays as it is.
+        """Cancel a run.
 
-        Of one that crawls it is on disk by then that it is to end.
+        A waiting run is cancelled when this returns. If the run is crawling, the order to stop is on disk
+        when this returns, unless the ledger takes longer than 10 seconds. A final run is not changed.
 
         :param force: cut downloads off at once instead of after the run's ``stop_grace``.
-        :raises UnknownRun: if there is none of this id.
+        :raises UnknownRun: if there is no run of this id.
         """
         live_run = self._parts.dispatcher.live_runs.get(run_id)
         if live_run is None:
@@ -195,7 +196,7 @@ class Hub:
     async def pause(self, name: str, reason: str | None = None) -> View:
         """Skip a schedule's ticks until it is resumed; a restart does not resume it.
 
-        :raises UnknownSchedule: if there is none of this name.
+        :raises UnknownSchedule: if there is no schedule of this name.
         """
         changed = await self._parts.book.pause(name, reason)
         return await self._views.announced(EventType.SCHEDULE_PAUSED, name, changed)
@@ -203,23 +204,23 @@ class Hub:
     async def resume(self, name: str) -> View:
         """Let a schedule's ticks run again.
 
-        :raises UnknownSchedule: if there is none of this name.
+        :raises UnknownSchedule: if there is no schedule of this name.
         """
         changed = await self._parts.book.resume(name)
         return await self._views.announced(EventType.SCHEDULE_RESUMED, name, changed)
 
     async def try_channel(self, name: str) -> View:
-        """Send a test message by a channel, outside its outbox; return what came of it.
+        """Send a test message by a channel, without the outbox; return whether it was delivered.
 
-        :raises UnknownChannel: if there is none of this name.
+        :raises UnknownChannel: if there is no channel of this name.
         """
         error = await self._parts.notifier.test(name, self._parts.new_id(), self._status.name)
         return {"channel": name, "delivered": error is None, "error": error}
 
     async def set_limits(self, wanted: Mapping[str, Any]) -> View:
-        """Change limits, in force at once; they outlive a restart and win over the schedule file.
+        """Change limits at once. They survive a restart and override the schedule file.
 
-        :raises InvalidRequest: naming each limit that makes no sense.
+        :raises InvalidRequest: naming each invalid limit.
         """
         await self._limits.set(wanted)
         self._parts.telemetry.event(EventType.LIMITS_CHANGED, {"limits": self.limits_view()})
@@ -250,16 +251,16 @@ class Hub:
         return view
 
     def reject(self, errors: tuple[str, ...]) -> None:
-        """Keep the config in force, and say why the new one is not."""
+        """Keep the old config in force, and publish the errors of the new one."""
         self._status.errors = errors
         self._parts.telemetry.event(EventType.CONFIG_REJECTED, {"config": self._status.config_view()})
 
     # -- questions
 
     async def run(self, run_id: str, wait: float = 0.0) -> Run:
-        """Return a run; with ``wait``, once it is final or so many seconds are over.
+        """Return a run. With ``wait``, return once the run is final or ``wait`` seconds have passed.
 
-        :raises UnknownRun: if there is none of this id.
+        :raises UnknownRun: if there is no run of this id.
         """
         live_run = self._parts.dispatcher.live_runs.get(run_id)
         if live_run is None:
@@ -269,7 +270,7 @@ class Hub:
         return live_run.run
 
     def live_view(self, run: Run) -> View:
-        """Return a run's view, with the live stats of its crawl while there is one."""
+        """Return a run's view, with live stats while it crawls."""
         live_run = self._parts.dispatcher.live_runs.get(run.id)
         return (
             run_view(run) if live_run is None else run_view(live_run.run, live_run.stats(), live_run.errors())
@@ -282,28 +283,28 @@ class Hub:
     async def batch(self, batch_id: str) -> View:
         """Return a batch's view.
 
-        :raises UnknownBatch: if there is none of this id.
+        :raises UnknownBatch: if there is no batch of this id.
         """
         return batch_view(*await self._ledger.batch(batch_id))
 
     async def ticks(self, name: str, limit: int, cursor: str | None) -> Page[Tick]:
         """List a schedule's ticks, newest first.
 
-        :raises UnknownSchedule: if there is none of this name.
+        :raises UnknownSchedule: if there is no schedule of this name.
         """
         return await self._ledger.ticks(self._parts.book.get(name).name, limit, cursor)
 
     def schedules(self) -> AsyncIterator[View]:
         """Yield the views of all schedules, in the file's order, over several turns of the reactor.
 
-        They are those of one file, also where another comes into force meanwhile.
+        All views are of the same file, even if a reload happens meanwhile.
         """
         return self._views.all()
 
     async def schedule(self, name: str) -> View:
         """Return a schedule's view.
 
-        :raises UnknownSchedule: if there is none of this name.
+        :raises UnknownSchedule: if there is no schedule of this name.
         """
         return await self._views.one(name)
 
@@ -312,7 +313,7 @@ class Hub:
     ) -> tuple[Schedule, tuple[datetime, ...]]:
         """Return a schedule and its next nominal times.
 
-        :raises UnknownSchedule: if there is none of this name.
+        :raises UnknownSchedule: if there is no schedule of this name.
         """
         schedule = self._parts.book.get(name)
         return schedule, self._views.upcoming(schedule, after, count)
@@ -327,17 +328,17 @@ class Hub:
         return self._limits.in_force
 
     def limits_view(self) -> View:
-        """Return the limits in force, and what of them an operator has set."""
+        """Return the limits in force, and under ``drift`` those that an operator has set."""
         return self._limits.view()
 
     async def status(self) -> View:
-        """Return how the hub stands."""
+        """Return the view of ``GET /api/status``."""
         drift = {"limits": self._limits.view()["drift"], "paused": self._parts.book.all_paused()}
         counts, notifications = await self._ledger.counts(), await self._ledger.notification_counts()
         return {**self._status.status(counts, notifications), "drift": drift}
 
     def heartbeat(self) -> View:
-        """Return what the hub says of itself every few seconds; costs no look into the ledger."""
+        """Return the heartbeat: the status without the parts that need the ledger."""
         return self._status.heartbeat()
 
     # -- within

@@ -1,4 +1,4 @@
-"""Brings a changed schedule file into force: all of it, or nothing and a report of what is wrong."""
+"""Puts a changed schedule file in force, all of it or nothing, and reports its mistakes."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from reactorhub.notifications.notifier import Notifier
 from reactorhub.schedules.scheduler import Scheduler
 from reactorhub.storage.retention import Retention
 
-_EVERY = 1.0  # seconds between two looks at the file
-_AGAIN = 60.0  # seconds until a file that the ledger could not keep is read again
+_EVERY = 1.0  # seconds between two checks; also how long the file must rest before it is read
+_AGAIN = 60.0  # seconds until the next try if the ledger failed, so that the log is not flooded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reload:
-    """The parts of the hub that follow the schedule file, and the order in which they do."""
+    """Puts a config in force in each part of the hub that depends on the schedule file."""
 
     hub: Hub
     projects: ProjectLoader
@@ -40,7 +40,7 @@ class Reload:
     retention: Retention
 
     async def put_in_force(self, new: HubConfig) -> View:
-        """Let the hub go on with another config; return what changed.
+        """Put another config in force; return its changes.
 
         The steps that can fail come first. The ledger is written before anything follows the new file.
 
@@ -66,11 +66,11 @@ class Reload:
 
 
 class Reloader:
-    """Reads the file again when told to, and when it has changed and been left alone for a second; where the
-    ledger could not keep the change, once a minute until it can.
+    """Reloads the schedule file on request, and when the file has changed and then rested for a second.
 
-    However often it is told to, one reload at most is under way and one waits. Whoever asks meanwhile shares
-    the one that waits: it begins after they asked, and so reads the file as they left it.
+    If the ledger could not write the change, the reload is repeated once a minute until it succeeds. At most
+    one reload is under way and one waits. Requests that arrive meanwhile share the waiting reload: it begins
+    after them, and so reads the file as it was at the time of the request or later.
     """
 
     log = Logger()
@@ -85,8 +85,8 @@ class Reloader:
     ) -> None:
         """
         :param signature: fires with a value that differs when the file has changed.
-        :param read: fires with what the file says; fails with ConfigError.
-        :param put_in_force: makes the hub go on with another config; raises ConfigError where it cannot.
+        :param read: fires with the config that the file holds; fails with ConfigError.
+        :param put_in_force: puts a config in force; raises ConfigError or LedgerError if it cannot.
         """
         self._hub = hub
         self._signature = signature
@@ -102,23 +102,23 @@ class Reloader:
         self._loop.clock = clock
 
     def watch(self, known: object) -> None:
-        """Begin to look at the file.
+        """Start to check the file for changes.
 
-        :param known: its signature from before the config in force was read.
+        :param known: the signature of the file before the config in force was read.
         """
         self._known = self._seen = known
         self._loop.start(_EVERY, now=False)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop the checks."""
         if self._loop.running:
             self._loop.stop()
 
     async def reload(self) -> View:
-        """Read the file and put it in force; return what changed.
+        """Read the file and put it in force; return its changes.
 
-        :raises ConfigError: with all that is wrong with it; the config in force stays.
-        :raises LedgerError: if the change could not be kept; the config in force stays.
+        :raises ConfigError: with all mistakes of the file. The old config stays in force.
+        :raises LedgerError: if the ledger could not write the change. The old config stays in force.
         """
         share: Deferred[View] = Deferred()
         self._sharers.append(share)
@@ -127,7 +127,7 @@ class Reloader:
         return await share
 
     def _begin(self) -> None:
-        """Reload once for all who wait, and then for those who came meanwhile."""
+        """Reload once for all waiting requests, then once for those that arrived meanwhile."""
         sharers, self._sharers, self._under_way = self._sharers, [], True
         going = Deferred.fromCoroutine(self._reload())
         going.addBoth(self._done, sharers)
@@ -146,7 +146,7 @@ class Reloader:
             changes = await self._put_in_force(_not_empty(await self._read()))
         except ReactorHubError as error:
             mistakes = error.mistakes if isinstance(error, ConfigError) else (error,)
-            if isinstance(error, LedgerError):  # no mistake of the file: nobody will edit it for that
+            if isinstance(error, LedgerError):  # the file is correct, so nobody will edit it
                 self._again_at = self._clock.seconds() + _AGAIN
             self._hub.reject(tuple(str(mistake) for mistake in mistakes))
             self.log.error("the schedule file is not put in force:\n{error}", error=error)
@@ -160,18 +160,20 @@ class Reloader:
             self.log.info("projects: added {added_projects}, removed {removed_projects}", **changes)
         if changes["needs_restart"]:
             keys = ", ".join(f"hub.{key}" for key in changes["needs_restart"])
-            self.log.warn("{keys}: read at the start only; restart the hub to put that in force", keys=keys)
+            self.log.warn(
+                "{keys}: read at the start only; restart the hub to put the change in force", keys=keys
+            )
         return changes
 
     async def reload_quietly(self) -> None:
-        """Reload; what goes wrong is in the log, the status and the events, and goes no further."""
+        """Reload. Errors are in the log, the status and the events, and are not raised."""
         try:
             await self.reload()
         except ReactorHubError:
             return
 
     def _broken(self, failure: Failure) -> None:
-        self.log.failure("the hub has an error in reading the schedule file; it will look again", failure)
+        self.log.failure("the hub could not check the schedule file; it will try again", failure)
 
     async def _look(self) -> None:
         now = await self._signature()
@@ -182,9 +184,9 @@ class Reloader:
 
 
 def _not_empty(config: HubConfig) -> HubConfig:
-    """An editor may empty the file before it writes it, and what it has not written yet ends no schedule.
+    """Return the config, unless the file is empty: an editor may empty a file just before it writes it.
 
-    :raises ConfigError: if the file says nothing.
+    :raises ConfigError: if the file is empty.
     """
     if config.says_nothing:
         why = "the file is empty; to go on without schedules, write `schedules: {}`"

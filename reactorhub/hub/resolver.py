@@ -1,4 +1,4 @@
-"""Checks orders against what there is, before anything is written down."""
+"""Checks that the spiders and queues of an order exist, before anything is written."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reactorhub.wire.orders import Order
 
 
 class SpecResolver:
-    """Knows the spiders, the queues and what projects say of isolation."""
+    """Resolves orders to the specs of runs, with the isolation that their projects ask for."""
 
     def __init__(
         self,
@@ -33,10 +33,10 @@ class SpecResolver:
         self._projects = projects
 
     def spec(self, order: Order) -> RunSpec:
-        """Return what an order's run is meant to be.
+        """Return the spec of an order's run.
 
         :raises UnknownSpider: if no project has the spider, or several do and none was named.
-        :raises InvalidRequest: if there is no such queue, or neither that nor the spider; or if the run
+        :raises InvalidRequest: if the queue, or both the queue and the spider, do not exist; or if the run
             cannot have the isolation it asks for.
         """
         mistakes, queues = {}, self._limits().queues
@@ -57,7 +57,7 @@ class SpecResolver:
         return order.spec(project, chosen)
 
     def specs(self, order: BatchOrder) -> tuple[list[RunSpec], RunSpec | None]:
-        """Return what a batch's runs are meant to be, and the run that is wanted in the end.
+        """Return the specs of a batch's runs, and the spec of its completion run, if it has one.
 
         :raises InvalidRequest: naming every order with an unknown spider or queue.
         """

@@ -1,4 +1,4 @@
-"""How the schedules stand: each with its definition, what comes next, its pause and its last run."""
+"""The views of schedules: definition, next ticks, pause and last run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from reactorhub.wire.views import schedule_view
 
 
 class ScheduleViews:
-    """Puts together what book and ledger know."""
+    """Builds the views from the schedule book and the ledger."""
 
     def __init__(self, services: RunServices, book: ScheduleBook, telemetry: Telemetry) -> None:
         self._services = services
@@ -29,7 +29,7 @@ class ScheduleViews:
     async def all(self) -> AsyncIterator[View]:
         """Yield the views of all schedules, in the file's order, over several turns of the reactor.
 
-        They are those of one file, also where another comes into force meanwhile.
+        All views are of the same file, even if a reload happens meanwhile.
         """
         schedules, last = self._book.schedules, await self._services.ledger.last_runs()
         async for each in cooperatively(self._services.clock, schedules.values()):
@@ -38,14 +38,14 @@ class ScheduleViews:
     async def one(self, name: str) -> View:
         """Return a schedule's view.
 
-        :raises UnknownSchedule: if there is none of this name.
+        :raises UnknownSchedule: if there is no schedule of this name.
         """
         schedule = self._book.get(name)
         newest = await self._services.ledger.runs(RunFilter(schedule=name), 1)
         return self._view(schedule, next(iter(newest.rows), None))
 
     async def announced(self, kind: EventType, name: str, changed: bool) -> View:
-        """Return a schedule's view, and tell of it if it has changed.
+        """Return a schedule's view, and publish the view as an event if ``changed``.
 
         :param kind: the type of the event.
         """
@@ -55,7 +55,7 @@ class ScheduleViews:
         return view
 
     def upcoming(self, schedule: Schedule, after: datetime | None, count: int) -> tuple[datetime, ...]:
-        """Return a schedule's next nominal times: none once it has run as often as it may."""
+        """Return a schedule's next nominal times; none once its ``max_runs`` is used up."""
         over = self._book.is_over(schedule.name)
         return () if over else upcoming(schedule, after or self._services.now(), count)
 

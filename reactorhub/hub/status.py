@@ -1,4 +1,4 @@
-"""How the hub stands: the config in force, and what status and heartbeat say."""
+"""The status and the heartbeat of the hub."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from reactorhub.storage.outbox import NotificationCounts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubParts:
-    """What a hub is put together from."""
+    """The collaborators of a hub."""
 
     services: RunServices
     dispatcher: Dispatcher
@@ -37,13 +37,13 @@ class HubParts:
     new_id: Callable[[], str]
 
 
-_AT_START = ("http", "data_dir", "redis", "demo_site", "name")  # keys that a reload leaves as they are
+_AT_START = ("http", "data_dir", "redis", "demo_site", "name")  # keys that are read at the start only
 
 
 class HubStatus:
-    """Looks at the parts of a hub and says how they are.
+    """Collects the status of the hub's parts.
 
-    ``errors`` are those of a file that was refused; ``name`` is the hub's, which no reload changes.
+    ``errors`` are the mistakes of a file that was refused. ``name`` is the hub's, which no reload changes.
     """
 
     def __init__(self, config: HubConfig, parts: HubParts, version: str) -> None:
@@ -57,15 +57,15 @@ class HubStatus:
         self._started_at = self._loaded_at = self._now()
 
     def needs_restart(self) -> list[str]:
-        """Return the keys of ``hub`` that the config in force has otherwise than the hub was started with."""
+        """Return the keys of ``hub`` whose values differ from those at the start."""
         return [key for key, value in self._at_start.items() if value != getattr(self.config, key)]
 
     def use(self, config: HubConfig) -> None:
-        """Note that another config is in force from now on."""
+        """Note that another config is in force."""
         self.config, self._loaded_at, self.errors = config, self._now(), ()
 
     def config_view(self) -> View:
-        """Return which file is in force since when, what of it waits, and what is wrong with a newer one."""
+        """Return the file in force, its load time, keys that need a restart, and a newer file's errors."""
         return {
             "file": self.config.file,
             "loaded_at": time_text(self._loaded_at),
@@ -74,7 +74,7 @@ class HubStatus:
         }
 
     def status(self, counts: LedgerCounts, notifications: NotificationCounts) -> View:
-        """Return all there is to say; ``counts`` tells how much the ledger holds, ``notices`` of those."""
+        """Return the whole status. ``counts`` and ``notifications`` are the ledger's."""
         return {
             **self.heartbeat(),
             "started_at": time_text(self._started_at),
@@ -86,7 +86,7 @@ class HubStatus:
         }
 
     def heartbeat(self) -> View:
-        """Return what the hub says of itself every few seconds; costs no look into the ledger."""
+        """Return the heartbeat: the status without the parts that need the ledger."""
         slots, sink = self._parts.services.slots, self._parts.sink.state()
         states = [live_run.run.state for live_run in self._parts.dispatcher.live_runs.values()]
         queues = {name: {"limit": limit, "used": slots.used_by(name)} for name, limit in slots.queues.items()}

@@ -1,4 +1,4 @@
-"""Decides what becomes of a tick that is due: a run, or a row that says why there is none."""
+"""Turns orders and due ticks into new runs, or into a reason why there is no run."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from reactorhub.schedules.book import ScheduleBook
 
 
 class Admission:
-    """Takes orders and ticks in as runs that count from now on, while the ledger is still writing them down.
+    """Creates runs and reserves their places at once, before the ledger has written them.
 
-    What the ledger then refuses is to be withdrawn again.
+    If the ledger rejects the write, call :meth:`withdraw`.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class Admission:
         new_id: Callable[[], str],
         max_waiting: int,
     ) -> None:
-        """:param most_waiting: how many queued runs the hub takes before it refuses more."""
+        """:param max_waiting: how many queued runs the hub accepts before it refuses more."""
         self.max_waiting = max_waiting
         self._services = services
         self._book = book
@@ -38,13 +38,13 @@ class Admission:
         self._new_id = new_id
 
     def order(self, *specs: RunSpec) -> list[Run]:
-        """Return a run for each of the specs.
+        """Return a new run for each spec, its place reserved.
 
-        :raises QueueFull: if so many would then wait that the hub takes none of them.
-        :raises InvalidRequest: if they are more than the hub ever takes.
+        :raises QueueFull: if the runs would exceed the limit of waiting runs now.
+        :raises InvalidRequest: if there are more runs than the limit, so that no retry can help.
         """
         if len(specs) > self.max_waiting:
-            why = f"are {len(specs)}, and hub.max_queued_runs lets no more than {self.max_waiting} wait"
+            why = f"{len(specs)} runs are more than hub.max_queued_runs allows ({self.max_waiting})"
             raise InvalidRequest({"runs": why})
         if self._waiting() + len(specs) > self.max_waiting:
             raise QueueFull(f"the limit of {self.max_waiting} waiting runs is reached; try again later")
@@ -54,9 +54,9 @@ class Admission:
         return runs
 
     def tick(self, schedule: Schedule, nominal_time: datetime, upstream: Run | None = None) -> ChainedTick:
-        """Return the tick as it is to be written down.
+        """Return the tick and, unless the tick is skipped, its new run with its place reserved.
 
-        :param upstream: the run whose end has brought it about.
+        :param upstream: the run whose end caused the tick.
         """
         reason = self._refusal(schedule)
         if reason is not None:
@@ -67,13 +67,13 @@ class Admission:
         return ChainedTick(tick=self.row(schedule, nominal_time, TickOutcome.RUN, None, run.id), run=run)
 
     def withdraw(self, start: ChainedTick) -> None:
-        """Forget what the ledger has not taken."""
+        """Give up the place of a run whose tick the ledger did not write."""
         if start.run is not None:
             self._registry.withdraw(start.run)
             self._book.count(start.tick.schedule, -1)
 
     def new(self, spec: RunSpec) -> Run:
-        """Return a new run that does not count yet."""
+        """Return a new run without a reserved place."""
         return Run(id=self._new_id(), spec=spec, created_at=self._services.now())
 
     def row(
@@ -84,7 +84,7 @@ class Admission:
         reason: str | None,
         run_id: str | None = None,
     ) -> Tick:
-        """Return the row for a tick."""
+        """Return the tick as the ledger will record it now."""
         return Tick(
             schedule=schedule.name,
             nominal_time=nominal_time,

@@ -1,4 +1,4 @@
-"""Whose turn it is among the runs of one schedule: so many at once, in the order in which they came."""
+"""Makes the runs of one schedule wait for each other, in the order in which they arrived."""
 
 from __future__ import annotations
 
@@ -17,34 +17,35 @@ class _Waiter:
 
 @dataclass(slots=True)
 class _Line:
-    """The runs of one schedule: those whose turn it is, and those that wait, first come first."""
+    """The runs of one schedule: those that may run, and those that wait, the earliest first."""
 
     going: set[str] = field(default_factory=set)
     waiting: deque[_Waiter] = field(default_factory=deque)
 
 
 class OverlapBuffer:
-    """Counts the unfinished runs of each schedule, and lets those that wait go on one after the other.
+    """Tracks the unfinished runs of each schedule and releases the waiting ones in order.
 
-    A run enters or waits, and leaves once, when it is over, be it while it waits.
+    Call :meth:`enter` or :meth:`wait` once for each run. Call :meth:`leave` once when the run has ended, even
+    if the run still waits.
     """
 
     def __init__(self) -> None:
         self._lines: dict[str, _Line] = {}
 
     def enter(self, schedule: str, run_id: str) -> None:
-        """Count a run that waits for nobody."""
+        """Count a run that may start without waiting for the schedule's other runs."""
         self._line(schedule).going.add(run_id)
 
     def wait(self, schedule: str, run_id: str, limit: int) -> Deferred[None]:
-        """Return what fires once fewer than ``most`` runs go on and none that came before still waits."""
+        """Return a Deferred that fires once fewer than ``limit`` runs may run and no earlier run waits."""
         ready: Deferred[None] = Deferred()
         self._line(schedule).waiting.append(_Waiter(run_id, limit, ready))
         self._go_on(schedule)
         return ready
 
     def leave(self, schedule: str, run_id: str) -> None:
-        """Forget a run, and let the next one go on if that makes room."""
+        """Forget a run, and release the next waiting run if there is room for it."""
         line = self._line(schedule)
         if run_id in line.going:
             line.going.remove(run_id)
@@ -62,5 +63,5 @@ class OverlapBuffer:
         while line.waiting and len(line.going) < line.waiting[0].limit:
             waiter = line.waiting.popleft()
             line.going.add(waiter.run_id)
-            if not waiter.ready.called:  # a cancelled wait has failed already, and its run will leave
+            if not waiter.ready.called:  # a cancelled wait has failed already; its run calls leave()
                 waiter.ready.callback(None)

@@ -22,18 +22,18 @@ from reactorhub.policies.agenda import Missed
 from reactorhub.policies.overlap import older, replacement, replaces_others, starts_at_most
 from reactorhub.policies.retries import is_tried_again, next_attempt
 from reactorhub.runs.admission import Admission
-from reactorhub.runs.batches import Batches
 from reactorhub.runs.buffer import OverlapBuffer
 from reactorhub.runs.escalation import SHUTDOWN, Escalation
 from reactorhub.runs.lifecycle import Lifecycle, RunServices
 from reactorhub.runs.registry import RunRegistry
 from reactorhub.schedules.book import ScheduleBook
+from reactorhub.wire.batch_orders import completion_order
 from reactorhub.wire.views import tick_view
 
 Emit = Callable[[EventType, Mapping[str, View]], None]
 OnEnded = Callable[[Run, FollowUp], None]
 
-_DIED = "the hub ended while the run was going on"
+_DIED = "the hub ended while the run was under way"
 
 
 class Dispatcher:
@@ -64,7 +64,7 @@ class Dispatcher:
         self._new_id = new_id
         self._emit = emit
         self._registry = RunRegistry()
-        self._batches = Batches(services.ledger)
+        self._open_batches: dict[str, Batch] = {}
         self._admission = Admission(services, book, self._registry, new_id, max_waiting)
         self._buffer = OverlapBuffer()
         self._on_ended = on_ended
@@ -76,15 +76,15 @@ class Dispatcher:
         return self._registry.live_runs
 
     def limit_waiting(self, limit: int) -> None:
-        """Take from now on so many queued runs before more are refused."""
+        """Change the limit of waiting runs."""
         self._admission.max_waiting = limit
 
     async def recover(self) -> None:
-        """Write down that the runs under way have died with the process, and what their ends bring about.
+        """Mark the runs that were under way as interrupted, and write their follow-ups.
 
-        :raises LedgerError: if that could not be written down.
+        :raises LedgerError: if the ledger cannot write.
         """
-        await self._batches.open()
+        self._open_batches = {each.id: each for each in await self._services.ledger.open_batches()}
         for run in await self._services.ledger.waiting_runs():
             self._registry.reserve(run)
         moment = self._services.now()
@@ -92,10 +92,10 @@ class Dispatcher:
             run.moved(RunState.INTERRUPTED, finished_at=moment, reason=_DIED)
             for run in await self._services.ledger.active_runs()
         ]
-        died.sort(key=lambda run: not is_tried_again(run))  # what is tried again counts before others follow
-        writes = [
-            self._services.ledger.finish_run(run, self._announced(self._follow_up(run))) for run in died
-        ]
+        died.sort(
+            key=lambda run: not is_tried_again(run)
+        )  # the attempts of retried runs are reserved before chained ticks are decided
+        writes = [self._services.ledger.finish_run(run, self._recovered_follow_up(run)) for run in died]
         try:
             follow_ups = await gatherResults(writes, consumeErrors=True)
         except FirstError as error:
@@ -105,7 +105,7 @@ class Dispatcher:
             self._leave_for_next_start(run, follow_up)
 
     def adopt(self, runs: list[Run]) -> None:
-        """Take up the runs that were queued when the hub last ended, in their old order."""
+        """Start the life-cycles of runs that were queued when the hub last ended, in their old order."""
         for run in runs:
             if starts_at_most(self._schedule(run), run) is None:
                 self._enter(run)
@@ -116,11 +116,11 @@ class Dispatcher:
                 self._replace(run, older_only=True)
 
     async def submit(self, spec: RunSpec) -> Run:
-        """Take a run on that waits for no other one. When this returns, the run is on disk.
+        """Accept a run that does not wait for other runs of its schedule. It is on disk when this returns.
 
-        :raises QueueFull: if as many runs wait as the hub takes.
+        :raises QueueFull: if the limit of waiting runs is reached.
         :raises ShuttingDown: if the hub is stopping.
-        :raises LedgerError: if the run could not be kept; nothing will run.
+        :raises LedgerError: if the ledger could not write the run. The run does not start.
         """
         self._refuse_if_stopping()
         (run,) = self._admission.order(spec)
@@ -129,28 +129,29 @@ class Dispatcher:
         return run
 
     async def submit_all(self, specs: Sequence[RunSpec], on_complete: Mapping[str, Any]) -> Batch:
-        """Take all these runs on as a batch, or none. When this returns, they are on disk.
+        """Accept all these runs as a batch, or none of them. They are on disk when this returns.
 
-        :param on_complete: what is wanted once they are final, see :mod:`reactorhub.wire.batch_orders`.
+        :param on_complete: the order for when all runs are final, see :mod:`reactorhub.wire.batch_orders`.
 
-        :raises QueueFull: if then more runs would wait than the hub takes.
-        :raises InvalidRequest: if they are more than that by themselves.
+        :raises QueueFull: if the runs would exceed the limit of waiting runs now.
+        :raises InvalidRequest: if the batch alone exceeds that limit.
         :raises ShuttingDown: if the hub is stopping.
-        :raises LedgerError: if they could not be kept; nothing will run.
+        :raises LedgerError: if the ledger could not write the runs. No run starts.
         """
         self._refuse_if_stopping()
         batch = Batch(id=self._new_id(), created_at=self._services.now(), on_complete=on_complete)
         runs = self._admission.order(*(replace(spec, batch=batch.id) for spec in specs))
-        await self._kept(runs, Deferred.fromCoroutine(self._batches.add(batch, runs)))
+        await self._kept(runs, self._services.ledger.add_batch(batch, runs))
+        self._open_batches[batch.id] = batch
         for run in runs:
             self._new(run, None)
         return batch
 
     async def tick(self, schedule: Schedule, nominal_time: datetime, after: datetime | None = None) -> None:
-        """Account for a due tick: as a run, or as skipped with the reason.
+        """Record a due tick as a run, or as skipped with a reason.
 
-        :param after: how far the ledger must have accounted before it lets the schedule's progress pass.
-        :raises LedgerError: if neither could be kept; the tick is still to be accounted for.
+        :param after: the schedule's progress moves only if it has reached this time; None for always.
+        :raises LedgerError: if the ledger could not record the tick. The scheduler tries again.
         """
         start = self._admission.tick(schedule, nominal_time)
         incident_event, recorded = self._reporter.ticked(schedule, start.tick), False
@@ -164,11 +165,12 @@ class Dispatcher:
             self._begin(start, schedule)
 
     async def missed(self, missed: Missed, after: datetime | None = None) -> None:
-        """Account for a tick, or several, that came due when nobody looked.
+        """Record one or several ticks as missed.
 
-        Of a schedule that is paused nobody is told: its ticks would not have run.
+        A paused schedule causes no notification, since its ticks would not have run.
 
-        :param after: how far the ledger must have accounted before it lets the schedule's progress pass.
+        :param after: the schedule's progress moves only if it has reached this time; None for always.
+        :raises LedgerError: if the ledger could not record the ticks. The scheduler tries again.
         """
         tick = self._admission.row(missed.schedule, missed.nominal_time, TickOutcome.MISSED, missed.reason)
         tick = replace(tick, until=missed.until)
@@ -179,15 +181,15 @@ class Dispatcher:
             self._say(tick)
 
     def unfinished(self, schedule: str) -> list[Run]:
-        """The runs of a schedule that are not final, oldest first."""
+        """Return the runs of a schedule that are not final, oldest first."""
         return self._registry.of(schedule)
 
     async def stop(self, grace: float, hurry: Deferred[Any]) -> None:
-        """Let waiting runs stay queued, give crawls ``grace`` seconds to finish, then stop them.
+        """Leave waiting runs queued, give crawls ``grace`` seconds to finish, then stop them.
 
         Returns when no crawl is left, at the latest a few seconds after the grace.
 
-        :param hurry: skips the rest of the grace when it fires.
+        :param hurry: ends the grace when it fires.
         """
         self._stopping = True
         for live_run in tuple(self.live_runs.values()):
@@ -219,7 +221,7 @@ class Dispatcher:
             raise ShuttingDown("the hub is shutting down and takes no new runs")
 
     async def _kept(self, runs: Sequence[Run], write: Deferred[None]) -> None:
-        """Wait until new runs are on disk; where that fails they do not count any more."""
+        """Wait until new runs are on disk. If the write fails, withdraw the runs."""
         try:
             await write
         except BaseException:
@@ -228,7 +230,7 @@ class Dispatcher:
             raise
 
     def _begin(self, start: ChainedTick, schedule: Schedule) -> None:
-        """Act upon a tick that has been written down."""
+        """Act on a tick that is in the ledger."""
         if start.run is None:
             self._say(start.tick)
             return
@@ -265,22 +267,30 @@ class Dispatcher:
         return self._book.schedules.get(run.spec.schedule or "")
 
     def _follow_up(self, final: Run) -> FollowUp:
-        """Return what the end of a run brings about: one more attempt, or else all that waits for its end."""
+        """Return the next attempt of a run that has ended, or else the ticks and the completion it causes."""
         self._registry.ending(final)
         again = next_attempt(final)
         if again is not None:
             return FollowUp(attempt=self._admission.new(again))
-        moment, completion = final.finished_at or self._services.now(), self._batches.completion(final)
+        moment, batch = (
+            final.finished_at or self._services.now(),
+            self._open_batches.get(final.spec.batch or ""),
+        )
+        completion = None if batch is None else completion_order(batch)
         return FollowUp(
             starts=tuple(self._admission.tick(each, moment, final) for each in self._book.followers(final)),
             completion=None if completion is None else self._admission.new(completion),
             incident_event=self._reporter.ended(self._schedule(final), final),
         )
 
-    def _announced(self, follow_up: FollowUp) -> FollowUp:
-        """Let the runs that an end has brought about count while they wait for the hub's next start."""
-        for queued in follow_up.runs:
-            self._registry.reserve(queued)
+    def _recovered_follow_up(self, died: Run) -> FollowUp:
+        """Return the follow-up of a run that died with the process, its next attempt registered already.
+
+        The completion of the run's batch is not registered here: the ledger writes it for one run only.
+        """
+        follow_up = self._follow_up(died)
+        if follow_up.attempt is not None:
+            self._registry.reserve(follow_up.attempt)
         return follow_up
 
     def _ended(self, ended: Ended) -> None:
@@ -289,7 +299,7 @@ class Dispatcher:
         if not self._stopping:
             self._go_on(ended)
             return
-        self._leave_for_next_start(run, self._announced(follow_up))
+        self._leave_for_next_start(run, follow_up)
         if not run.state.final:
             self._registry.reserve(run)
 
@@ -321,6 +331,7 @@ class Dispatcher:
     def _leave_for_next_start(self, run: Run, follow_up: FollowUp) -> None:
         """Leave what a run's end brings about queued; :meth:`adopt` begins it."""
         for queued in follow_up.runs:
+            self._registry.reserve(queued)
             self._services.changed(queued)
         for start in follow_up.starts:
             if start.run is None:
@@ -330,8 +341,8 @@ class Dispatcher:
     def _report(self, run: Run, follow_up: FollowUp) -> None:
         if not run.state.final:
             return
-        if follow_up.completes and run.spec.batch is not None:
-            self._batches.close(run.spec.batch)
+        if follow_up.completes:
+            self._open_batches.pop(run.spec.batch or "", None)
         self._reporter.kept(follow_up.incident_event)
         try:
             self._on_ended(run, follow_up)
@@ -339,7 +350,7 @@ class Dispatcher:
             self.log.failure("the hub could not act on the end of run {run_id}", run_id=run.id)
 
     def _replace(self, run: Run, *, older_only: bool = False) -> None:
-        """Cancel the other runs of the same schedule, or only those that came before."""
+        """Cancel the other runs of the same schedule, or only the older runs."""
         stop, unfinished = replacement(run.spec.nominal_time), self._registry.of(run.spec.schedule or "")
         for other in older(run, unfinished) if older_only else unfinished:
             live_run = self.live_runs.get(other.id)

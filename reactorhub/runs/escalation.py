@@ -1,8 +1,7 @@
-"""The way down for a crawl that is to end: asked first, then forced, and left behind in the end."""
+"""The steps that stop a crawl: ask, cut off, cancel its tasks, and abandon it in the end."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -12,7 +11,7 @@ from reactorhub.engine.protocols import Crawl
 
 @dataclass(frozen=True, slots=True)
 class Escalation:
-    """How long after the order to stop each harsher rung is taken, in seconds."""
+    """When each harsher step follows, in seconds after the order to stop."""
 
     abort: float
     cancel_tasks: float
@@ -20,35 +19,18 @@ class Escalation:
 
     @classmethod
     def graceful(cls, stop_grace: float) -> Escalation:
-        """Give what is in flight ``stop_grace`` seconds before downloads are cut off."""
+        """Give requests in flight ``stop_grace`` seconds before downloads are cut off."""
+        # Each later step waits 5 seconds, time for pipelines and feeds to close.
         return cls(stop_grace, stop_grace + 5, stop_grace + 10)
+
+    def timers(self, clock: IReactorTime, crawl: Crawl) -> list[IDelayedCall]:
+        """Start a timer for each harsher step; cancel them when the crawl has ended."""
+        return [
+            clock.callLater(self.abort, crawl.abort),
+            clock.callLater(self.cancel_tasks, crawl.cancel_tasks),
+            clock.callLater(self.abandon, crawl.abandon),
+        ]
 
 
 FORCED = Escalation(0, 5, 10)
-SHUTDOWN = Escalation(1.0, 2.0, 2.5)
-
-
-class StopTimers:
-    """What is to happen to a crawl later on, unless it has ended by then."""
-
-    def __init__(self, clock: IReactorTime) -> None:
-        self._clock = clock
-        self._calls: list[IDelayedCall] = []
-
-    def after(self, seconds: float, call: Callable[[], object]) -> None:
-        """Call this in so many seconds."""
-        self._calls.append(self._clock.callLater(seconds, call))
-
-    def escalate(self, crawl: Crawl, escalation: Escalation) -> None:
-        """Tell a crawl to stop, and take the harsher rungs when their time comes."""
-        self.after(escalation.abort, crawl.abort)
-        self.after(escalation.cancel_tasks, crawl.cancel_tasks)
-        self.after(escalation.abandon, crawl.abandon)
-        crawl.stop()
-
-    def disarm(self) -> None:
-        """Let nothing happen any more."""
-        for call in self._calls:
-            if call.active():
-                call.cancel()
-        self._calls.clear()
+SHUTDOWN = Escalation(1.0, 2.0, 2.5)  # well before the process is ended by force, 4.2 s after the grace

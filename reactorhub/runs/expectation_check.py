@@ -1,4 +1,4 @@
-"""Holds a crawl that has succeeded to what is expected of it, with the ledger's memory of earlier runs."""
+"""Checks the expectations of a run that has succeeded, with earlier runs from the ledger."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from reactorhub.storage.ledger import Ledger, RunFilter
 
 log = Logger()
 
-_MAX_NAMED = 10  # what a reason tells of, so that it can be read
+_MAX_NAMED = 10  # unmet expectations that one reason lists; more would be unreadable
 
 
 async def held_to_expectations(run: Run, ledger: Ledger) -> Run:
-    """Return the run as it is to be written down: as failed, if an expectation does not hold.
+    """Return the run unchanged, or as failed if an expectation does not hold.
 
-    Only a run that has succeeded so far is looked at. A ledger that does not answer is no reason to fail:
-    then the comparisons hold that ask for earlier runs, and the log says so.
+    Only runs that have succeeded are checked. If the ledger cannot return earlier runs, comparisons with
+    earlier runs are treated as met, and the log says so.
 
-    :param run: one that has reached its final state, which nobody has been told of yet.
+    :param run: a run in its final state, before that state is written to the ledger.
     """
     if run.state is not RunState.SUCCEEDED or not run.spec.expect:
         return run
@@ -36,7 +36,7 @@ async def held_to_expectations(run: Run, ledger: Ledger) -> Run:
 
 
 async def _history(expectations: Sequence[Expectation], run: Run, ledger: Ledger) -> Sequence[Run]:
-    """Ask for earlier runs, if anybody needs them; without an answer it is as if there were none."""
+    """Return the earlier runs that the expectations need; nothing if the ledger does not answer."""
     limit = max(each.history for each in expectations)
     if not limit or run.spec.schedule is None:
         return ()

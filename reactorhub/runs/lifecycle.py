@@ -1,7 +1,7 @@
-"""One run's life, from queued to its final state.
+"""The life-cycle of one run, from queued to its final state.
 
-Each transition is in the ledger before it is acted upon. Told to stop, a crawl is taken down a ladder of
-ever harsher rungs, so that the slot comes back whatever the spider does.
+The ledger has each transition before the hub acts on it. A crawl that must stop is stopped in ever harsher
+steps, so that its slot comes back whatever the spider does.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -21,15 +21,15 @@ from reactorhub.errors import LedgerError, last_line
 from reactorhub.model.follow_up import NO_FOLLOW_UP, Ended, FollowUp
 from reactorhub.model.run import ACTIVE, CrawlEnd, Run, RunState, Stop
 from reactorhub.policies.outcome import outcome_of
-from reactorhub.runs.escalation import Escalation, StopTimers
+from reactorhub.runs.escalation import Escalation
 from reactorhub.runs.expectation_check import held_to_expectations
 from reactorhub.runs.slots import Slots
 from reactorhub.storage.ledger import Ledger
 
-_TRY_AGAIN = 5.0  # seconds until a ledger that could not write is asked again
-_MAX_NAP = 60.0  # seconds; a later time is waited for in steps, so that clock steps and suspends are seen
-_INSTANT = 1e-6  # seconds; no time is told finer, and what is left below that is the rounding of floats
-_OWN_ERROR = "the hub has an error in the life of run {run_id}"
+_TRY_AGAIN = 5.0  # seconds until a failed write is tried again: long enough not to flood the log
+_MAX_NAP = 60.0  # seconds; longer waits are split, so that clock steps and suspends are noticed
+_INSTANT = 1e-6  # seconds; times have microseconds, so a smaller rest is a rounding error
+_OWN_ERROR = "the hub has an error in the life-cycle of run {run_id}"
 
 
 class Lifecycle:
@@ -45,8 +45,8 @@ class Lifecycle:
         follow_up: Callable[[Run], FollowUp] = lambda final: NO_FOLLOW_UP,
     ) -> None:
         """
-        :param turn: what to wait for before asking for a slot.
-        :param follow: returns what the end of a run that is final brings about.
+        :param overlap_wait: fires when the schedule's overlap policy lets the run ask for a slot.
+        :param follow_up: returns the follow-up of a run in its final state.
         """
         self.run = run
         self.crawl: Crawl | None = None
@@ -59,7 +59,7 @@ class Lifecycle:
         self._wait: Deferred[Any] | None = None
         self._put_down = False
         self._ending = False
-        self._timers = StopTimers(services.clock)
+        self._timers: list[IDelayedCall] = []
         self._done: Deferred[Ended] = Deferred()
         self._watchers: list[Deferred[Run]] = []
 
@@ -88,18 +88,18 @@ class Lifecycle:
         return self._done
 
     def stats(self) -> Mapping[str, Any]:
-        """The stats as they stand: live ones while there is a crawl."""
+        """Return the live stats while the crawl runs, else those of the run."""
         return self.run.stats if self.crawl is None else self.crawl.stats()
 
     def errors(self) -> int | None:
-        """The run's errors so far."""
+        """Return the number of errors so far; None if it is not known."""
         return self.run.errors if self.crawl is None else self.crawl.errors()
 
     def stop(self, stop: Stop, escalation: Escalation) -> Deferred[Any]:
-        """Tell the run to end, whatever it is doing; fires when that is on disk, or the run is over.
+        """Order the run to end. Fires when the order is on disk, or the run has ended.
 
-        A later order only makes haste; the first gives the reason. One to cancel holds for the next attempt
-        too, where there is one: it is not made, or is to be cancelled in its turn if ``recall`` says so.
+        The first order sets the reason; later orders only speed things up. A cancel also stops the next
+        attempt: either the attempt is never created, or ``Ended.late_cancel`` asks for its cancellation too.
         """
         if self._ending:
             self._late_cancel = self._late_cancel or (stop if stop.state is RunState.CANCELLED else None)
@@ -107,14 +107,15 @@ class Lifecycle:
         first, self._stop = self._stop is None, self._stop or stop
         if self.crawl is not None:
             said = self._say_stopping(stop, first)
-            self._timers.escalate(self.crawl, escalation)
+            self._timers += escalation.timers(self._services.clock, self.crawl)
+            self.crawl.stop()  # after the timers: a crawl may end within this call, and then cancels them
             return said
         if self._wait is not None:
             self._wait.cancel()
         return self.finished()
 
     def put_down(self) -> None:
-        """Let a run that still waits for its slot stay queued in the ledger for the hub's next start."""
+        """End the life-cycle of a run that still waits. The run stays queued for the hub's next start."""
         self._put_down = True
         if self._wait is not None:
             self._wait.cancel()
@@ -131,7 +132,7 @@ class Lifecycle:
         self._over()
 
     async def _start(self) -> bool:
-        """Wait until the run has its slot and the ledger knows that it starts; False if it is not to."""
+        """Wait for the run's slot and write its start. Return False if the run must not start."""
         if not await self._time():
             return False
         while await self._slot():
@@ -146,7 +147,10 @@ class Lifecycle:
         return False
 
     async def _time(self) -> bool:
-        """Wait for the run's time; False if it was told not to. A time that has come has come for good."""
+        """Wait for ``not_before``. Return False if the run must not start.
+
+        Once its time has come, stepping the clock back does not undo it.
+        """
         began = self._services.clock.seconds()
         while (left := self._time_left(self._services.clock.seconds() - began)) >= _INSTANT:
             if not await self._pause(min(left, _MAX_NAP)):
@@ -154,8 +158,12 @@ class Lifecycle:
         return True
 
     def _time_left(self, waited: float) -> float:
-        """Return the seconds until the run's time. No clock that is put back makes an attempt wait for longer
-        than its delay."""
+        """Return the seconds until ``not_before``.
+
+        A retry never waits longer than its delay, even if the clock is stepped back.
+
+        :param waited: the seconds that the run has waited already.
+        """
         run, not_before = self.run, self.run.spec.not_before
         if not_before is None:
             return 0
@@ -164,7 +172,7 @@ class Lifecycle:
         return left if run.spec.retry_of is None else min(left, delay - waited)
 
     async def _slot(self) -> bool:
-        """Wait for the run's turn and its slot; False if it was told not to."""
+        """Wait for the overlap policy, then for a slot. Return False if the run must not start."""
         spec = self.run.spec
         if self._overlap_wait is not None and not await self._waited(self._overlap_wait):
             return False
@@ -190,27 +198,31 @@ class Lifecycle:
         return True
 
     async def _starting(self) -> bool:
-        """Write down that the run starts; False if the ledger cannot, and the run must wait."""
+        """Write that the run starts. Return False if the ledger cannot write, so that the run must wait."""
         starting = self.run.moved(RunState.STARTING, started_at=self._services.now())
         try:
             await self._services.ledger.save_run(starting)
         except LedgerError as error:
-            self.log.error("run {run_id} cannot start: {error}", run_id=self.run.id, error=error)
+            self.log.error(
+                "run {run_id} could not start and will be tried again: {error}",
+                run_id=self.run.id,
+                error=error,
+            )
             return False
         self._become(starting)
         return True
 
     async def _crawl(self) -> Run:
-        """Crawl, in a slot that is held; return the run as it is to be written down."""
+        """Crawl while the slot is held. Return the run in its final state, not yet written."""
         if self._stop is not None:
             return self._stopped(self._stop)
         self.crawl = crawl = self._services.engine.launch(self.run.id, self.run.spec)
         crawl.opened.addCallback(self._opened)
         if self.run.spec.timeout is not None:
-            self._timers.after(self.run.spec.timeout, self._time_out)
+            self._timers.append(self._services.clock.callLater(self.run.spec.timeout, self._time_out))
         end = await crawl.done
         self.crawl = None
-        self._timers.disarm()
+        self._cancel_timers()
         return self._judged(end, crawl.pid)
 
     def _judged(self, end: CrawlEnd, pid: int | None) -> Run:
@@ -230,7 +242,7 @@ class Lifecycle:
         return self.run.moved(stop.state, finished_at=self._services.now(), reason=stop.reason)
 
     async def _finish(self, final: Run) -> None:
-        """Write down the end and what it brings about, however long it takes; both hold from now on."""
+        """Write the end and the follow-up, however long that takes. From now on an order to stop is late."""
         self._ending, self._stop = True, None
         await self._keep(await held_to_expectations(final, self._services.ledger))
 
@@ -241,7 +253,9 @@ class Lifecycle:
                 follow_up = await self._services.ledger.finish_run(final, follow_up)
             except LedgerError as error:
                 self.log.error(
-                    "the end of run {run_id} is not on disk: {error}", run_id=final.id, error=error
+                    "the end of run {run_id} could not be written and will be tried again: {error}",
+                    run_id=final.id,
+                    error=error,
                 )
             else:
                 break
@@ -260,12 +274,12 @@ class Lifecycle:
 
     def _say_stopping(self, stop: Stop, first: bool) -> Deferred[Any]:
         said = self.run.moved(RunState.STOPPING, reason=stop.reason) if first else self.run
-        if stop.state is RunState.CANCELLED:  # not tried again, even if the hub dies before the end
+        if stop.state is RunState.CANCELLED:  # no retry, even if the hub dies before the end is written
             said = replace(said, spec=replace(said.spec, retry=None))
         return succeed(None) if said == self.run else self._act(self._say(said))
 
     async def _say(self, said: Run) -> None:
-        """Write down what has happened already; the crawl does not wait for it."""
+        """Write a transition that has happened already. The crawl does not wait for the write."""
         if said.state is self.run.state:
             self.run = said
         else:
@@ -273,11 +287,18 @@ class Lifecycle:
         try:
             await self._services.ledger.save_run(said)
         except LedgerError as error:
-            self.log.error("run {run_id}: {error}", run_id=said.id, error=error)
+            self.log.error(
+                "the state of run {run_id} could not be written: {error}", run_id=said.id, error=error
+            )
 
     def _become(self, run: Run) -> None:
         self.run = run
         self._services.changed(run)
+
+    def _cancel_timers(self) -> None:
+        for timer in self._timers:
+            if timer.active():
+                timer.cancel()
 
     def _time_out(self) -> None:
         seconds = self.run.spec.timeout
@@ -287,7 +308,7 @@ class Lifecycle:
         )
 
     def _act(self, act: Coroutine[Deferred[Any], Any, None]) -> Deferred[None]:
-        """Begin with something; what is returned fires when it is done, and may be cancelled without harm."""
+        """Run a coroutine. The returned Deferred fires when it has finished; cancelling it stops nothing."""
         acted: Deferred[None] = Deferred()
 
         def done(_: None) -> None:
@@ -300,16 +321,18 @@ class Lifecycle:
     def _over(self) -> None:
         self._done.callback(Ended(run=self.run, follow_up=self._kept, late_cancel=self._late_cancel))
         watchers, self._watchers = self._watchers, []
-        for watcher in watchers:
+        for (
+            watcher
+        ) in watchers:  # after the dispatcher: who waits for the end finds the next attempt in place
             watcher.callback(self.run)
 
     async def _fail(self, failure: Failure) -> None:
-        """End the run after an error of the hub's own, so that its schedule does not wait for it for ever."""
+        """Fail the run after an error in the hub itself, so that its schedule does not wait for ever."""
         self.log.failure(_OWN_ERROR, failure, run_id=self.run.id)
         self.crawl, self._ending = None, True
-        self._timers.disarm()
+        self._cancel_timers()
         if self.run.state in ACTIVE:
-            reason = "the hub has an error of its own, see its log"
+            reason = "the hub has an error of its own; see the hub's log"
             error = last_line(failure.value or Exception(failure.getErrorMessage()))
             await self._keep(
                 self.run.moved(RunState.FAILED, finished_at=self._services.now(), reason=reason, error=error)
@@ -324,7 +347,7 @@ class Lifecycle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunServices:
-    """What every life works with."""
+    """The collaborators of every life-cycle."""
 
     clock: IReactorTime
     now: Callable[[], datetime]
@@ -332,4 +355,4 @@ class RunServices:
     engine: Engine
     slots: Slots
     changed: Callable[[Run], None]
-    """Told of each state a run has reached, once it is on disk."""
+    """Called with each new state of a run."""

@@ -1,4 +1,4 @@
-"""Keeps the pool of slots at the limits in force: those of the file, with an operator's above them."""
+"""Applies the limits in force to the pool of slots: those of the file, overridden by an operator's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from reactorhub.storage.ledger import Ledger
 
 
 class LiveLimits:
-    """What an operator sets is in the ledger before it holds, outlives a restart, and wins over the file."""
+    """Limits that an operator sets are written to the ledger first. They survive a restart and override the
+    schedule file."""
 
     def __init__(self, ledger: Ledger, slots: Slots, file: Limits) -> None:
         self._ledger = ledger
@@ -25,11 +26,11 @@ class LiveLimits:
 
     @property
     def in_force(self) -> Limits:
-        """The limits that hold now."""
+        """The limits in force."""
         return self._file.overridden(self._override)
 
     def view(self) -> View:
-        """Return the limits in force, and what of them an operator has set."""
+        """Return the limits in force, and under ``drift`` those that an operator has set."""
         limits = self.in_force
         return {
             "max_concurrent_runs": limits.max_concurrent_runs,
@@ -38,19 +39,19 @@ class LiveLimits:
         }
 
     async def recover(self) -> None:
-        """Take up what an operator had set before the hub last ended."""
+        """Restore the limits that an operator had set before the hub last ended."""
         self._override = (await self._ledger.overrides()).get(OVERRIDE)
         self._apply()
 
     def use_file(self, file: Limits) -> None:
-        """Go on with the limits of another file."""
+        """Replace the limits of the schedule file."""
         self._file = file
         self._apply()
 
     async def set(self, wanted: Mapping[str, Any]) -> None:
-        """Change limits, in force when this returns; None takes back what was set.
+        """Change limits. They are in force when this returns; None removes an override.
 
-        :raises InvalidRequest: naming each limit that makes no sense.
+        :raises InvalidRequest: naming each invalid limit.
         """
         self.in_force.check(wanted)
         await self._one_at_a_time.acquire()

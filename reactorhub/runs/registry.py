@@ -1,4 +1,4 @@
-"""The runs that are not final, and which of them belong to a schedule."""
+"""The runs that are not final, in all and by schedule."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from reactorhub.runs.lifecycle import Lifecycle
 
 
 class RunRegistry:
-    """A run is announced while the ledger is still writing it down, so that it counts at once; then it joins
-    with its life, and leaves when it is over. What it costs to ask for the runs of one schedule does not
-    grow with those of others."""
+    """Registers runs from the moment they are created until they have ended.
+
+    A run is reserved while the ledger writes it, so that it counts at once. Then it is added with its
+    life-cycle, and removed when it has ended. The cost of :meth:`of` does not depend on other schedules.
+    """
 
     def __init__(self) -> None:
         self._live_runs: dict[str, Lifecycle] = {}
@@ -21,36 +23,36 @@ class RunRegistry:
 
     @property
     def live_runs(self) -> Mapping[str, Lifecycle]:
-        """The runs that have joined, by id, oldest first."""
+        """The life-cycles that were added, by run id, oldest first."""
         return self._live_runs
 
     def __len__(self) -> int:
-        """Leaves out the runs whose end is being written down."""
+        """The number of runs, without those whose end is being written."""
         return len(self._live_runs) - len(self._ending) + len(self._reserved)
 
     def reserve(self, run: Run) -> None:
-        """Count a run from now on."""
+        """Count a run whose life-cycle has not begun."""
         self._reserved[run.id] = run
         self._enlist(run)
 
     def withdraw(self, run: Run) -> None:
-        """Count a run no more that was announced, if it was, since nothing came of it."""
+        """Stop counting a reserved run. Does nothing if the run is not reserved."""
         if self._reserved.pop(run.id, None) is not None:
             self._strike(run)
 
     def add(self, live_run: Lifecycle) -> None:
-        """Take a run up, announced before or not."""
+        """Register a run's life-cycle, whether the run was reserved or not."""
         self._reserved.pop(live_run.run.id, None)
         self._live_runs[live_run.run.id] = live_run
         self._enlist(live_run.run)
 
     def ending(self, run: Run) -> None:
-        """Take note that a run is over but for its row, if it has joined."""
+        """Note that a run's end is being written. Does nothing if the run has no life-cycle."""
         if run.id in self._live_runs:
             self._ending.add(run.id)
 
     def remove(self, run: Run) -> None:
-        """Forget a run that is over."""
+        """Forget a run that has ended."""
         del self._live_runs[run.id]
         self._ending.discard(run.id)
         self._strike(run)

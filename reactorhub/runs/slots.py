@@ -1,4 +1,4 @@
-"""The right to run now: a DeferredSemaphore that can be resized, knows priority, and has lanes."""
+"""The pool of slots: a DeferredSemaphore with priorities, a limit for each queue, and a variable size."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reactorhub.model.run import DEFAULT_QUEUE
 
 
 class _Waiter(Deferred["Slots"]):
-    """An acquire that has not been granted; ``rank`` sorts higher priority first, then earlier first."""
+    """A request for a slot that has not been granted. ``rank`` sorts by priority, then by arrival."""
 
     def __init__(self, forget: Callable[[Any], None], queue: str, rank: tuple[int, int]) -> None:
         super().__init__(forget)
@@ -28,11 +28,11 @@ def _rank(waiter: _Waiter) -> tuple[int, int]:
 
 
 class Slots(DeferredSemaphore):
-    """A pool of ``limit`` slots, of which each queue may hold at most its own limit.
+    """A pool of ``limit`` slots. Each queue may hold at most its own limit of them.
 
-    ``limit``, ``tokens`` and ``waiting`` mean what they mean in Twisted. Two things differ: an acquire is
-    never granted within the call, and grants come one a reactor turn. So a thousand waiters that release at
-    once neither recurse nor keep the reactor from other work, and crawls do not all start in one turn.
+    ``limit``, ``tokens`` and ``waiting`` mean the same as in Twisted. Two things differ: ``acquire`` never
+    grants a slot within the call, and one slot at most is granted in each turn of the reactor. So a thousand
+    releases at once do not recurse, do not block the reactor, and do not start all crawls in one turn.
     ``tokens`` is negative while more slots are held than a lowered limit allows.
     """
 
@@ -50,7 +50,7 @@ class Slots(DeferredSemaphore):
 
     @property
     def used(self) -> int:
-        """How many slots are held."""
+        """The number of slots that are held."""
         return self._used.total()
 
     @property
@@ -59,13 +59,13 @@ class Slots(DeferredSemaphore):
         return dict(self._queues)
 
     def used_by(self, queue: str) -> int:
-        """How many slots the runs of ``queue`` hold."""
+        """Return the number of slots that runs of ``queue`` hold."""
         return self._used[queue]
 
     def acquire(self, queue: str = DEFAULT_QUEUE, priority: int = 0) -> Deferred[Self]:
-        """Wait for a slot. Cancelling the Deferred gives the place in the line up.
+        """Wait for a slot. Cancel the Deferred to stop waiting.
 
-        :param priority: higher goes first; among equals, who came first.
+        :param priority: a higher priority is served first; equal priorities are served in order of arrival.
         """
         waiter = _Waiter(self._forget, queue, (-priority, next(self._arrivals)))
         insort(self._line, waiter, key=_rank)
@@ -73,7 +73,7 @@ class Slots(DeferredSemaphore):
         return cast("Deferred[Self]", waiter)
 
     def release(self, queue: str = DEFAULT_QUEUE) -> None:
-        """Give a slot of ``queue`` back. Must be called exactly once for each granted acquire."""
+        """Give back a slot of ``queue``. Call this exactly once for each slot that was granted."""
         if self._used[queue] < 1:
             raise ValueError(f"no slot of queue {queue!r} is held")
         self._used[queue] -= 1
@@ -81,7 +81,7 @@ class Slots(DeferredSemaphore):
         self._wake_soon()
 
     def resize(self, limit: int, queues: Mapping[str, int] | None = None) -> None:
-        """Change the limits, in force at once. Slots that are held stay held."""
+        """Change the limits at once. Slots that are held stay held."""
         if limit < 1:
             raise ValueError("the limit must be at least 1")
         self.tokens += limit - self.limit
@@ -90,7 +90,7 @@ class Slots(DeferredSemaphore):
         self._wake_soon()
 
     def hold(self, held: bool) -> None:
-        """Grant nothing while held: all who wait stay in line."""
+        """Grant no slots while ``held`` is true."""
         self._held = held
         self._wake_soon()
 

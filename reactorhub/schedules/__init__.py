@@ -1,1 +1,1 @@
-"""The schedules in force: hands their ticks on in time, and pauses a schedule that keeps failing."""
+"""The schedules in force: passes their ticks on in time, and pauses a schedule that keeps failing."""

@@ -10,12 +10,15 @@ from reactorhub.policies.retries import FAILURES, failures_in_a_row, is_tried_ag
 from reactorhub.schedules.book import ScheduleBook
 from reactorhub.storage.ledger import Ledger, RunFilter
 
-_LOOK_BACK = 100  # how many runs are looked at, at least
-_ENDED = FAILURES | {RunState.SUCCEEDED, RunState.INTERRUPTED}  # the last one links attempts to each other
+_LOOK_BACK = 100  # runs to read at least, so that usual limits need one read
+_ENDED = FAILURES | {
+    RunState.SUCCEEDED,
+    RunState.INTERRUPTED,
+}  # interrupted attempts link the attempts before and after them
 
 
 class FailureWatch:
-    """Counts failures from the ledger, so that a restart forgets none of them."""
+    """Counts the failures of schedules in the ledger, so that a restart does not reset the count."""
 
     log = Logger()
 
@@ -24,7 +27,7 @@ class FailureWatch:
         self._book = book
 
     def concerns(self, run: Run) -> bool:
-        """Whether a run that has ended for good may be one failure too many."""
+        """Return whether the end of ``run``, which is not retried, may pause its schedule."""
         return run.state in FAILURES and self._watches(run.spec.schedule or "")
 
     def _watches(self, name: str) -> bool:
@@ -33,9 +36,9 @@ class FailureWatch:
         return watched and self._book.paused(name) is None
 
     async def pauses(self, run: Run) -> bool:
-        """Pause the run's schedule if it was one failure too many; whether it is paused for that.
+        """Pause the run's schedule if it has failed too often. Return whether this call paused it.
 
-        :raises LedgerError: if the ledger could not be asked, or the pause not be written down.
+        :raises LedgerError: if the ledger could not be read or could not write the pause.
         """
         name, count = run.spec.schedule or "", await self._count(run)
         if not self.concerns(run) or count < self._most(name):
@@ -48,7 +51,7 @@ class FailureWatch:
             return False
 
     async def overdue(self) -> list[Run]:
-        """Return the last failures of the schedules whose pause the hub may not have lived to write down."""
+        """Return the last failure of each schedule that may have missed its pause because the hub died."""
         if not any(each.pause_on_failure for each in self._book.schedules.values()):
             return []
         newest = await self._ledger.last_runs()
@@ -57,12 +60,12 @@ class FailureWatch:
         return [run for run in found if run is not None]
 
     async def _last_failure(self, name: str) -> Run | None:
-        """The newest run that failed for good, though others may have been made since."""
+        """Return the newest failed run that was not retried, even if newer runs exist."""
         page = await self._ledger.runs(RunFilter(schedule=name, states=FAILURES), _LOOK_BACK)
         return next((run for run in page.rows if not is_tried_again(run)), None)
 
     async def _count(self, run: Run) -> int:
-        """Count the failures in a row, as far as they matter: each may have taken several attempts."""
+        """Count the failures in a row, as far as the limit needs. Each may have taken several attempts."""
         name, rule = run.spec.schedule or "", run.spec.retry
         rows = 2 * max(_LOOK_BACK, self._most(name) * (1 + (rule.max_retries if rule else 0)))
         page = await self._ledger.runs(RunFilter(schedule=name, states=_ENDED), rows)

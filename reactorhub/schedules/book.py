@@ -1,4 +1,4 @@
-"""The schedules in force and what the ledger remembers of them: since when, and whether they are paused."""
+"""The schedules in force, with their progress and pauses from the ledger."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Changes:
 
 
 def compare(old: Mapping[str, Schedule], new: Mapping[str, Schedule]) -> Changes:
-    """Return what becomes of the schedules ``old`` when ``new`` take their place."""
+    """Return the changes when the schedules ``new`` replace ``old``."""
     same = {name: schedule == old[name] for name, schedule in new.items() if name in old}
     return Changes(
         added=tuple(name for name in new if name not in old),
@@ -43,10 +43,10 @@ def compare(old: Mapping[str, Schedule], new: Mapping[str, Schedule]) -> Changes
 
 
 class ScheduleBook:
-    """Keeps schedules and marks together; every change of a mark is in the ledger before it holds.
+    """Keeps the schedules in force and their progress. Changes are written to the ledger first.
 
-    Pauses and other schedules come one after the other, so that none writes down a mark as it was before
-    another one.
+    A lock serializes pauses and replacements. Without the lock, one of them could overwrite the progress that
+    another has just written.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class ScheduleBook:
         clock: IReactorTime,
         reporter: IncidentReporter | None = None,
     ) -> None:
-        """:param facts: says what people are to be told of pauses."""
+        """:param reporter: makes the incident events of pauses."""
         self._reporter = reporter or IncidentReporter.nobody()
         self._ledger = ledger
         self._clock = clock
@@ -67,15 +67,15 @@ class ScheduleBook:
         self.schedules: Mapping[str, Schedule] = {}
 
     async def open(self, schedules: Mapping[str, Schedule]) -> None:
-        """Take up what the ledger remembers, then put ``schedules`` in force."""
+        """Read the progress of all schedules from the ledger, then put ``schedules`` in force."""
         self._progress = await self._ledger.progress()
         await self.replace(schedules)
 
     async def replace(self, schedules: Mapping[str, Schedule]) -> Changes:
         """Put other schedules in force.
 
-        A schedule that is new, or whose "when" was edited, counts from now on: neither is retroactive. The
-        former ones stay in force until all of the change is in the ledger.
+        A schedule that is new, or whose trigger was edited, owes no ticks from before now. The old schedules
+        stay in force until the whole change is in the ledger.
         """
         async with self._one_at_a_time:
             return await self._replace(schedules)
@@ -97,7 +97,7 @@ class ScheduleBook:
     def get(self, name: str) -> Schedule:
         """Return the schedule of this name.
 
-        :raises UnknownSchedule: if there is none.
+        :raises UnknownSchedule: if there is no schedule of this name.
         """
         try:
             return self.schedules[name]
@@ -105,7 +105,7 @@ class ScheduleBook:
             raise UnknownSchedule(name) from None
 
     def entries(self) -> Iterable[tuple[Schedule, datetime]]:
-        """Return each schedule with the moment after which its ticks are to be accounted for."""
+        """Return each schedule with the time up to which its ticks are recorded."""
         return [(schedule, self._progress[name].accounted_until) for name, schedule in self.schedules.items()]
 
     def paused(self, name: str) -> str | None:
@@ -123,57 +123,52 @@ class ScheduleBook:
         return None if progress is None else progress.resumed_at
 
     def advance(self, name: str, nominal_time: datetime, after: datetime | None = None) -> None:
-        """Note that the ledger has accounted for a schedule's tick, and with it for all up to this one.
+        """Note that the ledger has recorded a schedule's ticks up to ``nominal_time``.
 
-        :param after: how far it must have accounted before; if it has not, nothing is noted.
+        :param after: do nothing unless the progress has reached this time; None for always.
         """
         progress = self._progress.get(name)
         if progress is not None:
             self._progress[name] = progress.reached(nominal_time, self._now(), after)
 
     def followers(self, run: Run) -> list[Schedule]:
-        """Return the schedules that run now that a run has ended for good, in the file's order."""
+        """Return the schedules that follow the end of ``run``, in the file's order."""
         after = self._followers.get(run.spec.schedule or "", ())
         return [each for each in after if each.enabled and follows(each, run) and not self.is_over(each.name)]
 
     def count(self, name: str, by: int) -> None:
-        """Note that a tick has become a run, or with -1 that it has not after all, where that matters."""
+        """Add ``by`` to the runs that count towards a schedule's ``max_runs``, if it has that key."""
         progress = self._progress.get(name)
         if progress is not None and self.runs_left(name) is not None:
             self._progress[name] = replace(progress, runs=progress.runs + by)
 
     def runs_left(self, name: str) -> int | None:
-        """Return how many of a schedule's ticks may still become runs; None for any number."""
+        """Return how many more ticks of a schedule may become runs; None for no limit."""
         schedule, progress = self.schedules.get(name), self._progress.get(name)
         return None if schedule is None or progress is None else schedule.runs_left(progress.runs)
 
     def is_over(self, name: str) -> bool:
-        """Whether a schedule has run as often as it may, and has no ticks any more."""
+        """Return whether a schedule has used up its ``max_runs``."""
         return self.runs_left(name) == 0
 
     async def pause(self, name: str, reason: str | None) -> bool:
-        """Skip this schedule's ticks until :meth:`resume`, restarts included; False if it was so already."""
-        return await self._change(name, paused=True, paused_reason=reason)
+        """Skip a schedule's ticks until :meth:`resume`, even after a restart. False if it was paused."""
+        return await self._set_paused(name, paused=True, paused_reason=reason)
 
     async def resume(self, name: str) -> bool:
-        """Let this schedule's ticks run again, and forget its failures; False if they ran already."""
-        return await self._change(name, paused=False, paused_reason=None, resumed_at=self._now())
+        """Let a schedule's ticks run again, and reset its failures. Return False if it was not paused."""
+        return await self._set_paused(name, paused=False, paused_reason=None, resumed_at=self._now())
 
-    async def _change(self, name: str, **changes: Any) -> bool:
+    async def _set_paused(self, name: str, **changes: Any) -> bool:
         async with self._one_at_a_time:
-            return await self._set_paused(name, **changes)
-
-    async def _set_paused(self, name: str, *, paused: bool, **changes: Any) -> bool:
-        schedule, changed = self.get(name), replace(self._progress[name], paused=paused, **changes)
-        why = changed.why_paused
-        incident_event = (
-            self._reporter.resumed(schedule) if why is None else self._reporter.paused(schedule, why)
-        )
-        await self._ledger.set_progress([changed], incident_event=incident_event)
-        self._reporter.kept(incident_event)
-        progress = self._progress[name]  # which may know of more ticks by now
-        self._progress[name] = replace(progress, paused=paused, **changes)
-        return progress.paused != paused
+            schedule, changed = self.get(name), replace(self._progress[name], **changes)
+            why, reporter = changed.why_paused, self._reporter
+            incident_event = reporter.resumed(schedule) if why is None else reporter.paused(schedule, why)
+            await self._ledger.set_progress([changed], incident_event=incident_event)
+            reporter.kept(incident_event)
+            before = self._progress[name]  # read again: ticks may have advanced it during the write
+            self._progress[name] = replace(before, **changes)
+            return before.paused != changed.paused
 
     def _is_new(self, name: str, rule: str) -> bool:
         progress = self._progress.get(name)
@@ -187,7 +182,7 @@ class ScheduleBook:
 
 
 def _by_upstream(schedules: Iterable[Schedule]) -> dict[str, list[Schedule]]:
-    """Return by name of a schedule those that run after it."""
+    """Return the followers of each schedule, by the schedule's name."""
     found: dict[str, list[Schedule]] = {}
     for schedule in schedules:
         if isinstance(schedule.trigger, After):

@@ -1,4 +1,4 @@
-"""Long work in pieces, with turns of the reactor in between, so that nobody waits for the whole of it."""
+"""Splits long work into pieces, so that the reactor can do other work in between."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 PIECE = 0.005
-"""Seconds after which others have their turn."""
+"""Seconds of work before the reactor may do other work; short enough not to delay an API call."""
 
 T = TypeVar("T")
 
 
 async def cooperatively(clock: IReactorTime, values: Iterable[T]) -> AsyncIterator[T]:
-    """Yield the values; whenever making and using them has taken long enough, let the reactor turn first.
+    """Yield the values, and let the reactor do other work after each :data:`PIECE` seconds.
 
-    What the values are made from must not change meanwhile.
+    The source of the values must not change meanwhile.
     """
     until = clock.seconds() + PIECE
     for value in values:

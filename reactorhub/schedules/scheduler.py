@@ -1,4 +1,4 @@
-"""Wakes at the right moments, asks the agenda what is due, and hands it on."""
+"""Wakes when ticks are due, asks the agenda for them, and passes them on."""
 
 from __future__ import annotations
 
@@ -20,35 +20,34 @@ from reactorhub.policies.jitter import start_at
 from reactorhub.triggers.durations import SECOND
 
 BEAT = 1.0
-"""Seconds between two looks at the wall clock, at most."""
+"""The longest time between two readings of the wall clock, in seconds."""
 
 SLICE = 100
-"""How many ticks are handed on in one turn of the reactor, at most."""
+"""The most ticks to pass on in one turn of the reactor. They share a ledger transaction."""
 
 TURN = 0.01
-"""Seconds after which the rest of the ticks waits for the next turn."""
+"""Seconds to spend on ticks in one turn of the reactor; API calls are answered in between."""
 
 
 class Scheduler:
-    """Hands every tick on once, at its time, and says which were missed.
+    """Passes every tick on once, at its time, and reports missed ticks.
 
     A heartbeat of at most a second re-reads the wall clock, so that clock steps and suspends neither stall
-    nor burst; a tick inside the coming second is placed exactly. A tick counts as handed on when the
-    Deferred of ``on_due`` or ``on_missed`` fires. Where that fails the tick is judged again at a later beat:
-    it runs late, or is missed once its catch-up window is over, but is not forgotten. A schedule's ticks are
-    handed on in order, none while an earlier slice of the same schedule is under way.
+    nor burst; a tick within the next second gets an exact timer. A tick has been passed on when the Deferred
+    of ``on_due`` or ``on_missed`` fires. If that Deferred fails, a later heartbeat tries the tick again: the
+    tick runs late, or is missed once its catch-up window is over, but is never forgotten. The ticks of one
+    schedule are passed on in order, one slice at a time.
 
-    The wall clock may step back: what was handed on is not handed on again, so schedules rest until it has
-    caught up. Only after a step of more than a day do they go back with it. Then the ledger's unique rows are
-    what keeps a tick from running twice, and ticks that were only missed run when their time does come.
+    If the wall clock steps back, no tick is passed on again: schedules rest until the clock has caught up.
+    After a step of more than a day the schedules go back with the clock. Then the ledger's unique rows keep a
+    tick from running twice, and ticks that were only missed run when their time comes.
 
     :param clock: the monotonic clock; all waiting is done on it.
     :param now: reads the wall clock, in aware UTC.
-    :param on_due: takes a tick that is to run, and up to when the tick of its schedule accounts that was
-        handed on before it in the same turn: what is remembered of the schedule must not pass that one
-        should it fail. None for the first.
-    :param on_missed: takes a tick that will not, and the same.
-    :param busy: told when ticks begin to be handed on, and when all that are due have been.
+    :param on_due: receives a due tick, and the nominal time of the schedule's previous tick that is still in
+        flight (None without one). The schedule's progress must not pass that tick, in case its write fails.
+    :param on_missed: receives missed ticks, and the same time.
+    :param busy: called with True when ticks are due, and with False once all due ticks were passed on.
     """
 
     log = Logger()
@@ -83,13 +82,13 @@ class Scheduler:
         self._idle: Deferred[None] | None = None
 
     def start(self, entries: Iterable[tuple[Schedule, datetime]]) -> None:
-        """Begin to hand ticks on; with each schedule comes the moment after which its ticks are owed."""
+        """Start. Each schedule comes with the time up to which its ticks are recorded."""
         self._seen = self._now()
         self.set_entries(entries)
         self._beat.start(BEAT)
 
     def stop(self) -> Deferred[None]:
-        """Hand no more on. Fires when all that was handed on has been dealt with."""
+        """Pass on no more ticks. Fires when all ticks in flight have been recorded."""
         if self._beat.running:
             self._beat.stop()
         for call in (self._placed, self._turn):
@@ -103,9 +102,9 @@ class Scheduler:
     def set_entries(self, entries: Iterable[tuple[Schedule, datetime]]) -> None:
         """Replace the schedules.
 
-        One whose trigger is unchanged keeps what it was about to do, to the microsecond: the moment given
-        here is for those that are new. One that was disabled owes nothing for that time. Another jitter
-        holds at once, also for a tick that is waiting for its start.
+        A schedule whose trigger is unchanged keeps its next tick, to the microsecond; the time given here is
+        for new schedules. A schedule that was disabled owes no ticks for that period. A new jitter applies at
+        once, even to a tick that waits for its start.
         """
         former, self._entries, now = self._entries, {}, self._now()
         for schedule, accounted_until in entries:
@@ -117,7 +116,7 @@ class Scheduler:
         self._hurry()
 
     def next_times(self) -> dict[str, datetime | None]:
-        """When the next tick of each schedule is to start, by name; None for one that will not tick."""
+        """Return when the next tick of each schedule starts, by name; None if it has no next tick."""
         entries = self._entries.items()
         return {name: entry.next if entry.looked else self._guess(entry) for name, entry in entries}
 
@@ -126,7 +125,7 @@ class Scheduler:
         return start_at(entry.schedule, coming[0]) if coming else None
 
     def _known(self, entry: ScheduleAccount | None, schedule: Schedule) -> ScheduleAccount | None:
-        """The same entry with its new definition, if that leaves its ticks where they are."""
+        """Return the same entry with its new definition, or None if the definition moves its ticks."""
         if entry is None or entry.rule != (schedule.trigger, schedule.enabled):
             return None
         if entry.ticking and entry.schedule.jitter != schedule.jitter:
@@ -155,16 +154,18 @@ class Scheduler:
             self._ready.append(entry)
 
     def _retry(self) -> None:
-        """The heartbeat: what failed before is tried again. Nothing that goes wrong here stops it."""
+        """Try again what failed before. This is the heartbeat: no error may stop it."""
         failed, self._failed = self._failed, []
         for entry in failed:
             self._queue(entry)
         maybeDeferred(self._look).addErrback(
-            lambda failure: self.log.failure("The scheduler stumbled.", failure)
+            lambda failure: self.log.failure(
+                "the scheduler has an error; it continues at the next heartbeat", failure
+            )
         )
 
     def _look(self) -> None:
-        """Take up every schedule that is due by the wall clock as it stands now."""
+        """Queue every schedule that is due by the wall clock."""
         _cancel(self._placed)
         self._placed = None
         now = self._now()
@@ -177,17 +178,19 @@ class Scheduler:
         self._hand_out()
 
     def _turn_back(self, now: datetime) -> None:
-        self.log.warn("The wall clock went back {seconds} s.", seconds=(self._seen - now).total_seconds())
+        self.log.warn(
+            "the wall clock was set back by {seconds} seconds", seconds=(self._seen - now).total_seconds()
+        )
         for name, entry in self._entries.items():
             if entry.ticking and entry.reach - now > FAR_AHEAD:
-                # A new account: what is still under way in the old one is of a time that has not come.
+                # A new account, since ticks in flight in the old one belong to a time that has not come yet.
                 self._entries[name] = ScheduleAccount(entry.schedule, min(entry.accounted_until, now))
                 self._queue(self._entries[name])
         self._coming = [row for row in self._coming if self._current(row[-1])]
         heapify(self._coming)
 
     def _hand_out(self) -> None:
-        """Spend one turn of the reactor on the schedules that are ready."""
+        """Work on the queued schedules for one turn of the reactor."""
         _cancel(self._turn)
         self._turn, self._budget, until = None, SLICE, self._clock.seconds() + TURN
         while self._ready and self._budget > 0 and self._clock.seconds() < until:
@@ -205,12 +208,12 @@ class Scheduler:
             self._busy_told(self._is_busy)
 
     def _hurry(self) -> None:
-        """Go on in the next turn of the reactor if a schedule is ready."""
+        """Continue in the next turn of the reactor if a schedule is queued."""
         if self._ready and self._beat.running and self._turn is None:
             self._turn = self._clock.callLater(0, self._hand_out)
 
     def _begin(self, entry: ScheduleAccount) -> Deferred[None] | None:
-        """Hand on one slice of what a schedule owes."""
+        """Pass on one slice of the ticks that a schedule owes."""
         name = entry.schedule.name
         if name in self._busy:
             self._failed.append(entry)
@@ -236,17 +239,21 @@ class Scheduler:
 
     def _refused(self, failure: Failure, entry: ScheduleAccount, tick: Due | Missed) -> bool:
         if not entry.failing:
-            told = "{schedule}: the tick of {nominal_time} could not be handed on; it is tried again."
-            self.log.failure(told, failure, schedule=entry.schedule.name, nominal_time=tick.nominal_time)
+            message = "{schedule}: the tick of {nominal_time} could not be recorded and will be tried again"
+            self.log.failure(message, failure, schedule=entry.schedule.name, nominal_time=tick.nominal_time)
         entry.failing = True
         return False
 
     def _stumbled(self, failure: Failure, entry: ScheduleAccount) -> None:
-        self.log.failure("{schedule}: its ticks could not be planned.", failure, schedule=entry.schedule.name)
+        self.log.failure(
+            "{schedule}: the next ticks could not be computed and will be tried again",
+            failure,
+            schedule=entry.schedule.name,
+        )
         self._failed.append(entry)
 
     def _settle(self, entry: ScheduleAccount, ticks: list[Due | Missed], done: list[bool]) -> None:
-        """A slice has been dealt with: go on, rest until the next tick, or try again at the next beat."""
+        """Finish a slice: continue, rest until the next tick, or try again at the next heartbeat."""
         self._busy.discard(entry.schedule.name)
         if not entry.settle(ticks, done):
             entry.owed = ()
@@ -265,7 +272,7 @@ class Scheduler:
             heappush(self._coming, (entry.next, entry.schedule.name, next(self._number), entry))
 
     def _place(self) -> None:
-        """Wake exactly at the next tick if that comes before the next beat."""
+        """Set a timer for the next tick if it is due before the next heartbeat."""
         if not self._coming or not self._beat.running:
             return
         if self._placed is not None and self._placed_for <= self._coming[0][0]:

@@ -191,7 +191,7 @@ def test_a_restart_takes_up_what_there_was() -> None:
     harness = started(before.ledger)
     states = [kept(harness, run.id).state for run in runs]
     assert states == [RunState.INTERRUPTED] * 2 + [RunState.QUEUED] * 3
-    assert kept(harness, runs[0].id).reason == "the hub ended while the run was going on"
+    assert kept(harness, runs[0].id).reason == "the hub ended while the run was under way"
     assert harness.events() == ["run.finished"] * 2
     assert since(harness, "every") == START + 3 * MINUTE
     harness.turn()

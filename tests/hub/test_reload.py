@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,15 @@ from twisted.logger import LogEvent, formatEvent
 
 from reactorhub.config import HubConfig
 from reactorhub.config.reading import file_signature
+from reactorhub.engine.projects import ProjectConfig
 from reactorhub.errors import ConfigError, LedgerError, Mistake
-from reactorhub.hub.reload import Reloader
+from reactorhub.hub.reload import Reload, Reloader
+from reactorhub.model.run import RunSpec
 from reactorhub.model.values import View
+from reactorhub.notifications.channels.channel import Channel
+from reactorhub.notifications.channels.memory import MemoryChannel
+from reactorhub.schedules.scheduler import Scheduler
+from reactorhub.storage.retention import Retention
 from tests.integration.hubs import until
 from tests.support.deferreds import done
 from tests.support.hubs import SCHEDULES, HubHarness, config, hub_log
@@ -378,3 +385,77 @@ def test_the_watch_goes_on_after_the_disk_failed(logged: list[LogEvent]) -> None
     desk.reloader._signature = lambda: succeed(desk.signature)
     desk.edit(NEW, 2)
     assert desk.beat(2) == 1
+
+
+class LoadedProjects:
+    """Records the names of the projects that each ``load`` was given; ``changed`` are those that moved."""
+
+    def __init__(self, *changed: str) -> None:
+        self.changed, self.loads = list(changed), list[list[str]]()
+
+    def moved(self, projects: Mapping[str, ProjectConfig]) -> list[str]:
+        """Return the changed projects."""
+        return [name for name in projects if name in self.changed]
+
+    async def load(
+        self, projects: Mapping[str, ProjectConfig], specs: Iterable[RunSpec] = (), *, anew: bool = True
+    ) -> None:
+        """Record the names."""
+        self.loads.append(list(projects))
+
+
+class Parts:
+    """A hub with the parts that a reload reaches, and a config that differs from the config in force."""
+
+    def __init__(self, *changed: str) -> None:
+        self.harness, self.projects = HubHarness(), LoadedProjects(*changed)
+        harness, self.followed = self.harness, list[HubConfig]()
+        done(harness.hub.recover())
+        self.scheduler = Scheduler(
+            harness.clock, harness.now, lambda *_: succeed(None), lambda *_: succeed(None)
+        )
+        self.retention = Retention(harness.clock, harness.now, lambda *_: succeed(0), {}, dict)
+        self.reload = Reload(
+            hub=harness.hub,
+            projects=self.projects,
+            scheduler=self.scheduler,
+            retention=self.retention,
+            notifier=harness.notifier,
+            channels=self.channels,
+        )
+        shops = {name: ProjectConfig(name=name, path=Path("/", name)) for name in ("shop", "other")}
+        self.old_projects = list(harness.hub.config.projects)
+        self.new = replace(config(NEW), projects=shops)
+
+    def channels(self, new: HubConfig) -> dict[str, Channel]:
+        """Record the config; return its only channel."""
+        self.followed.append(new)
+        return {"team": MemoryChannel()}
+
+
+def test_a_reload_reaches_every_part() -> None:
+    """Schedules, projects, channels and retention are all those of the new config."""
+    parts = Parts()
+    assert done(parts.reload.put_in_force(parts.new))["added"] == ["fresh"]
+    assert "fresh" in parts.scheduler.next_times()
+    assert parts.projects.loads == [["shop", "other"], ["shop", "other"]]
+    assert parts.followed == [parts.new] and parts.retention.rule is parts.new.retention
+
+
+def test_a_changed_project_is_refused() -> None:
+    """A config that moves a loaded project changes nothing, and its error names the project."""
+    parts = Parts("shop")
+    with pytest.raises(ConfigError, match="a loaded project cannot change while the hub runs"):
+        done(parts.reload.put_in_force(parts.new))
+    assert (parts.projects.loads, parts.followed) == ([], [])
+    assert "fresh" not in parts.harness.book.schedules
+
+
+def test_a_reload_that_fails_loads_the_old_projects() -> None:
+    """If the ledger cannot keep the change, the projects of the old config are loaded again."""
+    parts = Parts()
+    parts.harness.ledger.fail_writes = LedgerError("the disk is full; make room")
+    with pytest.raises(LedgerError):
+        done(parts.reload.put_in_force(parts.new))
+    assert parts.projects.loads == [["shop", "other"], parts.old_projects]
+    assert parts.followed == [] and parts.scheduler.next_times() == {}

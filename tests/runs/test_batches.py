@@ -154,3 +154,16 @@ def test_a_batch_whose_last_run_died_with_the_hub() -> None:
     again.harness.turn()
     assert again.get(path).json["runs"] == {"interrupted": 1}
     assert [crawl.spec.spider for crawl in again.harness.engine.crawls] == ["report"]
+
+
+def test_a_completion_that_was_not_written_takes_no_place() -> None:
+    """Each run of a batch that died might have completed it. Only the completion that the ledger kept counts
+    as a waiting run at the next start."""
+    web = Web()
+    posted(web)
+    web.harness.turn()
+    again = Web(HubHarness(ledger=web.harness.ledger))
+    done(again.harness.hub.adopt())
+    again.harness.dispatcher.limit_waiting(2)
+    assert again.post("/api/runs", {"spider": "prices"}).status == 201
+    assert again.post("/api/runs", {"spider": "prices"}).status == 429

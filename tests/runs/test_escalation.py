@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 
 from reactorhub.engine.scripted import MemoryEngine
 from reactorhub.model.run import RunSpec
-from reactorhub.runs.escalation import FORCED, SHUTDOWN, Escalation, StopTimers
+from reactorhub.runs.escalation import FORCED, SHUTDOWN, Escalation
 
 RUNGS = ["stop", "abort", "cancel_tasks", "abandon"]
 
@@ -23,22 +23,11 @@ def test_each_rung_in_its_time(escalation: Escalation, seconds: list[float]) -> 
     engine.yields_to = "nothing"
     engine.launch("run", RunSpec(spider="prices", project="shop"))
     (crawl,) = engine.crawls
-    StopTimers(clock).escalate(crawl, escalation)
+    escalation.timers(clock, crawl)
+    crawl.stop()
     seen: list[float] = []
     for _ in range(100):
         clock.advance(0)
         seen.extend([clock.seconds()] * (len(crawl.steps) - len(seen)))
         clock.advance(0.5)
     assert (crawl.steps, seen, clock.getDelayedCalls()) == (RUNGS, seconds, [])
-
-
-def test_disarmed() -> None:
-    """Once a crawl has ended nothing of it happens later, and no timer is left."""
-    clock = Clock()
-    timers, called = StopTimers(clock), []
-    timers.after(1, lambda: called.append("timeout"))
-    clock.advance(1)
-    timers.after(1, lambda: called.append("late"))
-    timers.disarm()
-    timers.disarm()
-    assert (called, clock.getDelayedCalls()) == (["timeout"], [])
