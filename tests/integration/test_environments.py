@@ -158,7 +158,7 @@ def test_a_run(hub: Hub, project: str, version: str | None) -> None:
     """A run uses its project's Python and Scrapy; items, log, stats and outcome are as anywhere."""
     run_id = hub.order("shelf", project=project)
     run = hub.wait_final(run_id)
-    assert (run["state"], run["reason"]) == ("succeeded", "the crawl finished with 1 items beside 1 errors")
+    assert (run["state"], run["reason"]) == ("succeeded", "the crawl finished with 1 items and 1 errors")
     assert run["isolated"] is True
     (item,) = hub.items(run_id)
     assert item["bot"] == project
