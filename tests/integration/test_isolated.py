@@ -304,12 +304,12 @@ BOTH = pytest.mark.parametrize("isolate", ["none", "process"])
     [
         ("plain", "succeeded", "the crawl finished", 0),
         ("told", "succeeded", "the crawl finished with 1 items and 1 errors", 1),
-        ("wrong", "failed", "1 exception and not one item; the last: ValueError: no such price", 1),
+        ("wrong", "failed", "1 exception and no item; the last exception: ValueError: no such price", 1),
         ("half_wrong", "succeeded", "the crawl finished with 2 items and 1 errors", 1),
         ("unborn", "failed", "the crawl raised an exception: ValueError: not today", 1),
         ("start_wrong", "failed", "start() raised an exception: ValueError: no start", 1),
         ("own_reason", "failed", "the crawl ended with finish_reason 'caught_up'", 0),
-        ("limit", "succeeded", "the crawl reached a limit its project set: closespider_itemcount", 0),
+        ("limit", "succeeded", "the crawl reached a limit that its project set: closespider_itemcount", 0),
     ],
 )
 def test_an_end_is_judged_alike(
