@@ -15,7 +15,7 @@ from contextlib import suppress
 from contextvars import Context, ContextVar
 from functools import wraps
 from logging import LogRecord
-from threading import get_ident, local
+from threading import Thread, get_ident, local
 from typing import Any, NoReturn, ParamSpec, Protocol, TypeVar
 from weakref import WeakSet
 
@@ -102,6 +102,10 @@ class RunContext(Owner):
         """The name of the asyncio tasks of this run that have no name of their own."""
         self.log = log
         self.tasks: WeakSet[asyncio.Future[Any]] = WeakSet()
+        self.threads: WeakSet[Thread] = WeakSet()
+        """The threads that the run's code has started."""
+        self.in_threads: dict[object, str] = {}
+        """The names of the run's functions that shared threads execute now."""
         self.exceptions = 0
         """How many exceptions the run's code has raised, each counted once."""
         self.silent = 0

@@ -31,6 +31,13 @@ RELIED_ON: tuple[Part, ...] = (
         "replaced on the instance: the handle that runs all timers must belong to nobody",
         ("self",),
     ),
+    Part(
+        "asyncio.selector_events:BaseSelectorEventLoop._remove_reader",
+        "called: lets go of a file that a run has left behind; the loop's _ready, _scheduled and _selector, and "
+        "_context, _callback and _args of its handles, are looked through for what a run has left behind",
+        ("self", "fd"),
+    ),
+    Part("asyncio.selector_events:BaseSelectorEventLoop._remove_writer", "likewise", ("self", "fd")),
     Part("os:chdir", "replaced: refused to runs and imports"),
     Part("signal:signal", "replaced: refused to runs and imports, and its neighbours in the module"),
     Part("logging:Logger.isEnabledFor", "replaced: the answer depends on the owner", ("self", "level")),

@@ -17,8 +17,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from reactorhub.containment.contexts import RunContext
+from reactorhub.containment.leftovers import Leftovers, listed
 from reactorhub.containment.logging_views import close_handlers
 from reactorhub.containment.streams import finish_lines
+from reactorhub.containment.threads import outside
 from reactorhub.engine.scrapy.faults import count_faults
 from reactorhub.engine.scrapy.fields import FieldCounter
 from reactorhub.engine.scrapy.guards import InFlight, guard
@@ -35,7 +37,8 @@ from reactorhub.policies.comparisons import fraction
 
 _MAX_REASON = 200  # characters of a finish reason
 _MAX_COUNT = 10**15  # the limit of a count; a spider may put any number into its stats
-_LOOK_AGAIN = 0.05  # seconds between attempts to stop a crawl whose engine does not run yet
+_LOOK_AGAIN = 0.05  # seconds between looks at a crawl that does not run yet, or whose leftovers do not end
+_LOOKS = 20  # how often to look for leftovers before the log is closed
 
 
 class HubCrawler(HookedCrawler):
@@ -75,6 +78,9 @@ class ScrapyCrawl:
         self._finish_reason: str | None = None
         self._stopping = False
         self._look: IDelayedCall | None = None
+        self._leftovers: Leftovers | None = None
+        self._ended_leftovers = 0
+        self._resisting: list[str] = []
 
     def begin(self, make: Callable[[], tuple[HubCrawler, Callable[[], Deferred[None]]]]) -> None:
         """Create the crawler and start it, within the run's own context."""
@@ -102,7 +108,7 @@ class ScrapyCrawl:
 
     def _spider_opened(self) -> None:
         if not self.opened.called:
-            self.opened.callback(None)
+            outside(self.opened.callback, None)  # the hub's own timers must not end with the run
 
     def _spider_closed(self, spider: Spider, reason: object) -> None:
         self._finish_reason = _text(reason)[:_MAX_REASON]
@@ -157,7 +163,9 @@ class ScrapyCrawl:
 
     def abandon(self) -> None:
         """See :class:`reactorhub.engine.protocols.Crawl`."""
-        self._end(CrawlEnd(failure="the crawl did not end when it was told to and was abandoned"))
+        end = CrawlEnd(failure="the crawl did not end when it was told to and was abandoned")
+        self._end(end)
+        outside(self._end_leftovers, end, _LOOKS)  # nothing is waited for any more
 
     def _go(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         going = deferred_from_coro(coroutine)
@@ -172,32 +180,68 @@ class ScrapyCrawl:
         self._end(CrawlEnd(failure=failure, finish_reason=self._finish_reason))
 
     def _end(self, end: CrawlEnd) -> None:
+        """End what the run has left behind, then close its log. Most runs leave nothing and end at once."""
+        if self.done.called or self._leftovers is not None:
+            return
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
+        if (engine := self._engine()) is not None and self._finish_reason is None:
+            self._context.enter(stop_timers, engine)
+        self._leftovers = Leftovers(self._context, self._clock)
+        outside(self._end_leftovers, end, 0)
+
+    def _end_leftovers(self, end: CrawlEnd, looks: int) -> None:
         if self.done.called:
             return
+        assert self._leftovers is not None
+        if not looks:
+            self._sweep_leftovers()
+        if self._leftovers.waiting and looks < _LOOKS:
+            self._clock.callLater(_LOOK_AGAIN if looks else 0, self._end_leftovers, end, looks + 1)
+        else:
+            self._close(end)
+
+    def _sweep_leftovers(self) -> None:
+        assert self._leftovers is not None
+        if found := self._leftovers.end():
+            self._warn("Left behind and ended with the run: %s", found)
+            self._ended_leftovers += len(found)
+
+    def _close(self, end: CrawlEnd) -> None:
+        assert self._leftovers is not None
+        if self._ended_leftovers:
+            self._leftovers.end_by_force()
+            self._sweep_leftovers()
+        self._resisting = self._leftovers.resisting()
+        if self._resisting:
+            self._warn("Still at work after the end of the run, which nothing can end: %s", self._resisting)
         facts = self._facts(end)
         close_handlers(self._context)
         finish_lines(self._context)
         self._context.over = True
         self._run_log.close()
-        if self._look is not None:
-            self._look.cancel()
-            self._look = None
-        engine = self._engine()
-        if self._crawler is not None and engine is not None and self._finish_reason is None:
-            self._context.enter(self._sweep, self._crawler, engine)
+        if self._crawler is not None and self._engine() is not None and self._finish_reason is None:
+            self._context.enter(self._release, self._crawler)
         self._crawler = self._field_counter = None
         self.done.callback(facts)
 
-    def _sweep(self, crawler: HubCrawler, engine: ExecutionEngine) -> None:
-        """Release the timers and connections of an engine that did not close."""
-        stop_timers(engine)
+    def _warn(self, text: str, leftovers: list[str]) -> None:
+        self._context.enter(logging.getLogger(__name__).warning, text, listed(leftovers))
+
+    def _release(self, crawler: HubCrawler) -> None:
+        """Release the connections of an engine that did not close."""
         self._go(crawler.signals.send_catch_log_async(signals.engine_stopped))
+
+    def _left_behind(self) -> dict[str, int]:
+        counts = {"left_behind/ended": self._ended_leftovers, "left_behind/at_work": len(self._resisting)}
+        return {name: count for name, count in counts.items() if count}
 
     def _engine(self) -> ExecutionEngine | None:
         return None if self._crawler is None else engine_of(self._crawler)
 
     def _facts(self, end: CrawlEnd) -> CrawlEnd:
-        stats = dict(self.stats())
+        stats = {**self.stats(), **self._left_behind()}
         return CrawlEnd(
             failure=end.failure,
             finish_reason=end.finish_reason,
