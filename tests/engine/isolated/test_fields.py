@@ -145,9 +145,7 @@ class Strange(dict[str, Any]):
 
 
 @pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt, asyncio.CancelledError])
-def test_a_strange_item_harms_nothing(
-    error: type[BaseException], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_strange_item_harms_nothing(error: type[BaseException], caplog: pytest.LogCaptureFixture) -> None:
     """It counts as one without the field, the next one counts, and the run's log says so once."""
     crawler = get_crawler()
     counter = FieldCounter(crawler, ("price",), FIELD_COUNT)
