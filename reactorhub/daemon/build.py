@@ -33,14 +33,14 @@ from reactorhub.hub.reload import Reload, Reloader
 from reactorhub.hub.schedules import ScheduleViews
 from reactorhub.hub.status import HubParts
 from reactorhub.model.ids import IdMaker
-from reactorhub.notifications.channels.addresses import (
-    AnyChannel,
+from reactorhub.notifications.channels.apprise import AppriseSender
+from reactorhub.notifications.channels.channel import Channel
+from reactorhub.notifications.channels.channel_config import (
     AppriseChannel,
+    ChannelConfig,
     EmailChannel,
     WebhookChannel,
 )
-from reactorhub.notifications.channels.apprise import AppriseSender
-from reactorhub.notifications.channels.channel import Channel
 from reactorhub.notifications.channels.email import Email
 from reactorhub.notifications.channels.webhook import Webhook
 from reactorhub.notifications.notifier import Notifier
@@ -210,7 +210,7 @@ def _channels(config: HubConfig, reactor: Any) -> dict[str, Channel]:
     return {name: _channel(each, reactor) for name, each in config.channels.items()}
 
 
-def _channel(config: AnyChannel, reactor: Any) -> Channel:
+def _channel(config: ChannelConfig, reactor: Any) -> Channel:
     match config:
         case EmailChannel():
             return Email(config, reactor)

@@ -11,7 +11,7 @@ from reactorhub.config import HubConfig, parse
 from reactorhub.config.reading import read_config
 from reactorhub.errors import ConfigError
 from reactorhub.model.notification import TOLD, NotificationKind, NotifyRule
-from reactorhub.notifications.channels.addresses import (
+from reactorhub.notifications.channels.channel_config import (
     AppriseChannel,
     EmailChannel,
     SmtpServer,
