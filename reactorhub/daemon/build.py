@@ -25,7 +25,7 @@ from reactorhub.engine.protocols import Engine
 from reactorhub.engine.router import EngineRouter
 from reactorhub.engine.scrapy.engine import ScrapyEngine
 from reactorhub.events.memory import NullSink
-from reactorhub.events.publisher import Telemetry
+from reactorhub.events.publisher import EventPublisher
 from reactorhub.events.sink import Sink
 from reactorhub.hub.ended_runs import EndedRuns
 from reactorhub.hub.hub import Hub
@@ -138,7 +138,7 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
 
 def _parts(config: HubConfig, ledger: Ledger, engine: Engine, sink: Sink, reactor: Any) -> HubParts:
     new_id = IdMaker(utc_now)
-    telemetry = Telemetry(reactor, utc_now, sink, new_id)
+    publisher = EventPublisher(reactor, utc_now, sink, new_id)
     notifier = Notifier(reactor, utc_now, ledger)
     reporter = IncidentReporter(new_id, utc_now, config.name, notifier.wake)
     services = RunServices(
@@ -147,18 +147,18 @@ def _parts(config: HubConfig, ledger: Ledger, engine: Engine, sink: Sink, reacto
         ledger=ledger,
         engine=engine,
         slots=Slots(reactor, config.max_concurrent_runs, config.queues),
-        changed=telemetry.run_changed,
+        changed=publisher.run_changed,
     )
     book = ScheduleBook(ledger, utc_now, reactor, reporter)
-    views = ScheduleViews(services, book, telemetry)
-    ended_runs = EndedRuns(ledger, telemetry, views, FailureWatch(ledger, book))
+    views = ScheduleViews(services, book, publisher)
+    ended_runs = EndedRuns(ledger, publisher, views, FailureWatch(ledger, book))
     return HubParts(
         services=services,
         dispatcher=Dispatcher(
             services,
             book,
             new_id,
-            telemetry.event,
+            publisher.event,
             config.max_queued_runs,
             on_ended=ended_runs.ended,
             reporter=reporter,
@@ -166,9 +166,9 @@ def _parts(config: HubConfig, ledger: Ledger, engine: Engine, sink: Sink, reacto
         book=book,
         views=views,
         ended_runs=ended_runs,
-        telemetry=telemetry,
+        publisher=publisher,
         sink=sink,
-        lag=LagMeter(reactor, stalled=telemetry.stalled),
+        lag=LagMeter(reactor, stalled=publisher.stalled),
         notifier=notifier,
         new_id=new_id,
     )
