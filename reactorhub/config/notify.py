@@ -8,7 +8,7 @@ from functools import partial
 from reactorhub.config.checking import Checked
 from reactorhub.config.keys import ChannelKeys, MailKeys, NotifyKeys, ScheduleKeys
 from reactorhub.config.places import KeyPath, Report, noted, suggestion
-from reactorhub.model.notification import TOLD, NotificationKind, NotifyRule
+from reactorhub.model.notification import SCHEDULE_KINDS, NotificationKind, NotifyRule
 from reactorhub.notifications.channels.channel_config import (
     AppriseChannel,
     ChannelConfig,
@@ -56,7 +56,7 @@ def rule(keys: NotifyKeys | None) -> NotifyRule | None:
     """Return the rule of a schedule, whose keys include the defaults; None if nobody is notified."""
     if keys is None or not keys.to:
         return None
-    on = TOLD if keys.on is None else frozenset(NotificationKind(each.value) for each in keys.on)
+    on = SCHEDULE_KINDS if keys.on is None else frozenset(NotificationKind(each.value) for each in keys.on)
     return NotifyRule(tuple(dict.fromkeys(keys.to)), on)
 
 

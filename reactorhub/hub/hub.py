@@ -345,7 +345,7 @@ class Hub:
 
     async def _tidy_alerts(self, config: HubConfig) -> None:
         heard = [schedule.name for schedule in config.schedules.values() if schedule.notify is not None]
-        await self._ledger.tidy_alerts(heard, config.channels)
+        await self._ledger.forget_removed(heard, config.channels)
 
     def _act(self, act: Coroutine[Deferred[Any], Any, None], otherwise: str) -> None:
         acting = Deferred.fromCoroutine(act)
