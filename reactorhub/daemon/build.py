@@ -50,7 +50,7 @@ from reactorhub.redis.sink import RedisSink
 from reactorhub.runs.dispatcher import Dispatcher
 from reactorhub.runs.lifecycle import RunServices
 from reactorhub.runs.slots import Slots
-from reactorhub.schedules.auto_pause import FailureWatch
+from reactorhub.schedules.auto_pause import AutoPause
 from reactorhub.schedules.book import ScheduleBook
 from reactorhub.schedules.scheduler import Scheduler
 from reactorhub.storage.layout import LEDGER, RunPaths
@@ -151,7 +151,7 @@ def _parts(config: HubConfig, ledger: Ledger, engine: Engine, sink: Sink, reacto
     )
     book = ScheduleBook(ledger, utc_now, reactor, reporter)
     views = ScheduleViews(services, book, publisher)
-    ended_runs = EndedRuns(ledger, publisher, views, FailureWatch(ledger, book))
+    ended_runs = EndedRuns(ledger, publisher, views, AutoPause(ledger, book))
     return HubParts(
         services=services,
         dispatcher=Dispatcher(

@@ -13,7 +13,7 @@ from reactorhub.events.types import EventType
 from reactorhub.hub.schedules import ScheduleViews
 from reactorhub.model.follow_up import FollowUp
 from reactorhub.model.run import Run
-from reactorhub.schedules.auto_pause import FailureWatch
+from reactorhub.schedules.auto_pause import AutoPause
 from reactorhub.storage.ledger import Ledger
 from reactorhub.wire.views import batch_view
 
@@ -24,7 +24,7 @@ class EndedRuns:
     log = Logger()
 
     def __init__(
-        self, ledger: Ledger, publisher: EventPublisher, views: ScheduleViews, failures: FailureWatch
+        self, ledger: Ledger, publisher: EventPublisher, views: ScheduleViews, failures: AutoPause
     ) -> None:
         self._ledger = ledger
         self._publisher = publisher

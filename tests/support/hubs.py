@@ -30,7 +30,7 @@ from reactorhub.notifications.reporter import IncidentReporter
 from reactorhub.runs.dispatcher import Dispatcher
 from reactorhub.runs.lifecycle import RunServices
 from reactorhub.runs.slots import Slots
-from reactorhub.schedules.auto_pause import FailureWatch
+from reactorhub.schedules.auto_pause import AutoPause
 from reactorhub.schedules.book import ScheduleBook
 from reactorhub.storage.sqlite.memory import MemoryLedger
 
@@ -98,7 +98,7 @@ class HubHarness:
         )
         self.book = ScheduleBook(self.ledger, self.now, self.clock, reporter)
         views = ScheduleViews(self.services, self.book, self.publisher)
-        ended_runs = EndedRuns(self.ledger, self.publisher, views, FailureWatch(self.ledger, self.book))
+        ended_runs = EndedRuns(self.ledger, self.publisher, views, AutoPause(self.ledger, self.book))
         self.on_ended = ended_runs.ended  # a test may put another function here
         self.dispatcher = Dispatcher(
             self.services,
