@@ -83,9 +83,9 @@ class Hub:
         for broken in self._engine.catalog().broken:
             if broken.project in projects:
                 self.log.warn(
-                    "project {project}: module {module} cannot be imported, its spiders cannot run: {error}",
+                    "project {project}: {what}: {error}",
                     project=broken.project,
-                    module=broken.module,
+                    what=broken.told("its spiders cannot run"),
                     error=" ".join(broken.error.split()),
                 )
 
