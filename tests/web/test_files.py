@@ -47,11 +47,13 @@ class WholeFileTests(TestCase):
         folder = TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.store = Folder(Path(folder.name))
-        self.earlier = set(reactor.getDelayedCalls())
+        self.earlier = {*reactor.getDelayedCalls()}
         self.log, self.items = (f"/api/runs/{self.store.run}/{name}" for name in ("log", "items"))
 
     def tearDown(self) -> None:
-        assert [call for call in reactor.getDelayedCalls() if call.active() and call not in self.earlier] == []
+        assert [
+            call for call in reactor.getDelayedCalls() if call.active() and call not in self.earlier
+        ] == []
 
     async def test_the_whole_log(self) -> None:
         """A log is plain text under the run's own name."""
