@@ -22,7 +22,7 @@ LOG = b"".join(b"2026-11-21 12:00:00 [prices] INFO: record %d\n" % n for n in ra
 ITEMS = b"".join(b'{"n": %d}\n' % n for n in range(20))
 
 
-class IncidentStore(Web):
+class Folder(Web):
     """A web over a data folder that holds one run's log and items."""
 
     def __init__(self, data_dir: Path, harness: HubHarness | None = None) -> None:
@@ -37,9 +37,9 @@ class IncidentStore(Web):
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> IncidentStore:
+def store(tmp_path: Path) -> Folder:
     """A web with one run that has files."""
-    return IncidentStore(tmp_path)
+    return Folder(tmp_path)
 
 
 class WholeFileTests(TestCase):
@@ -48,11 +48,14 @@ class WholeFileTests(TestCase):
     def setUp(self) -> None:
         folder = TemporaryDirectory()
         self.addCleanup(folder.cleanup)
-        self.store = IncidentStore(Path(folder.name))
+        self.store = Folder(Path(folder.name))
+        self.earlier = {*reactor.getDelayedCalls()}
         self.log, self.items = (f"/api/runs/{self.store.run}/{name}" for name in ("log", "items"))
 
     def tearDown(self) -> None:
-        assert [call for call in reactor.getDelayedCalls() if call.active()] == []
+        assert [
+            call for call in reactor.getDelayedCalls() if call.active() and call not in self.earlier
+        ] == []
 
     async def test_the_whole_log(self) -> None:
         """A log is plain text under the run's own name."""
@@ -91,7 +94,7 @@ class WholeFileTests(TestCase):
 
 
 @pytest.mark.parametrize(("tail", "lines"), [(1, 1), (7, 7), (50, 50), (100, 50)])
-def test_the_last_lines_of_a_log(store: IncidentStore, tail: int, lines: int) -> None:
+def test_the_last_lines_of_a_log(store: Folder, tail: int, lines: int) -> None:
     """``tail`` gives so many lines from the end, or as many as there are."""
     reply = store.get(f"/api/runs/{store.run}/log?tail={tail}")
     assert (reply.status, reply.headers["content-type"]) == (200, "text/plain; charset=utf-8")
@@ -102,7 +105,7 @@ def test_the_last_lines_of_a_log(store: IncidentStore, tail: int, lines: int) ->
     ("query", "first", "end"),
     [("offset=3&limit=2", 3, 5), ("limit=4", 0, 4), ("offset=18", 18, 20), ("offset=99", 20, 20)],
 )
-def test_some_items(store: IncidentStore, query: str, first: int, end: int) -> None:
+def test_some_items(store: Folder, query: str, first: int, end: int) -> None:
     """``offset`` and ``limit`` pick whole lines."""
     reply = store.get(f"/api/runs/{store.run}/items?{query}")
     assert (reply.status, reply.headers["content-type"]) == (200, "application/jsonl")
@@ -123,7 +126,7 @@ def test_some_items(store: IncidentStore, query: str, first: int, end: int) -> N
         ("items?page=2", "page"),
     ],
 )
-def test_wrong_parameters_are_named(store: IncidentStore, what: str, field: str) -> None:
+def test_wrong_parameters_are_named(store: Folder, what: str, field: str) -> None:
     """What cannot be picked is refused by the parameter's name."""
     reply = store.get(f"/api/runs/{store.run}/{what}")
     assert (reply.status, reply.fields) == (422, {field})
@@ -143,7 +146,7 @@ def test_a_run_without_files(tmp_path: Path, what: str) -> None:
 @pytest.mark.parametrize("what", ["log", "log?tail=3", "items", "items?limit=3"])
 def test_files_that_were_removed(tmp_path: Path, what: str, kept: str) -> None:
     """The answer for a run whose files are gone says what has removed them."""
-    store = IncidentStore(tmp_path, HubHarness(config=config(kept + "schedules: {}")))
+    store = Folder(tmp_path, HubHarness(config=config(kept + "schedules: {}")))
     crawl = store.harness.begun(store.run)
     crawl.scrape(3)
     crawl.finish()
@@ -194,7 +197,7 @@ def test_a_run_that_never_started(tmp_path: Path) -> None:
     assert web.get(f"/api/runs/{run}/log").json["detail"].endswith("it ended before it started")
 
 
-def test_a_file_that_goes_while_it_is_read(store: IncidentStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_goes_while_it_is_read(store: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that is removed between the look and the reading is not found: no mistake of the hub."""
     path = store.paths.log("shop", "prices", store.run)
     monkeypatch.setattr(files.RunFiles, "log", lambda *_: path)
