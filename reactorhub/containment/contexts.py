@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import suppress
 from contextvars import Context, ContextVar
@@ -112,6 +113,7 @@ class RunContext(Owner):
         """How many of them no log record of level ERROR or above has carried."""
         self.error: str | None = None
         """The last line of the newest of them."""
+        _at_work.add(self)
 
     def output(self, stream: str, line: str) -> bool:
         """Write the line into the run's log."""
@@ -149,6 +151,13 @@ class RunContext(Owner):
     def _own(self) -> None:
         RUN.set(self)
 
+
+def runs_at_work() -> list[RunContext]:
+    """Return the runs that are not over."""
+    return [run for run in tuple(_at_work) if not run.over]
+
+
+_at_work: WeakSet[RunContext] = WeakSet()
 
 _MARK, _SILENT, _LOGGED = "_reactorhub_seen", "silent", "logged"
 
@@ -204,12 +213,28 @@ def contain(error: BaseException) -> NoReturn:
     """
     if isinstance(error, Exception):
         raise error
+    if _is_child:
+        _leave(error)
     if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise error
     name = type(error).__name__
     raise EscapedError(f"the spider raised {name}({_text(error)}); the hub goes on") from error
+
+
+def this_is_a_child() -> None:
+    """Note that this process is a child that a run has forked: there ``sys.exit()`` ends the process."""
+    global _is_child  # noqa: PLW0603 - once in the life of a process
+    _is_child = True
+
+
+def _leave(error: BaseException) -> NoReturn:
+    code = error.code if isinstance(error, SystemExit) else 1
+    os._exit(0 if code is None else code if isinstance(code, int) else 1)
+
+
+_is_child = False
 
 
 def _text(error: BaseException) -> str:

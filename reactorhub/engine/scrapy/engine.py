@@ -36,9 +36,15 @@ class ScrapyEngine:
     log = Logger()
 
     def __init__(
-        self, clock: IReactorTime, logs: LogOpener, items_path: Callable[[str, str, str], Path]
+        self,
+        clock: IReactorTime,
+        logs: LogOpener,
+        items_path: Callable[[str, str, str], Path],
+        on_end: Callable[[], None] = lambda: None,
     ) -> None:
+        """:param on_end: called whenever a crawl is about to close its log."""
         self._clock = clock
+        self._on_end = on_end
         self._logs = logs
         self._items_path = items_path
         self._projects: dict[str, Project] = {}
@@ -78,9 +84,7 @@ class ScrapyEngine:
         if project is not None and project not in self._projects:
             raise UnknownSpider(self._no_spider(spider, project))
         having = [
-            name
-            for name, each in self._projects.items()
-            if project in (None, name) and each.spider_class(spider) is not None
+            name for name, each in self._projects.items() if project in (None, name) and each.has(spider)
         ]
         if len(having) > 1:
             raise UnknownSpider(f"several projects have a spider {spider!r}, say which: {', '.join(having)}")
@@ -97,7 +101,7 @@ class ScrapyEngine:
         items = self._items_path(spec.project, spec.spider, run_id)
         project = self._projects.get(spec.project)
         context = RunContext(run_id, run_log, None if project is None else project.context)
-        crawl = ScrapyCrawl(self._clock, context, items, counted_fields(spec.expect))
+        crawl = ScrapyCrawl(self._clock, context, items, counted_fields(spec.expect), self._on_end)
         crawl.begin(partial(self._make, spec))
         return crawl
 
@@ -123,6 +127,7 @@ class _Stillborn:
     """A crawl that failed before it began."""
 
     pid: int | None = None
+    feeds = False
 
     def __init__(self, failure: str) -> None:
         self.opened: Deferred[None] = Deferred()
