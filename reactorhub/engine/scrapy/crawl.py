@@ -21,6 +21,7 @@ from reactorhub.containment.logging_views import close_handlers
 from reactorhub.containment.streams import finish_lines
 from reactorhub.engine.isolated.child.feed import ItemsFile
 from reactorhub.engine.isolated.child.fields import FieldCounter
+from reactorhub.engine.scrapy.class_state import divide_components
 from reactorhub.engine.scrapy.faults import count_faults
 from reactorhub.engine.scrapy.guards import InFlight, guard
 from reactorhub.engine.scrapy.private import (
@@ -52,6 +53,7 @@ class HubCrawler(HookedCrawler):
 
     def engine_made(self, engine: ExecutionEngine) -> None:
         """See :meth:`HookedCrawler.engine_made`."""
+        divide_components(self, engine)
         guard(engine, self.in_flight)
         count_faults(self, engine, self.run_context)
         self.items.begin(self)

@@ -19,6 +19,7 @@ from reactorhub.containment.contexts import ProjectContext
 from reactorhub.containment.logging_views import changes, enable_loggers
 from reactorhub.engine.isolated.child.spiders import arguments, classes_of, docstring
 from reactorhub.engine.projects import ProjectConfig, settings_module
+from reactorhub.engine.scrapy.class_state import divide
 from reactorhub.engine.scrapy.loader import TolerantSpiderLoader, broken_module
 from reactorhub.engine.scrapy.private import UnmergedRunner, crawler_with, without_left_out
 from reactorhub.engine.scrapy.process import set_up_logging
@@ -100,6 +101,8 @@ class Project:
             self.broken.append(broken_module(type(loader).__module__, error))
             return
         self.broken.extend(BrokenModule(project="", **each) for each in odd)
+        for spidercls in classes.values():
+            divide(spidercls)
         self._infos = {
             name: SpiderInfo(
                 name=name,
