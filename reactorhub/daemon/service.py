@@ -29,7 +29,7 @@ from reactorhub.daemon.dns import CachingResolver
 from reactorhub.daemon.signals import Signals
 from reactorhub.demo_site import ADDRESS_VARIABLE, bookshop
 from reactorhub.engine.scrapy.private import contain_for_all, refuse_crawls_at_import
-from reactorhub.engine.scrapy.private_classes import keep_store_settings_apart
+from reactorhub.engine.scrapy.private.classes import keep_store_settings_apart
 from reactorhub.engine.scrapy.process import prepare_logging
 from reactorhub.errors import ReactorHubError, StartError
 from reactorhub.storage.layout import READY

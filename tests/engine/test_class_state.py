@@ -20,7 +20,7 @@ from scrapy.spiders import CrawlSpider
 from reactorhub.containment.contexts import RunContext
 from reactorhub.containment.memory_log import MemoryRunLog
 from reactorhub.engine.scrapy.class_state import divide, own_class
-from reactorhub.engine.scrapy.private_classes import keep_store_settings_apart
+from reactorhub.engine.scrapy.private.classes import keep_store_settings_apart
 from tests.support.shop_project import EngineCase, spider, until
 
 

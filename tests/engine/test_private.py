@@ -15,7 +15,7 @@ from scrapy.spiders import Spider
 
 from reactorhub.engine.scrapy import private
 from reactorhub.engine.scrapy.private import HELD, LEFT_OUT, RELIED_ON, Held, Part
-from reactorhub.engine.scrapy.private_classes import RELIED_ON_CLASSES
+from reactorhub.engine.scrapy.private.classes import RELIED_ON_CLASSES
 from tests.support.shop_project import EngineCase, spider, until
 
 

@@ -24,7 +24,7 @@ from reactorhub.engine.projects import ProjectConfig
 from reactorhub.engine.protocols import Crawl
 from reactorhub.engine.scrapy.engine import ScrapyEngine
 from reactorhub.engine.scrapy.private import contain_for_all, refuse_crawls_at_import
-from reactorhub.engine.scrapy.private_classes import keep_store_settings_apart
+from reactorhub.engine.scrapy.private.classes import keep_store_settings_apart
 from reactorhub.engine.scrapy.process import prepare_logging
 from reactorhub.model.run import CrawlEnd, RunSpec
 from reactorhub.storage.layout import RunPaths

@@ -9,6 +9,7 @@ also has a subclass of its spider, so that ``type(self).count += 1`` stays with 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from contextlib import suppress
 from copy import copy
 from typing import Any, TypeVar
@@ -19,7 +20,7 @@ from scrapy.core.engine import ExecutionEngine
 from scrapy.crawler import Crawler
 
 from reactorhub.containment.contexts import RUN
-from reactorhub.engine.scrapy.private_classes import subclass_unnoticed
+from reactorhub.engine.scrapy.private.classes import subclass_unnoticed
 
 S = TypeVar("S", bound=Spider)
 _CONTAINERS = (list, dict, set, deque)
@@ -96,15 +97,17 @@ def _copied(value: Any, levels: int = 2) -> Any:
     if not levels or not isinstance(value, _CONTAINERS):
         return value
     try:
-        new = copy(value)
-        if isinstance(new, dict):
-            for key, inner in value.items():
-                if isinstance(inner, _CONTAINERS):
-                    new[key] = _copied(inner, levels - 1)
-        elif isinstance(new, list | deque):
-            for place, inner in enumerate(value):
-                if isinstance(inner, _CONTAINERS):
-                    new[place] = _copied(inner, levels - 1)
+        new: Any = copy(value)
+        for place, inner in _inside(value):
+            if isinstance(inner, _CONTAINERS):
+                new[place] = _copied(inner, levels - 1)
     except Exception:  # noqa: BLE001 - a class of the project's own may refuse to be copied
         return value
     return new
+
+
+def _inside(value: Any) -> Iterable[tuple[Any, Any]]:
+    """Return the values in a container with their keys or places; a set can hold nothing that is copied."""
+    if isinstance(value, dict):
+        return value.items()
+    return () if isinstance(value, set) else enumerate(value)

@@ -1,4 +1,4 @@
-"""What the hub does to classes although Python or Scrapy has no public way for it. See :mod:`.private`."""
+"""What the hub does to classes although Python or Scrapy has no public way for it. See the package."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def subclass_unnoticed(cls: type[T]) -> type[T]:
     """Return a new subclass of ``cls`` that looks like it and was announced to nobody.
 
     ``type.__new__`` calls ``__init_subclass__`` of the bases it is given. So the class is made on a bare base
-    of the same layout in memory, and gets its real base afterwards. ``cls`` and its metaclass do not hear of it.
+    of the same layout in memory, and gets its real base afterwards. ``cls`` and its metaclass are not called.
 
     :raises TypeError: if ``cls`` has ``__slots__``, so that no bare class has its layout.
     """
