@@ -10,15 +10,17 @@ from typing import Any
 
 from scrapy import Spider, signals
 from scrapy.core.engine import ExecutionEngine
+from scrapy.settings import Settings
 from scrapy.utils.defer import deferred_from_coro
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from reactorhub.containment.contexts import RunContext
+from reactorhub.containment.contexts import ProjectContext, RunContext
 from reactorhub.containment.logging_views import close_handlers
 from reactorhub.containment.streams import finish_lines
+from reactorhub.engine.scrapy.environment import make_paths_absolute
 from reactorhub.engine.scrapy.faults import count_faults
 from reactorhub.engine.scrapy.fields import FieldCounter
 from reactorhub.engine.scrapy.guards import InFlight, guard
@@ -46,6 +48,12 @@ class HubCrawler(HookedCrawler):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.in_flight = InFlight()
+
+    def settings_made(self, settings: Settings) -> None:
+        """See :meth:`HookedCrawler.settings_made`."""
+        project = self.run_context.parent
+        if isinstance(project, ProjectContext) and project.folder is not None:
+            make_paths_absolute(settings, project.folder)
 
     def engine_made(self, engine: ExecutionEngine) -> None:
         """See :meth:`HookedCrawler.engine_made`."""

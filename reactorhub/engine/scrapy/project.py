@@ -19,6 +19,7 @@ from reactorhub.containment.contexts import ProjectContext
 from reactorhub.containment.logging_views import changes, enable_loggers
 from reactorhub.engine.isolated.child.spiders import arguments, classes_of, docstring
 from reactorhub.engine.projects import ProjectConfig, settings_module
+from reactorhub.engine.scrapy.environment import variables_of
 from reactorhub.engine.scrapy.loader import TolerantSpiderLoader, broken_module
 from reactorhub.engine.scrapy.private import UnmergedRunner, crawler_with, without_left_out
 from reactorhub.engine.scrapy.process import set_up_logging
@@ -48,7 +49,7 @@ class Project:
     def __init__(self, config: ProjectConfig) -> None:
         """Import the project's settings and spider modules. Blocks meanwhile."""
         self.config = config
-        self.context = ProjectContext(config.name)
+        self.context = ProjectContext(config.name, config.path, settings_module(config))
         self.broken: list[BrokenModule] = []
         self.warnings: list[str] = []
         self.runner: HubRunner | None = None
@@ -129,6 +130,7 @@ class Project:
         if module is not None:
             _check_origin(module, self.config)
             settings.setmodule(module, priority="project")
+        settings.setdict(variables_of(self.context), priority="project")
         if self.config.spider_modules:
             settings.set("SPIDER_MODULES", list(self.config.spider_modules), priority="cmdline")
         elif module is None:
