@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack, redirect_stdout
 from typing import TYPE_CHECKING
 
+from reactorhub.containment.modules import tell_modules_apart
 from reactorhub.engine.projects import ProjectConfig
 
 if TYPE_CHECKING:
@@ -20,5 +21,6 @@ def import_projects(projects: Mapping[str, ProjectConfig]) -> dict[str, Project]
     from reactorhub.engine.scrapy.project import Project  # noqa: PLC0415
 
     with ExitStack() as stack, redirect_stdout(sys.stderr):
+        stack.callback(tell_modules_apart())
         stack.callback(answer_for_each_project())
         return {name: Project(project) for name, project in projects.items()}

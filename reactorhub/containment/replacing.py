@@ -14,7 +14,9 @@ _number = count(1)
 
 
 def replace_code(function: Callable[..., Any], instead: Callable[..., Any]) -> Undo:
-    """Let ``function`` call ``instead``, with the original as its first argument. Return a function that undoes it.
+    """Let ``function`` call ``instead``, with the original as its first argument.
+
+    Return a function that undoes this.
 
     :param function: a plain function without a closure.
     """

@@ -71,7 +71,7 @@ class AnswersTests(EngineCase):
     """A project that asks when it is imported, and in a run."""
 
     async def test_questions(self) -> None:
-        """The answers are the same at import and in a run, and are those of ``scrapy crawl`` in its folder."""
+        """The answers at import and in a run are those of ``scrapy crawl`` in its folder."""
         text = spider(
             "def parse(self, response):\n    yield {'in': answers(), 'at': AT_IMPORT}", imports=ASKS
         )

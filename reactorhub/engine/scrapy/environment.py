@@ -1,8 +1,8 @@
-"""Scrapy's questions about "the" project, and its relative paths, answered for the project whose code asks.
+"""Scrapy's questions about the project, and relative paths, answered for the project whose code asks.
 
-A process has one working folder and one environment. Under ``scrapy crawl`` these are the project's. Here they
-are the hub's, so Scrapy's functions are told the folder and the settings of the project that executes. What no
-project asks is answered as Scrapy does.
+A process has one working folder and one environment. Under ``scrapy crawl`` these are the project's. Here
+they are the hub's, so Scrapy's functions are told the folder and the settings of the project that executes.
+What no project asks is answered as Scrapy does.
 """
 
 from __future__ import annotations
