@@ -98,7 +98,7 @@ class OutcomeTests(EngineCase):
         assert "RefusedError" in (outcome.error or "")
 
     async def test_offsite(self) -> None:
-        """Pages beyond allowed_domains are dropped before an errback hears of them, and count all the same."""
+        """Pages beyond allowed_domains are dropped before an errback hears of them, and count."""
         self.load({"it": spider("allowed_domains = ['elsewhere.example']\ncustom_settings = {}")})
         outcome = await self.outcome()
         assert (outcome.state, outcome.reason) == (RunState.FAILED, "every page was refused: offsite × 1")
