@@ -132,7 +132,7 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
         scheduler=scheduler,
         retention=retention,
         reloader=reloader,
-        api=Api(hub, RunFiles(paths, in_thread), reloader.reload),
+        api=Api(hub, RunFiles(paths, in_thread, lambda: hub.config.retention, utc_now), reloader.reload),
     )
 
 

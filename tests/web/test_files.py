@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +15,7 @@ from twisted.trial.unittest import TestCase
 
 from reactorhub.web import files
 from reactorhub.web.files import last_lines, some_lines
+from tests.support.hubs import HubHarness, config
 from tests.support.web_client import Web
 
 LOG = b"".join(b"2026-11-21 12:00:00 [prices] INFO: record %d\n" % n for n in range(50))
@@ -23,8 +25,8 @@ ITEMS = b"".join(b'{"n": %d}\n' % n for n in range(20))
 class Folder(Web):
     """A web over a data folder that holds one run's log and items."""
 
-    def __init__(self, data_dir: Path) -> None:
-        super().__init__(data_dir=data_dir)
+    def __init__(self, data_dir: Path, harness: HubHarness | None = None) -> None:
+        super().__init__(data_dir=data_dir, harness=harness or HubHarness())
         self.run = self.submitted()
         for path, data in (
             (self.paths.log("shop", "prices", self.run), LOG),
@@ -140,17 +142,43 @@ def test_a_run_without_files(tmp_path: Path, what: str) -> None:
     assert web.get(f"/api/runs/nothing/{what}").status == 404
 
 
+@pytest.mark.parametrize("kept", ["", "hub: {retention: {logs: 2d, items: 2d}}\n"])
 @pytest.mark.parametrize("what", ["log", "log?tail=3", "items", "items?limit=3"])
-def test_files_that_were_removed(store: Folder, what: str) -> None:
-    """The answer for a run whose files are gone says what may have removed them."""
-    store.harness.begun(store.run).finish()
+def test_files_that_were_removed(tmp_path: Path, what: str, kept: str) -> None:
+    """The answer for a run whose files are gone says what has removed them."""
+    store = Folder(tmp_path, HubHarness(config=config(kept + "schedules: {}")))
+    crawl = store.harness.begun(store.run)
+    crawl.scrape(3)
+    crawl.finish()
     store.harness.turn()
-    name, kept, rule = ("log", "log", "logs") if what.startswith("log") else ("items", "items file", "items")
+    is_log = what.startswith("log")
+    name, called, rule = ("log", "log", "logs") if is_log else ("items", "items file", "items")
     getattr(store.paths, name)("shop", "prices", store.run).unlink()
+    said = f"run {store.run} has no {called}: it was removed "
+    by_hand = f"{said}by hand, or when hub.retention.{rule} was shorter"
     reply = store.get(f"/api/runs/{store.run}/{what}")
-    assert reply.status == 404
-    assert reply.json["detail"].startswith(f"run {store.run} has no {kept}: ")
-    assert reply.json["detail"].endswith(f"it was removed, by hub.retention.{rule} or by hand")
+    assert (reply.status, reply.json["detail"]) == (404, by_hand)
+    store.harness.step = timedelta(days=2)
+    by_rule = f"{said}after 2d, as hub.retention.{rule} says" if kept else by_hand
+    assert store.get(f"/api/runs/{store.run}/{what}").json["detail"] == by_rule
+
+
+@pytest.mark.parametrize(
+    ("feeds", "why"),
+    [
+        (True, "its project sets FEEDS, so its items are where these say"),
+        (False, "it scraped no items"),
+    ],
+)
+def test_a_run_whose_items_are_elsewhere_or_nowhere(tmp_path: Path, feeds: bool, why: str) -> None:
+    """The answer does not blame a project that sets no FEEDS, nor retention where there was nothing."""
+    web = Web(data_dir=tmp_path)
+    run = web.submitted()
+    crawl = web.harness.begun(run)
+    crawl.feeds = feeds
+    crawl.finish()
+    web.harness.turn()
+    assert web.get(f"/api/runs/{run}/items").json["detail"] == f"run {run} has no items file: {why}"
 
 
 def test_a_crawl_without_items_so_far(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from scrapy.utils.defer import deferred_from_coro
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from .feed import OwnFeed
+from .feed import ItemsFile
 from .project import Modules
 from .spiders import sort_out
 
@@ -89,15 +89,14 @@ class Loader(SpiderLoader):
 
 
 class IsolatedCrawler(Crawler):
-    """A crawler that knows the feed which the hub gave it, and leaves out what nobody asked for."""
+    """A crawler that has the items file which the hub gave it, and leaves out what nobody asked for."""
 
-    own_feed: OwnFeed
+    items: ItemsFile
     in_flight: InFlight
 
     def _apply_settings(self) -> None:
         self.addons.load_settings(self.settings)
         self.addons.load_settings = lambda settings: None  # type: ignore[method-assign]
-        self.own_feed.settle(self.settings)
         for extension, setting in _CONSOLES.items():
             if not self.settings.getbool(setting):
                 self.settings["EXTENSIONS_BASE"].pop(extension, None)
@@ -106,6 +105,7 @@ class IsolatedCrawler(Crawler):
     def _create_engine(self) -> Any:
         engine = super()._create_engine()
         self.in_flight = InFlight(engine)
+        self.items.begin(self)
         return engine
 
 
