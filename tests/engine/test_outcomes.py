@@ -179,6 +179,14 @@ class OutcomeTests(EngineCase):
         assert outcome.state is RunState.FAILED
         assert outcome.reason.startswith("1 of 3 items could not be stored: TypeError: ")
 
+    async def test_the_hub_s_own_file(self) -> None:
+        """Without a feed of the project the hub's own file takes the items, and says what it cannot hold."""
+        parse = "yield {'a': 1}; yield {'a': object()}; yield {'a': float('nan')}"
+        end, outcome = await self.stored("{}", parse)
+        assert (end.items, end.unstored, outcome.state) == (3, 1, RunState.FAILED)
+        assert outcome.reason.startswith("1 of 3 items could not be stored: TypeError: ")
+        assert self.items() == '{"a": 1}\n{"a": null}\n'
+
     async def test_feeds_that_are_stored(self) -> None:
         """Batches, filters and feeds that need no file lose nothing."""
         for number, options in enumerate(

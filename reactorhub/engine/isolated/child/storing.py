@@ -31,9 +31,9 @@ class Storing:
         self._exporters: list[FeedExporter] = []
         self._batches: list[_Batch] = []
 
-    def failed(self, items: int, error: BaseException) -> None:
-        """Count items that could not be stored."""
-        self._failed += items
+    def failed(self, error: BaseException) -> None:
+        """Count an item that could not be stored."""
+        self._failed += 1
         self.why = last_line(error)
 
     def watch(self, crawler: Crawler, wrap_new_batches: NewBatches) -> None:
