@@ -124,6 +124,7 @@ class _Stillborn:
     """A crawl that failed before it began."""
 
     pid: int | None = None
+    feeds = False
 
     def __init__(self, failure: str) -> None:
         self.opened: Deferred[None] = Deferred()
