@@ -10,18 +10,22 @@ from typing import Any
 
 from scrapy import Spider, signals
 from scrapy.core.engine import ExecutionEngine
+from scrapy.settings import Settings
 from scrapy.utils.defer import deferred_from_coro
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from reactorhub.containment.contexts import RunContext
+from reactorhub.containment.contexts import ProjectContext, RunContext
 from reactorhub.containment.logging_views import close_handlers
 from reactorhub.containment.streams import finish_lines
 from reactorhub.engine.isolated.child.feed import ItemsFile
 from reactorhub.engine.isolated.child.fields import FieldCounter
+from reactorhub.engine.isolated.child.pages import Pages
+from reactorhub.engine.isolated.child.storing import Storing
 from reactorhub.engine.scrapy.class_state import divide_components
+from reactorhub.engine.scrapy.environment import make_paths_absolute
 from reactorhub.engine.scrapy.faults import count_faults
 from reactorhub.engine.scrapy.guards import InFlight, guard
 from reactorhub.engine.scrapy.private import (
@@ -30,6 +34,7 @@ from reactorhub.engine.scrapy.private import (
     engine_of,
     stats_of,
     stop_timers,
+    wrap_new_batches,
 )
 from reactorhub.errors import last_line
 from reactorhub.model.run import CrawlEnd
@@ -50,13 +55,22 @@ class HubCrawler(HookedCrawler):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.in_flight = InFlight()
+        self.pages = Pages()
+        self.storing = Storing()
+
+    def settings_made(self, settings: Settings) -> None:
+        """See :meth:`HookedCrawler.settings_made`."""
+        project = self.run_context.parent
+        if isinstance(project, ProjectContext) and project.folder is not None:
+            make_paths_absolute(settings, project.folder)
 
     def engine_made(self, engine: ExecutionEngine) -> None:
         """See :meth:`HookedCrawler.engine_made`."""
         divide_components(self, engine)
         guard(engine, self.in_flight)
-        count_faults(self, engine, self.run_context)
-        self.items.begin(self)
+        count_faults(self, engine, self.run_context, self.pages)
+        self.storing.watch(self, wrap_new_batches)
+        self.items.begin(self, self.storing.failed)
 
 
 class ScrapyCrawl:
@@ -209,15 +223,25 @@ class ScrapyCrawl:
 
     def _facts(self, end: CrawlEnd) -> CrawlEnd:
         stats = dict(self.stats())
+        items = _count(stats.get("item_scraped_count"))
         return CrawlEnd(
             failure=end.failure,
             finish_reason=end.finish_reason,
-            items=_count(stats.get("item_scraped_count")),
+            items=items,
             errors=self.errors(),
             exceptions=max(self._context.exceptions, _count(stats.get("spider_exceptions/count"))),
             error=self._context.error,
             stats=stats,
+            **self._won(items, stats),
         )
+
+    def _won(self, items: int, stats: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what became of the pages and of the items."""
+        crawler = self._crawler
+        if crawler is None:
+            return {}
+        crawler.pages.downloads = crawler.in_flight.begun
+        return {**crawler.pages.facts(crawler.spidercls, stats), **crawler.storing.facts(items)}
 
 
 def _text(value: object) -> str:
