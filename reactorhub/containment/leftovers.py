@@ -7,18 +7,21 @@ knows the run. So a scan at the end of the run finds all of it.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from contextvars import Context
 from typing import Any
 
-from twisted.internet.interfaces import IReadDescriptor, IWriteDescriptor
+from twisted.internet.interfaces import IReactorTime, IReadDescriptor, IWriteDescriptor
 
 from reactorhub.containment.contexts import RUN, RunContext
 from reactorhub.containment.loop import report
 from reactorhub.containment.reactor import timer_context
 
+_LOOK_AGAIN = 0.05  # seconds between looks at tasks that do not end
+_LOOKS = 20  # how often they are looked at before their coroutines are closed
 _MOST_NAMES = 20  # kinds of leftovers that one line of a log names
 
 
@@ -109,6 +112,63 @@ class Leftovers:
 
     def _owns(self, context: Any) -> bool:
         return context is not None and context.get(RUN) is self._run
+
+
+class RunEnding:
+    """Ends what a run has left behind, and says so in its log, before that is closed.
+
+    Most runs leave nothing behind and end at once. Tasks that were cancelled get a second for their own end.
+    """
+
+    def __init__(self, run: RunContext, clock: IReactorTime, over: Callable[[], None]) -> None:
+        """:param over: called once, outside of the run, when everything has ended that can be ended."""
+        self._run = run
+        self._clock = clock
+        self._over = over
+        self._leftovers = Leftovers(run, clock)
+        self._ended = 0
+        self._resisting: list[str] = []
+        self._finished = False
+
+    def begin(self) -> None:
+        """End what is there. Call this outside of the run."""
+        self._sweep()
+        self._look(0)
+
+    def finish(self) -> None:
+        """Wait no longer: close the coroutines of tasks that go on."""
+        if self._finished:
+            return
+        self._finished = True
+        if self._ended:
+            self._leftovers.end_by_force()
+            self._sweep()
+        self._resisting = self._leftovers.resisting()
+        if self._resisting:
+            text = "Still at work after the end of the run, and nothing can end it: %s"
+            self._warn(text, self._resisting)
+        self._over()
+
+    def stats(self) -> dict[str, int]:
+        """Return how much was ended, and how much goes on, for the run's stats; nothing if both are 0."""
+        counts = {"left_behind/ended": self._ended, "left_behind/at_work": len(self._resisting)}
+        return {name: count for name, count in counts.items() if count}
+
+    def _look(self, looks: int) -> None:
+        if self._finished:
+            return
+        if self._leftovers.waiting and looks < _LOOKS:
+            self._clock.callLater(_LOOK_AGAIN if looks else 0, self._look, looks + 1)
+        else:
+            self.finish()
+
+    def _sweep(self) -> None:
+        if found := self._leftovers.end():
+            self._warn("Left behind and ended with the run: %s", found)
+            self._ended += len(found)
+
+    def _warn(self, text: str, leftovers: list[str]) -> None:
+        self._run.enter(logging.getLogger(__name__).warning, text, listed(leftovers))
 
 
 def listed(names: Iterable[str]) -> str:

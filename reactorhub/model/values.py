@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -57,6 +58,18 @@ def trusted(stats: Mapping[Any, Any]) -> dict[str, Any]:
     }
 
 
+def json_of(value: Any, **options: Any) -> str:
+    """Return a value as strict JSON: numbers that JSON lacks, NaN and the infinities, become text.
+
+    :param options: those of :func:`json.dumps`.
+    :raises TypeError: if it holds an object that is no JSON value at all.
+    """
+    try:
+        return json.dumps(value, allow_nan=False, **options)
+    except ValueError:
+        return json.dumps(_stat(value), allow_nan=False, **options)
+
+
 def _stat(value: Any) -> Any:
     try:
         return _json_value(value, 0)
@@ -67,7 +80,7 @@ def _stat(value: Any) -> Any:
 
 
 def _json_value(value: Any, depth: int) -> Any:  # noqa: PLR0911 - one line for each kind
-    """Return a value as JSON values, by methods of the built-in class: a spider may have overridden its own."""
+    """Return a value as JSON values, by methods of built-in classes: a spider may have overridden its own."""
     kind = type(value)
     if value is None or kind is bool:
         return value

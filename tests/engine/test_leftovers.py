@@ -122,7 +122,7 @@ class LeftoverTests(EngineCase):
                 yield {"n": 1}
                 await asyncio.sleep(0.05)
         """)
-        assert "nothing can end: thread 'digger', Event.wait in a shared thread" in self.log(), self.log()
+        assert "nothing can end it: thread 'digger', Event.wait in a shared thread" in self.log(), self.log()
         assert end.stats["left_behind/at_work"] == 2
         cls = self.engine._projects["test"].spider_class("it")
         cls.gate.set()  # type: ignore[union-attr, attr-defined]

@@ -5,24 +5,30 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from scrapy import Spider, signals
 from scrapy.core.engine import ExecutionEngine
+from scrapy.settings import Settings
 from scrapy.utils.defer import deferred_from_coro
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from reactorhub.containment.contexts import RunContext
-from reactorhub.containment.leftovers import Leftovers, listed
+from reactorhub.containment.contexts import ProjectContext, RunContext
+from reactorhub.containment.leftovers import RunEnding
 from reactorhub.containment.logging_views import close_handlers
 from reactorhub.containment.streams import finish_lines
 from reactorhub.containment.threads import outside
 from reactorhub.engine.isolated.child.feed import ItemsFile
 from reactorhub.engine.isolated.child.fields import FieldCounter
+from reactorhub.engine.isolated.child.pages import Pages
+from reactorhub.engine.isolated.child.storing import Storing
+from reactorhub.engine.scrapy.class_state import divide_components
+from reactorhub.engine.scrapy.environment import make_paths_absolute
 from reactorhub.engine.scrapy.faults import count_faults
 from reactorhub.engine.scrapy.guards import InFlight, guard
 from reactorhub.engine.scrapy.private import (
@@ -31,6 +37,7 @@ from reactorhub.engine.scrapy.private import (
     engine_of,
     stats_of,
     stop_timers,
+    wrap_new_batches,
 )
 from reactorhub.errors import last_line
 from reactorhub.model.run import CrawlEnd
@@ -40,8 +47,7 @@ from reactorhub.policies.expectations import FIELD_COUNT
 
 _MAX_REASON = 200  # characters of a finish reason
 _MAX_COUNT = 10**15  # the limit of a count; a spider may put any number into its stats
-_LOOK_AGAIN = 0.05  # seconds between looks at a crawl that does not run yet, or whose leftovers do not end
-_LOOKS = 20  # how often to look for leftovers before the log is closed
+_LOOK_AGAIN = 0.05  # seconds between attempts to stop a crawl whose engine does not run yet
 
 
 class HubCrawler(HookedCrawler):
@@ -53,12 +59,22 @@ class HubCrawler(HookedCrawler):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.in_flight = InFlight()
+        self.pages = Pages()
+        self.storing = Storing()
+
+    def settings_made(self, settings: Settings) -> None:
+        """See :meth:`HookedCrawler.settings_made`."""
+        project = self.run_context.parent
+        if isinstance(project, ProjectContext) and project.folder is not None:
+            make_paths_absolute(settings, project.folder)
 
     def engine_made(self, engine: ExecutionEngine) -> None:
         """See :meth:`HookedCrawler.engine_made`."""
+        divide_components(self, engine)
         guard(engine, self.in_flight)
-        count_faults(self, engine, self.run_context)
-        self.items.begin(self)
+        count_faults(self, engine, self.run_context, self.pages)
+        self.storing.watch(self, wrap_new_batches)
+        self.items.begin(self, self.storing.failed)
 
 
 class ScrapyCrawl:
@@ -92,9 +108,7 @@ class ScrapyCrawl:
         self._finish_reason: str | None = None
         self._stopping = False
         self._look: IDelayedCall | None = None
-        self._leftovers: Leftovers | None = None
-        self._ended_leftovers = 0
-        self._resisting: list[str] = []
+        self._leftovers: RunEnding | None = None
 
     def begin(self, make: Callable[[], tuple[HubCrawler, Callable[[], Deferred[None]]]]) -> None:
         """Create the crawler and start it, within the run's own context."""
@@ -181,9 +195,9 @@ class ScrapyCrawl:
 
     def abandon(self) -> None:
         """See :class:`reactorhub.engine.protocols.Crawl`."""
-        end = CrawlEnd(failure="the crawl did not end when it was told to and was abandoned")
-        self._end(end)
-        outside(self._end_leftovers, end, _LOOKS)  # nothing is waited for any more
+        self._end(CrawlEnd(failure="the crawl did not end when it was told to and was abandoned"))
+        if self._leftovers is not None:
+            outside(self._leftovers.finish)  # nothing is waited for any more
 
     def _go(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         going = deferred_from_coro(coroutine)
@@ -206,34 +220,10 @@ class ScrapyCrawl:
             self._look = None
         if (engine := self._engine()) is not None and self._finish_reason is None:
             self._context.enter(stop_timers, engine)
-        self._leftovers = Leftovers(self._context, self._clock)
-        outside(self._end_leftovers, end, 0)
-
-    def _end_leftovers(self, end: CrawlEnd, looks: int) -> None:
-        if self.done.called:
-            return
-        assert self._leftovers is not None
-        if not looks:
-            self._sweep_leftovers()
-        if self._leftovers.waiting and looks < _LOOKS:
-            self._clock.callLater(_LOOK_AGAIN if looks else 0, self._end_leftovers, end, looks + 1)
-        else:
-            self._close(end)
-
-    def _sweep_leftovers(self) -> None:
-        assert self._leftovers is not None
-        if found := self._leftovers.end():
-            self._warn("Left behind and ended with the run: %s", found)
-            self._ended_leftovers += len(found)
+        self._leftovers = RunEnding(self._context, self._clock, partial(self._close, end))
+        outside(self._leftovers.begin)
 
     def _close(self, end: CrawlEnd) -> None:
-        assert self._leftovers is not None
-        if self._ended_leftovers:
-            self._leftovers.end_by_force()
-            self._sweep_leftovers()
-        self._resisting = self._leftovers.resisting()
-        if self._resisting:
-            self._warn("Still at work after the end of the run, which nothing can end: %s", self._resisting)
         facts = self._facts(end)
         self._items.close()
         close_handlers(self._context)
@@ -246,31 +236,34 @@ class ScrapyCrawl:
         self._crawler = self._field_counter = None
         self.done.callback(facts)
 
-    def _warn(self, text: str, leftovers: list[str]) -> None:
-        self._context.enter(logging.getLogger(__name__).warning, text, listed(leftovers))
-
     def _release(self, crawler: HubCrawler) -> None:
         """Release the connections of an engine that did not close."""
         self._go(crawler.signals.send_catch_log_async(signals.engine_stopped))
-
-    def _left_behind(self) -> dict[str, int]:
-        counts = {"left_behind/ended": self._ended_leftovers, "left_behind/at_work": len(self._resisting)}
-        return {name: count for name, count in counts.items() if count}
 
     def _engine(self) -> ExecutionEngine | None:
         return None if self._crawler is None else engine_of(self._crawler)
 
     def _facts(self, end: CrawlEnd) -> CrawlEnd:
-        stats = {**self.stats(), **self._left_behind()}
+        stats = {**self.stats(), **(self._leftovers.stats() if self._leftovers else {})}
+        items = _count(stats.get("item_scraped_count"))
         return CrawlEnd(
             failure=end.failure,
             finish_reason=end.finish_reason,
-            items=_count(stats.get("item_scraped_count")),
+            items=items,
             errors=self.errors(),
             exceptions=max(self._context.exceptions, _count(stats.get("spider_exceptions/count"))),
             error=self._context.error,
             stats=stats,
+            **self._won(items, stats),
         )
+
+    def _won(self, items: int, stats: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what became of the pages and of the items."""
+        crawler = self._crawler
+        if crawler is None:
+            return {}
+        crawler.pages.downloads = crawler.in_flight.begun
+        return {**crawler.pages.facts(crawler.spidercls, stats), **crawler.storing.facts(items)}
 
 
 def _text(value: object) -> str:

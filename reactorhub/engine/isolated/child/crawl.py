@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Any
 
 from scrapy import Spider, signals
@@ -85,15 +86,27 @@ class Crawl:
     def fail(self, error: BaseException) -> None:
         """Note what has ended the crawl before its time."""
         self._failure = last_line(error)
-        logging.getLogger("scrapy.crawler").error("The crawl raised an exception", exc_info=error)
+        with suppress(Exception):  # a handler of the project may be what raises
+            logging.getLogger("scrapy.crawler").error("The crawl raised an exception", exc_info=error)
 
     def facts(self) -> dict[str, Any]:
         """Return how the crawl went."""
+        figures = self._figures()
         return {
-            **self._figures(),
+            **figures,
+            **self._won(figures["stats"]),
             "failure": self._failure,
             "finish_reason": self._finish_reason,
         }
+
+    def _won(self, stats: dict[str, Any]) -> dict[str, Any]:
+        """Return what became of the pages and of the items."""
+        crawler = self._crawler
+        if crawler is None:
+            return {}
+        scraped = stats.get("item_scraped_count", 0)
+        items = crawler.storing.facts(scraped if isinstance(scraped, int) else 0)
+        return {**crawler.pages.facts(crawler.spidercls, stats), **items}
 
     def _settings(self) -> OwnSettings:
         settings = project_settings(self._order)

@@ -25,6 +25,7 @@ from scrapy.crawler import (
     CrawlerRunner,
 )
 from scrapy.exceptions import StopDownload
+from scrapy.extensions.feedexport import FeedExporter
 from scrapy.settings import Settings
 from scrapy.spiderloader import SpiderLoader
 from scrapy.statscollectors import StatsCollector
@@ -78,6 +79,18 @@ class Held:
 RELIED_ON: tuple[Part, ...] = (
     Part("scrapy.crawler:Crawler.__init__", ("self", "spidercls", "settings", "init_reactor"), "HubCrawler"),
     Part("scrapy.crawler:Crawler._create_engine", ("self",), "overridden: puts the guards onto the engine"),
+    Part("scrapy.crawler:Crawler._apply_settings", ("self",), "overridden: replaces load_settings() before"),
+    Part(
+        "scrapy.addons:AddonManager.load_settings",
+        ("self", "settings"),
+        "replaced: after it nothing changes settings any more",
+    ),
+    Part("scrapy.utils.conf:closest_scrapy_cfg", ("path", "prevpath"), "its default is the project's folder"),
+    Part("scrapy.utils.conf:init_env", ("project", "set_syspath"), "its code is replaced"),
+    Part("scrapy.utils.project:get_project_settings", (), "its code is replaced"),
+    Part("scrapy.utils.project:inside_project", (), "its code is replaced"),
+    Part("scrapy.utils.project:project_data_dir", ("project",), "its code is replaced"),
+    Part("scrapy.utils.project:data_path", ("path", "createdir"), "its code is replaced"),
     Part(
         "scrapy.crawler:Crawler._update_root_log_handler",
         ("self",),
@@ -127,6 +140,11 @@ RELIED_ON: tuple[Part, ...] = (
     ),
     Part(
         "scrapy.core.scraper:Scraper.close_spider_async", ("self",), "replaced: counts what pipelines raise"
+    ),
+    Part(
+        "scrapy.extensions.feedexport:FeedExporter._start_new_batch",
+        ("self", "batch_id", "uri", "feed_options", "spider", "uri_template"),
+        "replaced: counts the items of each file that could not be stored",
     ),
     Part(
         "scrapy.utils.misc:build_from_crawler", ("objcls", "crawler", "args", "kwargs"), "as the engine does"
@@ -198,6 +216,19 @@ class HookedCrawler(Crawler):
 
     def engine_made(self, engine: ExecutionEngine) -> None:
         """Override to prepare the engine. Scrapy opens the spider right afterwards."""
+
+    def settings_made(self, settings: Settings) -> None:
+        """Override to have the last word on the settings. Scrapy freezes them right afterwards."""
+
+    def _apply_settings(self) -> None:
+        load: Any = self.addons.load_settings
+
+        def load_settings(settings: Settings) -> None:
+            load(settings)
+            self.settings_made(settings)
+
+        self.addons.load_settings = load_settings  # type: ignore[method-assign]
+        super()._apply_settings()
 
     def _create_engine(self) -> ExecutionEngine:
         engine = super()._create_engine()
@@ -319,6 +350,12 @@ def wrap_callback(engine: ExecutionEngine, callback: Wrapper) -> None:
     """Replace ``callback(result, request)``, which calls a request's callback or errback."""
     scraper: Any = engine.scraper
     scraper.call_spider_async = callback(scraper.call_spider_async)
+
+
+def wrap_new_batches(exporter: FeedExporter, wrap: Callable[[Any], Any]) -> None:
+    """Call ``wrap`` with each batch of items that this exporter begins; it returns the batch."""
+    begin = exporter._start_new_batch
+    exporter.__dict__["_start_new_batch"] = lambda *args, **kwargs: wrap(begin(*args, **kwargs))
 
 
 def wrap_close(engine: ExecutionEngine, close: Wrapper) -> None:
