@@ -4,6 +4,7 @@ COMPILE := $(BIN)/pip-compile -q --generate-hashes --allow-unsafe --strip-extras
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 SIDE_BY_SIDE = $(BIN)/python -m pytest -n $(JOBS)
+export PYTHONDONTWRITEBYTECODE =  # tests start many hubs, which would all compile the same modules
 INSTALL := $(BIN)/pip install -q --disable-pip-version-check
 
 .PHONY: run test test-quick soak lint types bench lock clean

@@ -3,6 +3,7 @@
 The reactor is the hub's own. It is installed here, before anything can import another one.
 """
 
+import gc
 import os
 
 import pytest
@@ -25,6 +26,17 @@ SOAKING = PROFILE == "soak"
 settings.register_profile("reactorhub", deadline=None)
 settings.register_profile("soak", deadline=None, max_examples=1000)
 settings.load_profile(PROFILE)
+
+
+def pytest_collection() -> None:
+    """Collect no garbage while tests are collected: all that this makes stays to the end."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Exclude the collected tests from collections of garbage, which visit every object otherwise."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
