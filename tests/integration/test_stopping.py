@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from tests.integration.hubs import Hub, until, write_project
 from tests.integration.stubborn import STUBBORN
 from tests.support.redis_server import free_port
+from tests.support.stopwatch import Stopwatch
 
 CONFIG = """
     hub:
@@ -136,9 +136,11 @@ def test_forced_cancel_drops_downloads_at_once(hub: Hub) -> None:
     runs = [hub.order("hang"), hub.order("busy")]
     for run_id in runs:
         hub.wait_state(run_id, "running")
+    watch = Stopwatch(hub.pid)
     for run_id in runs:
         cancel(hub, run_id, force=True)
-    assert [hub.wait_final(run_id, 2)["state"] for run_id in runs] == ["cancelled"] * 2
+    assert [hub.wait_final(run_id)["state"] for run_id in runs] == ["cancelled"] * 2
+    assert watch.seconds < 2
 
 
 def test_forced_cancel_frees_every_slot(hub: Hub) -> None:
@@ -147,12 +149,12 @@ def test_forced_cancel_frees_every_slot(hub: Hub) -> None:
     for spider, run_id in runs.items():
         hub.wait_state(run_id, "starting" if spider == "opening" else "running")
     until(lambda: "200" in hub.log(runs["swallow"]) and "200" in hub.log(runs["thread"]), 10, "the pages")
-    begin = time.monotonic()
+    watch = Stopwatch(hub.pid)
     for run_id in runs.values():
         cancel(hub, run_id, force=True)
     finals = {spider: hub.wait_final(run_id, 15)["state"] for spider, run_id in runs.items()}
     assert finals == dict.fromkeys(runs, "cancelled")
-    assert time.monotonic() - begin < LAST_RUNG + 2
+    assert watch.seconds < LAST_RUNG + 2
     until(lambda: hub.get("/api/status")[1]["slots"]["used"] == 0, 5, "the return of all slots")
     assert hub.wait_final(hub.order("quick"))["state"] == "succeeded"
 
