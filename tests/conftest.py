@@ -22,6 +22,9 @@ PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "reactorhub")
 SOAKING = PROFILE == "soak"
 """Whether the same tests look for longer than anybody would wait for."""
 
+LONG = SOAKING or os.environ.get("ROUNDS") == "long"
+"""Whether what is killed, stormed or cancelled again and again is so in long rounds; see ``make faults``."""
+
 # Machines are shared, and a slow moment is no mistake.
 settings.register_profile("reactorhub", deadline=None)
 settings.register_profile("soak", deadline=None, max_examples=1000)

@@ -22,19 +22,19 @@ from typing import IO, Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 from tests.support.stopwatch import Stopwatch
-from tests.support.warm_start import WarmProcess, WarmStarter
+from tests.support.warm_start import WARM, WarmProcess
 
 T = TypeVar("T")
 Answer = tuple[int, Any]
 
 TWISTD = str(Path(sys.executable).with_name("twistd"))
+REACTORHUB = str(Path(sys.executable).with_name("reactorhub"))
 CHECKOUT = Path(__file__).parents[2]
 FINAL = frozenset({"succeeded", "failed", "cancelled", "timed_out", "interrupted"})
 PLAIN = ("-n", "--pidfile=")
 FRESH = os.environ.get("FRESH_HUBS") == "1"
 """Whether all hubs start with a new interpreter, and none as a fork; see :mod:`tests.support.warm_start`."""
 
-WARM = WarmStarter()
 START_WITHIN = 30.0  # seconds; a start takes one or two, but machines are shared
 
 

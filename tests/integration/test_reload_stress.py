@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import SOAKING
+from tests.conftest import LONG
 from tests.integration.hubs import Hub, until, write_project
 from tests.support.stopwatch import waited
 
@@ -39,7 +39,7 @@ SPIDERS = """
                 await asyncio.sleep(0.05)
             yield {"patient": True}
 """
-SECONDS = 60 if SOAKING else 5
+SECONDS = 60 if LONG else 5
 A_SECOND = 100  # reloads that are asked for
 STEADY = {"spider": "brief", "interval": "1s", "overlap": "allow_all", "catchup": "all"}
 MICROSECONDS = 1_000_000  # the ledger's unit, in a second

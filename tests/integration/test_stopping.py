@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.conftest import LONG
 from tests.integration.hubs import Hub, until, write_project
 from tests.integration.stubborn import STUBBORN
 from tests.support.redis_server import free_port
@@ -71,6 +72,7 @@ SPIDERS = (
         custom_settings = {"ITEM_PIPELINES": {"spiders.lab.Waiting": 1}}
 """
 )
+ROUNDS = 200 if LONG else 40
 LAST_RUNG = 10.0  # seconds after a forced cancel at which a crawl is no longer waited for
 
 
@@ -163,12 +165,12 @@ def test_cancel_at_any_moment(hub: Hub) -> None:
     """A run that is cancelled a little earlier or later in its opening ends as told, or had ended before."""
     spiders = ("hang", "quick", "busy", "swallow", "opening")
     runs = []
-    for number in range(40):
+    for number in range(ROUNDS):
         runs.append(hub.order(spiders[number % 5]))
-        for _ in range(number // 5):
+        for _ in range(number // 5 % 8):
             hub.run(runs[-1])
         cancel(hub, runs[-1], force=True)
     finals = [hub.wait_final(run_id, 20) for run_id in runs]
     assert {run["state"] for run in finals} <= {"cancelled", "succeeded"}
-    assert {run["state"] for run, n in zip(finals, range(40), strict=True) if n % 5 != 1} == {"cancelled"}
+    assert {run["state"] for run, n in zip(finals, range(ROUNDS), strict=True) if n % 5 != 1} == {"cancelled"}
     until(lambda: hub.get("/api/status")[1]["slots"]["used"] == 0, 5, "the return of all slots")

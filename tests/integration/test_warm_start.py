@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.hubs import TWISTD, WARM, alive, until
+from tests.integration.hubs import TWISTD, alive, until
 from tests.support.stopwatch import Stopwatch, waited
-from tests.support.warm_start import WarmProcess
+from tests.support.warm_start import WARM, WarmProcess
 
 
 def start(folder: Path, *words: str, **environment: str) -> WarmProcess:

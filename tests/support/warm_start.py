@@ -1,9 +1,9 @@
-"""Starts hubs as forks of a process that has already imported what a hub needs.
+"""Starts hubs, and the command ``reactorhub``, as forks of a process that has imported what they need.
 
 A hub spends most of the processor time of its start on imports, and the tests start a hundred hubs. So a
 worker starts this module once as a process, and asks it for one fork after the other: :class:`WarmStarter`.
 A fork has the folder, the environment, the files and the arguments of a process that starts from scratch. It
-begins with the first line of ``twistd``, and installs its reactor itself. Tests of the start have no forks.
+begins with the first line of the program, and installs its reactor itself. Tests of the start have no fork.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO, NoReturn
 
 IMPORTED = (
@@ -38,6 +39,12 @@ IMPORTED = (
     "reactorhub.storage.sqlite.ledger",
 )
 """What a hub imports at its start anyway. Nothing here imports the reactor."""
+
+PROGRAMS = {"twistd": ("twisted.scripts.twistd", "run"), "reactorhub": ("reactorhub.cli", "main")}
+"""The module and the function of each program, by the name of its file."""
+
+PATIENCE = 120.0
+"""Seconds until a program has to end."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -101,7 +108,7 @@ class WarmStarter:
         output: IO[bytes],
         errors: IO[bytes],
     ) -> WarmProcess:
-        """Start ``twistd`` in a fork."""
+        """Start a program in a fork: ``twistd``, or the command ``reactorhub``, by the name of its file."""
         if self._orders is None:
             self._orders = _begin()
         ours, theirs = socket.socketpair()
@@ -110,6 +117,22 @@ class WarmStarter:
             fds = [output.fileno(), errors.fileno(), theirs.fileno()]
             socket.send_fds(self._orders, [json.dumps(order).encode()], fds)
         return WarmProcess(ours)
+
+    def run(
+        self, arguments: Sequence[str], folder: Path, environment: Mapping[str, str]
+    ) -> subprocess.CompletedProcess[str]:
+        """Start a program in a fork, wait for its end, and return its status and what it wrote."""
+        with TemporaryFile() as output, TemporaryFile() as errors:
+            status = self.start(arguments, folder, environment, output, errors).wait(PATIENCE)
+            said = []
+            for file in (output, errors):
+                file.seek(0)
+                said.append(file.read().decode())
+        return subprocess.CompletedProcess(arguments, status, *said)
+
+
+WARM = WarmStarter()
+"""The one of this worker."""
 
 
 def _begin() -> socket.socket:
@@ -175,7 +198,7 @@ def _end_with_parent() -> None:
 
 
 def _become(order: dict[str, object], output: int, errors: int) -> NoReturn:
-    """Run ``twistd`` as a new process would; ends the process as the interpreter does."""
+    """Run the program as a new process would; ends the process as the interpreter does."""
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(output, 1)
     os.dup2(errors, 2)
@@ -185,9 +208,8 @@ def _become(order: dict[str, object], output: int, errors: int) -> NoReturn:
     os.chdir(str(order["folder"]))
     sys.argv[:] = order["arguments"]  # type: ignore[call-overload]
     sys.path[0] = str(Path(sys.argv[0]).parent)
-    from twisted.scripts.twistd import run
-
-    sys.exit(run())
+    module, function = PROGRAMS[Path(sys.argv[0]).name]
+    sys.exit(getattr(import_module(module), function)())
 
 
 if __name__ == "__main__":
