@@ -175,6 +175,7 @@ def _projects(keys: HubKeys, folder: Path) -> dict[str, ProjectConfig]:
             name=name,
             path=_below(folder, project.path or "."),
             spider_modules=tuple(project.spider_modules or ()),
+            settings=project.settings,
             python=project.python and str(_below(folder, project.python)),
             isolate=project.isolate,
             memory_limit=project.memory_limit,
