@@ -18,13 +18,16 @@ from reactorhub.notifications.channels.channel_config import AppriseChannel
 from reactorhub.redis.address import redis_url_parts
 
 
-def read_config(path: Path, overrides: Mapping[str, Any], environ: Mapping[str, str]) -> HubConfig:
+def read_config(
+    path: Path, overrides: Mapping[str, Any], environ: Mapping[str, str], *, shown: Path | None = None
+) -> HubConfig:
     """Read the schedule file; options of the command line override it, and variables complete it.
 
+    :param shown: the file as messages name it, if not by ``path``.
     :raises ConfigError: with all mistakes in the file.
     :raises StartError: if an option of the command line is wrong.
     """
-    config = load(path, environ, socket.gethostname(), _mistakes)
+    config = load(path, environ, socket.gethostname(), _mistakes, shown=shown)
     if "http" in overrides:
         loopback_endpoint(overrides["http"])
     projects = {name: with_environment(project, environ) for name, project in config.projects.items()}

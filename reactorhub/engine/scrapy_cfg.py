@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+from ast import literal_eval
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def _place_and_reason(error: configparser.Error) -> tuple[int, str]:
             return error.lineno, f"this line is in no section; write [{_SECTION}] above it"
         case configparser.ParsingError():
             line, text = error.errors[0]
-            return line, f"{text} is not a section, and not a key with a value"
+            return line, f"{literal_eval(text).strip()!r} is not a section, and not a key with a value"
         case configparser.DuplicateSectionError():
             return error.lineno or 1, f"[{error.section}] is there already"
         case configparser.DuplicateOptionError():

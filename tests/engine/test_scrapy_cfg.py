@@ -34,7 +34,7 @@ def test_no_file_has_no_entries(tmp_path: Path) -> None:
     ("data", "line", "says"),
     [
         (b"default = a\n", 1, "this line is in no section; write [settings] above it"),
-        (b"[settings]\ndefault = a\nwhat is this\n", 3, "'what is this\\n' is not a section, and not a key"),
+        (b"[settings]\ndefault = a\nwhat is this\n", 3, "'what is this' is not a section, and not a key"),
         (b"[settings]\na = b\n[settings]\n", 3, "[settings] is there already"),
         (b"[settings]\na = b\nA = c\n", 3, "'a' is in [settings] already"),
         (b"[settings]\n# \xff\n", 2, "this is not UTF-8; save the file as UTF-8"),
