@@ -34,6 +34,7 @@ class IsolatedCrawl:
         self.opened: Deferred[None] = Deferred()
         self.done: Deferred[CrawlEnd] = Deferred()
         self.pid: int | None = None
+        self.isolated_because: str | None = None
         self._clock = clock
         self._run_id = run_id
         self._memory_limit = memory_limit

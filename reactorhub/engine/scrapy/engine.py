@@ -123,6 +123,7 @@ class _Stillborn:
     """A crawl that failed before it began."""
 
     pid: int | None = None
+    isolated_because: str | None = None
 
     def __init__(self, failure: str) -> None:
         self.opened: Deferred[None] = Deferred()
