@@ -23,6 +23,10 @@ class Crawl(Protocol):
     pid: int | None
     """The process it has for itself; None without one, and until it is known."""
 
+    @property
+    def feeds(self) -> bool:
+        """Whether the project's own feeds take the items, so there is no items file. Known once opened."""
+
     isolated_because: str | None
     """Why it has a process, where that was left to the doctor; else None."""
 

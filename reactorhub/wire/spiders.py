@@ -44,7 +44,7 @@ def spider_view(spider: SpiderInfo, report: ProjectReport | None) -> View:
 
 
 def broken_view(module: BrokenModule) -> View:
-    """Return the view of a spider module that could not be imported."""
+    """Return the view of a spider module that could not be imported, or of a spider class that cannot run."""
     return {
         "project": module.project,
         "module": module.module,

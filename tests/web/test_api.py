@@ -97,7 +97,7 @@ def test_spiders_carry_what_the_doctor_says() -> None:
 
 
 def test_spiders_are_listed_without_a_slow_doctor() -> None:
-    """After five seconds the list comes without findings; they are there once the doctor has read the code."""
+    """After five seconds the list comes without findings; they come once it has read the code."""
     web = Web()
     web.harness.doctor.at_once = False
     client = web.connect()

@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from reactorhub.containment.contexts import RunContext, RunLog
+from reactorhub.containment.modules import MODULES
 from reactorhub.engine.projects import ProjectConfig
 from reactorhub.engine.protocols import Crawl
 from reactorhub.engine.scrapy.crawl import HubCrawler, ScrapyCrawl
@@ -54,6 +55,8 @@ class ScrapyEngine:
     def load(self, projects: Mapping[str, ProjectConfig]) -> None:
         """Load new projects and drop projects that are gone. Blocks while modules are imported."""
         import_components()
+        for name in self._projects.keys() - projects.keys():
+            MODULES.drop(self._projects[name].context)
         self._projects = {
             name: self._projects.get(name) or self._loaded(config) for name, config in projects.items()
         }
@@ -78,9 +81,7 @@ class ScrapyEngine:
         if project is not None and project not in self._projects:
             raise UnknownSpider(self._no_spider(spider, project))
         having = [
-            name
-            for name, each in self._projects.items()
-            if project in (None, name) and each.spider_class(spider) is not None
+            name for name, each in self._projects.items() if project in (None, name) and each.has(spider)
         ]
         if len(having) > 1:
             raise UnknownSpider(f"several projects have a spider {spider!r}, say which: {', '.join(having)}")
@@ -123,6 +124,7 @@ class _Stillborn:
     """A crawl that failed before it began."""
 
     pid: int | None = None
+    feeds = False
     isolated_because: str | None = None
 
     def __init__(self, failure: str) -> None:
