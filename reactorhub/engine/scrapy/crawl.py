@@ -78,6 +78,7 @@ class ScrapyCrawl:
 
     log = Logger()
     pid: int | None = None  # it lives in the hub's own process
+    isolated_because: str | None = None
 
     def __init__(
         self, clock: IReactorTime, context: RunContext, items: Path, fields: Iterable[str] = ()
