@@ -1,4 +1,4 @@
-"""The options of ``twistd reactorhub``: where the schedule file is, whatever becomes of the working folder."""
+"""The options of ``twistd reactorhub``: the schedule file is found wherever the process is."""
 
 from __future__ import annotations
 
