@@ -23,9 +23,9 @@ SOAKING = PROFILE == "soak"
 """Whether the same tests look for longer than anybody would wait for."""
 
 LONG = SOAKING or os.environ.get("ROUNDS") == "long"
-"""Whether what is killed, stormed or cancelled again and again is so in long rounds; see ``make faults``."""
+"""Whether kills, storms of reloads and cancels are repeated in long rounds; see ``make faults``."""
 
-# Machines are shared, and a slow moment is no mistake.
+# Machines are shared, and a slow moment is not a failure.
 settings.register_profile("reactorhub", deadline=None)
 settings.register_profile("soak", deadline=None, max_examples=1000)
 settings.load_profile(PROFILE)

@@ -28,7 +28,9 @@ from reactorhub.daemon.console import address, cannot_listen, hub_output, say, t
 from reactorhub.daemon.dns import CachingResolver
 from reactorhub.daemon.signals import Signals
 from reactorhub.demo_site import ADDRESS_VARIABLE, bookshop
+from reactorhub.engine.scrapy.environment import answer_for_each_project
 from reactorhub.engine.scrapy.private import contain_for_all, refuse_crawls_at_import
+from reactorhub.engine.scrapy.private.classes import keep_store_settings_apart
 from reactorhub.engine.scrapy.process import prepare_logging
 from reactorhub.errors import ReactorHubError, StartError
 from reactorhub.storage.layout import READY
@@ -114,6 +116,8 @@ class HubService(Service):
         prepare_logging()
         contain_for_all()
         refuse_crawls_at_import()
+        keep_store_settings_apart()
+        answer_for_each_project()
         contain_process(loop, to_hub_log, hub_output(globalLogPublisher))
         signals = Signals(
             reactor,
@@ -161,7 +165,7 @@ class HubService(Service):
         built.parts.notifier.start()
         built.scheduler.start(built.hub.entries())
         built.parts.lag.start()
-        built.parts.telemetry.start(
+        built.parts.publisher.start(
             lambda: tuple(built.parts.dispatcher.live_runs.values()), built.hub.heartbeat
         )
         built.retention.start(built.hub.config.retention)
@@ -180,9 +184,10 @@ class HubService(Service):
         await built.scheduler.stop()
         await built.retention.stop()
         await built.parts.dispatcher.stop(built.hub.config.shutdown_grace, self._hurry)
+        built.doctor.stop()
         await built.engine.stop()
         await built.parts.notifier.stop()
-        built.parts.telemetry.stop()
+        built.parts.publisher.stop()
         built.parts.lag.stop()
         for port in self._ports:
             await maybeDeferred(port.stopListening)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from functools import cached_property
@@ -204,7 +205,11 @@ def foreign_underscores(source: Source) -> set[str]:
 
 @pytest.mark.parametrize(
     "source",
-    [source for source in SOURCES if touched(source, "scrapy") and source.name not in PRIVATE],
+    [
+        source
+        for source in SOURCES
+        if touched(source, "scrapy") and not any(is_in(source.name, each) for each in PRIVATE)
+    ],
     ids=lambda source: source.name,
 )
 def test_what_is_private_in_scrapy_has_one_module(source: Source) -> None:
@@ -217,7 +222,7 @@ def test_what_is_private_in_scrapy_has_one_module(source: Source) -> None:
 )
 def test_only_private_py_overrides_what_is_private_in_scrapy(source: Source) -> None:
     """No class outside of private.py defines or calls, on itself, a private name that it has from Scrapy."""
-    if source.name in PRIVATE:
+    if any(is_in(source.name, each) for each in PRIVATE):
         return
     module = import_module(f"reactorhub.{source.name}")
     for node in ast.walk(source.tree):
@@ -263,3 +268,15 @@ def test_users_projects_need_nothing_of_the_hub() -> None:
     """The example project is an ordinary Scrapy project: it runs without the hub, too."""
     for path in (ROOT / "spiders").rglob("*.py"):
         assert "reactorhub" not in path.read_text(encoding="utf-8").replace("reactorhub.spiderkit", "")
+
+
+PLACE = re.compile(r"`((?:[\w.]+/)+(?:[\w.]+\.\w+)?)`")
+
+
+@pytest.mark.parametrize("page", ["docs/developing.md", "CONTRIBUTING.md"])
+def test_places_that_the_pages_for_developers_name_exist(page: str) -> None:
+    """A file or folder in backquotes is in the checkout, from its root or from the package."""
+    named = set(PLACE.findall((ROOT / page).read_text(encoding="utf-8")))
+    homes = (ROOT, PACKAGE, PACKAGE / "engine", PACKAGE / "diagnosis" / "doctor", ROOT / "tests")
+    assert {place for place in named if not any((home / place).exists() for home in homes)} == set()
+    assert named or page == "CONTRIBUTING.md"

@@ -10,17 +10,23 @@ from typing import Any
 
 from scrapy import Spider, signals
 from scrapy.core.engine import ExecutionEngine
+from scrapy.settings import Settings
 from scrapy.utils.defer import deferred_from_coro
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from reactorhub.containment.contexts import RunContext
+from reactorhub.containment.contexts import ProjectContext, RunContext
 from reactorhub.containment.logging_views import close_handlers
 from reactorhub.containment.streams import finish_lines
+from reactorhub.engine.isolated.child.feed import ItemsFile
+from reactorhub.engine.isolated.child.fields import FieldCounter
+from reactorhub.engine.isolated.child.pages import Pages
+from reactorhub.engine.isolated.child.storing import Storing
+from reactorhub.engine.scrapy.class_state import divide_components
+from reactorhub.engine.scrapy.environment import make_paths_absolute
 from reactorhub.engine.scrapy.faults import count_faults
-from reactorhub.engine.scrapy.fields import FieldCounter
 from reactorhub.engine.scrapy.guards import InFlight, guard
 from reactorhub.engine.scrapy.private import (
     CRAWLER_LOGGER,
@@ -28,10 +34,12 @@ from reactorhub.engine.scrapy.private import (
     engine_of,
     stats_of,
     stop_timers,
+    wrap_new_batches,
 )
 from reactorhub.errors import last_line
 from reactorhub.model.run import CrawlEnd
 from reactorhub.policies.comparisons import fraction
+from reactorhub.policies.expectations import FIELD_COUNT
 
 _MAX_REASON = 200  # characters of a finish reason
 _MAX_COUNT = 10**15  # the limit of a count; a spider may put any number into its stats
@@ -42,15 +50,27 @@ class HubCrawler(HookedCrawler):
     """A Crawler that knows its run and puts guards on its engine."""
 
     run_context: RunContext
+    items: ItemsFile
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.in_flight = InFlight()
+        self.pages = Pages()
+        self.storing = Storing()
+
+    def settings_made(self, settings: Settings) -> None:
+        """See :meth:`HookedCrawler.settings_made`."""
+        project = self.run_context.parent
+        if isinstance(project, ProjectContext) and project.folder is not None:
+            make_paths_absolute(settings, project.folder)
 
     def engine_made(self, engine: ExecutionEngine) -> None:
         """See :meth:`HookedCrawler.engine_made`."""
+        divide_components(self, engine)
         guard(engine, self.in_flight)
-        count_faults(self, engine, self.run_context)
+        count_faults(self, engine, self.run_context, self.pages)
+        self.storing.watch(self, wrap_new_batches)
+        self.items.begin(self, self.storing.failed)
 
 
 class ScrapyCrawl:
@@ -58,6 +78,7 @@ class ScrapyCrawl:
 
     log = Logger()
     pid: int | None = None  # it lives in the hub's own process
+    isolated_because: str | None = None
 
     def __init__(
         self, clock: IReactorTime, context: RunContext, items: Path, fields: Iterable[str] = ()
@@ -66,7 +87,7 @@ class ScrapyCrawl:
         self.opened: Deferred[None] = Deferred()
         self.done: Deferred[CrawlEnd] = Deferred()
         self._clock = clock
-        self._items = items
+        self._items = ItemsFile(str(items.absolute()))
         self._fields = fields
         self._field_counter: FieldCounter | None = None  # signals alone would not keep it alive
         self._context = context
@@ -94,9 +115,8 @@ class ScrapyCrawl:
         self._crawler = crawler
         crawler.run_context = self._context
         self._run_log.configure(crawler.settings)
-        if not crawler.settings.getdict("FEEDS"):
-            crawler.settings.set("FEEDS", _feeds(self._items), priority="cmdline")
-        self._field_counter = FieldCounter(crawler, self._fields)
+        crawler.items = self._items
+        self._field_counter = FieldCounter(crawler, self._fields, FIELD_COUNT)
         crawler.signals.connect(self._spider_opened, signals.spider_opened)
         crawler.signals.connect(self._spider_closed, signals.spider_closed)
 
@@ -109,6 +129,11 @@ class ScrapyCrawl:
         if self._crawler is not None:
             for level, count in self._run_log.counts.items():
                 self._crawler.stats.set_value(f"log_count/{level}", count)
+
+    @property
+    def feeds(self) -> bool:
+        """See :class:`reactorhub.engine.protocols.Crawl`."""
+        return self._items.replaced
 
     def stats(self) -> Mapping[str, Any]:
         """See :class:`reactorhub.engine.protocols.Crawl`."""
@@ -175,6 +200,7 @@ class ScrapyCrawl:
         if self.done.called:
             return
         facts = self._facts(end)
+        self._items.close()
         close_handlers(self._context)
         finish_lines(self._context)
         self._context.over = True
@@ -198,15 +224,25 @@ class ScrapyCrawl:
 
     def _facts(self, end: CrawlEnd) -> CrawlEnd:
         stats = dict(self.stats())
+        items = _count(stats.get("item_scraped_count"))
         return CrawlEnd(
             failure=end.failure,
             finish_reason=end.finish_reason,
-            items=_count(stats.get("item_scraped_count")),
+            items=items,
             errors=self.errors(),
             exceptions=max(self._context.exceptions, _count(stats.get("spider_exceptions/count"))),
             error=self._context.error,
             stats=stats,
+            **self._won(items, stats),
         )
+
+    def _won(self, items: int, stats: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what became of the pages and of the items."""
+        crawler = self._crawler
+        if crawler is None:
+            return {}
+        crawler.pages.downloads = crawler.in_flight.begun
+        return {**crawler.pages.facts(crawler.spidercls, stats), **crawler.storing.facts(items)}
 
 
 def _text(value: object) -> str:
@@ -229,12 +265,6 @@ def _collected(crawler: HubCrawler) -> dict[str, Any]:
 def _count(stat: object) -> int:
     """Return a stat as a count; 0 if a spider has replaced it with something that is not a number."""
     return min(max(int(fraction(stat) or 0), 0), _MAX_COUNT)
-
-
-def _feeds(path: Path) -> dict[str, dict[str, Any]]:
-    # Scrapy applies % formatting to a feed's URI.
-    uri = path.absolute().as_uri().replace("%", "%%")
-    return {uri: {"format": "jsonlines", "encoding": "utf-8", "overwrite": True}}
 
 
 def _log_failure(failure: Failure) -> None:
