@@ -21,8 +21,8 @@ from reactorhub.containment.lag import LagMeter
 from reactorhub.containment.run_logs import RunLogs
 from reactorhub.daemon.gc import GcPause
 from reactorhub.daemon.heartbeat import Heartbeat
+from reactorhub.engine.doctor.process import ProcessDoctor
 from reactorhub.engine.isolated.engine import IsolatedEngine
-from reactorhub.engine.protocols import Engine
 from reactorhub.engine.router import EngineRouter
 from reactorhub.engine.scrapy.engine import ScrapyEngine
 from reactorhub.events.memory import NullSink
@@ -54,7 +54,7 @@ from reactorhub.runs.slots import Slots
 from reactorhub.schedules.auto_pause import AutoPause
 from reactorhub.schedules.book import ScheduleBook
 from reactorhub.schedules.scheduler import Scheduler
-from reactorhub.storage.layout import LEDGER, RunPaths
+from reactorhub.storage.layout import DOCTOR, LEDGER, RunPaths
 from reactorhub.storage.ledger import Ledger
 from reactorhub.storage.old_files import OldFiles
 from reactorhub.storage.retention import Retention
@@ -79,6 +79,7 @@ class Built:
     heartbeat: Heartbeat
     ledger: SqliteLedger
     engine: EngineRouter
+    doctor: ProcessDoctor
     redis: EmbeddedRedis | None
     parts: HubParts
     hub: Hub
@@ -97,9 +98,11 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
     redis = EmbeddedRedis(config.data_dir, reactor) if config.redis and config.redis.embedded else None
     ledger = SqliteLedger(config.data_dir / LEDGER, reactor)
     heartbeat = Heartbeat(reactor)
+    doctor = ProcessDoctor(reactor, config.data_dir / DOCTOR)
     engine = EngineRouter(
         ScrapyEngine(reactor, RunLogs(paths.log), paths.items, heartbeat.run_ends),
         IsolatedEngine(reactor, paths.log, paths.items, sys.executable),
+        doctor,
     )
     parts = _parts(config, ledger, engine, _sink(config, redis, reactor), reactor)
     hub = Hub(config, parts, __version__)
@@ -130,6 +133,7 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
         heartbeat=heartbeat,
         ledger=ledger,
         engine=engine,
+        doctor=doctor,
         redis=redis,
         parts=parts,
         hub=hub,
@@ -140,7 +144,7 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
     )
 
 
-def _parts(config: HubConfig, ledger: Ledger, engine: Engine, sink: Sink, reactor: Any) -> HubParts:
+def _parts(config: HubConfig, ledger: Ledger, engine: EngineRouter, sink: Sink, reactor: Any) -> HubParts:
     new_id = IdMaker(utc_now)
     publisher = EventPublisher(reactor, utc_now, sink, new_id)
     notifier = Notifier(reactor, utc_now, ledger)
@@ -174,6 +178,7 @@ def _parts(config: HubConfig, ledger: Ledger, engine: Engine, sink: Sink, reacto
         sink=sink,
         lag=LagMeter(reactor, stalled=publisher.stalled),
         notifier=notifier,
+        doctor=engine.doctor,
         new_id=new_id,
     )
 

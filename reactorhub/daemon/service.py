@@ -196,6 +196,7 @@ class HubService(Service):
         await built.scheduler.stop()
         await built.retention.stop()
         await built.parts.dispatcher.stop(built.hub.config.shutdown_grace, self._hurry)
+        built.doctor.stop()
         await built.engine.stop()
         await built.parts.notifier.stop()
         built.parts.publisher.stop()

@@ -82,6 +82,7 @@ class ScrapyCrawl:
 
     log = Logger()
     pid: int | None = None  # it lives in the hub's own process
+    isolated_because: str | None = None
 
     def __init__(
         self,

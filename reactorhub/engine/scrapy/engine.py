@@ -132,6 +132,7 @@ class _Stillborn:
 
     pid: int | None = None
     feeds = False
+    isolated_because: str | None = None
 
     def __init__(self, failure: str) -> None:
         self.opened: Deferred[None] = Deferred()
