@@ -77,6 +77,11 @@ RELIED_ON: tuple[Part, ...] = (
         "replaced on the instance, for the same reason",
         ("self", "onResult", "func", "args", "kw"),
     ),
+    Part(
+        "twisted.internet._resolver:GAIResolver.__init__",
+        "made by daemon/dns.py: the only resolver of Twisted's that takes a thread pool",
+        ("self", "reactor", "getThreadPool", "getaddrinfo"),
+    ),
     Part("twisted.internet.defer:DebugInfo.__del__", "overridden: reports a lost error in its own context"),
     Part("twisted.internet.defer:DebugInfo", "replaced in its module, where Deferred looks it up"),
     Part(
