@@ -53,10 +53,10 @@ def resolver(reactor: Any, threads: ThreadPool) -> CachingResolver:
     return CachingResolver(FairResolver(GAIResolver(reactor, lambda: threads, _addresses)), reactor)
 
 
-def _addresses(*args: Any) -> Any:
+def _addresses(*args: Any, **options: Any) -> Any:
     """Look a name up. A name that no server can have is one that is not found."""
     try:
-        return socket.getaddrinfo(*args)
+        return socket.getaddrinfo(*args, **options)
     except UnicodeError as error:  # with this Twisted would never say that the look-up is over
         raise socket.gaierror(socket.EAI_NONAME, str(error)) from error
 
