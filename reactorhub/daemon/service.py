@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -150,7 +151,8 @@ class HubService(Service):
         built.pool.start()
         await built.ledger.open()
         await built.hub.recover()
-        await built.engine.load(self._config.projects, self._config.specs)
+        projects = self._config.projects
+        await built.code.load(projects, partial(built.engine.load, projects, self._config.specs))
         if built.redis is not None:
             await built.redis.start()
         await built.parts.sink.start()
@@ -166,6 +168,7 @@ class HubService(Service):
         )
         built.retention.start(built.hub.config.retention)
         built.reloader.watch(self._signature)
+        built.code.watch()
         self._ports[0].startReading()  # type: ignore[attr-defined]
         self._say_ready(built)
         built.gc_pause.settle()
@@ -177,6 +180,7 @@ class HubService(Service):
             return
         self._started.cancel()
         built.reloader.stop()
+        built.code.stop()
         await built.scheduler.stop()
         await built.retention.stop()
         await built.parts.dispatcher.stop(built.hub.config.shutdown_grace, self._hurry)
@@ -241,7 +245,7 @@ def _leave(status: int) -> None:
 
 def _reload_if(started: bool | None, built: Built) -> bool | None:
     if started:
-        going = Deferred.fromCoroutine(built.reloader.reload_quietly())
+        going = Deferred.fromCoroutine(built.reloader.reload_quietly(code=True))
         going.addErrback(lambda failure: HubService.log.failure("the hub has an error", failure))
     return started
 

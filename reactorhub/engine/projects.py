@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from configparser import ConfigParser
 from configparser import Error as ParserError
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from reactorhub.model.code import CodeReload
 from reactorhub.model.isolation import Isolate, IsolationWish
 
 
@@ -18,7 +19,7 @@ class ProjectConfig:
     ``scrapy.cfg`` too, the spiders are in a package ``spiders`` in ``path``.
 
     ``python`` is the absolute path of the Python that has what the project needs, or None for the hub's own.
-    ``memory_limit`` is in bytes.
+    ``memory_limit`` is in bytes. ``reload`` says when changed code is loaded; it does not make another project.
     """
 
     name: str
@@ -27,6 +28,7 @@ class ProjectConfig:
     python: str | None = None
     isolate: Isolate | None = None
     memory_limit: int | None = None
+    reload: CodeReload = field(default=CodeReload.MANUAL, compare=False)
 
     @property
     def isolation(self) -> IsolationWish:

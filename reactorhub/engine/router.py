@@ -26,9 +26,15 @@ class SharedEngine(Engine, Protocol):
     def load(self, projects: Projects) -> None:
         """Import the projects that are new and drop those that are gone."""
 
+    def reload(self, projects: Iterable[str]) -> dict[str, str]:
+        """Import these projects anew; see :meth:`reactorhub.engine.protocols.ProjectLoader.reload`."""
+
 
 class SeparateEngine(Engine, Protocol):
     """Crawls in other processes."""
+
+    async def reload(self, projects: Iterable[str]) -> dict[str, str]:
+        """List these projects anew; see :meth:`reactorhub.engine.protocols.ProjectLoader.reload`."""
 
     async def load(self, projects: Projects, anew: bool) -> None:
         """Take runs of these projects from now on, and list the spiders of those that are isolated.
@@ -70,6 +76,16 @@ class EngineRouter:
         self._shared.load(self._shared_of(projects))
         self._separate.warm({spec.project for spec in specs if self._is_separate(spec)})
         await self._separate.load(projects, anew)
+
+    async def reload(self, projects: Iterable[str]) -> dict[str, str]:
+        """See :class:`reactorhub.engine.protocols.ProjectLoader`."""
+        wanted, shared = set(projects), self._shared_of(self._projects)
+        kept = self._shared.reload(name for name in wanted if name in shared)
+        return {**kept, **await self._separate.reload(name for name in wanted if self._isolated(name))}
+
+    def code_errors(self) -> dict[str, str]:
+        """See :class:`reactorhub.engine.protocols.ProjectLoader`."""
+        return self.catalog().errors()
 
     def catalog(self) -> Catalog:
         """See :class:`reactorhub.engine.protocols.Engine`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Container, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Container, Coroutine, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -50,6 +50,8 @@ class Hub:
             self._engine, lambda: self._limits.in_force, lambda: self.config.projects
         )
         self._views = parts.views
+        self.code: Callable[[], list[View]] = list
+        """Returns which version of each project's code is in force."""
 
     @property
     def config(self) -> HubConfig:

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from reactorhub.model.batch import Batch
+from reactorhub.model.code import ProjectCode
 from reactorhub.model.isolation import Isolate
 from reactorhub.model.notification import NotificationKind, NotifyRule
 from reactorhub.model.run import RetryRule, Run, RunSpec, RunState
@@ -188,6 +189,16 @@ def broken_view(module: BrokenModule) -> View:
         "spider_class": module.spider_class,
         "error": module.error,
         "traceback": module.traceback,
+    }
+
+
+def code_view(code: ProjectCode) -> View:
+    """Return the view of the version of a project's code that is in force."""
+    return {
+        "name": code.name,
+        "loaded_at": time_text(code.loaded_at),
+        "changed_at": time_text(code.changed_at),
+        "error": code.error,
     }
 
 
