@@ -76,7 +76,7 @@ def _catalog(project: ProjectConfig) -> Catalog:
             f"reactorhub: {broken.module} cannot be imported, nothing was written; "
             f"fix it first: {' '.join(broken.error.split())}"
         )
-    return Catalog(tuple(loaded.spiders()), tuple(loaded.broken), tuple(loaded.warnings))
+    return loaded.catalog()
 
 
 def _write(file: Path, text: str) -> None:

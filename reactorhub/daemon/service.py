@@ -22,6 +22,7 @@ from twisted.web.server import Site
 
 from reactorhub.config import HubConfig
 from reactorhub.config.endpoints import loopback_endpoint
+from reactorhub.containment.modules import MODULES
 from reactorhub.containment.process import contain_process
 from reactorhub.containment.reactor import carry_contexts_into_threads
 from reactorhub.daemon.build import Built, build
@@ -29,6 +30,8 @@ from reactorhub.daemon.console import address, cannot_listen, hub_output, say, t
 from reactorhub.daemon.dns import CachingResolver
 from reactorhub.daemon.signals import Signals
 from reactorhub.demo_site import ADDRESS_VARIABLE, bookshop
+from reactorhub.engine.isolated.child.bytecode import distrust_old_bytecode
+from reactorhub.engine.scrapy.environment import answer_for_each_project
 from reactorhub.engine.scrapy.private import contain_for_all, refuse_crawls_at_import
 from reactorhub.engine.scrapy.process import prepare_logging
 from reactorhub.errors import ReactorHubError, StartError
@@ -115,6 +118,8 @@ class HubService(Service):
         prepare_logging()
         contain_for_all()
         refuse_crawls_at_import()
+        distrust_old_bytecode(MODULES.folders)
+        answer_for_each_project()
         contain_process(loop, to_hub_log, hub_output(globalLogPublisher))
         signals = Signals(
             reactor,

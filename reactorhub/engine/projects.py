@@ -19,7 +19,7 @@ class ProjectConfig:
     ``scrapy.cfg`` too, the spiders are in a package ``spiders`` in ``path``.
 
     ``python`` is the absolute path of the Python that has what the project needs, or None for the hub's own.
-    ``memory_limit`` is in bytes. ``reload`` says when changed code is loaded; it does not make another project.
+    ``memory_limit`` is in bytes. ``reload`` says when changed code is loaded.
     """
 
     name: str

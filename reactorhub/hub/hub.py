@@ -337,7 +337,7 @@ class Hub:
         """Return the view of ``GET /api/status``."""
         drift = {"limits": self._limits.view()["drift"], "paused": self._parts.book.all_paused()}
         counts, notifications = await self._ledger.counts(), await self._ledger.notification_counts()
-        return {**self._status.status(counts, notifications), "drift": drift}
+        return {**self._status.status(counts, notifications), "projects": self.code(), "drift": drift}
 
     def heartbeat(self) -> View:
         """Return the heartbeat: the status without the parts that need the ledger."""

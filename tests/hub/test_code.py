@@ -104,7 +104,7 @@ def test_auto_loads_files_that_rest() -> None:
 
 
 def test_code_that_cannot_be_imported() -> None:
-    """The version before stays in force; the error shows, and it is tried again on request or after a change."""
+    """The version before stays in force. It is tried again on request or after a change."""
     watched = loaded(shop=CodeReload.AUTO)
     watched.code.watch()
     watched.loader.kept["shop"] = "module shop.spiders cannot be imported: SyntaxError: no"

@@ -16,13 +16,16 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 from twisted.web.server import Site
 
+from reactorhub.containment.modules import MODULES
 from reactorhub.containment.process import contain_process
 from reactorhub.containment.reactor import carry_contexts_into_threads
 from reactorhub.containment.run_logs import RunLogs
 from reactorhub.demo_site import bookshop
+from reactorhub.engine.isolated.child.bytecode import distrust_old_bytecode
 from reactorhub.engine.projects import ProjectConfig
 from reactorhub.engine.protocols import Crawl
 from reactorhub.engine.scrapy.engine import ScrapyEngine
+from reactorhub.engine.scrapy.environment import answer_for_each_project
 from reactorhub.engine.scrapy.private import contain_for_all, refuse_crawls_at_import
 from reactorhub.engine.scrapy.process import prepare_logging
 from reactorhub.model.run import CrawlEnd, RunSpec
@@ -100,6 +103,8 @@ class EngineCase(TestCase):
         self.addCleanup(uncontain)
         self.addCleanup(contain_for_all())
         self.addCleanup(refuse_crawls_at_import())
+        self.addCleanup(distrust_old_bytecode(MODULES.folders))
+        self.addCleanup(answer_for_each_project())
         site = Site(bookshop(reactor), reactor=reactor)  # type: ignore[arg-type]
         site.log = lambda request: None  # type: ignore[method-assign]
         self.port = reactor.listenTCP(0, site, interface="127.0.0.1")  # type: ignore[attr-defined]
@@ -118,7 +123,11 @@ class EngineCase(TestCase):
 
     def load(self, spiders: Mapping[str, str], settings: str = "") -> None:
         """Load a project with these spider modules."""
-        self.engine.load({"test": write_project(self.folder / "project", spiders, settings)})
+        self.engine.load({"test": self.prepared(spiders, settings)})
+
+    def prepared(self, spiders: Mapping[str, str], settings: str = "") -> ProjectConfig:
+        """Write a project with these spider modules, and do not load it yet."""
+        return write_project(self.folder / "project", spiders, settings)
 
     def launch(self, run_id: str = "run1", spider: str = "it", **spec: Any) -> Crawl:
         """Launch a crawl of a spider, which gets the shop's address as an argument."""

@@ -61,9 +61,9 @@ class ScrapyEngine:
         import_components()
         for name in self._projects.keys() - projects.keys():
             self._projects.pop(name).retire()
-        for name in projects.keys() - self._projects.keys():
-            self._projects[name] = self._loaded(projects[name])
-        self._projects = {name: self._projects[name] for name in projects}
+        self._projects = {
+            name: self._projects.get(name) or self._loaded(config) for name, config in projects.items()
+        }
 
     def reload(self, projects: Iterable[str]) -> dict[str, str]:
         """Import these projects anew; see :meth:`reactorhub.engine.protocols.ProjectLoader.reload`."""

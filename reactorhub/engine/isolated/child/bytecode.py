@@ -13,8 +13,8 @@ from typing import Any
 def distrust_old_bytecode(folders: Callable[[], Iterable[str]]) -> Callable[[], None]:
     """Let modules below these folders be compiled again if their source may have changed since they were.
 
-    Python itself compares whole seconds and sizes only: it does not notice that ``page = 8`` becomes ``page = 9``
-    within the same second, nor a file that comes with its old time. The time of the inode tells both.
+    Python itself compares whole seconds and sizes only. It does not notice that ``page = 8`` becomes
+    ``page = 9`` within the same second, nor a file that comes with its old time. The time of the inode tells.
 
     :return: undoes this.
     """

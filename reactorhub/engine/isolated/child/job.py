@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from . import crawl, listing
+from .bytecode import distrust_old_bytecode
 from .processes import prefer_as_victim
 from .reports import Reports
 
@@ -49,6 +50,7 @@ def _enter(order: dict[str, Any]) -> None:
     _write_to(order.get("log"))
     if order["path"] not in sys.path:
         sys.path.append(order["path"])
+    distrust_old_bytecode(lambda: [order["path"]])
     if order.get("address_space"):
         _limit_address_space(order["address_space"])
 
