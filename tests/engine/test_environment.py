@@ -95,7 +95,7 @@ class AnswersTests(EngineCase):
         assert (folder / ".scrapy" / "cache").is_dir()
 
     async def test_relative_paths(self) -> None:
-        """They lead into the project's folder, set by whatever part of the project, at its priority."""
+        """They lead into the project's folder, whichever part of the project has set them."""
         spiders = {name: spider(body.rstrip(" ") + PARSE, name) for name, body in PLACES.items()}
         config = self.prepared(spiders, SETTINGS)
         (config.path / PACKAGE / "addon.py").write_text(ADDON)

@@ -154,11 +154,11 @@ class ReloadTests(EngineCase):
         """Versions that nobody uses are gone, with their classes and modules."""
         self.begin()
         rounds = int(os.environ.get("REACTORHUB_TEST_RELOADS", "24"))
-        await self.rounds(8, 0)
         tracemalloc.start()
         try:
+            await self.rounds(8, 100)
             before = self.left_over()
-            await self.rounds(rounds, 100)
+            await self.rounds(rounds, 200)
             after = self.left_over()
         finally:
             tracemalloc.stop()
