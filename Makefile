@@ -21,6 +21,7 @@ soak: .venv/dev  ## the tests of when runs start, for ten minutes
 	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest tests/oracle tests/triggers tests/policies/test_agenda.py \
 		tests/policies/test_jitter.py tests/schedules/test_scheduler.py \
 		tests/integration/test_reload_stress.py tests/integration/test_clock_steps.py
+	REACTORHUB_TEST_RELOADS=300 $(BIN)/python -m pytest tests/engine/test_scrapy_reload.py
 
 lint: .venv/dev
 	$(BIN)/ruff check .

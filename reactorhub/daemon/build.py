@@ -21,9 +21,9 @@ from reactorhub.containment.lag import LagMeter
 from reactorhub.containment.run_logs import RunLogs
 from reactorhub.daemon.gc import GcPause
 from reactorhub.engine.code_files import CodeFiles, code_files
+from reactorhub.engine.doctor.process import ProcessDoctor
 from reactorhub.engine.isolated.engine import IsolatedEngine
 from reactorhub.engine.projects import ProjectConfig
-from reactorhub.engine.protocols import Engine
 from reactorhub.engine.router import EngineRouter
 from reactorhub.engine.scrapy.engine import ScrapyEngine
 from reactorhub.events.memory import NullSink
@@ -56,7 +56,7 @@ from reactorhub.runs.slots import Slots
 from reactorhub.schedules.auto_pause import AutoPause
 from reactorhub.schedules.book import ScheduleBook
 from reactorhub.schedules.scheduler import Scheduler
-from reactorhub.storage.layout import LEDGER, RunPaths
+from reactorhub.storage.layout import DOCTOR, LEDGER, RunPaths
 from reactorhub.storage.ledger import Ledger
 from reactorhub.storage.old_files import OldFiles
 from reactorhub.storage.retention import Retention
@@ -80,6 +80,7 @@ class Built:
     gc_pause: GcPause
     ledger: SqliteLedger
     engine: EngineRouter
+    doctor: ProcessDoctor
     redis: EmbeddedRedis | None
     parts: HubParts
     hub: Hub
@@ -99,7 +100,9 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
     redis = EmbeddedRedis(config.data_dir, reactor) if config.redis and config.redis.embedded else None
     ledger = SqliteLedger(config.data_dir / LEDGER, reactor)
     shared = ScrapyEngine(reactor, RunLogs(paths.log), paths.items)
-    engine = EngineRouter(shared, IsolatedEngine(reactor, paths.log, paths.items, sys.executable))
+    isolated = IsolatedEngine(reactor, paths.log, paths.items, sys.executable)
+    doctor = ProcessDoctor(reactor, config.data_dir / DOCTOR)
+    engine = EngineRouter(shared, isolated, doctor)
     parts = _parts(config, ledger, engine, _sink(config, redis, reactor), reactor)
     hub = Hub(config, parts, __version__)
     gc_pause = GcPause(reactor)
@@ -145,6 +148,7 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
         gc_pause=gc_pause,
         ledger=ledger,
         engine=engine,
+        doctor=doctor,
         redis=redis,
         parts=parts,
         hub=hub,
@@ -164,7 +168,7 @@ def _scanned(projects: Mapping[str, ProjectConfig]) -> dict[str, CodeFiles]:
     return {name: code_files(each.path) for name, each in projects.items()}
 
 
-def _parts(config: HubConfig, ledger: Ledger, engine: Engine, sink: Sink, reactor: Any) -> HubParts:
+def _parts(config: HubConfig, ledger: Ledger, engine: EngineRouter, sink: Sink, reactor: Any) -> HubParts:
     new_id = IdMaker(utc_now)
     publisher = EventPublisher(reactor, utc_now, sink, new_id)
     notifier = Notifier(reactor, utc_now, ledger)
@@ -198,6 +202,7 @@ def _parts(config: HubConfig, ledger: Ledger, engine: Engine, sink: Sink, reacto
         sink=sink,
         lag=LagMeter(reactor, stalled=publisher.stalled),
         notifier=notifier,
+        doctor=engine.doctor,
         new_id=new_id,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Any
 
 from scrapy import Spider, signals
@@ -19,7 +20,6 @@ from .private import (
     Loader,
     OwnSettings,
     engine_of,
-    exact_downloader,
     own_settings,
     stats_of,
     stop,
@@ -85,7 +85,8 @@ class Crawl:
     def fail(self, error: BaseException) -> None:
         """Note what has ended the crawl before its time."""
         self._failure = last_line(error)
-        logging.getLogger("scrapy.crawler").error("The crawl raised an exception", exc_info=error)
+        with suppress(Exception):  # a handler of the project may be what raises
+            logging.getLogger("scrapy.crawler").error("The crawl raised an exception", exc_info=error)
 
     def facts(self) -> dict[str, Any]:
         """Return how the crawl went."""
@@ -110,9 +111,6 @@ class Crawl:
         settings = project_settings(self._order)
         Loader.first = self._order.get("module")
         settings.set("SPIDER_LOADER_CLASS", Loader, priority="command")
-        downloader = exact_downloader()
-        if downloader is not None:
-            settings.set("DOWNLOADER", downloader, priority="default")
         forced = {
             "LOG_FILE": self._order["log"],
             "LOG_FILE_APPEND": True,
