@@ -21,7 +21,8 @@ from reactorhub.model.values import View
 from reactorhub.wire.views import code_view
 
 _EVERY = 2.0  # seconds between two looks at the files; also how long they must rest before they are loaded
-_SHARE = 50.0  # times as long as a look took is waited until the next, so that it costs 2 % of a core at most
+_SHARE = 20.0  # times as long as a look took is waited until the next, so that it costs 5 % of a core at most
+_SELDOM = 30.0  # seconds; looks are never rarer
 
 Projects = Mapping[str, ProjectConfig]
 Scan = Callable[[Projects], Deferred[Mapping[str, CodeFiles]]]
@@ -69,6 +70,7 @@ class CodeWatch:
         self._lock = DeferredLock()
         self._timer: Any = None
         self._watching = False
+        self._took = 0.0
 
     async def load(self, projects: Projects, load: Callable[[], Any]) -> None:
         """Call ``load``, which loads those of these projects that are new; note which version that is."""
@@ -120,14 +122,14 @@ class CodeWatch:
         return self.views()
 
     def _look_soon(self) -> None:
-        began = self._clock.seconds()
         looking = Deferred.fromCoroutine(self._look())
         looking.addErrback(self._broken)
-        looking.addCallback(lambda _: self._next_look(self._clock.seconds() - began))
+        looking.addCallback(self._next_look)
 
-    def _next_look(self, took: float) -> None:
+    def _next_look(self, _: object) -> None:
         if self._watching:
-            self._timer = self._clock.callLater(max(_EVERY, took * _SHARE), self._look_soon)
+            rest = min(max(_EVERY, self._took * _SHARE), _SELDOM)
+            self._timer = self._clock.callLater(rest, self._look_soon)
 
     def _broken(self, failure: Failure) -> None:
         self.log.failure("the hub could not look at the code of its projects; it will try again", failure)
@@ -153,7 +155,10 @@ class CodeWatch:
 
     async def _look_at_files(self) -> None:
         projects = {name: each for name, each in self._projects().items() if name in self._versions}
-        for name, seen in (await self._scan(projects)).items():
+        began = self._clock.seconds()
+        files = await self._scan(projects)
+        self._took = self._clock.seconds() - began
+        for name, seen in files.items():
             version = self._versions[name]
             changed = None
             if seen != version.loaded:
