@@ -241,7 +241,8 @@ def test_sections_and_what_is_wrong_in_scrapy_cfg(tmp_path: Path) -> None:
         expected = {name: [{"stage": stage, "module": stage}] for name, stage in stages.items()}
         assert {name: hub.items(run_id) for name, run_id in ids.items()} == expected
         found = spiders(hub)
-        error = f"{tmp_path / 'bad' / 'scrapy.cfg'}:2: 'what is this' is not a section, and not a key with a value"
+        wrong = "'what is this' is not a section, and not a key with a value"
+        error = f"{tmp_path / 'bad' / 'scrapy.cfg'}:2: {wrong}"
         broken = {each["project"]: (each["module"], each["error"]) for each in found["broken"]}
         assert broken == {"bad": ("scrapy.cfg", error), "bad_apart": ("scrapy.cfg", error)}
         (warning,) = found["warnings"]
