@@ -41,10 +41,13 @@ class ScrapyEngine:
         clock: IReactorTime,
         logs: LogOpener,
         items_path: Callable[[str, str, str], Path],
+        on_end: Callable[[], None] = lambda: None,
     ) -> None:
+        """:param on_end: called whenever a crawl is about to close its log."""
         self.note: Callable[[str], str | None] = lambda project: None
         """Returns a sentence for the beginning of the log of a project's run, or None."""
         self._clock = clock
+        self._on_end = on_end
         self._logs = logs
         self._items_path = items_path
         self._projects: dict[str, Project] = {}
@@ -124,7 +127,7 @@ class ScrapyEngine:
         items = self._items_path(spec.project, spec.spider, run_id)
         project = self._projects.get(spec.project)
         context = RunContext(run_id, run_log, None if project is None else project.context)
-        crawl = ScrapyCrawl(self._clock, context, items, counted_fields(spec.expect))
+        crawl = ScrapyCrawl(self._clock, context, items, counted_fields(spec.expect), self._on_end)
         if project is not None:
             project.used_by(crawl.done)
         crawl.begin(partial(self._make, spec))
