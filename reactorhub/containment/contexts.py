@@ -102,6 +102,8 @@ class RunContext(Owner):
         """The name of the asyncio tasks of this run that have no name of their own."""
         self.log = log
         self.tasks: WeakSet[asyncio.Future[Any]] = WeakSet()
+        self.has_tasks = False
+        """Whether it has ever had one."""
         self.exceptions = 0
         """How many exceptions the run's code has raised, each counted once."""
         self.silent = 0

@@ -71,7 +71,9 @@ def _make_task(loop: asyncio.AbstractEventLoop, coro: Any, **choices: Any) -> as
         choices["name"] = run.task_name
     task = asyncio.Task(coro, loop=loop, **choices)
     run.tasks.add(task)
-    _runs[run.task_name] = run
+    if not run.has_tasks:
+        run.has_tasks = True
+        _runs[run.task_name] = run
     return task
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from scrapy import signals
@@ -13,13 +13,16 @@ from scrapy.exceptions import IgnoreRequest
 from twisted.python.failure import Failure
 
 from reactorhub.containment.contexts import RunContext
-from reactorhub.engine.scrapy.private import wrap_callback, wrap_close, wrap_scheduler, wrap_signals
+from reactorhub.engine.scrapy.private import wrap_callback, wrap_close, wrap_scheduler
 
 Call = Callable[..., Any]
 
 
 def count_faults(crawler: Crawler, engine: ExecutionEngine, run: RunContext) -> None:
-    """Let ``run`` count what callbacks, pipelines, signal handlers, downloads and the scheduler raise."""
+    """Let ``run`` count what callbacks, pipelines, downloads and the scheduler raise.
+
+    Signal handlers are counted by :func:`reactorhub.engine.scrapy.private.contain_for_all`.
+    """
 
     def failed(failure: Failure) -> None:
         if failure.value is not None:
@@ -29,7 +32,6 @@ def count_faults(crawler: Crawler, engine: ExecutionEngine, run: RunContext) -> 
     crawler.__dict__["_reactorhub_failed"] = failed
     crawler.signals.connect(failed, signals.spider_error)
     crawler.signals.connect(failed, signals.item_error)
-    wrap_signals(crawler, run.raised)
     wrap_callback(engine, lambda call: _counting_download(run, call))
     wrap_close(engine, lambda call: _counting_close(run, call))
     wrap_scheduler(engine, lambda scheduler: _guard_scheduler(run, scheduler))
@@ -38,16 +40,21 @@ def count_faults(crawler: Crawler, engine: ExecutionEngine, run: RunContext) -> 
 def _counting_download(run: RunContext, call: Call) -> Call:
     """Count a download's failure unless an errback deals with it. A request that is ignored is not one."""
 
-    async def counted(result: Any, request: Any) -> Any:
-        if not isinstance(result, Failure) or result.check(IgnoreRequest) or result.value is None:
-            return await call(result, request)
-        try:
-            return await call(result, request)
-        except Exception:
-            run.raised(result.value)
-            raise
+    def counted(result: Any, request: Any) -> Any:
+        waiting = call(result, request)
+        if isinstance(result, Failure) and result.value is not None and not result.check(IgnoreRequest):
+            return _counting(run, waiting, result.value)
+        return waiting
 
     return counted
+
+
+async def _counting(run: RunContext, waiting: Awaitable[Any], error: BaseException) -> Any:
+    try:
+        return await waiting
+    except Exception:
+        run.raised(error)
+        raise
 
 
 def _counting_close(run: RunContext, call: Call) -> Call:
