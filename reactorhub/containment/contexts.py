@@ -104,6 +104,8 @@ class RunContext(Owner):
         self.tasks: WeakSet[asyncio.Future[Any]] = WeakSet()
         self.has_tasks = False
         """Whether it has ever had one."""
+        self.reactor_seconds: float | None = None
+        """What :class:`reactorhub.containment.fair_order.FairOrder` counts of it; None if it never waited."""
         self.exceptions = 0
         """How many exceptions the run's code has raised, each counted once."""
         self.silent = 0
