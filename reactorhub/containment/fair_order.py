@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 TURN = 0.005
@@ -35,7 +35,8 @@ class FairOrder(Generic[R]):
         :param had: what it had when it waited last; None if it never did.
         """
         least = self.level - CREDIT
-        return replace(self, had={**self.had, who: least if had is None else max(had, least)})
+        had = least if had is None or had < least else had
+        return FairOrder({**self.had, who: had}, self.level)
 
     def next(self) -> R:
         """Return whose turn it is.
@@ -44,12 +45,14 @@ class FairOrder(Generic[R]):
         """
         return min(self.had, key=self.had.__getitem__)
 
-    def served(self, who: R, seconds: float) -> FairOrder[R]:
-        """Return the order after a turn of ``who``, which waits again. It is now the last of its equals."""
-        before = self.had[who]
-        others = {each: had for each, had in self.had.items() if each != who}
-        return FairOrder({**others, who: before + seconds}, max(self.level, before))
+    def begun(self, who: R) -> FairOrder[R]:
+        """Return the order when the turn of ``who`` begins: it waits no longer.
 
-    def left(self, who: R) -> FairOrder[R]:
-        """Return the order in which ``who`` does not wait."""
-        return replace(self, had={each: had for each, had in self.had.items() if each != who})
+        If it wants more after its turn, it joins again, and is the last of its equals.
+        """
+        others = dict(self.had)
+        return FairOrder(others, max(self.level, others.pop(who)))
+
+    def is_behind(self, who: R) -> bool:
+        """Return whether a waiting run has had less than those that always wait."""
+        return self.had[who] < self.level

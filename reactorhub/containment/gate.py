@@ -72,41 +72,43 @@ class FairGate:
         return handles
 
     def _looked(self) -> None:
-        """Note that the loop has looked at the network once. A turn comes after it has looked again.
-
-        So what arrived meanwhile is read, answered and written without a turn in between.
-        """
-        if self._waiting:
-            self._soon(self._turn)
-        else:
-            self._called_soon = False
-            self._open()
-
-    def _open(self) -> None:
+        """Let runs have the reactor for the time of one turn, now that the loop has looked at the network."""
         self.open, self.spent = True, 0.0
-
-    def _turn(self) -> None:
         if not self._waiting:
-            self._looked()
+            self._called_soon = False
             return
-        run = self._order.next()
-        handles = self._waiting[run]
+        try:
+            self._serve()
+        finally:  # whatever happens here, the other runs have turns too
+            self.open = not self._waiting and self.spent < TURN
+            self._soon(self._looked)
+
+    def _serve(self) -> None:
+        """Serve one run, and more of them while time is left.
+
+        A run that is behind the others may have more to do at once, after a look at the network: it is asked
+        again before those that always wait.
+        """
+        behind = False
+        while self._waiting and self.open:
+            run = self._order.next()
+            before, behind = behind, self._order.is_behind(run)
+            if before and not behind:
+                return
+            self._turn(run)
+
+    def _turn(self, run: RunContext) -> None:
+        handles, had = self._waiting[run], self._order.had[run]
+        self._order = self._order.begun(run)
         start = self._seconds()
-        self._open()
         try:
             while handles and self.open:
                 _, handle = handles.popitem(last=False)
                 if not handle.cancelled():
                     handle._run()
-        finally:  # whatever happens here, the other runs have turns too
-            self._end_turn(run, self._seconds() - start)
-
-    def _end_turn(self, run: RunContext, seconds: float) -> None:
-        self._order = self._order.served(run, seconds)
-        run.reactor_seconds = self._order.had[run]
-        if not self._waiting[run]:
-            del self._waiting[run]
-            self._order = self._order.left(run)
-        if self._waiting:
-            self.open = False
-        self._soon(self._looked)
+        finally:
+            run.reactor_seconds = had + self._seconds() - start
+            if handles:
+                self._order = self._order.joined(run, run.reactor_seconds)
+            else:
+                del self._waiting[run]

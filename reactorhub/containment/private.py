@@ -23,7 +23,8 @@ class Part:
 RELIED_ON: tuple[Part, ...] = (
     Part(
         "asyncio.events:Handle._run",
-        "replaced: SystemExit from a run's callback would end the loop; uvloop's handles are not Python's",
+        "replaced: SystemExit from a run's callback would end the loop, and runs have the loop in turns; "
+        "uvloop's handles are not Python's",
         ("self",),
     ),
     Part(

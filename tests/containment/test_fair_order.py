@@ -27,8 +27,13 @@ def turns(found: FairOrder[str], count: int, seconds: float = TURN) -> tuple[str
     for _ in range(count):
         who = found.next()
         said += who
-        found = found.served(who, seconds)
+        found = served(found, who, seconds)
     return said, found
+
+
+def served(found: FairOrder[str], who: str, seconds: float) -> FairOrder[str]:
+    """The order after a turn of a run that then wants more."""
+    return found.begun(who).joined(who, found.had[who] + seconds)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +59,7 @@ def test_a_long_callback_is_made_up_for(seconds: float, expected: str) -> None:
     for _ in expected:
         who = found.next()
         said += who
-        found = found.served(who, seconds if who == "a" else TURN)
+        found = served(found, who, seconds if who == "a" else TURN)
     assert said == expected
 
 
@@ -70,7 +75,7 @@ def test_a_run_that_comes_back_keeps_what_it_had() -> None:
     """Leaving the order and joining it again gives no run more than staying in it."""
     _, found = turns(order("a", "b"), 4)
     had = found.had["a"]
-    assert found.left("a").joined("a", had).had["a"] == had
+    assert found.begun("a").joined("a", had).had["a"] == had
 
 
 def test_idle_hours_are_not_saved_up() -> None:
@@ -79,10 +84,18 @@ def test_idle_hours_are_not_saved_up() -> None:
     assert found.joined("c", had=0.0).had["c"] == found.level - CREDIT
 
 
+def test_who_is_behind() -> None:
+    """A run that catches up is behind those that always wait, until it has had as much."""
+    _, busy = turns(order("a", "b"), 100)
+    found = busy.joined("c")
+    assert [found.is_behind(who) for who in "abc"] == [False, False, True]
+    assert not served(found, "c", CREDIT).is_behind("c")
+
+
 def test_nobody_waits() -> None:
     """There is no next turn when nobody waits."""
     with pytest.raises(ValueError, match="empty"):
-        order("a").left("a").next()
+        order("a").begun("a").next()
 
 
 @given(st.integers(2, 6), st.lists(costs, min_size=1, max_size=60))
@@ -90,7 +103,7 @@ def test_nobody_is_far_behind(count: int, spent: list[float]) -> None:
     """However long single turns take, no two waiting runs are further apart than the longest of them."""
     found = order(*"abcdef"[:count])
     for seconds in spent:
-        found = found.served(found.next(), seconds)
+        found = served(found, found.next(), seconds)
         assert max(found.had.values()) - min(found.had.values()) <= max(spent) + 1e-9
 
 
@@ -101,16 +114,16 @@ def test_who_waits_has_a_turn_soon(steps: list[tuple[str, bool, float]]) -> None
     since = dict.fromkeys("abcd", 0.0)
     for who, leaves, seconds in steps:
         if who in found.had and leaves:
-            had[who], found = found.had[who], found.left(who)
+            had[who], found = found.had[who], found.begun(who)
         elif who not in found.had:
             found = found.joined(who, had[who])
         if found.next() == "me":
             since = dict.fromkeys("abcd", 0.0)
-            found = found.served("me", TURN)
+            found = served(found, "me", TURN)
             continue
         other = found.next()
         since[other] += seconds
-        found = found.served(other, seconds)
+        found = served(found, other, seconds)
         had[other] = found.had[other]
         assert since[other] <= 2 * CREDIT + TURN + 2 * SLOW
 
@@ -120,6 +133,6 @@ def test_the_level_never_falls(steps: list[tuple[str, float]]) -> None:
     """The level that newcomers are measured by only rises."""
     found = order("a", "b", "c")
     for who, seconds in steps:
-        later = found.left(who).joined(who, found.had[who]).served(found.next(), seconds)
+        later = served(found.begun(who).joined(who, found.had[who]), found.next(), seconds)
         assert later.level >= found.level
         found = later
