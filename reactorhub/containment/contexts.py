@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import suppress
 from contextvars import Context, ContextVar
 from functools import wraps
 from logging import LogRecord
-from threading import get_ident, local
+from pathlib import Path
+from threading import Thread, get_ident, local
 from typing import Any, NoReturn, ParamSpec, Protocol, TypeVar
 from weakref import WeakSet
 
@@ -83,9 +85,19 @@ class Owner:
 class ProjectContext(Owner):
     """What belongs to a project apart from its runs: its name, and whether its modules are being imported."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        folder: Path | None = None,
+        settings_module: str | None = None,
+        section: str | None = None,
+    ) -> None:
+        """:param section: of ``scrapy.cfg``, if one was chosen."""
         super().__init__()
         self.name = name
+        self.folder = folder
+        self.settings_module = settings_module
+        self.section = section
         self.importing = False
 
     def _own(self) -> None:
@@ -106,12 +118,19 @@ class RunContext(Owner):
         """Whether it has ever had one."""
         self.reactor_seconds: float | None = None
         """What :class:`reactorhub.containment.fair_order.FairOrder` counts of it; None if it never waited."""
+        self.threads: WeakSet[Thread] = WeakSet()
+        """The threads that the run's code has started."""
+        self.in_threads: dict[object, str] = {}
+        """The names of the run's functions that shared threads execute now."""
+        self.copies: dict[object, Any] = {}
+        """What the run has in the place of attributes of classes that other runs share."""
         self.exceptions = 0
         """How many exceptions the run's code has raised, each counted once."""
         self.silent = 0
         """How many of them no log record of level ERROR or above has carried."""
         self.error: str | None = None
         """The last line of the newest of them."""
+        _at_work.add(self)
 
     def output(self, stream: str, line: str) -> bool:
         """Write the line into the run's log."""
@@ -150,6 +169,13 @@ class RunContext(Owner):
         RUN.set(self)
 
 
+def runs_at_work() -> list[RunContext]:
+    """Return the runs that are not over."""
+    return [run for run in tuple(_at_work) if not run.over]
+
+
+_at_work: WeakSet[RunContext] = WeakSet()
+
 _MARK, _SILENT, _LOGGED = "_reactorhub_seen", "silent", "logged"
 
 
@@ -165,6 +191,13 @@ def here() -> Owner | None:
     if run is not None and not run.over:
         return run
     return PROJECT.get()
+
+
+def project_here() -> ProjectContext | None:
+    """Return the project whose code executes, in a run of it or apart from its runs; None if no project's."""
+    owner = here()
+    project = owner.parent if isinstance(owner, RunContext) else owner
+    return project if isinstance(project, ProjectContext) else None
 
 
 def watch_collector() -> Callable[[], None]:
@@ -204,12 +237,28 @@ def contain(error: BaseException) -> NoReturn:
     """
     if isinstance(error, Exception):
         raise error
+    if _is_child:
+        _leave(error)
     if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise error
     name = type(error).__name__
     raise EscapedError(f"the spider raised {name}({_text(error)}); the hub goes on") from error
+
+
+def this_is_a_child() -> None:
+    """Note that this process is a child that a run has forked: there ``sys.exit()`` ends the process."""
+    global _is_child  # noqa: PLW0603 - once in the life of a process
+    _is_child = True
+
+
+def _leave(error: BaseException) -> NoReturn:
+    code = error.code if isinstance(error, SystemExit) else 1
+    os._exit(0 if code is None else code if isinstance(code, int) else 1)
+
+
+_is_child = False
 
 
 def _text(error: BaseException) -> str:

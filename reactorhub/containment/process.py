@@ -8,9 +8,11 @@ from contextlib import ExitStack
 from logging import LogRecord
 
 from reactorhub.containment.contexts import watch_collector
+from reactorhub.containment.forks import contain_children
 from reactorhub.containment.imports import guard_process
 from reactorhub.containment.logging_views import install_logging_views
 from reactorhub.containment.loop import contain_loop
+from reactorhub.containment.modules import tell_modules_apart
 from reactorhub.containment.run_logs import routing
 from reactorhub.containment.streams import HubOutput, install_streams
 from reactorhub.containment.threads import carry_contexts_into_new_threads
@@ -31,7 +33,9 @@ def contain_process(
         install_logging_views(routing(hub_log)),
         install_streams(hub_output),
         contain_loop(loop),
+        contain_children(loop),
         guard_process(),
+        tell_modules_apart(),
     ):
         installed.callback(undo)
     return installed.close

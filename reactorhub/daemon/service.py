@@ -21,14 +21,18 @@ from twisted.web.server import Site
 
 from reactorhub.config import HubConfig
 from reactorhub.config.endpoints import loopback_endpoint
+from reactorhub.containment.forks import in_each_child
 from reactorhub.containment.process import contain_process
+from reactorhub.containment.process_state import ProcessState
 from reactorhub.containment.reactor import carry_contexts_into_threads
 from reactorhub.daemon.build import Built, build
 from reactorhub.daemon.console import address, cannot_listen, hub_output, say, to_hub_log, welcome
 from reactorhub.daemon.dns import CachingResolver
 from reactorhub.daemon.signals import Signals
 from reactorhub.demo_site import ADDRESS_VARIABLE, bookshop
+from reactorhub.engine.scrapy.environment import answer_for_each_project
 from reactorhub.engine.scrapy.private import contain_for_all, refuse_crawls_at_import
+from reactorhub.engine.scrapy.private.classes import keep_store_settings_apart
 from reactorhub.engine.scrapy.process import prepare_logging
 from reactorhub.errors import ReactorHubError, StartError
 from reactorhub.storage.layout import READY
@@ -114,6 +118,8 @@ class HubService(Service):
         prepare_logging()
         contain_for_all()
         refuse_crawls_at_import()
+        keep_store_settings_apart()
+        answer_for_each_project()
         contain_process(loop, to_hub_log, hub_output(globalLogPublisher))
         signals = Signals(
             reactor,
@@ -122,6 +128,10 @@ class HubService(Service):
             reload=lambda: self._told_to_reload(built),
         )
         reactor.callWhenRunning(reactor.callLater, 0, signals.install)
+        for give_up in (self._lock.forget, self._close_ports, signals.forget):
+            in_each_child(give_up)
+        built.heartbeat.at_each_end.append(signals.put_right)
+        built.heartbeat.each_second.append(ProcessState(loop).put_right)
 
     def _listen(self, built: Built) -> None:
         api = GuardedSite(built.api.app.resource())
@@ -146,8 +156,14 @@ class HubService(Service):
             port.stopReading()  # early clients wait in the kernel's backlog until the hub is ready
         self._ports.append(port)
 
+    def _close_ports(self) -> None:
+        """Close the ports in a forked child. Otherwise no other hub could listen on them while it lives."""
+        for port in self._ports:
+            port.socket.close()  # type: ignore[attr-defined]
+
     async def _start(self, built: Built) -> bool:
         built.pool.start()
+        built.heartbeat.start()
         await built.ledger.open()
         await built.hub.recover()
         await built.engine.load(self._config.projects, self._config.specs)
@@ -161,7 +177,7 @@ class HubService(Service):
         built.parts.notifier.start()
         built.scheduler.start(built.hub.entries())
         built.parts.lag.start()
-        built.parts.telemetry.start(
+        built.parts.publisher.start(
             lambda: tuple(built.parts.dispatcher.live_runs.values()), built.hub.heartbeat
         )
         built.retention.start(built.hub.config.retention)
@@ -180,9 +196,10 @@ class HubService(Service):
         await built.scheduler.stop()
         await built.retention.stop()
         await built.parts.dispatcher.stop(built.hub.config.shutdown_grace, self._hurry)
+        built.doctor.stop()
         await built.engine.stop()
         await built.parts.notifier.stop()
-        built.parts.telemetry.stop()
+        built.parts.publisher.stop()
         built.parts.lag.stop()
         for port in self._ports:
             await maybeDeferred(port.stopListening)

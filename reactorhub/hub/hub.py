@@ -18,7 +18,6 @@ from reactorhub.hub.resolver import SpecResolver
 from reactorhub.hub.status import HubParts, HubStatus
 from reactorhub.model.run import Run, RunState, Stop
 from reactorhub.model.schedule import Schedule, Tick
-from reactorhub.model.spider import Catalog
 from reactorhub.model.values import View
 from reactorhub.policies.agenda import Missed
 from reactorhub.policies.chains import spec_after
@@ -29,8 +28,10 @@ from reactorhub.runs.limits import LiveLimits
 from reactorhub.storage.ledger import Ledger, Page, RunFilter
 from reactorhub.wire.batch_orders import BatchOrder
 from reactorhub.wire.orders import Order, rerun_of
+from reactorhub.wire.spiders import catalog_view
 from reactorhub.wire.views import batch_view, run_view
 
+_MAX_DOCTOR_WAIT = 5.0  # seconds for which a list of spiders waits for what the doctor says of them
 _MAX_WRITE_WAIT = 10.0  # seconds; then a cancel returns although a ledger in trouble has not written it
 
 
@@ -83,9 +84,9 @@ class Hub:
         for broken in self._engine.catalog().broken:
             if broken.project in projects:
                 self.log.warn(
-                    "project {project}: module {module} cannot be imported, its spiders cannot run: {error}",
+                    "project {project}: {what}: {error}",
                     project=broken.project,
-                    module=broken.module,
+                    what=broken.told("its spiders cannot run"),
                     error=" ".join(broken.error.split()),
                 )
 
@@ -223,7 +224,7 @@ class Hub:
         :raises InvalidRequest: naming each invalid limit.
         """
         await self._limits.set(wanted)
-        self._parts.telemetry.event(EventType.LIMITS_CHANGED, {"limits": self.limits_view()})
+        self._parts.publisher.event(EventType.LIMITS_CHANGED, {"limits": self.limits_view()})
         return self.limits_view()
 
     async def put_in_force(self, config: HubConfig) -> View:
@@ -247,13 +248,13 @@ class Hub:
             self.warn_of_broken_modules(added)
         self.warn_of_unknown_spiders()
         self._act(self._tidy_alerts(config), "the incidents of schedules that are gone are kept")
-        self._parts.telemetry.event(EventType.CONFIG_RELOADED, {"config": view})
+        self._parts.publisher.event(EventType.CONFIG_RELOADED, {"config": view})
         return view
 
     def reject(self, errors: tuple[str, ...]) -> None:
         """Keep the old config in force, and publish the errors of the new one."""
         self._status.errors = errors
-        self._parts.telemetry.event(EventType.CONFIG_REJECTED, {"config": self._status.config_view()})
+        self._parts.publisher.event(EventType.CONFIG_REJECTED, {"config": self._status.config_view()})
 
     # -- questions
 
@@ -318,9 +319,15 @@ class Hub:
         schedule = self._parts.book.get(name)
         return schedule, self._views.upcoming(schedule, after, count)
 
-    def catalog(self) -> Catalog:
-        """Return all spiders, and the modules that failed to import."""
-        return self._engine.catalog()
+    async def spiders(self) -> View:
+        """Return the view of all spiders with what the doctor says, and of modules that failed to import.
+
+        Where the doctor needs long to read the code, the view comes without its findings.
+        """
+        doctor, projects = self._parts.doctor, self.config.projects
+        await _at_most(doctor.known(projects.values()), _MAX_DOCTOR_WAIT, self._parts.services)
+        reports = {name: report for name in projects if (report := doctor.report(name)) is not None}
+        return catalog_view(self._engine.catalog(), reports)
 
     @property
     def limits(self) -> Limits:
@@ -345,7 +352,7 @@ class Hub:
 
     async def _tidy_alerts(self, config: HubConfig) -> None:
         heard = [schedule.name for schedule in config.schedules.values() if schedule.notify is not None]
-        await self._ledger.tidy_alerts(heard, config.channels)
+        await self._ledger.forget_removed(heard, config.channels)
 
     def _act(self, act: Coroutine[Deferred[Any], Any, None], otherwise: str) -> None:
         acting = Deferred.fromCoroutine(act)

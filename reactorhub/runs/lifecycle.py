@@ -20,6 +20,7 @@ from reactorhub.engine.protocols import Crawl, Engine
 from reactorhub.errors import LedgerError, last_line
 from reactorhub.model.follow_up import NO_FOLLOW_UP, Ended, FollowUp
 from reactorhub.model.run import ACTIVE, CrawlEnd, Run, RunState, Stop
+from reactorhub.policies.expectations import expected_reasons
 from reactorhub.policies.outcome import outcome_of
 from reactorhub.runs.escalation import Escalation
 from reactorhub.runs.expectation_check import held_to_expectations
@@ -217,16 +218,17 @@ class Lifecycle:
         if self._stop is not None:
             return self._stopped(self._stop)
         self.crawl = crawl = self._services.engine.launch(self.run.id, self.run.spec)
+        self.run = replace(self.run, isolated_because=crawl.isolated_because)
         crawl.opened.addCallback(self._opened)
         if self.run.spec.timeout is not None:
             self._timers.append(self._services.clock.callLater(self.run.spec.timeout, self._time_out))
         end = await crawl.done
         self.crawl = None
         self._cancel_timers()
-        return self._judged(end, crawl.pid)
+        return self._judged(end, crawl)
 
-    def _judged(self, end: CrawlEnd, pid: int | None) -> Run:
-        outcome = outcome_of(end, self._stop)
+    def _judged(self, end: CrawlEnd, crawl: Crawl) -> Run:
+        outcome = outcome_of(end, self._stop, expected_reasons(self.run.spec.expect))
         return self.run.moved(
             outcome.state,
             finished_at=self._services.now(),
@@ -235,7 +237,8 @@ class Lifecycle:
             errors=end.errors,
             finish_reason=end.finish_reason,
             stats=end.stats,
-            pid=pid,
+            pid=crawl.pid,
+            feeds=crawl.feeds,
         )
 
     def _stopped(self, stop: Stop) -> Run:
@@ -270,7 +273,8 @@ class Lifecycle:
 
     async def _say_running(self) -> None:
         if self.run.state is RunState.STARTING and self.crawl is not None:
-            await self._say(self.run.moved(RunState.RUNNING, pid=self.crawl.pid))
+            facts = {"pid": self.crawl.pid, "feeds": self.crawl.feeds}
+            await self._say(self.run.moved(RunState.RUNNING, **facts))
 
     def _say_stopping(self, stop: Stop, first: bool) -> Deferred[Any]:
         said = self.run.moved(RunState.STOPPING, reason=stop.reason) if first else self.run

@@ -203,6 +203,8 @@ RUNS = Table(
     Column("spec.isolate", _choice(Isolate)),
     Column("spec.memory_limit"),
     Column("pid"),
+    Column("feeds", BOOLEAN),
+    Column("isolated_because", TEXT),
 )
 TICKS = Table(
     Tick,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 
@@ -62,16 +64,32 @@ def is_in(name: str, room: str) -> bool:
     return f"{name}.".startswith(f"{room}.")
 
 
+def calls_by_name(call: ast.Call, *names: str) -> bool:
+    """Whether a call is one of a plain name, and of one of these."""
+    return isinstance(call.func, ast.Name) and call.func.id in names
+
+
 class Source:
-    """A module of the hub: its name below ``reactorhub``, and what it says."""
+    """A module of the hub: its name below ``reactorhub``, and what it says.
+
+    The text is parsed when a test asks for it: every worker that collects the tests makes all sources.
+    """
 
     def __init__(self, path: Path) -> None:
         parts = path.relative_to(PACKAGE).with_suffix("").parts
         self.name = ".".join(part for part in parts if part != "__init__")
         self.room = self.name.partition(".")[0]
-        self.tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+        self.text = path.read_text(encoding="utf-8")
 
-        self.imports = frozenset(self._imports())
+    @cached_property
+    def tree(self) -> ast.Module:
+        """The text, parsed."""
+        return ast.parse(self.text, self.name)
+
+    @cached_property
+    def imports(self) -> frozenset[str]:
+        """Every name that the module imports."""
+        return frozenset(self._imports())
 
     def _imports(self) -> Iterator[str]:
         """Every name imported anywhere, inside functions, for types alone, and by its text too."""
@@ -82,7 +100,7 @@ class Source:
                 assert not node.level or is_in(self.name, CHILD), f"{self.name} imports by a relative name"
                 within = f"reactorhub.{CHILD}." if node.level else ""
                 yield from (f"{within}{node.module}.{alias.name}" for alias in node.names)
-            elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("find_spec", "import_module"):
+            elif isinstance(node, ast.Call) and calls_by_name(node, "find_spec", "import_module"):
                 yield from (str(each.value) for each in node.args if isinstance(each, ast.Constant))
 
     def own(self) -> Iterator[str]:
@@ -106,7 +124,7 @@ SOURCES = [Source(path) for path in sorted(PACKAGE.rglob("*.py")) if path != PAC
 
 def touched(source: Source, library: str) -> bool:
     """Whether a module imports a library, or a part of it."""
-    return any(is_in(name, library) for name in source.imports)
+    return library.partition(".")[0] in source.text and any(is_in(name, library) for name in source.imports)
 
 
 def of(packages: tuple[str, ...]) -> list[Source]:
@@ -178,7 +196,7 @@ def foreign_underscores(source: Source) -> set[str]:
         str(node.args[1].value)
         for node in ast.walk(source.tree)
         if isinstance(node, ast.Call)
-        and ast.unparse(node.func) in ("getattr", "setattr", "hasattr", "delattr")
+        and calls_by_name(node, "getattr", "setattr", "hasattr", "delattr")
         and isinstance(node.args[1], ast.Constant)
     )
     imported = (name.rpartition(".")[2] for name in source.imports if is_in(name, "scrapy"))
@@ -187,7 +205,11 @@ def foreign_underscores(source: Source) -> set[str]:
 
 @pytest.mark.parametrize(
     "source",
-    [source for source in SOURCES if touched(source, "scrapy") and source.name not in PRIVATE],
+    [
+        source
+        for source in SOURCES
+        if touched(source, "scrapy") and not any(is_in(source.name, each) for each in PRIVATE)
+    ],
     ids=lambda source: source.name,
 )
 def test_what_is_private_in_scrapy_has_one_module(source: Source) -> None:
@@ -200,7 +222,7 @@ def test_what_is_private_in_scrapy_has_one_module(source: Source) -> None:
 )
 def test_only_private_py_overrides_what_is_private_in_scrapy(source: Source) -> None:
     """No class outside of private.py defines or calls, on itself, a private name that it has from Scrapy."""
-    if source.name in PRIVATE:
+    if any(is_in(source.name, each) for each in PRIVATE):
         return
     module = import_module(f"reactorhub.{source.name}")
     for node in ast.walk(source.tree):
@@ -246,3 +268,15 @@ def test_users_projects_need_nothing_of_the_hub() -> None:
     """The example project is an ordinary Scrapy project: it runs without the hub, too."""
     for path in (ROOT / "spiders").rglob("*.py"):
         assert "reactorhub" not in path.read_text(encoding="utf-8").replace("reactorhub.spiderkit", "")
+
+
+PLACE = re.compile(r"`((?:[\w.]+/)+(?:[\w.]+\.\w+)?)`")
+
+
+@pytest.mark.parametrize("page", ["docs/developing.md", "CONTRIBUTING.md"])
+def test_places_that_the_pages_for_developers_name_exist(page: str) -> None:
+    """A file or folder in backquotes is in the checkout, from its root or from the package."""
+    named = set(PLACE.findall((ROOT / page).read_text(encoding="utf-8")))
+    homes = (ROOT, PACKAGE, PACKAGE / "engine", PACKAGE / "diagnosis" / "doctor", ROOT / "tests")
+    assert {place for place in named if not any((home / place).exists() for home in homes)} == set()
+    assert named or page == "CONTRIBUTING.md"

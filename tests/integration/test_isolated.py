@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import LONG
 from tests.integration.hubs import Hub, alive, until, write_project
 from tests.support.redis_server import free_port
 
@@ -380,9 +381,9 @@ def test_a_forced_cancel_drops_downloads_at_once(hub: Hub, spider: str, isolate:
 def test_a_cancel_at_any_moment(hub: Hub) -> None:
     """An isolated run that is cancelled a little earlier or later in its opening ends as told."""
     runs = []
-    for number in range(16):
+    for number in range(160 if LONG else 16):
         runs.append(isolated(hub, "hang"))
-        time.sleep(number * 0.01)
+        time.sleep(number % 16 * 0.01)
         force(hub, runs[-1])
     assert {hub.wait_final(run_id, 20)["state"] for run_id in runs} == {"cancelled"}
     until(lambda: hub.get("/api/status")[1]["slots"]["used"] == 0, 5, "the return of all slots")
@@ -417,11 +418,15 @@ def test_a_project_s_own_feeds(hub: Hub, isolate: str) -> None:
     assert hub.wait_final(run_id)["state"] == "succeeded"
     assert len(json.loads(own.read_text())) == 1
     assert not list((hub.data / "items").rglob(f"{run_id}.*"))
+    status, reply = hub.get(f"/api/runs/{run_id}/items")
+    why = "its project sets FEEDS, so its items are where these say"
+    assert (status, reply["detail"]) == (404, f"run {run_id} has no items file: {why}")
 
 
-def test_an_item_that_utf_8_cannot_hold(hub: Hub) -> None:
+@BOTH
+def test_an_item_that_utf_8_cannot_hold(hub: Hub, isolate: str) -> None:
     """Half a character is escaped, as JSON escapes it."""
-    run_id = isolated(hub, "surrogate")
+    run_id = hub.order("surrogate", isolate=isolate)
     assert hub.wait_final(run_id)["errors"] == 0
     assert hub.run_file("items", run_id).read_bytes() == '{"name": "café \\udc80"}\n'.encode()
 

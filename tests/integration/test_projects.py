@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.hubs import CHECKOUT, Hub, refused, write_project
+from tests.integration.hubs import CHECKOUT, Hub, write_project
 
 CONFIG = f"""
     hub:
@@ -45,6 +45,37 @@ BROKEN = {
     "unnamed": ("what_is_this\n", "NameError: name 'what_is_this' is not defined"),
     "leaver": ("import sys\nsys.exit('no')\n", "SystemExit: no"),
 }
+NAMESAKE = """
+    import statistics
+
+    import common
+    import scrapy
+    from scrapy.utils.project import get_project_settings, project_data_dir
+
+    AT_IMPORT = get_project_settings()["WHO"]
+
+    class Lab(scrapy.Spider):
+        name = "lab"
+        start_urls = ["data:,x"]
+
+        def parse(self, response):
+            import lazy
+
+            in_run = get_project_settings()["WHO"]
+            mean = statistics.mean([1, 3])
+            yield {"found": [common.VALUE, lazy.VALUE, AT_IMPORT, in_run, mean, project_data_dir()]}
+"""
+STAGE = """
+    import scrapy
+    from scrapy.utils.project import get_project_settings
+
+    class Stage(scrapy.Spider):
+        name = "stage"
+        start_urls = ["data:,x"]
+
+        def parse(self, response):
+            yield {"stage": self.settings["STAGE"], "module": get_project_settings()["STAGE"]}
+"""
 SPIDER = """
 import scrapy
 
@@ -158,10 +189,15 @@ def test_project_of_scrapys_making_runs_unchanged(hub: Hub) -> None:
     }
 
 
-def test_projects_with_one_package_name_are_refused(tmp_path: Path) -> None:
-    """Two projects that bring a package of the same name are a mistake that says so, with line and column."""
+def test_projects_with_the_same_names_are_told_apart(tmp_path: Path) -> None:
+    """Two folders with the same module names run in one process, each with its own modules and settings."""
     for name in ("one", "two"):
-        write_project(tmp_path / name, lab=GOOD)
+        write_project(tmp_path / name, lab=NAMESAKE)
+        (tmp_path / name / "common.py").write_text(f"VALUE = {name!r}\n")
+        (tmp_path / name / "lazy.py").write_text(f"VALUE = {name!r}\n")
+        (tmp_path / name / "settings.py").write_text(f"WHO = {name!r}\nSPIDER_MODULES = ['spiders']\n")
+        (tmp_path / name / "scrapy.cfg").write_text("[settings]\ndefault = settings\n")
+        (tmp_path / name / "statistics.py").write_text("raise SystemExit('a script')\n")
     config = """
         hub:
           projects:
@@ -169,9 +205,45 @@ def test_projects_with_one_package_name_are_refused(tmp_path: Path) -> None:
             two: {path: two}
         schedules: {}
     """
-    status, hub = refused(tmp_path, config)
-    assert "schedule.yaml:5:" in hub.errors and "hub.projects.two" in hub.errors
-    assert "package 'spiders' is also the package of project 'one'" in hub.errors
-    assert "Traceback" not in hub.said
-    assert status == 1
-    assert not (hub.data / "ready.json").exists()
+    with Hub(tmp_path, config) as hub:
+        for name in ("one", "two", "one"):
+            run = hub.wait_final(hub.order("lab", project=name))
+            assert run["state"] == "succeeded", run["reason"]
+            folder = str((tmp_path / name / ".scrapy").resolve())
+            expected = [name, name, name, name, 2, folder]
+            assert hub.items(run["id"]) == [{"found": expected}]
+
+
+def test_sections_and_what_is_wrong_in_scrapy_cfg(tmp_path: Path) -> None:
+    """A project names its section, shared and isolated; one that cannot be read costs nobody but itself."""
+    write_project(tmp_path / "shop", stage=STAGE)
+    (tmp_path / "shop" / "base.py").write_text("STAGE = 'base'\nSPIDER_MODULES = ['spiders']\n")
+    (tmp_path / "shop" / "staging.py").write_text("from base import *\nSTAGE = 'staging'\n")
+    (tmp_path / "shop" / "scrapy.cfg").write_text("[settings]\ndefault = base\nstaging = staging\n")
+    write_project(tmp_path / "bad", stage=STAGE)
+    (tmp_path / "bad" / "scrapy.cfg").write_text("[settings]\nwhat is this\n")
+    config = """
+        hub:
+          projects:
+            base: {path: shop}
+            staging: {path: shop, settings: staging}
+            apart: {path: shop, settings: staging, isolate: process}
+            module: {path: shop, settings: base}
+            bad: {path: bad}
+            bad_apart: {path: bad, isolate: process}
+        schedules: {}
+    """
+    stages = {"base": "base", "staging": "staging", "apart": "staging", "module": "base"}
+    with Hub(tmp_path, config, environment={"SCRAPY_PROJECT": "production"}) as hub:
+        ids = {name: hub.order("stage", project=name) for name in stages}
+        ends = {name: hub.wait_final(run_id) for name, run_id in ids.items()}
+        assert {name: end["state"] for name, end in ends.items()} == dict.fromkeys(stages, "succeeded"), ends
+        expected = {name: [{"stage": stage, "module": stage}] for name, stage in stages.items()}
+        assert {name: hub.items(run_id) for name, run_id in ids.items()} == expected
+        found = spiders(hub)
+        wrong = "'what is this' is not a section, and not a key with a value"
+        error = f"{tmp_path / 'bad' / 'scrapy.cfg'}:2: {wrong}"
+        broken = {each["project"]: (each["module"], each["error"]) for each in found["broken"]}
+        assert broken == {"bad": ("scrapy.cfg", error), "bad_apart": ("scrapy.cfg", error)}
+        (warning,) = found["warnings"]
+        assert warning.startswith("project 'base': SCRAPY_PROJECT is 'production', which is not an entry")

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reactorhub.model.notification import (
-    PATIENCE,
-    TOLD,
+    GIVE_UP_AFTER,
+    SCHEDULE_KINDS,
     Incident,
     IncidentEvent,
     IncidentEventKind,
@@ -41,7 +41,7 @@ def a_fact(
     number: int = 0,
     schedule: str = "prices",
     to: tuple[str, ...] = ("ops",),
-    on: frozenset[NotificationKind] = TOLD,
+    on: frozenset[NotificationKind] = SCHEDULE_KINDS,
     **about: Any,
 ) -> IncidentEvent:
     """A fact, so many seconds after noon. A missed tick says which it was."""
@@ -105,7 +105,7 @@ P, U = IncidentEventKind.PAUSED, IncidentEventKind.RESUMED
     ],
 )
 def test_one_notification_for_an_incident(happenings: list[IncidentEventKind], kinds: list[str]) -> None:
-    """What opens an incident is told, what goes on is not; a failure's end is told too."""
+    """An incident that opens is notified, one that goes on is not; the end of a failure is notified too."""
     events = [a_fact(event_kind, number) for number, event_kind in enumerate(happenings)]
     assert [notification.kind.value for notification in told(events)] == kinds
 
@@ -225,10 +225,10 @@ def a_notification(**events: Any) -> Notification:
         (timedelta(), True, None, NotificationState.WAITING, timedelta(seconds=10)),
         (timedelta(), True, 300.0, NotificationState.WAITING, timedelta(seconds=300)),
         (timedelta(), True, 1.0, NotificationState.WAITING, timedelta(seconds=10)),
-        (timedelta(), True, 1e12, NotificationState.WAITING, PATIENCE),
+        (timedelta(), True, 1e12, NotificationState.WAITING, GIVE_UP_AFTER),
         (timedelta(), False, None, NotificationState.GIVEN_UP, None),
-        (PATIENCE - SECOND, True, None, NotificationState.WAITING, SECOND),
-        (PATIENCE, True, None, NotificationState.GIVEN_UP, None),
+        (GIVE_UP_AFTER - SECOND, True, None, NotificationState.WAITING, SECOND),
+        (GIVE_UP_AFTER, True, None, NotificationState.GIVEN_UP, None),
     ],
 )
 def test_after_a_try_that_failed(

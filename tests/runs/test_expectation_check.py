@@ -44,7 +44,7 @@ def questions(harness: OneScheduleHarness) -> list[tuple[RunFilter, int]]:
 
 
 def test_a_run_that_falls_short_has_failed() -> None:
-    """All that did not hold is its reason; it has never been told of as succeeded."""
+    """Everything that did not hold is its reason; it was never published as succeeded."""
     harness = OneScheduleHarness(FEW)
     assert crawled(harness, 5).state is RunState.SUCCEEDED
     run = crawled(harness, 3, errors=1)
@@ -60,13 +60,21 @@ def test_other_failures_keep_their_reasons() -> None:
     """Expectations judge what succeeded; they neither excuse nor repeat another failure."""
     harness = OneScheduleHarness("expect: {items: '>= 5', finish_reason: [finished, shutdown]}")
     assert (
-        crawled(harness, 9, finish_reason="shutdown").reason
-        == "the crawl ended with finish_reason 'shutdown'"
+        crawled(harness, 9, finish_reason="cancelled").reason
+        == "the crawl ended with finish_reason 'cancelled'"
     )
     assert (
         crawled(harness, 0, finish_reason=None, failure="E: x").reason
         == "the crawl raised an exception: E: x"
     )
+
+
+def test_a_reason_of_its_own_that_is_expected() -> None:
+    """What finish_reason names is a good end, without a retry."""
+    harness = OneScheduleHarness("expect: {finish_reason: [finished, caught_up]}, retry: {max_retries: 2}")
+    run = crawled(harness, 9, finish_reason="caught_up")
+    assert (run.state, run.finish_reason) == (RunState.SUCCEEDED, "caught_up")
+    assert harness.at_rest()
 
 
 def test_a_limit_of_the_project_can_be_too_little() -> None:
@@ -205,7 +213,7 @@ def test_a_run_carries_its_own() -> None:
 
 @pytest.mark.parametrize(("items", "started"), [(4, 0), (5, 1)])
 def test_a_follower_of_success(items: int, started: int) -> None:
-    """A run that falls short is no success for the schedule that waits for one."""
+    """A run that falls short does not count as a success for the schedule that waits for one."""
     harness = OneScheduleHarness(f"{FEW}}}\n  b: {{spider: report, after: a, after_state: succeeded")
     crawled(harness, items)
     assert [crawl.spec.schedule for crawl in harness.crawling] == ["b"] * started

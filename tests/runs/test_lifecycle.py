@@ -38,7 +38,7 @@ def begun(
 
 
 def states(harness: HubHarness) -> list[str]:
-    """The states that were told of, in order."""
+    """The published states, in order."""
     return [event["run"]["state"] for event in harness.sink.events]
 
 
@@ -212,7 +212,7 @@ def test_a_time_that_goes_back(retry_of: str | None, starts: bool) -> None:
     ("step", "seconds"),
     [("stop", 0), ("abort", 30), ("cancel_tasks", 35), ("abandon", 40)],
 )
-def test_the_ladder(step: str, seconds: int) -> None:
+def test_the_steps_of_escalation(step: str, seconds: int) -> None:
     """A cancelled crawl is taken down rung by rung until it yields, each in its time."""
     harness = HubHarness()
     harness.engine.yields_to = step
@@ -268,6 +268,21 @@ def test_a_crawl_that_ends_within_launch() -> None:
     harness.advance()
     assert (live_run.run.state, live_run.run.error) == (RunState.FAILED, "ValueError: no")
     assert harness.at_rest()
+
+
+def test_why_a_run_is_isolated_is_kept() -> None:
+    """The engine's reason stands in the run as soon as it crawls, and in the ledger at its end."""
+    harness = HubHarness()
+    harness.engine.because = "prices.py:7: time.sleep() blocks"
+    live_run = begun(harness)
+    harness.advance()
+    assert (live_run.run.isolated, live_run.run.isolated_because) == (
+        True,
+        "prices.py:7: time.sleep() blocks",
+    )
+    harness.engine.crawls[0].finish()
+    harness.advance()
+    assert kept(harness, live_run).isolated_because == "prices.py:7: time.sleep() blocks"
 
 
 def test_a_ledger_that_cannot_write_the_start() -> None:

@@ -34,6 +34,8 @@ class IsolatedCrawl:
         self.opened: Deferred[None] = Deferred()
         self.done: Deferred[CrawlEnd] = Deferred()
         self.pid: int | None = None
+        self.feeds = False
+        self.isolated_because: str | None = None
         self._clock = clock
         self._run_id = run_id
         self._memory_limit = memory_limit
@@ -96,6 +98,7 @@ class IsolatedCrawl:
     def reported(self, report: Mapping[str, Any]) -> None:
         """See :class:`reactorhub.engine.isolated.zygotes.Job`."""
         if "opened" in report:
+            self.feeds = bool(report.get("feeds"))
             if not self.opened.called:
                 self.opened.callback(None)
         elif isinstance(report.get("live"), dict):
@@ -197,6 +200,12 @@ class IsolatedCrawl:
             errors=self.errors(),
             exceptions=max(_count(facts.get("exceptions")), _count(stats.get("spider_exceptions/count"))),
             error=_text(facts.get("error")),
+            pages=_count(facts["pages"]) if "pages" in facts else None,
+            refused=_counts(facts.get("refused")),
+            asked=facts.get("asked") is not False,
+            no_request_why=_text(facts.get("no_request_why")),
+            unstored=_count(facts.get("unstored")),
+            unstored_why=_text(facts.get("unstored_why")),
             stats=stats,
         )
 
@@ -221,3 +230,7 @@ def _text(value: object) -> str | None:
 def _count(value: object) -> int:
     """Return what counts something; 0 where a process has sent something else."""
     return min(max(int(fraction(value) or 0), 0), _MAX_COUNT)
+
+
+def _counts(value: object) -> dict[str, int]:
+    return {str(name): _count(each) for name, each in value.items()} if isinstance(value, dict) else {}

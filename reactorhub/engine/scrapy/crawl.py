@@ -5,22 +5,31 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from scrapy import Spider, signals
 from scrapy.core.engine import ExecutionEngine
+from scrapy.settings import Settings
 from scrapy.utils.defer import deferred_from_coro
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from reactorhub.containment.contexts import RunContext
+from reactorhub.containment.contexts import ProjectContext, RunContext
+from reactorhub.containment.leftovers import RunEnding
 from reactorhub.containment.logging_views import close_handlers
 from reactorhub.containment.streams import finish_lines
+from reactorhub.containment.threads import outside
+from reactorhub.engine.isolated.child.feed import ItemsFile
+from reactorhub.engine.isolated.child.fields import FieldCounter
+from reactorhub.engine.isolated.child.pages import Pages
+from reactorhub.engine.isolated.child.storing import Storing
+from reactorhub.engine.scrapy.class_state import divide_components
+from reactorhub.engine.scrapy.environment import make_paths_absolute
 from reactorhub.engine.scrapy.faults import count_faults
-from reactorhub.engine.scrapy.fields import FieldCounter
 from reactorhub.engine.scrapy.guards import InFlight, guard
 from reactorhub.engine.scrapy.private import (
     CRAWLER_LOGGER,
@@ -28,10 +37,13 @@ from reactorhub.engine.scrapy.private import (
     engine_of,
     stats_of,
     stop_timers,
+    wrap_new_batches,
 )
 from reactorhub.errors import last_line
 from reactorhub.model.run import CrawlEnd
+from reactorhub.model.values import trusted
 from reactorhub.policies.comparisons import fraction
+from reactorhub.policies.expectations import FIELD_COUNT
 
 _MAX_REASON = 200  # characters of a finish reason
 _MAX_COUNT = 10**15  # the limit of a count; a spider may put any number into its stats
@@ -42,15 +54,27 @@ class HubCrawler(HookedCrawler):
     """A Crawler that knows its run and puts guards on its engine."""
 
     run_context: RunContext
+    items: ItemsFile
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.in_flight = InFlight()
+        self.pages = Pages()
+        self.storing = Storing()
+
+    def settings_made(self, settings: Settings) -> None:
+        """See :meth:`HookedCrawler.settings_made`."""
+        project = self.run_context.parent
+        if isinstance(project, ProjectContext) and project.folder is not None:
+            make_paths_absolute(settings, project.folder)
 
     def engine_made(self, engine: ExecutionEngine) -> None:
         """See :meth:`HookedCrawler.engine_made`."""
+        divide_components(self, engine)
         guard(engine, self.in_flight)
-        count_faults(self, engine, self.run_context)
+        count_faults(self, engine, self.run_context, self.pages)
+        self.storing.watch(self, wrap_new_batches)
+        self.items.begin(self, self.storing.failed)
 
 
 class ScrapyCrawl:
@@ -58,15 +82,25 @@ class ScrapyCrawl:
 
     log = Logger()
     pid: int | None = None  # it lives in the hub's own process
+    isolated_because: str | None = None
 
     def __init__(
-        self, clock: IReactorTime, context: RunContext, items: Path, fields: Iterable[str] = ()
+        self,
+        clock: IReactorTime,
+        context: RunContext,
+        items: Path,
+        fields: Iterable[str] = (),
+        on_end: Callable[[], None] = lambda: None,
     ) -> None:
-        """:param fields: the item fields to count."""
+        """
+        :param fields: the item fields to count.
+        :param on_end: called outside of the run when its log is about to be closed.
+        """
         self.opened: Deferred[None] = Deferred()
         self.done: Deferred[CrawlEnd] = Deferred()
         self._clock = clock
-        self._items = items
+        self._on_end = on_end
+        self._items = ItemsFile(str(items.absolute()))
         self._fields = fields
         self._field_counter: FieldCounter | None = None  # signals alone would not keep it alive
         self._context = context
@@ -75,6 +109,7 @@ class ScrapyCrawl:
         self._finish_reason: str | None = None
         self._stopping = False
         self._look: IDelayedCall | None = None
+        self._leftovers: RunEnding | None = None
 
     def begin(self, make: Callable[[], tuple[HubCrawler, Callable[[], Deferred[None]]]]) -> None:
         """Create the crawler and start it, within the run's own context."""
@@ -94,21 +129,25 @@ class ScrapyCrawl:
         self._crawler = crawler
         crawler.run_context = self._context
         self._run_log.configure(crawler.settings)
-        if not crawler.settings.getdict("FEEDS"):
-            crawler.settings.set("FEEDS", _feeds(self._items), priority="cmdline")
-        self._field_counter = FieldCounter(crawler, self._fields)
+        crawler.items = self._items
+        self._field_counter = FieldCounter(crawler, self._fields, FIELD_COUNT)
         crawler.signals.connect(self._spider_opened, signals.spider_opened)
         crawler.signals.connect(self._spider_closed, signals.spider_closed)
 
     def _spider_opened(self) -> None:
         if not self.opened.called:
-            self.opened.callback(None)
+            outside(self.opened.callback, None)  # the hub's own timers must not end with the run
 
     def _spider_closed(self, spider: Spider, reason: object) -> None:
         self._finish_reason = _text(reason)[:_MAX_REASON]
         if self._crawler is not None:
             for level, count in self._run_log.counts.items():
                 self._crawler.stats.set_value(f"log_count/{level}", count)
+
+    @property
+    def feeds(self) -> bool:
+        """See :class:`reactorhub.engine.protocols.Crawl`."""
+        return self._items.replaced
 
     def stats(self) -> Mapping[str, Any]:
         """See :class:`reactorhub.engine.protocols.Crawl`."""
@@ -158,6 +197,8 @@ class ScrapyCrawl:
     def abandon(self) -> None:
         """See :class:`reactorhub.engine.protocols.Crawl`."""
         self._end(CrawlEnd(failure="the crawl did not end when it was told to and was abandoned"))
+        if self._leftovers is not None:
+            outside(self._leftovers.finish)  # nothing is waited for any more
 
     def _go(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         going = deferred_from_coro(coroutine)
@@ -172,41 +213,58 @@ class ScrapyCrawl:
         self._end(CrawlEnd(failure=failure, finish_reason=self._finish_reason))
 
     def _end(self, end: CrawlEnd) -> None:
-        if self.done.called:
+        """End what the run has left behind, then close its log. Most runs leave nothing and end at once."""
+        if self.done.called or self._leftovers is not None:
             return
-        facts = self._facts(end)
-        close_handlers(self._context)
-        finish_lines(self._context)
-        self._context.over = True
-        self._run_log.close()
         if self._look is not None:
             self._look.cancel()
             self._look = None
-        engine = self._engine()
-        if self._crawler is not None and engine is not None and self._finish_reason is None:
-            self._context.enter(self._sweep, self._crawler, engine)
+        if (engine := self._engine()) is not None and self._finish_reason is None:
+            self._context.enter(stop_timers, engine)
+        self._leftovers = RunEnding(self._context, self._clock, partial(self._close, end))
+        outside(self._leftovers.begin)
+
+    def _close(self, end: CrawlEnd) -> None:
+        facts = self._facts(end)
+        self._items.close()
+        close_handlers(self._context)
+        finish_lines(self._context)
+        self._on_end()
+        self._context.over = True
+        self._run_log.close()
+        if self._crawler is not None and self._engine() is not None and self._finish_reason is None:
+            self._context.enter(self._release, self._crawler)
         self._crawler = self._field_counter = None
         self.done.callback(facts)
 
-    def _sweep(self, crawler: HubCrawler, engine: ExecutionEngine) -> None:
-        """Release the timers and connections of an engine that did not close."""
-        stop_timers(engine)
+    def _release(self, crawler: HubCrawler) -> None:
+        """Release the connections of an engine that did not close."""
         self._go(crawler.signals.send_catch_log_async(signals.engine_stopped))
 
     def _engine(self) -> ExecutionEngine | None:
         return None if self._crawler is None else engine_of(self._crawler)
 
     def _facts(self, end: CrawlEnd) -> CrawlEnd:
-        stats = dict(self.stats())
+        stats = {**self.stats(), **(self._leftovers.stats() if self._leftovers else {})}
+        items = _count(stats.get("item_scraped_count"))
         return CrawlEnd(
             failure=end.failure,
             finish_reason=end.finish_reason,
-            items=_count(stats.get("item_scraped_count")),
+            items=items,
             errors=self.errors(),
             exceptions=max(self._context.exceptions, _count(stats.get("spider_exceptions/count"))),
             error=self._context.error,
             stats=stats,
+            **self._won(items, stats),
         )
+
+    def _won(self, items: int, stats: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what became of the pages and of the items."""
+        crawler = self._crawler
+        if crawler is None:
+            return {}
+        crawler.pages.downloads = crawler.in_flight.begun
+        return {**crawler.pages.facts(crawler.spidercls, stats), **crawler.storing.facts(items)}
 
 
 def _text(value: object) -> str:
@@ -221,7 +279,7 @@ def _collected(crawler: HubCrawler) -> dict[str, Any]:
     """Return the stats of a crawl. They are empty if its collector raises: it may be the project's own."""
     collector = stats_of(crawler)
     try:
-        return {} if collector is None else dict(collector.get_stats())
+        return {} if collector is None else trusted(dict(collector.get_stats()))
     except BaseException:  # noqa: BLE001 - code of the project
         return {}
 
@@ -229,12 +287,6 @@ def _collected(crawler: HubCrawler) -> dict[str, Any]:
 def _count(stat: object) -> int:
     """Return a stat as a count; 0 if a spider has replaced it with something that is not a number."""
     return min(max(int(fraction(stat) or 0), 0), _MAX_COUNT)
-
-
-def _feeds(path: Path) -> dict[str, dict[str, Any]]:
-    # Scrapy applies % formatting to a feed's URI.
-    uri = path.absolute().as_uri().replace("%", "%%")
-    return {uri: {"format": "jsonlines", "encoding": "utf-8", "overwrite": True}}
 
 
 def _log_failure(failure: Failure) -> None:

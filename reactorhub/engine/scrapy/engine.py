@@ -12,8 +12,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from reactorhub.containment.contexts import RunContext, RunLog
+from reactorhub.containment.modules import MODULES
 from reactorhub.engine.projects import ProjectConfig
 from reactorhub.engine.protocols import Crawl
+from reactorhub.engine.scrapy.class_state import own_class
 from reactorhub.engine.scrapy.crawl import HubCrawler, ScrapyCrawl
 from reactorhub.engine.scrapy.process import import_components
 from reactorhub.engine.scrapy.project import Project
@@ -36,9 +38,15 @@ class ScrapyEngine:
     log = Logger()
 
     def __init__(
-        self, clock: IReactorTime, logs: LogOpener, items_path: Callable[[str, str, str], Path]
+        self,
+        clock: IReactorTime,
+        logs: LogOpener,
+        items_path: Callable[[str, str, str], Path],
+        on_end: Callable[[], None] = lambda: None,
     ) -> None:
+        """:param on_end: called whenever a crawl is about to close its log."""
         self._clock = clock
+        self._on_end = on_end
         self._logs = logs
         self._items_path = items_path
         self._projects: dict[str, Project] = {}
@@ -54,6 +62,8 @@ class ScrapyEngine:
     def load(self, projects: Mapping[str, ProjectConfig]) -> None:
         """Load new projects and drop projects that are gone. Blocks while modules are imported."""
         import_components()
+        for name in self._projects.keys() - projects.keys():
+            MODULES.drop(self._projects[name].context)
         self._projects = {
             name: self._projects.get(name) or self._loaded(config) for name, config in projects.items()
         }
@@ -78,9 +88,7 @@ class ScrapyEngine:
         if project is not None and project not in self._projects:
             raise UnknownSpider(self._no_spider(spider, project))
         having = [
-            name
-            for name, each in self._projects.items()
-            if project in (None, name) and each.spider_class(spider) is not None
+            name for name, each in self._projects.items() if project in (None, name) and each.has(spider)
         ]
         if len(having) > 1:
             raise UnknownSpider(f"several projects have a spider {spider!r}, say which: {', '.join(having)}")
@@ -97,7 +105,7 @@ class ScrapyEngine:
         items = self._items_path(spec.project, spec.spider, run_id)
         project = self._projects.get(spec.project)
         context = RunContext(run_id, run_log, None if project is None else project.context)
-        crawl = ScrapyCrawl(self._clock, context, items, counted_fields(spec.expect))
+        crawl = ScrapyCrawl(self._clock, context, items, counted_fields(spec.expect), self._on_end)
         crawl.begin(partial(self._make, spec))
         return crawl
 
@@ -106,7 +114,7 @@ class ScrapyEngine:
         spidercls = None if project is None else project.spider_class(spec.spider)
         if project is None or project.runner is None or spidercls is None:
             raise UnknownSpider(self._no_spider(spec.spider, spec.project))
-        crawler = project.runner.crawler_for(HubCrawler, spidercls, dict(spec.settings))
+        crawler = project.runner.crawler_for(HubCrawler, own_class(spidercls), dict(spec.settings))
         assert isinstance(crawler, HubCrawler)
         return crawler, partial(project.runner.crawl, crawler, **spec.args)
 
@@ -123,6 +131,8 @@ class _Stillborn:
     """A crawl that failed before it began."""
 
     pid: int | None = None
+    feeds = False
+    isolated_because: str | None = None
 
     def __init__(self, failure: str) -> None:
         self.opened: Deferred[None] = Deferred()

@@ -13,15 +13,18 @@ from scrapy.exceptions import IgnoreRequest
 from twisted.python.failure import Failure
 
 from reactorhub.containment.contexts import RunContext
+from reactorhub.engine.isolated.child.pages import Pages
 from reactorhub.engine.scrapy.private import wrap_callback, wrap_close, wrap_scheduler
 
 Call = Callable[..., Any]
 
 
-def count_faults(crawler: Crawler, engine: ExecutionEngine, run: RunContext) -> None:
+def count_faults(crawler: Crawler, engine: ExecutionEngine, run: RunContext, pages: Pages) -> None:
     """Let ``run`` count what callbacks, pipelines, downloads and the scheduler raise.
 
     Signal handlers are counted by :func:`reactorhub.engine.scrapy.private.contain_for_all`.
+
+    :param pages: counts what is passed to the spider.
     """
 
     def failed(failure: Failure) -> None:
@@ -32,15 +35,16 @@ def count_faults(crawler: Crawler, engine: ExecutionEngine, run: RunContext) -> 
     crawler.__dict__["_reactorhub_failed"] = failed
     crawler.signals.connect(failed, signals.spider_error)
     crawler.signals.connect(failed, signals.item_error)
-    wrap_callback(engine, lambda call: _counting_download(run, call))
+    wrap_callback(engine, lambda call: _counting_download(run, pages, call))
     wrap_close(engine, lambda call: _counting_close(run, call))
     wrap_scheduler(engine, lambda scheduler: _guard_scheduler(run, scheduler))
 
 
-def _counting_download(run: RunContext, call: Call) -> Call:
+def _counting_download(run: RunContext, pages: Pages, call: Call) -> Call:
     """Count a download's failure unless an errback deals with it. A request that is ignored is not one."""
 
     def counted(result: Any, request: Any) -> Any:
+        pages.came(result)
         waiting = call(result, request)
         if isinstance(result, Failure) and result.value is not None and not result.check(IgnoreRequest):
             return _counting(run, waiting, result.value)

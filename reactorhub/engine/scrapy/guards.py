@@ -16,6 +16,7 @@ from scrapy.core.engine import ExecutionEngine
 from scrapy.exceptions import IgnoreRequest
 
 from reactorhub.containment.contexts import contain, contained, contained_iterator
+from reactorhub.engine.isolated.child.private import keep_to_limits
 from reactorhub.engine.scrapy.private import (
     ask_again,
     close_spider,
@@ -45,9 +46,12 @@ class InFlight:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._cutting: set[asyncio.Task[Any]] = set()
         self._closed = False
+        self.begun = False
+        """Whether anything was downloaded, by code of the spider as well."""
 
     async def download(self, call: Call, request: Any) -> Any:
         """Download. Raises IgnoreRequest if the crawl has been cut off, or is cut off meanwhile."""
+        self.begun = True
         if self._closed:
             raise _download_cut()
         return await self._waited(call(request), _download_cut)
@@ -105,6 +109,7 @@ def _code_cut() -> Exception:
 
 def guard(engine: ExecutionEngine, in_flight: InFlight) -> None:
     """Put all guards on a crawl's engine. Call this before its spider opens."""
+    keep_to_limits(engine.downloader)
     wrap_calls(
         engine,
         download=partial(_cuttable, in_flight),

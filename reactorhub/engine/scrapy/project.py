@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import pickle
-import sys
 from copy import deepcopy
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 from scrapy import Spider
 from scrapy.crawler import Crawler
 from scrapy.settings import Settings
+from scrapy.spiderloader import SpiderLoaderProtocol
 
 from reactorhub.containment.contexts import ProjectContext
 from reactorhub.containment.logging_views import changes, enable_loggers
-from reactorhub.engine.projects import ProjectConfig, settings_module
+from reactorhub.containment.modules import MODULES, place_of
+from reactorhub.engine.isolated.child.spiders import arguments, classes_of, docstring
+from reactorhub.engine.projects import PLAIN_FOLDER, ProjectConfig, settings_choice, top_packages
+from reactorhub.engine.scrapy.class_state import divide
+from reactorhub.engine.scrapy.environment import variables_of
 from reactorhub.engine.scrapy.loader import TolerantSpiderLoader, broken_module
 from reactorhub.engine.scrapy.private import UnmergedRunner, crawler_with, without_left_out
 from reactorhub.engine.scrapy.process import set_up_logging
-from reactorhub.model.spider import BrokenModule, SpiderInfo
+from reactorhub.errors import UnreadableProject
+from reactorhub.model.spider import SCRAPY_CFG, BrokenModule, SpiderInfo
 
 # The hub's own defaults: above Scrapy's, below the project's. Scrapy's CONCURRENT_ITEMS is 100: each response
 # starts a hundred asyncio tasks, which cost more than the response itself in most crawls.
@@ -37,9 +39,6 @@ FORCED: dict[str, Any] = {
     "ASYNCIO_EVENT_LOOP": None,
 }
 
-PLAIN_FOLDER = "spiders"
-"""The package with the spiders of a project that has no ``scrapy.cfg``."""
-
 
 class Project:
     """A loaded project. No method raises for a mistake of the project: ``broken`` lists those."""
@@ -47,10 +46,12 @@ class Project:
     def __init__(self, config: ProjectConfig) -> None:
         """Import the project's settings and spider modules. Blocks meanwhile."""
         self.config = config
-        self.context = ProjectContext(config.name)
+        self.context = ProjectContext(config.name, config.path)
         self.broken: list[BrokenModule] = []
-        self.warnings: list[str] = []
+        self.warnings: list[str] = list(config.warnings)
         self.runner: HubRunner | None = None
+        self._infos: dict[str, SpiderInfo] = {}
+        MODULES.add(self.context, place_of(config.path, top_packages(config)))
         self.context.importing = True
         try:
             self.context.enter(self._load)
@@ -59,29 +60,58 @@ class Project:
             self.context.importing = False
 
     def spider_class(self, name: str) -> type[Spider] | None:
-        """Return the spider of this name, or None."""
-        if self.runner is None or name not in self.runner.spider_loader.list():
-            return None
-        return self.runner.spider_loader.load(name)
+        """Return the spider of this name, or None.
+
+        :raises BaseException: whatever a loader of the project's own raises.
+        """
+        return self.runner.spider_loader.load(name) if self.runner is not None and self.has(name) else None
+
+    def has(self, name: str) -> bool:
+        """Return whether there is a spider of this name. A loader of the project's own may have new ones."""
+        if name in self._infos or self.runner is None:
+            return name in self._infos
+        try:
+            return name in self.runner.spider_loader.list()
+        except BaseException:  # noqa: BLE001 - code of the project
+            return False
 
     def spiders(self) -> list[SpiderInfo]:
         """Return all spiders that can run, by name."""
-        if self.runner is None:
-            return []
-        loader = self.runner.spider_loader
-        return [_info(self.config.name, name, loader.load(name)) for name in sorted(loader.list())]
+        return [self._infos[name] for name in sorted(self._infos)]
 
     def _load(self) -> None:
         try:
             self.runner = HubRunner(self._settings())
+        except UnreadableProject as error:
+            self.broken.append(BrokenModule(project="", module=SCRAPY_CFG, error=str(error), traceback=""))
         except BaseException as error:  # noqa: BLE001 - sys.exit() in a settings module breaks that project only
-            self.broken.append(broken_module(settings_module(self.config) or "settings", error))
+            self.broken.append(broken_module(self.context.settings_module or "settings", error))
         else:
             loader = self.runner.spider_loader
             self.broken.extend(getattr(loader, "broken", ()))
             if isinstance(loader, TolerantSpiderLoader):
                 self.warnings.extend(loader.duplicates())
+            self._list(loader)
         self.broken = [replace(module, project=self.config.name) for module in self.broken]
+
+    def _list(self, loader: SpiderLoaderProtocol) -> None:
+        try:
+            classes, odd = classes_of(loader)
+        except BaseException as error:  # noqa: BLE001 - the loader may be the project's own
+            self.broken.append(broken_module(type(loader).__module__, error))
+            return
+        self.broken.extend(BrokenModule(project="", **each) for each in odd)
+        for spidercls in classes.values():
+            divide(spidercls)
+        self._infos = {
+            name: SpiderInfo(
+                name=name,
+                project=self.config.name,
+                docstring=docstring(spidercls),
+                arguments=tuple(arguments(spidercls)),
+            )
+            for name, spidercls in classes.items()
+        }
 
     def _settle_logging(self) -> None:
         """Name what the import has done to logging, then set it up as ``scrapy crawl`` does at this point."""
@@ -97,17 +127,16 @@ class Project:
         settings = Settings()
         settings.setdict(DEFAULTS, priority="command")
         settings.set("SPIDER_LOADER_CLASS", TolerantSpiderLoader, priority="command")
-        _make_importable(self.config.path)
-        module = settings_module(self.config)
+        choice = settings_choice(self.config)
+        module = self.context.settings_module = choice.module
+        self.context.section = choice.section
         if module is not None:
-            _check_origin(module, self.config)
             settings.setmodule(module, priority="project")
+        settings.setdict(variables_of(self.context), priority="project")
         if self.config.spider_modules:
             settings.set("SPIDER_MODULES", list(self.config.spider_modules), priority="cmdline")
         elif module is None:
             settings.set("SPIDER_MODULES", [PLAIN_FOLDER], priority="project")
-        for name in settings.getlist("SPIDER_MODULES"):
-            _check_origin(name, self.config)
         return settings
 
 
@@ -152,31 +181,3 @@ class _Order:
         settings.setdict({**self._settings, **FORCED}, priority="cmdline")
         without_left_out(settings)
         return settings
-
-
-def _make_importable(path: Path) -> None:
-    if str(path) not in sys.path:
-        sys.path.insert(0, str(path))
-    importlib.invalidate_caches()
-
-
-def _check_origin(module: str, config: ProjectConfig) -> None:
-    top = importlib.import_module(module.partition(".")[0])
-    places = list(getattr(top, "__path__", ())) or [top.__file__ or ""]
-    own = [place for place in places if Path(place).resolve().is_relative_to(config.path.resolve())]
-    if not own:
-        raise ImportError(
-            f"package {top.__name__!r} of project {config.name!r} was imported from {places[0]}, "
-            f"not from {config.path}; rename the package or correct the project's path"
-        )
-    if module == PLAIN_FOLDER and len(own) < len(places):
-        # Without an ``__init__.py`` Python joins all folders of this name on ``sys.path``, also foreign ones.
-        top.__path__ = own
-
-
-def _info(project: str, name: str, spidercls: type[Spider]) -> SpiderInfo:
-    parameters = inspect.signature(spidercls.__init__).parameters.values()
-    plain = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    arguments = tuple(p.name for p in parameters if p.kind in plain and p.name not in ("self", "name"))
-    doc = spidercls.__doc__ and inspect.cleandoc(spidercls.__doc__)
-    return SpiderInfo(name=name, project=project, docstring=doc, arguments=arguments)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Any
 
 from scrapy import Spider, signals
@@ -12,14 +13,13 @@ from scrapy.utils.reactor import install_reactor
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
-from .feed import OwnFeed
+from .feed import ItemsFile
 from .fields import FieldCounter
 from .private import (
     IsolatedCrawler,
     Loader,
     OwnSettings,
     engine_of,
-    exact_downloader,
     own_settings,
     stats_of,
     stop,
@@ -55,7 +55,7 @@ class Crawl:
 
     def __init__(self, order: dict[str, Any], reports: Reports) -> None:
         self._order = order
-        self._feed = OwnFeed(order["items"])
+        self._items = ItemsFile(order["items"])
         self._reports = reports
         self._records = Records()
         self._crawler: IsolatedCrawler | None = None
@@ -76,7 +76,7 @@ class Crawl:
         spidercls = process.spider_loader.load(self._order["spider"])
         self._crawler = crawler = IsolatedCrawler(spidercls, settings)
         settings.handed_on = False
-        crawler.own_feed = self._feed
+        crawler.items = self._items
         self._connect(crawler)
         process.crawl(crawler, **self._order["args"]).addErrback(self._failed)
         self._listen()
@@ -85,24 +85,32 @@ class Crawl:
     def fail(self, error: BaseException) -> None:
         """Note what has ended the crawl before its time."""
         self._failure = last_line(error)
-        logging.getLogger("scrapy.crawler").error("The crawl raised an exception", exc_info=error)
+        with suppress(Exception):  # a handler of the project may be what raises
+            logging.getLogger("scrapy.crawler").error("The crawl raised an exception", exc_info=error)
 
     def facts(self) -> dict[str, Any]:
         """Return how the crawl went."""
+        figures = self._figures()
         return {
-            **self._figures(),
+            **figures,
+            **self._won(figures["stats"]),
             "failure": self._failure,
             "finish_reason": self._finish_reason,
         }
 
+    def _won(self, stats: dict[str, Any]) -> dict[str, Any]:
+        """Return what became of the pages and of the items."""
+        crawler = self._crawler
+        if crawler is None:
+            return {}
+        scraped = stats.get("item_scraped_count", 0)
+        items = crawler.storing.facts(scraped if isinstance(scraped, int) else 0)
+        return {**crawler.pages.facts(crawler.spidercls, stats), **items}
+
     def _settings(self) -> OwnSettings:
         settings = project_settings(self._order)
-        self._feed.offer(settings)
         Loader.first = self._order.get("module")
         settings.set("SPIDER_LOADER_CLASS", Loader, priority="command")
-        downloader = exact_downloader()
-        if downloader is not None:
-            settings.set("DOWNLOADER", downloader, priority="default")
         forced = {
             "LOG_FILE": self._order["log"],
             "LOG_FILE_APPEND": True,
@@ -118,7 +126,7 @@ class Crawl:
         crawler.signals.connect(self._closed, signals.spider_closed)
 
     def _opened(self) -> None:
-        self._reports.send({"opened": True})
+        self._reports.send({"opened": True, "feeds": self._items.replaced})
 
     def _closed(self, spider: Spider, reason: object) -> None:
         self._finish_reason = str(reason)[:_MAX_REASON]

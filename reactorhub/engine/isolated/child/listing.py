@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import inspect
+import asyncio
 from typing import Any
 
 from scrapy.spiderloader import SpiderLoader
 from scrapy.utils.misc import load_object
 from scrapy.utils.reactor import install_reactor
 
-from .crawl import REACTOR
+from .crawl import REACTOR, installed_reactor
 from .private import Loader
 from .project import broken, project_settings
 from .reports import Reports
+from .spiders import arguments, classes_of, docstring
 
 
 def obey(order: dict[str, Any], reports: Reports) -> None:
     """Import the project and report what spiders it has, and what of it is broken."""
     install_reactor(REACTOR)
+    _refuse_to_run()
     try:
         settings = project_settings(order)
         settings.set("SPIDER_LOADER_CLASS", Loader, priority="command")
@@ -28,6 +30,19 @@ def obey(order: dict[str, Any], reports: Reports) -> None:
         reports.send_last(listed(loader))
 
 
+def _refuse_to_run() -> None:
+    """Keep an import that runs the reactor or the loop, as a script does, from never coming to its end."""
+
+    def refused(*args: Any, **kwargs: Any) -> None:
+        raise ImportError(
+            "the module runs the reactor when it is imported;"
+            ' move that below `if __name__ == "__main__":`, so that only a script does it'
+        )
+
+    installed_reactor().run = refused
+    asyncio.get_event_loop().run_forever = refused  # type: ignore[method-assign]
+
+
 def refuse(error: BaseException, reports: Reports, module: str = "settings") -> None:
     """Report that the project cannot be used."""
     reports.send_last({"spiders": [], "broken": [broken(module, error)], "duplicates": {}})
@@ -35,21 +50,18 @@ def refuse(error: BaseException, reports: Reports, module: str = "settings") -> 
 
 def listed(loader: SpiderLoader) -> dict[str, Any]:
     """Return what there is to say of a project's spiders."""
+    classes, odd = classes_of(loader)
     return {
-        "spiders": [_spider(name, loader.load(name)) for name in sorted(loader.list(), key=str)],
-        "broken": getattr(loader, "broken", []),
+        "spiders": [_spider(name, classes[name]) for name in sorted(classes)],
+        "broken": [*getattr(loader, "broken", []), *odd],
         "duplicates": loader.duplicates() if isinstance(loader, Loader) else {},
     }
 
 
-def _spider(name: Any, spidercls: Any) -> dict[str, Any]:
-    parameters = inspect.signature(spidercls.__init__).parameters.values()
-    plain = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+def _spider(name: str, spidercls: Any) -> dict[str, Any]:
     return {
-        "name": str(name),
+        "name": name,
         "module": spidercls.__module__,
-        "docstring": spidercls.__doc__ and inspect.cleandoc(spidercls.__doc__),
-        "arguments": [
-            each.name for each in parameters if each.kind in plain and each.name not in ("self", "name")
-        ],
+        "docstring": docstring(spidercls),
+        "arguments": arguments(spidercls),
     }

@@ -10,17 +10,22 @@ import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
+from scrapy import Spider
 from scrapy.core.downloader import Downloader
 from scrapy.crawler import Crawler
 from scrapy.exceptions import IgnoreRequest
+from scrapy.extensions.feedexport import FeedExporter
 from scrapy.settings import Settings
 from scrapy.spiderloader import SpiderLoader
 from scrapy.utils.defer import deferred_from_coro
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from .feed import OwnFeed
+from .feed import ItemsFile
+from .pages import Pages
 from .project import Modules
+from .spiders import sort_out
+from .storing import Storing
 
 _ESCAPES = (KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError)
 _CONSOLES = {
@@ -59,7 +64,11 @@ class Loader(SpiderLoader):
     def _load(self, names: list[str], deep: bool) -> None:
         modules = Modules()
         for module in modules.load(names, deep):
-            self._load_spiders(module)
+            spiders, odd = sort_out(module, Spider)
+            for name, spidercls in spiders.items():
+                self._found[name].append((module.__name__, spidercls.__name__))
+                self._spiders[name] = spidercls
+            modules.broken.extend(odd)
         self.broken.extend(modules.broken)
 
     def load(self, spider_name: str) -> Any:
@@ -69,13 +78,12 @@ class Loader(SpiderLoader):
         """
         if spider_name not in self._spiders:
             self._load_rest()
-        odd = (name for name in self._spiders if str(name) == spider_name)  # a name may be a number
-        return super().load(next(odd, spider_name))
+        return super().load(spider_name)
 
     def duplicates(self) -> dict[str, Any]:
         """Return the classes that claim a name which others claim too."""
         found = {name: sorted(map(".".join, set(places))) for name, places in self._found.items()}
-        return {str(name): places for name, places in found.items() if len(places) > 1}
+        return {name: places for name, places in found.items() if len(places) > 1}
 
     def list(self) -> Any:
         """Return the names of all spiders."""
@@ -84,15 +92,19 @@ class Loader(SpiderLoader):
 
 
 class IsolatedCrawler(Crawler):
-    """A crawler that knows the feed which the hub gave it, and leaves out what nobody asked for."""
+    """A crawler that has the items file which the hub gave it, and leaves out what nobody asked for."""
 
-    own_feed: OwnFeed
+    items: ItemsFile
     in_flight: InFlight
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.pages = Pages()
+        self.storing = Storing()
 
     def _apply_settings(self) -> None:
         self.addons.load_settings(self.settings)
         self.addons.load_settings = lambda settings: None  # type: ignore[method-assign]
-        self.own_feed.settle(self.settings)
         for extension, setting in _CONSOLES.items():
             if not self.settings.getbool(setting):
                 self.settings["EXTENSIONS_BASE"].pop(extension, None)
@@ -100,7 +112,10 @@ class IsolatedCrawler(Crawler):
 
     def _create_engine(self) -> Any:
         engine = super()._create_engine()
-        self.in_flight = InFlight(engine)
+        keep_to_limits(engine.downloader)
+        self.in_flight = InFlight(engine, self.pages)
+        self.storing.watch(self, wrap_new_batches)
+        self.items.begin(self, self.storing.failed)
         return engine
 
 
@@ -126,20 +141,27 @@ def own_settings(settings: Settings) -> OwnSettings:
     return own
 
 
-def exact_downloader() -> type[Downloader] | None:
-    """Return a downloader that keeps to CONCURRENT_REQUESTS_PER_DOMAIN, where Scrapy's own does not.
+def keep_to_limits(downloader: Any) -> None:
+    """Let Scrapy's own downloader keep to CONCURRENT_REQUESTS_PER_DOMAIN and the limits of DOWNLOAD_SLOTS.
 
-    Scrapy 2.19 counts a download only once its task runs, one turn of the loop after it was let through.
+    Scrapy 2.19 counts a download only once its task runs, one turn of the loop after it was let through. So
+    it lets through all that wait. A downloader of the project's own stays as it is.
     """
-    if not inspect.iscoroutinefunction(getattr(Downloader, "_wait_for_download", None)):
-        return None
+    wait = getattr(downloader, "_wait_for_download", None)
+    if type(downloader) is not Downloader or not inspect.iscoroutinefunction(wait):
+        return
 
-    class ExactDownloader(Downloader):
-        def _wait_for_download(self, slot: Any, request: Any, queue_dfd: Any) -> Any:
-            slot.transferring.add(request)
-            return super()._wait_for_download(slot, request, queue_dfd)
+    def counted(slot: Any, request: Any, queue_dfd: Any) -> Any:
+        slot.transferring.add(request)
+        return wait(slot, request, queue_dfd)
 
-    return ExactDownloader
+    downloader.__dict__["_wait_for_download"] = counted
+
+
+def wrap_new_batches(exporter: FeedExporter, wrap: Callable[[Any], Any]) -> None:
+    """Call ``wrap`` with each batch of items that this exporter begins; it returns the batch."""
+    begin = exporter._start_new_batch
+    exporter.__dict__["_start_new_batch"] = lambda *args, **kwargs: wrap(begin(*args, **kwargs))
 
 
 def engine_of(crawler: Crawler) -> Any:
@@ -165,8 +187,10 @@ def stop(crawler: Crawler) -> Deferred[Any]:
 class InFlight:
     """What a crawl waits for: downloads and, from Scrapy 2.14 on, spider code. All of it can be cut off."""
 
-    def __init__(self, engine: Any) -> None:
+    def __init__(self, engine: Any, pages: Pages) -> None:
+        """:param pages: counts what is passed to the spider."""
         self._engine = engine
+        self._pages = pages
         self._closed = False
         self._tasks: set[Any] = set()
         self._cutting: set[Any] = set()
@@ -175,6 +199,8 @@ class InFlight:
         scraper = engine.scraper
         if hasattr(scraper, "call_spider_async"):
             scraper.call_spider_async = self._callback(scraper.call_spider_async)
+        else:
+            scraper.call_spider = self._old_callback(scraper.call_spider)
         if hasattr(scraper.itemproc, "process_item_async"):
             scraper.itemproc.process_item_async = self._code(scraper.itemproc.process_item_async)
 
@@ -209,6 +235,7 @@ class InFlight:
 
     def _download(self, download: Callable[..., Any]) -> Callable[..., Any]:
         async def cuttable(request: Any) -> Any:
+            self._pages.downloads = True
             if self._closed:
                 raise _cut_off()
             return await self._waited(download(request), _cut_off())
@@ -217,6 +244,7 @@ class InFlight:
 
     def _old_download(self, download: Callable[..., Any]) -> Callable[..., Any]:
         def cuttable(request: Any, spider: Any) -> Any:
+            self._pages.downloads = True
             if self._closed:
                 raise _cut_off()
             deferred = download(request, spider)
@@ -231,8 +259,16 @@ class InFlight:
 
     def _callback(self, call: Callable[..., Any]) -> Callable[..., Any]:
         async def callback(*args: Any) -> Any:
+            self._pages.came(args[0])
             output = await self._contained(call(*args))
             return self._each_async(output) if hasattr(output, "__aiter__") else _each(output)
+
+        return callback
+
+    def _old_callback(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def callback(*args: Any) -> Any:
+            self._pages.came(args[0])
+            return call(*args)
 
         return callback
 

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from inspect import iscoroutine
-from types import ModuleType
 from typing import Any
 
+from scrapy import Spider
 from scrapy.core import scraper as scraper_module
 from scrapy.core.downloader import Downloader
 from scrapy.core.engine import ExecutionEngine
@@ -26,6 +26,7 @@ from scrapy.crawler import (
     CrawlerProcess,
     CrawlerRunner,
 )
+from scrapy.extensions.feedexport import FeedExporter
 from scrapy.settings import Settings
 from scrapy.spiderloader import SpiderLoader
 from scrapy.statscollectors import StatsCollector
@@ -78,6 +79,18 @@ class Held:
 RELIED_ON: tuple[Part, ...] = (
     Part("scrapy.crawler:Crawler.__init__", ("self", "spidercls", "settings", "init_reactor"), "HubCrawler"),
     Part("scrapy.crawler:Crawler._create_engine", ("self",), "overridden: puts the guards onto the engine"),
+    Part("scrapy.crawler:Crawler._apply_settings", ("self",), "overridden: replaces load_settings() before"),
+    Part(
+        "scrapy.addons:AddonManager.load_settings",
+        ("self", "settings"),
+        "replaced: after it nothing changes settings any more",
+    ),
+    Part("scrapy.utils.conf:closest_scrapy_cfg", ("path", "prevpath"), "its default is the project's folder"),
+    Part("scrapy.utils.conf:init_env", ("project", "set_syspath"), "its code is replaced"),
+    Part("scrapy.utils.project:get_project_settings", (), "its code is replaced"),
+    Part("scrapy.utils.project:inside_project", (), "its code is replaced"),
+    Part("scrapy.utils.project:project_data_dir", ("project",), "its code is replaced"),
+    Part("scrapy.utils.project:data_path", ("path", "createdir"), "its code is replaced"),
     Part(
         "scrapy.crawler:Crawler._update_root_log_handler",
         ("self",),
@@ -89,11 +102,15 @@ RELIED_ON: tuple[Part, ...] = (
         "overridden: merges the runner's settings a second time otherwise, which costs 2 ms a run",
     ),
     Part("scrapy.spiderloader:SpiderLoader._load_all_spiders", ("self",), "overridden: loads every module"),
-    Part("scrapy.spiderloader:SpiderLoader._load_spiders", ("self", "module"), "called for each module"),
     Part(
         "scrapy.core.downloader:Downloader._process_queue",
         ("self", "slot"),
         "called after a slot's delay is set to 0, so that waiting requests end at once",
+    ),
+    Part(
+        "scrapy.core.downloader:Downloader._wait_for_download",
+        ("self", "slot", "request", "queue_dfd"),
+        "replaced on the instance, in the child's module of this name: counts a download before it runs",
     ),
     Part("scrapy.core.downloader:Slot.close", ("self",), "ends the timer that waits for a slot's delay"),
     Part(
@@ -123,6 +140,11 @@ RELIED_ON: tuple[Part, ...] = (
     ),
     Part(
         "scrapy.core.scraper:Scraper.close_spider_async", ("self",), "replaced: counts what pipelines raise"
+    ),
+    Part(
+        "scrapy.extensions.feedexport:FeedExporter._start_new_batch",
+        ("self", "batch_id", "uri", "feed_options", "spider", "uri_template"),
+        "replaced: counts the items of each file that could not be stored",
     ),
     Part(
         "scrapy.utils.misc:build_from_crawler", ("objcls", "crawler", "args", "kwargs"), "as the engine does"
@@ -195,6 +217,19 @@ class HookedCrawler(Crawler):
     def engine_made(self, engine: ExecutionEngine) -> None:
         """Override to prepare the engine. Scrapy opens the spider right afterwards."""
 
+    def settings_made(self, settings: Settings) -> None:
+        """Override to have the last word on the settings. Scrapy freezes them right afterwards."""
+
+    def _apply_settings(self) -> None:
+        load: Any = self.addons.load_settings
+
+        def load_settings(settings: Settings) -> None:
+            load(settings)
+            self.settings_made(settings)
+
+        self.addons.load_settings = load_settings  # type: ignore[method-assign]
+        super()._apply_settings()
+
     def _create_engine(self) -> ExecutionEngine:
         engine = super()._create_engine()
         self.engine_made(engine)
@@ -218,12 +253,13 @@ class HookedLoader(SpiderLoader):
     """A SpiderLoader whose modules :meth:`load_modules` chooses."""
 
     def load_modules(self) -> None:
-        """Override: call :meth:`add_spiders` for each module."""
+        """Override: call :meth:`add_spider` for each spider."""
         raise NotImplementedError
 
-    def add_spiders(self, module: ModuleType) -> None:
-        """Take up the spiders that a module defines."""
-        self._load_spiders(module)
+    def add_spider(self, name: str, spidercls: type[Spider]) -> None:
+        """Take up a spider. It replaces another one of that name."""
+        self._found[name].append((spidercls.__module__, spidercls.__name__))
+        self._spiders[name] = spidercls
 
     @property
     def places(self) -> Mapping[str, list[tuple[str, str]]]:
@@ -302,6 +338,12 @@ def wrap_callback(engine: ExecutionEngine, callback: Wrapper) -> None:
     """Replace ``callback(result, request)``, which calls a request's callback or errback."""
     scraper: Any = engine.scraper
     scraper.call_spider_async = callback(scraper.call_spider_async)
+
+
+def wrap_new_batches(exporter: FeedExporter, wrap: Callable[[Any], Any]) -> None:
+    """Call ``wrap`` with each batch of items that this exporter begins; it returns the batch."""
+    begin = exporter._start_new_batch
+    exporter.__dict__["_start_new_batch"] = lambda *args, **kwargs: wrap(begin(*args, **kwargs))
 
 
 def wrap_close(engine: ExecutionEngine, close: Wrapper) -> None:
