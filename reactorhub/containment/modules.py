@@ -49,7 +49,7 @@ def place_of(folder: Path, declared: set[str]) -> Place:
         names = frozenset(_names_in(folder))
     except OSError:
         names = frozenset()
-    return Place(folder, frozenset(declared) - sys.stdlib_module_names, names)
+    return Place(folder, frozenset(declared), names)
 
 
 def _names_in(folder: Path) -> Iterator[str]:
@@ -137,7 +137,7 @@ class ProjectModules:
         place = None if path is not None or project is None else self._places.get(project)
         if place is None:
             return None
-        own = _spec_in(fullname, place) if fullname in place.names else None
+        own = _spec_in(fullname, place)
         if own is not None and fullname in place.declared:
             return own
         found = self._environment_spec(fullname)

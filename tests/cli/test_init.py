@@ -14,6 +14,8 @@ from click.testing import CliRunner
 from reactorhub.cli import main
 from reactorhub.config import DEFAULT_FILE
 from reactorhub.config.reading import read_config
+from tests.integration.hubs import REACTORHUB
+from tests.support.warm_start import WARM
 
 ROOT = Path(__file__).parents[2]
 GOOD = """
@@ -33,14 +35,7 @@ def command(folder: Path, *words: str, **environment: str) -> subprocess.Complet
     """Give a command in a folder."""
     inherited = {key: value for key, value in os.environ.items() if key != "REACTORHUB_CONFIG"}
     environ = {**inherited, "PYTHONPATH": str(ROOT), **environment}
-    return subprocess.run(
-        [sys.executable, "-m", "reactorhub", *words],
-        cwd=folder,
-        env=environ,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return WARM.run([REACTORHUB, *words], folder, environ)
 
 
 def project(folder: Path, **modules: str) -> Path:
@@ -231,3 +226,15 @@ def test_settings_that_cannot_be_imported(tmp_path: Path) -> None:
         "fix it first: ModuleNotFoundError: No module named 'no_such_package'\n"
     )
     assert not (tmp_path / DEFAULT_FILE).exists()
+
+
+def test_the_file_says_what_the_doctor_says(tmp_path: Path) -> None:
+    """A spider that blocks gets a process of its own, with the reason; the check has nothing more to say."""
+    slow = GOOD.format("slow") + "\n        def parse(self, response):\n            input()\n"
+    project(tmp_path, one=GOOD.format("books"), two=slow)
+    result = command(tmp_path, "init")
+    assert "1 spider with isolate: process; `reactorhub doctor` says why" in result.stdout
+    text = (tmp_path / DEFAULT_FILE).read_text()
+    (line,) = [each for each in text.splitlines() if "isolate" in each]
+    assert line.startswith("    isolate: process    # shop/spiders/two.py:13: input() ")
+    assert command(tmp_path, "check", "--no-spiders").stdout == "2 schedules, no mistakes\n"
