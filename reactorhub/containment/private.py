@@ -42,6 +42,11 @@ RELIED_ON: tuple[Part, ...] = (
         "builtins:__import__", "replaced where projects share a name: what it means depends on the importer"
     ),
     Part("importlib:import_module", "its code is replaced, for the same reason", ("name", "package")),
+    Part(
+        "importlib.machinery:SourceFileLoader.get_data",
+        "replaced: reads no bytecode of a project's that may be older than its source",
+        ("self", "path"),
+    ),
     Part("sys:meta_path", "the finder of projects' modules stands in front of PathFinder"),
     Part("os:chdir", "replaced: refused to runs and imports"),
     Part("signal:signal", "replaced: refused to runs and imports, and its neighbours in the module"),
