@@ -98,7 +98,7 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
     doctor = ProcessDoctor(reactor, config.data_dir / DOCTOR)
     engine = EngineRouter(
         ScrapyEngine(reactor, RunLogs(paths.log), paths.items),
-        IsolatedEngine(reactor, paths.log, paths.items, sys.executable),
+        IsolatedEngine(reactor, paths.log, paths.items, sys.executable, str(config.data_dir)),
         doctor,
     )
     parts = _parts(config, ledger, engine, _sink(config, redis, reactor), reactor)

@@ -154,6 +154,7 @@ class HubService(Service):
         built.pool.start()
         await built.ledger.open()
         await built.hub.recover()
+        await built.engine.recover()
         await built.engine.load(self._config.projects, self._config.specs)
         if built.redis is not None:
             await built.redis.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 from contextlib import suppress
 from typing import Any
 
@@ -70,6 +71,8 @@ class Crawl:
         :raises BaseException: whatever the project lets out.
         """
         install_reactor(REACTOR)
+        # Scrapy takes this signal only once its reactor has started, a moment after the first spider may open
+        signal.signal(signal.SIGTERM, lambda *_: installed_reactor().callFromThread(self._stop))
         self._records.install()
         settings = self._settings()
         process = CrawlerProcess(settings)
