@@ -105,6 +105,9 @@ def _spider_warnings(config: HubConfig) -> Iterator[Mistake]:
             yield config.mistake(("hub", "projects", name), message)
         for warning in project.warnings:
             yield config.mistake(("hub", "projects", name), warning)
+    for name, isolated in config.projects.items():
+        if isolated.isolated:
+            yield from (config.mistake(("hub", "projects", name), warning) for warning in isolated.warnings)
     known = {name: [spider.name for spider in project.spiders()] for name, project in projects.items()}
     for schedule in config.schedules.values():
         if schedule.spec.spider not in known.get(schedule.spec.project, [schedule.spec.spider]):

@@ -77,7 +77,7 @@ def _catalog(project: ProjectConfig) -> Catalog:
     if loaded.runner is None:
         (broken,) = loaded.broken
         end(
-            f"reactorhub: {broken.module} cannot be imported, nothing was written; "
+            f"reactorhub: {broken.told().removeprefix('module ')}, nothing was written; "
             f"fix it first: {' '.join(broken.error.split())}"
         )
     return Catalog(tuple(loaded.spiders()), tuple(loaded.broken), tuple(loaded.warnings))

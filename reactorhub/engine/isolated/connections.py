@@ -65,7 +65,7 @@ class Lines(LineOnlyReceiver):
 
     def lineReceived(self, line: bytes) -> None:
         try:
-            message = json.loads(line, object_hook=_read_moment)
+            message = json.loads(line, object_hook=read_moment)
         except (ValueError, RecursionError):
             message = None
         if isinstance(message, dict) and message:
@@ -118,7 +118,8 @@ class _Single(Factory):
         return self._protocol
 
 
-def _read_moment(value: dict[str, Any]) -> Any:
+def read_moment(value: dict[str, Any]) -> Any:
+    """Return the moment that a JSON object stands for; any other object as it is."""
     if value.keys() == {"$moment"}:
         return datetime.fromisoformat(value["$moment"])
     return value
