@@ -58,6 +58,8 @@ class Owner:
         self.over = False
         self.logging: Any = None
         """What the owner's code has set in ``logging``; None if nothing."""
+        self.globals: Any = None
+        """What the owner's code has set in the modules ``logging`` and ``warnings``; None if nothing."""
         self.streams: dict[str, Any] = {}
         """What the owner's code has assigned to ``sys.stdout`` and ``sys.stderr``."""
         self.unfinished: dict[str, Any] = {}
