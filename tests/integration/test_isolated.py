@@ -601,11 +601,13 @@ def test_nothing_is_left_of_many_runs(hub: Hub) -> None:
     before = len(list(Path(f"/proc/{hub.pid}/fd").iterdir()))
     for run_id in [isolated(hub, "plain") for _ in range(24)]:
         assert hub.wait_final(run_id)["state"] == "succeeded"
-    until(
-        lambda: len(list(Path(f"/proc/{hub.pid}/fd").iterdir())) <= before + 2, 5, "the return of descriptors"
-    )
-    children = Path(f"/proc/{hub.pid}/task/{hub.pid}/children").read_text().split()
-    assert all(not Path(f"/proc/{each}/task/{each}/children").read_text() for each in children)
+    until(lambda: len(list(Path(f"/proc/{hub.pid}/fd").iterdir())) <= before + 2, 20, "the return of files")
+    until(lambda: not any(map(children, children(hub.pid))), 20, "the end of the runs' processes")
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started, dead or alive, unless it has waited for their end."""
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def zygote_of(pid: int) -> int:
