@@ -32,9 +32,21 @@ RELIED_ON: tuple[Part, ...] = (
         ("self",),
     ),
     Part(
+        "asyncio.selector_events:BaseSelectorEventLoop._remove_reader",
+        "called: lets go of a file that a run has left behind; the loop's _ready, _scheduled and _selector, "
+        "and _context, _callback and _args of its handles, are looked through for what a run has left behind",
+        ("self", "fd"),
+    ),
+    Part("asyncio.selector_events:BaseSelectorEventLoop._remove_writer", "likewise", ("self", "fd")),
+    Part(
         "builtins:__import__", "replaced where projects share a name: what it means depends on the importer"
     ),
     Part("importlib:import_module", "its code is replaced, for the same reason", ("name", "package")),
+    Part(
+        "importlib.machinery:SourceFileLoader.get_data",
+        "replaced: reads no bytecode of a project's that may be older than its source",
+        ("self", "path"),
+    ),
     Part("sys:meta_path", "the finder of projects' modules stands in front of PathFinder"),
     Part("os:chdir", "replaced: refused to runs and imports"),
     Part("signal:signal", "replaced: refused to runs and imports, and its neighbours in the module"),

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -21,13 +22,17 @@ from twisted.web.server import Site
 
 from reactorhub.config import HubConfig
 from reactorhub.config.endpoints import loopback_endpoint
+from reactorhub.containment.forks import in_each_child
+from reactorhub.containment.modules import MODULES
 from reactorhub.containment.process import contain_process
+from reactorhub.containment.process_state import ProcessState
 from reactorhub.containment.reactor import carry_contexts_into_threads
 from reactorhub.daemon.build import Built, build
 from reactorhub.daemon.console import address, cannot_listen, hub_output, say, to_hub_log, welcome
 from reactorhub.daemon.dns import CachingResolver
 from reactorhub.daemon.signals import Signals
 from reactorhub.demo_site import ADDRESS_VARIABLE, bookshop
+from reactorhub.engine.isolated.child.bytecode import distrust_old_bytecode
 from reactorhub.engine.scrapy.environment import answer_for_each_project
 from reactorhub.engine.scrapy.private import contain_for_all, refuse_crawls_at_import
 from reactorhub.engine.scrapy.private.classes import keep_store_settings_apart
@@ -116,6 +121,7 @@ class HubService(Service):
         prepare_logging()
         contain_for_all()
         refuse_crawls_at_import()
+        distrust_old_bytecode(MODULES.folders)
         keep_store_settings_apart()
         answer_for_each_project()
         contain_process(loop, to_hub_log, hub_output(globalLogPublisher))
@@ -126,6 +132,10 @@ class HubService(Service):
             reload=lambda: self._told_to_reload(built),
         )
         reactor.callWhenRunning(reactor.callLater, 0, signals.install)
+        for give_up in (self._lock.forget, self._close_ports, signals.forget):
+            in_each_child(give_up)
+        built.heartbeat.at_each_end.append(signals.put_right)
+        built.heartbeat.each_second.append(ProcessState(loop).put_right)
 
     def _listen(self, built: Built) -> None:
         api = GuardedSite(built.api.app.resource())
@@ -150,11 +160,18 @@ class HubService(Service):
             port.stopReading()  # early clients wait in the kernel's backlog until the hub is ready
         self._ports.append(port)
 
+    def _close_ports(self) -> None:
+        """Close the ports in a forked child. Otherwise no other hub could listen on them while it lives."""
+        for port in self._ports:
+            port.socket.close()  # type: ignore[attr-defined]
+
     async def _start(self, built: Built) -> bool:
         built.pool.start()
+        built.heartbeat.start()
         await built.ledger.open()
         await built.hub.recover()
-        await built.engine.load(self._config.projects, self._config.specs)
+        projects = self._config.projects
+        await built.code.load(projects, partial(built.engine.load, projects, self._config.specs))
         if built.redis is not None:
             await built.redis.start()
         await built.parts.sink.start()
@@ -170,6 +187,7 @@ class HubService(Service):
         )
         built.retention.start(built.hub.config.retention)
         built.reloader.watch(self._signature)
+        built.code.watch()
         self._ports[0].startReading()  # type: ignore[attr-defined]
         self._say_ready(built)
         built.gc_pause.settle()
@@ -181,6 +199,7 @@ class HubService(Service):
             return
         self._started.cancel()
         built.reloader.stop()
+        built.code.stop()
         await built.scheduler.stop()
         await built.retention.stop()
         await built.parts.dispatcher.stop(built.hub.config.shutdown_grace, self._hurry)
@@ -246,7 +265,7 @@ def _leave(status: int) -> None:
 
 def _reload_if(started: bool | None, built: Built) -> bool | None:
     if started:
-        going = Deferred.fromCoroutine(built.reloader.reload_quietly())
+        going = Deferred.fromCoroutine(built.reloader.reload_quietly(code=True))
         going.addErrback(lambda failure: HubService.log.failure("the hub has an error", failure))
     return started
 

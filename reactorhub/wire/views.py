@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from reactorhub.model.batch import Batch
+from reactorhub.model.code import ProjectCode
 from reactorhub.model.notification import NotificationKind, NotifyRule
 from reactorhub.model.run import RetryRule, Run, RunSpec, RunState
 from reactorhub.model.schedule import Schedule, Tick, at_once
@@ -167,6 +168,16 @@ def retry_view(rule: RetryRule) -> View:
 def notify_view(rule: NotifyRule) -> View:
     """Return the view of the channels that a schedule notifies, and of which events."""
     return {"to": list(rule.to), "on": [kind.value for kind in NotificationKind if kind in rule.on]}
+
+
+def code_view(code: ProjectCode) -> View:
+    """Return the view of the version of a project's code that is in force."""
+    return {
+        "name": code.name,
+        "loaded_at": time_text(code.loaded_at),
+        "changed_at": time_text(code.changed_at),
+        "error": code.error,
+    }
 
 
 def event_view(event_id: str, kind: str, moment: datetime, about: Mapping[str, View]) -> View:

@@ -54,9 +54,27 @@ class IsolatedEngine:
         isolated = {name: project for name, project in projects.items() if project.isolated}
         old = {name: each for name, each in self._listings.items() if isolated.get(name) == each.project}
         new = {name: self._list(each) for name, each in isolated.items() if anew or name not in old}
-        for listing in new.values():
+        for name, listing in new.items():
             await listing.done
-        self._listings = {name: {**old, **new}[name] for name in isolated}
+            if name not in old or listing.catalog.worse_than(old[name].catalog) is None:
+                old[name] = listing
+        self._listings = {name: old[name] for name in isolated}
+
+    async def reload(self, projects: Iterable[str]) -> dict[str, str]:
+        """List the spiders of these projects again, unless that cannot be done any more.
+
+        :return: why a project keeps its old list.
+        """
+        kept = {}
+        new = {name: self._list(self._projects[name]) for name in projects if name in self._listings}
+        for name, listing in new.items():
+            await listing.done
+            error = listing.catalog.worse_than(self._listings[name].catalog)
+            if error is None:
+                self._listings[name] = listing
+            else:
+                kept[name] = error
+        return kept
 
     def catalog(self) -> Catalog:
         """See :class:`reactorhub.engine.protocols.Engine`."""

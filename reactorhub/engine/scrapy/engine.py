@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -12,7 +12,6 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from reactorhub.containment.contexts import RunContext, RunLog
-from reactorhub.containment.modules import MODULES
 from reactorhub.engine.projects import ProjectConfig
 from reactorhub.engine.protocols import Crawl
 from reactorhub.engine.scrapy.class_state import own_class
@@ -38,9 +37,17 @@ class ScrapyEngine:
     log = Logger()
 
     def __init__(
-        self, clock: IReactorTime, logs: LogOpener, items_path: Callable[[str, str, str], Path]
+        self,
+        clock: IReactorTime,
+        logs: LogOpener,
+        items_path: Callable[[str, str, str], Path],
+        on_end: Callable[[], None] = lambda: None,
     ) -> None:
+        """:param on_end: called whenever a crawl is about to close its log."""
+        self.note: Callable[[str], str | None] = lambda project: None
+        """Returns a sentence for the beginning of the log of a project's run, or None."""
         self._clock = clock
+        self._on_end = on_end
         self._logs = logs
         self._items_path = items_path
         self._projects: dict[str, Project] = {}
@@ -57,10 +64,29 @@ class ScrapyEngine:
         """Load new projects and drop projects that are gone. Blocks while modules are imported."""
         import_components()
         for name in self._projects.keys() - projects.keys():
-            MODULES.drop(self._projects[name].context)
+            self._projects.pop(name).retire()
         self._projects = {
             name: self._projects.get(name) or self._loaded(config) for name, config in projects.items()
         }
+
+    def reload(self, projects: Iterable[str]) -> dict[str, str]:
+        """Import these projects anew; see :meth:`reactorhub.engine.protocols.ProjectLoader.reload`."""
+        kept = {}
+        for name in projects:
+            if (old := self._projects.get(name)) is not None and (error := self._replace(old)) is not None:
+                kept[name] = error
+        return kept
+
+    def _replace(self, old: Project) -> str | None:
+        """Put a new version of a project in the place of the old one, unless it is worse; then return why."""
+        new = self._loaded(old.config)
+        error = new.catalog().worse_than(old.catalog()) if old.runner is not None else None
+        if error is not None:
+            new.retire()
+            return error
+        self._projects[old.config.name] = new
+        old.retire()
+        return None
 
     def _loaded(self, config: ProjectConfig) -> Project:
         project = Project(config)
@@ -70,11 +96,11 @@ class ScrapyEngine:
 
     def catalog(self) -> Catalog:
         """See :class:`reactorhub.engine.protocols.Engine`."""
-        projects = self._projects.values()
+        catalogs = [project.catalog() for project in self._projects.values()]
         return Catalog(
-            spiders=tuple(spider for project in projects for spider in project.spiders()),
-            broken=tuple(module for project in projects for module in project.broken),
-            warnings=tuple(warning for project in projects for warning in project.warnings),
+            spiders=tuple(spider for each in catalogs for spider in each.spiders),
+            broken=tuple(module for each in catalogs for module in each.broken),
+            warnings=tuple(warning for each in catalogs for warning in each.warnings),
         )
 
     def resolve(self, spider: str, project: str | None) -> str:
@@ -96,10 +122,14 @@ class ScrapyEngine:
             run_log = self._logs.open(spec.project, spec.spider, run_id)
         except OSError as error:
             return _Stillborn(f"the run's log file cannot be opened: {error}")
+        if note := self.note(spec.project):
+            run_log.write("reactorhub", note)
         items = self._items_path(spec.project, spec.spider, run_id)
         project = self._projects.get(spec.project)
         context = RunContext(run_id, run_log, None if project is None else project.context)
-        crawl = ScrapyCrawl(self._clock, context, items, counted_fields(spec.expect))
+        crawl = ScrapyCrawl(self._clock, context, items, counted_fields(spec.expect), self._on_end)
+        if project is not None:
+            project.used_by(crawl.done)
         crawl.begin(partial(self._make, spec))
         return crawl
 

@@ -11,6 +11,7 @@ from scrapy import Spider
 from scrapy.crawler import Crawler
 from scrapy.settings import Settings
 from scrapy.spiderloader import SpiderLoaderProtocol
+from twisted.internet.defer import Deferred
 
 from reactorhub.containment.contexts import ProjectContext
 from reactorhub.containment.logging_views import changes, enable_loggers
@@ -23,7 +24,7 @@ from reactorhub.engine.scrapy.loader import TolerantSpiderLoader, broken_module
 from reactorhub.engine.scrapy.private import UnmergedRunner, crawler_with, without_left_out
 from reactorhub.engine.scrapy.process import set_up_logging
 from reactorhub.errors import UnreadableProject
-from reactorhub.model.spider import SCRAPY_CFG, BrokenModule, SpiderInfo
+from reactorhub.model.spider import SCRAPY_CFG, BrokenModule, Catalog, SpiderInfo
 
 # The hub's own defaults: above Scrapy's, below the project's. Scrapy's CONCURRENT_ITEMS is 100: each response
 # starts a hundred asyncio tasks, which cost more than the response itself in most crawls.
@@ -51,6 +52,8 @@ class Project:
         self.warnings: list[str] = list(config.warnings)
         self.runner: HubRunner | None = None
         self._infos: dict[str, SpiderInfo] = {}
+        self._crawls = 0
+        self._retired = False
         MODULES.add(self.context, place_of(config.path, top_packages(config)))
         self.context.importing = True
         try:
@@ -75,9 +78,30 @@ class Project:
         except BaseException:  # noqa: BLE001 - code of the project
             return False
 
-    def spiders(self) -> list[SpiderInfo]:
-        """Return all spiders that can run, by name."""
-        return [self._infos[name] for name in sorted(self._infos)]
+    def catalog(self) -> Catalog:
+        """Return all spiders that can run, by name, and what is broken."""
+        spiders = tuple(self._infos[name] for name in sorted(self._infos))
+        return Catalog(spiders=spiders, broken=tuple(self.broken), warnings=tuple(self.warnings))
+
+    def used_by(self, done: Deferred[Any]) -> None:
+        """Keep the modules of this version at least until ``done`` fires, the end of a crawl."""
+        self._crawls += 1
+        done.addBoth(self._unused)
+
+    def retire(self) -> None:
+        """Forget the modules of this version as soon as no crawl uses them."""
+        self._retired = True
+        self._forget_if_unused()
+
+    def _unused(self, result: Any) -> Any:
+        self._crawls -= 1
+        self._forget_if_unused()
+        return result
+
+    def _forget_if_unused(self) -> None:
+        if self._retired and not self._crawls:
+            MODULES.drop(self.context)
+            self.context.logging = None  # timers that a run has cancelled keep its context for a while
 
     def _load(self) -> None:
         try:
