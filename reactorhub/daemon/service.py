@@ -26,10 +26,10 @@ from reactorhub.containment.forks import in_each_child
 from reactorhub.containment.modules import MODULES
 from reactorhub.containment.process import contain_process
 from reactorhub.containment.process_state import ProcessState
-from reactorhub.containment.reactor import carry_contexts_into_threads
+from reactorhub.containment.reactor import carry_contexts_into_pool, carry_contexts_into_threads
 from reactorhub.daemon.build import Built, build
 from reactorhub.daemon.console import address, cannot_listen, hub_output, say, to_hub_log, welcome
-from reactorhub.daemon.dns import CachingResolver
+from reactorhub.daemon.dns import CachingResolver, lookup_threads, resolver
 from reactorhub.daemon.signals import Signals
 from reactorhub.demo_site import ADDRESS_VARIABLE, bookshop
 from reactorhub.engine.isolated.child.bytecode import distrust_old_bytecode
@@ -117,7 +117,7 @@ class HubService(Service):
         reactor.suggestThreadPoolSize(SPIDER_THREADS)
         loop = reactor._asyncioEventloop
         carry_contexts_into_threads(reactor.getThreadPool(), loop, SPIDER_THREADS)
-        reactor.installNameResolver(CachingResolver(reactor.nameResolver, reactor))
+        reactor.installNameResolver(self._resolver())
         prepare_logging()
         contain_for_all()
         refuse_crawls_at_import()
@@ -136,6 +136,11 @@ class HubService(Service):
             in_each_child(give_up)
         built.heartbeat.at_each_end.append(signals.put_right)
         built.heartbeat.each_second.append(ProcessState(loop).put_right)
+
+    def _resolver(self) -> CachingResolver:
+        threads = lookup_threads(self._config.max_concurrent_runs)
+        carry_contexts_into_pool(threads)
+        return resolver(self._reactor, threads)
 
     def _listen(self, built: Built) -> None:
         api = GuardedSite(built.api.app.resource())
@@ -170,6 +175,7 @@ class HubService(Service):
         built.heartbeat.start()
         await built.ledger.open()
         await built.hub.recover()
+        await built.engine.recover()
         projects = self._config.projects
         await built.code.load(projects, partial(built.engine.load, projects, self._config.specs))
         if built.redis is not None:
