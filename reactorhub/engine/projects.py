@@ -149,6 +149,8 @@ def has_module(folder: Path, name: str) -> bool:
 
 
 def _nothing_there(cfg: ScrapyCfg, folder: Path) -> str:
+    if not folder.is_dir():
+        return f"there is no folder {folder}"
     if not cfg.exists:
         return f"there is neither a scrapy.cfg nor a folder {PLAIN_FOLDER} in {folder}"
     others = f"; to use another, write settings: {cfg.names[0]}" if cfg.names else ""
