@@ -1,4 +1,4 @@
-"""Ordinary projects run in the hub as under ``scrapy crawl``; a page says where the shared process differs."""
+"""Ordinary projects run as under ``scrapy crawl``; a page says where the shared process differs."""
 
 from __future__ import annotations
 

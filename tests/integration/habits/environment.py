@@ -61,7 +61,10 @@ ENVIRONMENT = (
         spiders={
             "knowing": spider(
                 "knowing",
-                'job = self.settings["SCRAPY_JOB"]\nyield {"same": self._job == job == self.run, "length": len(job)}',
+                """
+                job = self.settings["SCRAPY_JOB"]
+                yield {"same": self._job == job == self.run, "length": len(job)}
+                """,
             )
         },
         schedules={"knowing": {"spider": "knowing", "args": {"run": "{run.id}"}}},
