@@ -10,11 +10,11 @@ from bench.figures import Contest, History, Report, Target, history_targets, per
 from bench.timetable import Timetable
 
 _NOTES = """\
-The site runs on the same machine, in a process of its own. All ways took turns, {at_once} crawls at once. The
-figures are medians of the rounds. CPU is the user and system time of the whole process tree of a way,
-without the site and the client that submits. Memory is the highest sum of PSS over that tree. For the time
-from submit to first request, one crawl was submitted at a time, so that a slot was free. The hub wrote its
-ledger, logs, items and Redis; the other ways wrote only logs."""
+The site runs on the same machine, in a process of its own. The ways were measured in turns, each with
+{at_once} crawls at once. The figures are medians of the rounds. CPU is the user and system time of all
+processes that a way starts, without the site and the client that submits. Memory is the highest sum of PSS
+over these processes. For the time to the first request, crawls were submitted one by one, so that none
+waited for a slot. The hub wrote its ledger, logs, items and Redis; the other ways wrote only logs."""
 
 
 def markdown(report: Report) -> str:
@@ -153,4 +153,6 @@ def _disk(fsyncs: Sequence[float]) -> str:
     if not fsyncs:
         return ""
     middle, worst = (figure(percentile(fsyncs, percent) * 1000) for percent in (50, 99))
-    return f"\nAn fsync on this disk took {middle} / {worst} ms meanwhile; a run waits for two to start."
+    return (
+        f"\nMeanwhile an fsync took {middle} ms (p50) and {worst} ms (p99). A run starts after two of them."
+    )

@@ -85,7 +85,7 @@ def _spider_warnings(config: HubConfig) -> Iterator[Mistake]:
     projects = import_projects(shared)
     for name, project in projects.items():
         for module in project.broken:
-            message = f"module {module.module} cannot be imported ({module.error}); fix it"
+            message = f"{module.told()} ({module.error}); fix it"
             yield config.mistake(("hub", "projects", name), message)
         for warning in project.warnings:
             yield config.mistake(("hub", "projects", name), warning)

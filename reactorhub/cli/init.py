@@ -102,9 +102,7 @@ def _cannot_write(file: Path, error: OSError) -> NoReturn:
 def _report(file: Path, catalog: Catalog) -> None:
     for broken in catalog.broken:
         error = " ".join(broken.error.split())
-        click.echo(
-            f"warning: module {broken.module} cannot be imported, its spiders are missing: {error}", err=True
-        )
+        click.echo(f"warning: {broken.told('its spiders are missing')}: {error}", err=True)
     for warning in catalog.warnings:
         click.echo(f"warning: {warning}", err=True)
     if catalog.spiders:

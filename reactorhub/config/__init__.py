@@ -22,7 +22,7 @@ from reactorhub.engine.projects import ProjectConfig
 from reactorhub.errors import ConfigError, Mistake
 from reactorhub.model.run import DEFAULT_QUEUE, RunSpec
 from reactorhub.model.schedule import Schedule
-from reactorhub.notifications.channels.addresses import AnyChannel
+from reactorhub.notifications.channels.channel_config import ChannelConfig
 from reactorhub.storage.retention import RetentionConfig
 
 DEFAULT_FILE = "schedule.yaml"
@@ -67,7 +67,7 @@ class HubConfig:
     redis: RedisConfig | None
     retention: RetentionConfig
     demo_site: str | None
-    channels: Mapping[str, AnyChannel]
+    channels: Mapping[str, ChannelConfig]
     schedules: Mapping[str, Schedule]
     positions: Positions = field(compare=False, repr=False)
 

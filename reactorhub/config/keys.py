@@ -63,7 +63,7 @@ class AfterState(str, Enum):
     ANY = "any"
 
 
-class Telling(str, Enum):
+class NotifyOn(str, Enum):
     """The events of a schedule that people can be notified of."""
 
     FAILED = NotificationKind.FAILED.value
@@ -242,7 +242,7 @@ class NotifyKeys(Keys):
     to: Annotated[
         list[Name] | None, Reads(_perhaps_none, lambda several: any_of(several["items"], several))
     ] = None
-    on: Annotated[list[Annotated[Telling, _choice(Telling)]] | None, OneOrList] = None
+    on: Annotated[list[Annotated[NotifyOn, _choice(NotifyOn)]] | None, OneOrList] = None
 
 
 class HubKeys(Keys):

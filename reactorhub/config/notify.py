@@ -8,10 +8,10 @@ from functools import partial
 from reactorhub.config.checking import Checked
 from reactorhub.config.keys import ChannelKeys, MailKeys, NotifyKeys, ScheduleKeys
 from reactorhub.config.places import KeyPath, Report, noted, suggestion
-from reactorhub.model.notification import TOLD, NotificationKind, NotifyRule
-from reactorhub.notifications.channels.addresses import (
-    AnyChannel,
+from reactorhub.model.notification import SCHEDULE_KINDS, NotificationKind, NotifyRule
+from reactorhub.notifications.channels.channel_config import (
     AppriseChannel,
+    ChannelConfig,
     EmailChannel,
     WebhookChannel,
     mail_address,
@@ -23,13 +23,13 @@ from reactorhub.notifications.channels.addresses import (
 _PATH: KeyPath = ("hub", "notify")
 
 
-def read_channels(keys: Mapping[str, ChannelKeys] | None, report: Report) -> dict[str, AnyChannel]:
+def read_channels(keys: Mapping[str, ChannelKeys] | None, report: Report) -> dict[str, ChannelConfig]:
     """Return the channels by name. Channels with mistakes are reported and left out."""
     found = {name: _channel(each, (*_PATH, name), report) for name, each in (keys or {}).items()}
     return {name: channel for name, channel in found.items() if channel is not None}
 
 
-def _channel(keys: ChannelKeys, path: KeyPath, report: Report) -> AnyChannel | None:
+def _channel(keys: ChannelKeys, path: KeyPath, report: Report) -> ChannelConfig | None:
     if keys.email is not None:
         return _email(keys.email, (*path, "email"), report)
     if keys.webhook is not None:
@@ -56,7 +56,7 @@ def rule(keys: NotifyKeys | None) -> NotifyRule | None:
     """Return the rule of a schedule, whose keys include the defaults; None if nobody is notified."""
     if keys is None or not keys.to:
         return None
-    on = TOLD if keys.on is None else frozenset(NotificationKind(each.value) for each in keys.on)
+    on = SCHEDULE_KINDS if keys.on is None else frozenset(NotificationKind(each.value) for each in keys.on)
     return NotifyRule(tuple(dict.fromkeys(keys.to)), on)
 
 

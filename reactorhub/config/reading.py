@@ -12,8 +12,8 @@ from reactorhub.config import HubConfig, load
 from reactorhub.config.endpoints import loopback_endpoint
 from reactorhub.config.projects import project_mistakes
 from reactorhub.errors import Mistake, StartError
-from reactorhub.notifications.channels.addresses import AppriseChannel
 from reactorhub.notifications.channels.apprise import check_apprise
+from reactorhub.notifications.channels.channel_config import AppriseChannel
 from reactorhub.redis.address import redis_url_parts
 
 

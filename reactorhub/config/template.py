@@ -105,7 +105,8 @@ def _as_name(text: str) -> str:
 def _notes(catalog: Catalog) -> Iterator[str]:
     """Yield the comments about what is missing from the schedules."""
     for broken in catalog.broken:
-        yield f"#\n# Module {comment(broken.module)} cannot be imported, its spiders are missing here:\n"
+        what = broken.told("its spiders are missing here")
+        yield f"#\n# {comment(what[0].upper() + what[1:])}:\n"
         yield f"#   {comment(broken.error)}\n"
     for warning in catalog.warnings:
         yield f"#\n# {comment(warning)}\n"

@@ -25,7 +25,7 @@ from reactorhub.engine.protocols import Engine
 from reactorhub.engine.router import EngineRouter
 from reactorhub.engine.scrapy.engine import ScrapyEngine
 from reactorhub.events.memory import NullSink
-from reactorhub.events.publisher import Telemetry
+from reactorhub.events.publisher import EventPublisher
 from reactorhub.events.sink import Sink
 from reactorhub.hub.ended_runs import EndedRuns
 from reactorhub.hub.hub import Hub
@@ -33,14 +33,14 @@ from reactorhub.hub.reload import Reload, Reloader
 from reactorhub.hub.schedules import ScheduleViews
 from reactorhub.hub.status import HubParts
 from reactorhub.model.ids import IdMaker
-from reactorhub.notifications.channels.addresses import (
-    AnyChannel,
+from reactorhub.notifications.channels.apprise import AppriseSender
+from reactorhub.notifications.channels.channel import Channel
+from reactorhub.notifications.channels.channel_config import (
     AppriseChannel,
+    ChannelConfig,
     EmailChannel,
     WebhookChannel,
 )
-from reactorhub.notifications.channels.apprise import AppriseSender
-from reactorhub.notifications.channels.channel import Channel
 from reactorhub.notifications.channels.email import Email
 from reactorhub.notifications.channels.webhook import Webhook
 from reactorhub.notifications.notifier import Notifier
@@ -50,7 +50,7 @@ from reactorhub.redis.sink import RedisSink
 from reactorhub.runs.dispatcher import Dispatcher
 from reactorhub.runs.lifecycle import RunServices
 from reactorhub.runs.slots import Slots
-from reactorhub.schedules.auto_pause import FailureWatch
+from reactorhub.schedules.auto_pause import AutoPause
 from reactorhub.schedules.book import ScheduleBook
 from reactorhub.schedules.scheduler import Scheduler
 from reactorhub.storage.layout import LEDGER, RunPaths
@@ -132,13 +132,13 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
         scheduler=scheduler,
         retention=retention,
         reloader=reloader,
-        api=Api(hub, RunFiles(paths, in_thread), reloader.reload),
+        api=Api(hub, RunFiles(paths, in_thread, lambda: hub.config.retention, utc_now), reloader.reload),
     )
 
 
 def _parts(config: HubConfig, ledger: Ledger, engine: Engine, sink: Sink, reactor: Any) -> HubParts:
     new_id = IdMaker(utc_now)
-    telemetry = Telemetry(reactor, utc_now, sink, new_id)
+    publisher = EventPublisher(reactor, utc_now, sink, new_id)
     notifier = Notifier(reactor, utc_now, ledger)
     reporter = IncidentReporter(new_id, utc_now, config.name, notifier.wake)
     services = RunServices(
@@ -147,18 +147,18 @@ def _parts(config: HubConfig, ledger: Ledger, engine: Engine, sink: Sink, reacto
         ledger=ledger,
         engine=engine,
         slots=Slots(reactor, config.max_concurrent_runs, config.queues),
-        changed=telemetry.run_changed,
+        changed=publisher.run_changed,
     )
     book = ScheduleBook(ledger, utc_now, reactor, reporter)
-    views = ScheduleViews(services, book, telemetry)
-    ended_runs = EndedRuns(ledger, telemetry, views, FailureWatch(ledger, book))
+    views = ScheduleViews(services, book, publisher)
+    ended_runs = EndedRuns(ledger, publisher, views, AutoPause(ledger, book))
     return HubParts(
         services=services,
         dispatcher=Dispatcher(
             services,
             book,
             new_id,
-            telemetry.event,
+            publisher.event,
             config.max_queued_runs,
             on_ended=ended_runs.ended,
             reporter=reporter,
@@ -166,9 +166,9 @@ def _parts(config: HubConfig, ledger: Ledger, engine: Engine, sink: Sink, reacto
         book=book,
         views=views,
         ended_runs=ended_runs,
-        telemetry=telemetry,
+        publisher=publisher,
         sink=sink,
-        lag=LagMeter(reactor, stalled=telemetry.stalled),
+        lag=LagMeter(reactor, stalled=publisher.stalled),
         notifier=notifier,
         new_id=new_id,
     )
@@ -210,7 +210,7 @@ def _channels(config: HubConfig, reactor: Any) -> dict[str, Channel]:
     return {name: _channel(each, reactor) for name, each in config.channels.items()}
 
 
-def _channel(config: AnyChannel, reactor: Any) -> Channel:
+def _channel(config: ChannelConfig, reactor: Any) -> Channel:
     match config:
         case EmailChannel():
             return Email(config, reactor)

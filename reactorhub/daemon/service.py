@@ -161,7 +161,7 @@ class HubService(Service):
         built.parts.notifier.start()
         built.scheduler.start(built.hub.entries())
         built.parts.lag.start()
-        built.parts.telemetry.start(
+        built.parts.publisher.start(
             lambda: tuple(built.parts.dispatcher.live_runs.values()), built.hub.heartbeat
         )
         built.retention.start(built.hub.config.retention)
@@ -182,7 +182,7 @@ class HubService(Service):
         await built.parts.dispatcher.stop(built.hub.config.shutdown_grace, self._hurry)
         await built.engine.stop()
         await built.parts.notifier.stop()
-        built.parts.telemetry.stop()
+        built.parts.publisher.stop()
         built.parts.lag.stop()
         for port in self._ports:
             await maybeDeferred(port.stopListening)

@@ -22,6 +22,10 @@ class Crawl(Protocol):
     pid: int | None
     """The process it has for itself; None without one, and until it is known."""
 
+    @property
+    def feeds(self) -> bool:
+        """Whether the project's own feeds take the items, so there is no items file. Known once opened."""
+
     opened: Deferred[None]
     """Fires when the spider has opened. Never fires if the crawl ends earlier."""
 

@@ -19,6 +19,7 @@ class ScriptedCrawl:
     """
 
     pid: int | None = None
+    feeds = False
 
     def __init__(self, run_id: str, spec: RunSpec, yields_to: str = "stop") -> None:
         self.run_id = run_id

@@ -36,7 +36,7 @@ class LiveRun(Protocol):
         """Return the number of errors so far; None if it is not known."""
 
 
-class Telemetry:
+class EventPublisher:
     """Builds events and snapshots and passes them to the sink. Nothing else publishes."""
 
     log = Logger()

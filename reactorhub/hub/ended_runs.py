@@ -8,12 +8,12 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from reactorhub.events.publisher import Telemetry
+from reactorhub.events.publisher import EventPublisher
 from reactorhub.events.types import EventType
 from reactorhub.hub.schedules import ScheduleViews
 from reactorhub.model.follow_up import FollowUp
 from reactorhub.model.run import Run
-from reactorhub.schedules.auto_pause import FailureWatch
+from reactorhub.schedules.auto_pause import AutoPause
 from reactorhub.storage.ledger import Ledger
 from reactorhub.wire.views import batch_view
 
@@ -24,10 +24,10 @@ class EndedRuns:
     log = Logger()
 
     def __init__(
-        self, ledger: Ledger, telemetry: Telemetry, views: ScheduleViews, failures: FailureWatch
+        self, ledger: Ledger, publisher: EventPublisher, views: ScheduleViews, failures: AutoPause
     ) -> None:
         self._ledger = ledger
-        self._telemetry = telemetry
+        self._publisher = publisher
         self._views = views
         self._failures = failures
 
@@ -53,7 +53,7 @@ class EndedRuns:
 
     async def _report_batch(self, batch_id: str) -> None:
         batch = await self._ledger.batch(batch_id)
-        self._telemetry.event(EventType.BATCH_FINISHED, {"batch": batch_view(*batch)})
+        self._publisher.event(EventType.BATCH_FINISHED, {"batch": batch_view(*batch)})
 
     async def _pause_if_failing(self, run: Run) -> None:
         if await self._failures.pauses(run):

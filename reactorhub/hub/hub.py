@@ -83,9 +83,9 @@ class Hub:
         for broken in self._engine.catalog().broken:
             if broken.project in projects:
                 self.log.warn(
-                    "project {project}: module {module} cannot be imported, its spiders cannot run: {error}",
+                    "project {project}: {what}: {error}",
                     project=broken.project,
-                    module=broken.module,
+                    what=broken.told("its spiders cannot run"),
                     error=" ".join(broken.error.split()),
                 )
 
@@ -223,7 +223,7 @@ class Hub:
         :raises InvalidRequest: naming each invalid limit.
         """
         await self._limits.set(wanted)
-        self._parts.telemetry.event(EventType.LIMITS_CHANGED, {"limits": self.limits_view()})
+        self._parts.publisher.event(EventType.LIMITS_CHANGED, {"limits": self.limits_view()})
         return self.limits_view()
 
     async def put_in_force(self, config: HubConfig) -> View:
@@ -247,13 +247,13 @@ class Hub:
             self.warn_of_broken_modules(added)
         self.warn_of_unknown_spiders()
         self._act(self._tidy_alerts(config), "the incidents of schedules that are gone are kept")
-        self._parts.telemetry.event(EventType.CONFIG_RELOADED, {"config": view})
+        self._parts.publisher.event(EventType.CONFIG_RELOADED, {"config": view})
         return view
 
     def reject(self, errors: tuple[str, ...]) -> None:
         """Keep the old config in force, and publish the errors of the new one."""
         self._status.errors = errors
-        self._parts.telemetry.event(EventType.CONFIG_REJECTED, {"config": self._status.config_view()})
+        self._parts.publisher.event(EventType.CONFIG_REJECTED, {"config": self._status.config_view()})
 
     # -- questions
 
@@ -345,7 +345,7 @@ class Hub:
 
     async def _tidy_alerts(self, config: HubConfig) -> None:
         heard = [schedule.name for schedule in config.schedules.values() if schedule.notify is not None]
-        await self._ledger.tidy_alerts(heard, config.channels)
+        await self._ledger.forget_removed(heard, config.channels)
 
     def _act(self, act: Coroutine[Deferred[Any], Any, None], otherwise: str) -> None:
         acting = Deferred.fromCoroutine(act)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import datetime
 
-from reactorhub.events.publisher import Telemetry
+from reactorhub.events.publisher import EventPublisher
 from reactorhub.events.types import EventType
 from reactorhub.model.run import Run
 from reactorhub.model.schedule import Schedule
@@ -21,10 +21,10 @@ from reactorhub.wire.views import schedule_view
 class ScheduleViews:
     """Builds the views from the schedule book and the ledger."""
 
-    def __init__(self, services: RunServices, book: ScheduleBook, telemetry: Telemetry) -> None:
+    def __init__(self, services: RunServices, book: ScheduleBook, publisher: EventPublisher) -> None:
         self._services = services
         self._book = book
-        self._telemetry = telemetry
+        self._publisher = publisher
 
     async def all(self) -> AsyncIterator[View]:
         """Yield the views of all schedules, in the file's order, over several turns of the reactor.
@@ -51,7 +51,7 @@ class ScheduleViews:
         """
         view = await self.one(name)
         if changed:
-            self._telemetry.event(kind, {"schedule": view})
+            self._publisher.event(kind, {"schedule": view})
         return view
 
     def upcoming(self, schedule: Schedule, after: datetime | None, count: int) -> tuple[datetime, ...]:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from reactorhub.config import HubConfig
 from reactorhub.containment.lag import LagMeter
-from reactorhub.events.publisher import Telemetry
+from reactorhub.events.publisher import EventPublisher
 from reactorhub.events.sink import Sink
 from reactorhub.hub.ended_runs import EndedRuns
 from reactorhub.hub.schedules import ScheduleViews
@@ -30,7 +30,7 @@ class HubParts:
     book: ScheduleBook
     views: ScheduleViews
     ended_runs: EndedRuns
-    telemetry: Telemetry
+    publisher: EventPublisher
     sink: Sink
     lag: LagMeter
     notifier: Notifier

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-PATIENCE = timedelta(hours=24)
+GIVE_UP_AFTER = timedelta(hours=24)
 """A notification is given up if it could not be delivered within this time."""
 
 FIRST_RETRY_DELAY = 10.0
@@ -28,7 +28,7 @@ class NotificationKind(str, Enum):
     TEST = "test"  # sent by hand, never by a schedule
 
 
-TOLD = frozenset(NotificationKind) - {NotificationKind.TEST}
+SCHEDULE_KINDS = frozenset(NotificationKind) - {NotificationKind.TEST}
 """The kinds that a schedule can send. They are also its default."""
 
 
@@ -68,7 +68,7 @@ class NotifyRule:
     """The channels that a schedule notifies, and of which kinds."""
 
     to: tuple[str, ...]
-    on: frozenset[NotificationKind] = TOLD
+    on: frozenset[NotificationKind] = SCHEDULE_KINDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,11 +139,11 @@ class Notification:
         :param again: whether another try could help.
         :param after: how many seconds the other side asked to wait.
         """
-        if not again or now - self.created_at >= PATIENCE:
+        if not again or now - self.created_at >= GIVE_UP_AFTER:
             return replace(self, state=NotificationState.GIVEN_UP, error=error)
-        asked = min(after or 0.0, PATIENCE.total_seconds())
+        asked = min(after or 0.0, GIVE_UP_AFTER.total_seconds())
         pause = timedelta(seconds=max(retry_delay(self.attempts), asked))
-        return replace(self, error=error, not_before=min(now + pause, self.created_at + PATIENCE))
+        return replace(self, error=error, not_before=min(now + pause, self.created_at + GIVE_UP_AFTER))
 
 
 def retry_delay(attempts: int) -> float:

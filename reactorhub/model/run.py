@@ -121,6 +121,7 @@ class Run:
     error: str | None = None
     stats: Mapping[str, Any] = field(default_factory=dict)
     pid: int | None = None  # of the process of an isolated run
+    feeds: bool | None = None  # whether the project's own feeds took the items; None if nobody knows
 
     def moved(self, to: RunState, **changes: Any) -> Run:
         """Return this run in state ``to`` with ``changes`` applied.

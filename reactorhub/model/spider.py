@@ -26,9 +26,20 @@ class SpiderInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokenModule:
-    """A spider module that failed to import, with its traceback."""
+    """A spider module that failed to import, with its traceback; or a single class that cannot run."""
 
     project: str
     module: str
     error: str
     traceback: str
+    spider_class: str | None = None
+    """The class that cannot run, if the module itself could be imported."""
+
+    def told(self, consequence: str = "") -> str:
+        """Return what is broken, as the beginning of a sentence.
+
+        :param consequence: what follows from it if it is the whole module.
+        """
+        if self.spider_class is None:
+            return f"module {self.module} cannot be imported" + (f", {consequence}" if consequence else "")
+        return f"class {self.spider_class} of module {self.module} cannot run"

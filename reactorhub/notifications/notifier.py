@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from reactorhub.errors import DeliveryError, LedgerError, UnknownChannel
-from reactorhub.model.notification import PATIENCE, Notification, NotificationKind, NotificationState
+from reactorhub.model.notification import GIVE_UP_AFTER, Notification, NotificationKind, NotificationState
 from reactorhub.notifications.channels.channel import Channel
 from reactorhub.policies.incidents import NO_CHANNEL
 from reactorhub.storage.outbox import Outbox, log_changes
@@ -155,7 +155,9 @@ class Notifier:
             if channel is None or notification.channel in self._under_way:
                 continue
             left = (notification.not_before - self._now()).total_seconds()
-            due = not 0 < left <= PATIENCE.total_seconds()  # a longer delay means that the clock was put back
+            due = (
+                not 0 < left <= GIVE_UP_AFTER.total_seconds()
+            )  # a longer delay means that the clock was put back
             if due or notification.channel in self._proven:
                 self._begin(notification, channel)
             else:

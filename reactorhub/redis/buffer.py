@@ -8,7 +8,7 @@ from datetime import datetime
 
 from reactorhub.model.run import FINAL
 from reactorhub.model.values import View
-from reactorhub.redis.scripts import EventText
+from reactorhub.redis.commands import EventText
 
 _FINAL = frozenset(state.value for state in FINAL)
 

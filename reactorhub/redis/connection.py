@@ -18,7 +18,7 @@ from twisted.internet.protocol import Factory
 from twisted.internet.ssl import optionsForClientTLS
 
 from reactorhub.redis.address import RedisAddress
-from reactorhub.redis.scripts import Command
+from reactorhub.redis.commands import Command
 
 T = TypeVar("T")
 

@@ -21,8 +21,8 @@ from reactorhub.events.sink import Sink, SinkState
 from reactorhub.model.values import View
 from reactorhub.redis.address import redis_url_parts
 from reactorhub.redis.buffer import Write, WriteBuffer
+from reactorhub.redis.commands import LOAD, Command, RedisCommands, event_text
 from reactorhub.redis.connection import Link, LinkError, open_link
-from reactorhub.redis.scripts import LOAD, Command, RedisKeys, event_text
 
 RUNS_PER_WRITE = 50  # so that encoding one write does not hold up the reactor
 EVENTS_PER_WRITE = 200  # events are smaller than views
@@ -83,11 +83,11 @@ class RedisSink:
         *,
         gather: float = 0.08,
         deadline: float = 2.0,
-        keys: RedisKeys | None = None,
+        commands: RedisCommands | None = None,
         buffer: WriteBuffer | None = None,
     ) -> None:
         self._address = redis_url_parts(url)
-        self._keys = keys or RedisKeys(prefix=prefix)
+        self._commands = commands or RedisCommands(prefix=prefix)
         self._buffer = WriteBuffer() if buffer is None else buffer
         self._clock = clock
         self._now = now
@@ -157,7 +157,7 @@ class RedisSink:
 
     async def _write(self, link: Link) -> None:
         write = self._buffer.take(RUNS_PER_WRITE, EVENTS_PER_WRITE)
-        commands = self._commands(write)
+        commands = self._writes(write)
         try:
             refused = _refusals(await link.ask(commands))
         except BaseException:
@@ -167,12 +167,12 @@ class RedisSink:
         if refused:
             self._note_refused(refused)
 
-    def _commands(self, write: Write) -> list[Command]:
-        commands = [self._keys.save_run(run.view, run.at) for run in write.runs.values()]
+    def _writes(self, write: Write) -> list[Command]:
+        commands = [self._commands.save_run(run.view, run.at) for run in write.runs.values()]
         if write.events:
-            commands.append(self._keys.append_events(write.events, write.again))
+            commands.append(self._commands.append_events(write.events, write.again))
         if write.hub is not None:
-            commands.append(self._keys.save_hub(write.hub))
+            commands.append(self._commands.save_hub(write.hub))
         return commands
 
     def _finished(self) -> bool:

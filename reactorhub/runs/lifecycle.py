@@ -223,9 +223,9 @@ class Lifecycle:
         end = await crawl.done
         self.crawl = None
         self._cancel_timers()
-        return self._judged(end, crawl.pid)
+        return self._judged(end, crawl)
 
-    def _judged(self, end: CrawlEnd, pid: int | None) -> Run:
+    def _judged(self, end: CrawlEnd, crawl: Crawl) -> Run:
         outcome = outcome_of(end, self._stop)
         return self.run.moved(
             outcome.state,
@@ -235,7 +235,8 @@ class Lifecycle:
             errors=end.errors,
             finish_reason=end.finish_reason,
             stats=end.stats,
-            pid=pid,
+            pid=crawl.pid,
+            feeds=crawl.feeds,
         )
 
     def _stopped(self, stop: Stop) -> Run:
@@ -270,7 +271,8 @@ class Lifecycle:
 
     async def _say_running(self) -> None:
         if self.run.state is RunState.STARTING and self.crawl is not None:
-            await self._say(self.run.moved(RunState.RUNNING, pid=self.crawl.pid))
+            facts = {"pid": self.crawl.pid, "feeds": self.crawl.feeds}
+            await self._say(self.run.moved(RunState.RUNNING, **facts))
 
     def _say_stopping(self, stop: Stop, first: bool) -> Deferred[Any]:
         said = self.run.moved(RunState.STOPPING, reason=stop.reason) if first else self.run

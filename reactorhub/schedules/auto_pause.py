@@ -17,7 +17,7 @@ _ENDED = FAILURES | {
 }  # interrupted attempts link the attempts before and after them
 
 
-class FailureWatch:
+class AutoPause:
     """Counts the failures of schedules in the ledger, so that a restart does not reset the count."""
 
     log = Logger()

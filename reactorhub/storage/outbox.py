@@ -58,5 +58,5 @@ class Outbox(Protocol):
     def notification_counts(self) -> Deferred[NotificationCounts]:
         """Count the notifications."""
 
-    def tidy_alerts(self, schedules: Collection[str], channels: Collection[str]) -> Deferred[None]:
+    def forget_removed(self, schedules: Collection[str], channels: Collection[str]) -> Deferred[None]:
         """Delete the incidents of other schedules, and give up the notifications of other channels."""

@@ -203,6 +203,7 @@ RUNS = Table(
     Column("spec.isolate", _choice(Isolate)),
     Column("spec.memory_limit"),
     Column("pid"),
+    Column("feeds", BOOLEAN),
 )
 TICKS = Table(
     Tick,

@@ -20,10 +20,10 @@ from reactorhub.hub.hub import Hub
 from reactorhub.model.run import Run, RunState
 from reactorhub.model.values import View, stats_view
 from reactorhub.storage.ledger import RunFilter
+from reactorhub.web.disconnects import shielded
 from reactorhub.web.files import MAX_LINES, RunFiles, whole
 from reactorhub.web.problems import fields_of, problem, status_of
 from reactorhub.web.requests import MAX_ROWS, Query, body_of, fields_in, json_object, order_of
-from reactorhub.web.uncancelled import to_its_end
 from reactorhub.wire.batch_orders import read_batch_order
 from reactorhub.wire.orders import encoded_moment, read_pause
 from reactorhub.wire.views import broken_view, spider_view, tick_view
@@ -87,17 +87,17 @@ class Api:
     @app.route("/api/limits", methods=["PATCH"])
     async def set_limits(self, request: IRequest) -> bytes:
         """Change limits."""
-        return _json(request, await to_its_end(self._hub.set_limits(json_object(body_of(request)))))
+        return _json(request, await shielded(self._hub.set_limits(json_object(body_of(request)))))
 
     @app.route("/api/notify/<channel>/test", methods=["POST"])
     async def try_channel(self, request: IRequest, channel: str) -> bytes:
         """Send a test message through a channel."""
-        return _json(request, await to_its_end(self._hub.try_channel(channel)))
+        return _json(request, await shielded(self._hub.try_channel(channel)))
 
     @app.route("/api/reload", methods=["POST"])
     async def reload(self, request: IRequest) -> bytes:
         """Read the schedule file again."""
-        return _json(request, await to_its_end(self._reload()))
+        return _json(request, await shielded(self._reload()))
 
     # -- schedules
 
@@ -146,12 +146,12 @@ class Api:
     @app.route("/api/schedules/<name>/pause", methods=["POST"])
     async def pause(self, request: IRequest, name: str) -> bytes:
         """Skip a schedule's ticks until it is resumed."""
-        return _json(request, await to_its_end(self._hub.pause(name, read_pause(fields_in(request)))))
+        return _json(request, await shielded(self._hub.pause(name, read_pause(fields_in(request)))))
 
     @app.route("/api/schedules/<name>/resume", methods=["POST"])
     async def resume(self, request: IRequest, name: str) -> bytes:
         """Let a schedule's ticks run again."""
-        return _json(request, await to_its_end(self._hub.resume(name)))
+        return _json(request, await shielded(self._hub.resume(name)))
 
     # -- runs
 
@@ -164,7 +164,7 @@ class Api:
     async def submit_batch(self, request: IRequest) -> bytes:
         """Accept an order for many runs under one id."""
         order = read_batch_order(json_object(body_of(request)))
-        batch = await to_its_end(self._hub.submit_batch(order))
+        batch = await shielded(self._hub.submit_batch(order))
         request.setHeader(b"location", f"/api/batches/{batch['id']}".encode())
         return _json(request, batch, HTTPStatus.CREATED)
 
@@ -210,7 +210,7 @@ class Api:
         force = fields.pop("force", False)
         if fields or force not in (True, False, "true", "false"):
             raise InvalidRequest({"body": "may only contain force, which is true or false"})
-        run = await to_its_end(self._hub.cancel(run_id, force in (True, "true")))
+        run = await shielded(self._hub.cancel(run_id, force in (True, "true")))
         return _json(request, self._hub.live_view(run))
 
     @app.route("/api/runs/<run_id>/rerun", methods=["POST"])
@@ -277,7 +277,7 @@ class Api:
         return problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, detail)
 
     async def _created(self, request: IRequest, order: Coroutine[Deferred[Any], Any, Run]) -> bytes:
-        run = await to_its_end(order)
+        run = await shielded(order)
         request.setHeader(b"location", f"/api/runs/{run.id}".encode())
         return _json(request, self._hub.live_view(run), HTTPStatus.CREATED)
 

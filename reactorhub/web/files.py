@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
@@ -14,8 +15,10 @@ from twisted.web.iweb import IRequest
 from twisted.web.static import File
 
 from reactorhub.errors import NotFound
-from reactorhub.model.run import Run
+from reactorhub.model.run import Run, RunState
 from reactorhub.storage.layout import RunPaths
+from reactorhub.storage.retention import RetentionConfig
+from reactorhub.triggers.durations import duration_text
 
 T = TypeVar("T")
 _BLOCK = 64 * 1024
@@ -26,9 +29,18 @@ MAX_LINES = 100_000
 class RunFiles:
     """Finds and reads the files of runs. Files are read in the hub's thread pool, through ``in_thread``."""
 
-    def __init__(self, paths: RunPaths, in_thread: Callable[..., Deferred[Any]]) -> None:
+    def __init__(
+        self,
+        paths: RunPaths,
+        in_thread: Callable[..., Deferred[Any]],
+        retention: Callable[[], RetentionConfig],
+        now: Callable[[], datetime],
+    ) -> None:
+        """:param retention: returns how long files are kept, for the answer where there are none any more."""
         self._paths = paths
         self._in_thread = in_thread
+        self._retention = retention
+        self._now = now
 
     def log(self, run: Run) -> Path:
         """Return the path of a run's log.
@@ -37,7 +49,7 @@ class RunFiles:
         """
         path = self._paths.log(run.spec.project, run.spec.spider, run.id)
         if not path.is_file():
-            raise NotFound(f"run {run.id} has no log: {_why(run, 'logs')}")
+            raise NotFound(f"run {run.id} has no log: {_not_yet(run) or self._removed(run, 'logs')}")
         return path
 
     def items(self, run: Run) -> Path:
@@ -47,8 +59,8 @@ class RunFiles:
         """
         path = self._paths.items(run.spec.project, run.spec.spider, run.id)
         if not path.is_file():
-            feeds = "its project sets FEEDS itself, or " if run.started_at is not None else ""
-            raise NotFound(f"run {run.id} has no items file: {feeds}{_why(run, 'items')}")
+            why = _elsewhere(run) or _not_yet(run) or _none(run) or self._removed(run, "items")
+            raise NotFound(f"run {run.id} has no items file: {why}")
         return path
 
     def tail(self, path: Path, lines: int) -> Deferred[bytes]:
@@ -58,6 +70,12 @@ class RunFiles:
     def part(self, path: Path, offset: int, limit: int) -> Deferred[bytes]:
         """Read ``limit`` lines after the first ``offset``."""
         return self._in_thread(some_lines, path, offset, limit).addErrback(_gone)
+
+    def _removed(self, run: Run, kind: str) -> str:
+        keep = getattr(self._retention(), kind)
+        if keep is not None and run.finished_at is not None and run.finished_at + keep <= self._now():
+            return f"it was removed after {duration_text(keep)}, as hub.retention.{kind} says"
+        return f"it was removed by hand, or when hub.retention.{kind} was shorter"
 
 
 def whole(request: IRequest, path: Path, kind: str) -> File:
@@ -86,12 +104,20 @@ def some_lines(path: Path, offset: int, limit: int) -> bytes:
         return b"".join(islice(file, offset, offset + limit))
 
 
-def _why(run: Run, kind: str) -> str:
+def _not_yet(run: Run) -> str | None:
     if not run.state.final:
         return "it has not started yet" if run.started_at is None else "there is none yet"
-    if run.started_at is None:
-        return "it ended before it started"
-    return f"it was removed, by hub.retention.{kind} or by hand"
+    return "it ended before it started" if run.started_at is None else None
+
+
+def _elsewhere(run: Run) -> str | None:
+    return "its project sets FEEDS, so its items are where these say" if run.feeds else None
+
+
+def _none(run: Run) -> str | None:
+    """Say that there were no items, if that is known. The hub may have died before the run's end."""
+    known = run.stats or run.state is not RunState.INTERRUPTED
+    return "it scraped no items" if known and not run.stats.get("item_scraped_count") else None
 
 
 def _gone(failure: Failure) -> NoReturn:

@@ -181,10 +181,11 @@ def spider_view(spider: SpiderInfo) -> View:
 
 
 def broken_view(module: BrokenModule) -> View:
-    """Return the view of a spider module that could not be imported."""
+    """Return the view of a spider module that could not be imported, or of a spider class that cannot run."""
     return {
         "project": module.project,
         "module": module.module,
+        "spider_class": module.spider_class,
         "error": module.error,
         "traceback": module.traceback,
     }

@@ -225,7 +225,7 @@ def test_the_report_shows_every_contender_machine_and_target() -> None:
     assert "A CPU, 2 cores, Linux 6.1; Python 3.11.7, Scrapy 2.19.0; 2026-11-21." in text
     assert "| CPU per run, hub against the bare script | 1.88 x | ≤ 1.2 x | FAIL |" in text
     assert text.count("pass") == 3
-    assert "fsync on this disk took 0.60 / 27.3 ms" in text
+    assert "an fsync took 0.60 ms (p50) and 27.3 ms (p99)" in text
 
 
 def test_the_report_is_json_with_every_round() -> None:

@@ -10,8 +10,8 @@ import pytest
 from reactorhub.config import HubConfig, parse
 from reactorhub.config.reading import read_config
 from reactorhub.errors import ConfigError
-from reactorhub.model.notification import TOLD, NotificationKind, NotifyRule
-from reactorhub.notifications.channels.addresses import (
+from reactorhub.model.notification import SCHEDULE_KINDS, NotificationKind, NotifyRule
+from reactorhub.notifications.channels.channel_config import (
     AppriseChannel,
     EmailChannel,
     SmtpServer,
@@ -72,7 +72,7 @@ def test_channels() -> None:
             "",
             NotifyRule(("hook",), frozenset({NotificationKind.FAILED})),
         ),
-        ("", "notify: ops", NotifyRule(("ops",), TOLD)),
+        ("", "notify: ops", NotifyRule(("ops",), SCHEDULE_KINDS)),
         (", notify: hook", "notify: ops", NotifyRule(("hook",))),
         (", notify: []", "notify: ops", None),
         (

@@ -344,7 +344,7 @@ def test_forced_settings_are_named() -> None:
         ("notify.md", f"tried again after {notification.FIRST_RETRY_DELAY:g} seconds"),
         (
             "notify.md",
-            f"After {notification.PATIENCE.total_seconds() / 3600:g} hours the notification is given up",
+            f"After {notification.GIVE_UP_AFTER.total_seconds() / 3600:g} hours the notification is given up",
         ),
         ("notify.md", f"At most {alerts.MAX_WAITING:,} notifications wait in a channel"),
         ("notify.md", f"at most {webhook_channel.MAX_TRY:g} seconds for a webhook"),

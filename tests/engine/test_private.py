@@ -87,7 +87,7 @@ def test_the_loader_leaves_the_choice_of_modules() -> None:
     class Loader(private.HookedLoader):
         def load_modules(self) -> None:
             chosen.append(len(self.places))
-            self.add_spiders(import_module("tests.engine.test_private"))
+            self.add_spider("private", PrivateSpider)
 
     loader = Loader(Settings())
     assert chosen == [0]

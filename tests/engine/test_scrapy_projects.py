@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reactorhub.errors import UnknownSpider
-from tests.support.shop_project import EngineCase, spider
+from tests.support.shop_project import PACKAGE, EngineCase, spider
 
 
 class ProjectTests(EngineCase):
@@ -31,6 +31,27 @@ class ProjectTests(EngineCase):
         assert broken["e_exit"].error == "SystemExit: 4"
         assert "undefined" in broken["d_name"].traceback
         assert {each.project for each in catalog.broken} == {"test"}
+
+    def test_an_odd_spider_costs_nobody_but_itself(self) -> None:
+        """A name that is not a text breaks its own class, which is listed; its module's other spiders run."""
+        odd = spider("pass", "a") + "\n\nclass Seven(It):\n    name = 7\n"
+        self.load({"a": odd, "z": spider("pass", "z")})
+        catalog = self.engine.catalog()
+        assert [each.name for each in catalog.spiders] == ["a", "z"]
+        (broken,) = catalog.broken
+        assert (broken.project, broken.spider_class) == ("test", "Seven")
+        assert "its name is 7, which is not a text" in broken.error
+        assert broken.told("no") == f"class Seven of module {PACKAGE}.spiders.a cannot run"
+
+    def test_a_loader_of_the_project_s_own_may_raise(self) -> None:
+        """Its project has no spiders then, and says why; nothing else notices."""
+        head = "class Own:\n    from_settings = classmethod(lambda cls, settings: cls())\n"
+        modules = {"a": spider("pass", "a"), "own": f"{head}    def list(self):\n        1 / 0\n"}
+        self.load(modules, f'SPIDER_LOADER_CLASS = "{PACKAGE}.spiders.own.Own"')
+        assert self.engine.catalog().spiders == ()
+        assert self.engine.catalog().broken[0].error == "ZeroDivisionError: division by zero"
+        with self.assertRaisesRegex(UnknownSpider, "has no spider 'a'"):
+            self.engine.resolve("a", "test")
 
     def test_broken_settings(self) -> None:
         """A settings module that raises leaves its project without spiders, and the hub up."""

@@ -11,7 +11,7 @@ def begun() -> HubHarness:
     """A hub that sends snapshots."""
     harness = HubHarness()
     done(harness.hub.recover())
-    harness.telemetry.start(lambda: tuple(harness.dispatcher.live_runs.values()), harness.hub.heartbeat)
+    harness.publisher.start(lambda: tuple(harness.dispatcher.live_runs.values()), harness.hub.heartbeat)
     return harness
 
 
@@ -28,7 +28,7 @@ def test_every_state_is_told_of_in_order() -> None:
     states = ["queued", "starting", "running", "stopping", "cancelled"]
     assert [event["run"]["state"] for event in harness.sink.events] == states
     assert harness.sink.runs[run.id] == harness.sink.events[-1]["run"]
-    harness.telemetry.stop()
+    harness.publisher.stop()
     assert harness.clock.getDelayedCalls() == []
 
 
@@ -58,7 +58,7 @@ def test_snapshots_of_live_crawls() -> None:
         assert harness.sink.runs[run.id]["errors"] == items
     assert harness.sink.runs[waiting.id]["stats"] == {}
     assert harness.events().count("run.running") == 1
-    harness.telemetry.stop()
+    harness.publisher.stop()
 
 
 def test_final_stats_are_not_overwritten() -> None:
@@ -88,7 +88,7 @@ def test_the_heartbeat_of_the_hub() -> None:
 def test_a_stall_is_an_event() -> None:
     """Something that kept the reactor busy is told of with its seconds."""
     harness = begun()
-    harness.telemetry.stalled(1.23456)
+    harness.publisher.stalled(1.23456)
     event = harness.sink.events[-1]
     assert (event["type"], event["stall"]) == ("reactor.stalled", {"seconds": 1.235})
     assert event["time"] == START.isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from importlib import import_module
@@ -246,3 +247,15 @@ def test_users_projects_need_nothing_of_the_hub() -> None:
     """The example project is an ordinary Scrapy project: it runs without the hub, too."""
     for path in (ROOT / "spiders").rglob("*.py"):
         assert "reactorhub" not in path.read_text(encoding="utf-8").replace("reactorhub.spiderkit", "")
+
+
+PLACE = re.compile(r"`((?:[\w.]+/)+(?:[\w.]+\.\w+)?)`")
+
+
+@pytest.mark.parametrize("page", ["docs/developing.md", "CONTRIBUTING.md"])
+def test_places_that_the_pages_for_developers_name_exist(page: str) -> None:
+    """A file or folder in backquotes is in the checkout, from its root or from the package."""
+    named = set(PLACE.findall((ROOT / page).read_text(encoding="utf-8")))
+    homes = (ROOT, PACKAGE, PACKAGE / "engine", PACKAGE / "diagnosis" / "doctor", ROOT / "tests")
+    assert {place for place in named if not any((home / place).exists() for home in homes)} == set()
+    assert named or page == "CONTRIBUTING.md"

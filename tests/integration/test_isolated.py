@@ -417,11 +417,15 @@ def test_a_project_s_own_feeds(hub: Hub, isolate: str) -> None:
     assert hub.wait_final(run_id)["state"] == "succeeded"
     assert len(json.loads(own.read_text())) == 1
     assert not list((hub.data / "items").rglob(f"{run_id}.*"))
+    status, reply = hub.get(f"/api/runs/{run_id}/items")
+    why = "its project sets FEEDS, so its items are where these say"
+    assert (status, reply["detail"]) == (404, f"run {run_id} has no items file: {why}")
 
 
-def test_an_item_that_utf_8_cannot_hold(hub: Hub) -> None:
+@BOTH
+def test_an_item_that_utf_8_cannot_hold(hub: Hub, isolate: str) -> None:
     """Half a character is escaped, as JSON escapes it."""
-    run_id = isolated(hub, "surrogate")
+    run_id = hub.order("surrogate", isolate=isolate)
     assert hub.wait_final(run_id)["errors"] == 0
     assert hub.run_file("items", run_id).read_bytes() == '{"name": "café \\udc80"}\n'.encode()
 

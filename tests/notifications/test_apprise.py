@@ -13,8 +13,8 @@ from twisted.internet import reactor
 
 from reactorhub.errors import StartError
 from reactorhub.notifications.channels import apprise as apprise_channel
-from reactorhub.notifications.channels.addresses import AppriseChannel
 from reactorhub.notifications.channels.apprise import AppriseSender, check_apprise
+from reactorhub.notifications.channels.channel_config import AppriseChannel
 from tests.notifications.channel_cases import PASSWORD, ChannelSuite, a_notification
 
 

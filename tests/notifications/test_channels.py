@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from reactorhub.notifications.channels.addresses import (
+from reactorhub.notifications.channels.channel_config import (
     AppriseChannel,
     EmailChannel,
     SmtpServer,

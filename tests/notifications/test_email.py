@@ -12,7 +12,7 @@ from twisted.logger import capturedLogs
 
 from reactorhub.model.notification import NotificationKind
 from reactorhub.notifications.channels import email as email_channel
-from reactorhub.notifications.channels.addresses import EmailChannel, SmtpServer
+from reactorhub.notifications.channels.channel_config import EmailChannel, SmtpServer
 from reactorhub.notifications.channels.email import Email, mail
 from tests.notifications.channel_cases import (
     PASSWORD,

@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from reactorhub.errors import DeliveryError, LedgerError, UnknownChannel
-from reactorhub.model.notification import PATIENCE, IncidentEventKind, NotificationState
+from reactorhub.model.notification import GIVE_UP_AFTER, IncidentEventKind, NotificationState
 from reactorhub.model.schedule import ScheduleProgress
 from reactorhub.notifications.channels.memory import MemoryChannel
 from reactorhub.notifications.notifier import MAX_NAP, MAX_TRY, SOON, Notifier
@@ -131,7 +131,7 @@ def test_given_up_after_a_day() -> None:
     with at_work() as desk, hub_log() as events:
         desk.ops.trouble = DOWN
         desk.tell("a")
-        desk.pass_by(PATIENCE.total_seconds() - 100)
+        desk.pass_by(GIVE_UP_AFTER.total_seconds() - 100)
         assert desk.counts() == (1, 0)
         desk.tell("b")
         desk.pass_by(200)

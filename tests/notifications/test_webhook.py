@@ -12,7 +12,7 @@ from twisted.web.client import BrowserLikePolicyForHTTPS
 
 from reactorhub.errors import DeliveryError
 from reactorhub.notifications.channels import webhook as webhook_channel
-from reactorhub.notifications.channels.addresses import WebhookChannel, webhook_key
+from reactorhub.notifications.channels.channel_config import WebhookChannel, webhook_key
 from reactorhub.notifications.channels.webhook import Webhook, signature
 from tests.notifications.channel_cases import (
     NOON,

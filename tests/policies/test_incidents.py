@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reactorhub.model.notification import (
-    PATIENCE,
-    TOLD,
+    GIVE_UP_AFTER,
+    SCHEDULE_KINDS,
     Incident,
     IncidentEvent,
     IncidentEventKind,
@@ -41,7 +41,7 @@ def a_fact(
     number: int = 0,
     schedule: str = "prices",
     to: tuple[str, ...] = ("ops",),
-    on: frozenset[NotificationKind] = TOLD,
+    on: frozenset[NotificationKind] = SCHEDULE_KINDS,
     **about: Any,
 ) -> IncidentEvent:
     """A fact, so many seconds after noon. A missed tick says which it was."""
@@ -225,10 +225,10 @@ def a_notification(**events: Any) -> Notification:
         (timedelta(), True, None, NotificationState.WAITING, timedelta(seconds=10)),
         (timedelta(), True, 300.0, NotificationState.WAITING, timedelta(seconds=300)),
         (timedelta(), True, 1.0, NotificationState.WAITING, timedelta(seconds=10)),
-        (timedelta(), True, 1e12, NotificationState.WAITING, PATIENCE),
+        (timedelta(), True, 1e12, NotificationState.WAITING, GIVE_UP_AFTER),
         (timedelta(), False, None, NotificationState.GIVEN_UP, None),
-        (PATIENCE - SECOND, True, None, NotificationState.WAITING, SECOND),
-        (PATIENCE, True, None, NotificationState.GIVEN_UP, None),
+        (GIVE_UP_AFTER - SECOND, True, None, NotificationState.WAITING, SECOND),
+        (GIVE_UP_AFTER, True, None, NotificationState.GIVEN_UP, None),
     ],
 )
 def test_after_a_try_that_failed(

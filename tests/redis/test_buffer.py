@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from reactorhub.model.run import RunState
 from reactorhub.redis.buffer import Write, WriteBuffer
-from reactorhub.redis.scripts import EventText, event_text
+from reactorhub.redis.commands import EventText, event_text
 from tests.events.sink_cases import after, event, run_id, view
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.trial.unittest import TestCase
 
 from reactorhub.model.run import RunState
-from reactorhub.redis.scripts import RedisKeys
+from reactorhub.redis.commands import RedisCommands
 from reactorhub.redis.sink import RedisSink, backoff
 from tests.events.sink_cases import after, event, make_sink, run_id, until, view
 from tests.support.redis_server import OneServer
@@ -105,7 +105,7 @@ class WritingTests(OneServer, TestCase):
 
     async def test_stream_is_trimmed(self) -> None:
         """The stream keeps about as many events as it is told."""
-        sink = make_sink(self, self.server.url, keys=RedisKeys(prefix="t:", max_events=100))
+        sink = make_sink(self, self.server.url, commands=RedisCommands(prefix="t:", max_events=100))
         for number in range(1000):
             sink.publish_event(event(number))
         await sink.start()

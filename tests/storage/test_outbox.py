@@ -176,7 +176,7 @@ class OutboxSuite:
         """Incidents of schedules that tell nobody any more are forgotten; without a channel nothing waits."""
         await self.fail(1, "a")
         await self.fail(2, "b", to=("old",))
-        await self.ledger.tidy_alerts(["b"], ["ops"])
+        await self.ledger.forget_removed(["b"], ["ops"])
         self.assertEqual(await self.waiting(), ["a-1-ops"])
         counts = await self.ledger.notification_counts()
         self.assertEqual((counts.waiting, counts.given_up), (1, 1))
@@ -193,7 +193,7 @@ class OutboxSuite:
                     replace(FULL, id=str(number), state=NotificationState.WAITING, channel="hook")
                 )
             await self.fail(1, to=("hook", "ops"))
-            await self.ledger.tidy_alerts([], ["hook"])
+            await self.ledger.forget_removed([], ["hook"])
         lost = [event for event in events if "given up" in event.get("log_format", "")]
         self.assertEqual([event["id"] for event in lost], ["prices-1-hook", "prices-1-ops"])
         self.assertIn("1000 notifications already wait", lost[0]["error"])
@@ -203,7 +203,7 @@ class OutboxSuite:
         for number in range(MAX_SETTLED):
             await self.ledger.settle_notification(replace(FULL, id=str(number), channel="old"))
         await self.fail(1, to=("old",))
-        await self.ledger.tidy_alerts([], ["ops"])
+        await self.ledger.forget_removed([], ["ops"])
         self.assertEqual((await self.ledger.notification_counts()).given_up, MAX_SETTLED)
 
     async def test_a_mistake_in_the_rules_costs_the_notification_alone(self) -> None:

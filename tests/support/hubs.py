@@ -16,7 +16,7 @@ from reactorhub.config import HubConfig, parse
 from reactorhub.containment.lag import LagMeter
 from reactorhub.engine.scripted import MemoryEngine, ScriptedCrawl
 from reactorhub.events.memory import MemorySink
-from reactorhub.events.publisher import Telemetry
+from reactorhub.events.publisher import EventPublisher
 from reactorhub.hub.ended_runs import EndedRuns
 from reactorhub.hub.hub import Hub
 from reactorhub.hub.schedules import ScheduleViews
@@ -30,7 +30,7 @@ from reactorhub.notifications.reporter import IncidentReporter
 from reactorhub.runs.dispatcher import Dispatcher
 from reactorhub.runs.lifecycle import RunServices
 from reactorhub.runs.slots import Slots
-from reactorhub.schedules.auto_pause import FailureWatch
+from reactorhub.schedules.auto_pause import AutoPause
 from reactorhub.schedules.book import ScheduleBook
 from reactorhub.storage.sqlite.memory import MemoryLedger
 
@@ -83,7 +83,7 @@ class HubHarness:
 
     def __post_init__(self) -> None:
         new_id = IdMaker(self.now)
-        self.telemetry = Telemetry(self.clock, self.now, self.sink, new_id)
+        self.publisher = EventPublisher(self.clock, self.now, self.sink, new_id)
         self.slots = Slots(self.clock, self.config.max_concurrent_runs, self.config.queues)
         self.notifier = Notifier(self.clock, self.now, self.ledger)
         self.notifier.use(self.channels)
@@ -94,17 +94,17 @@ class HubHarness:
             ledger=self.ledger,
             engine=self.engine,
             slots=self.slots,
-            changed=self.telemetry.run_changed,
+            changed=self.publisher.run_changed,
         )
         self.book = ScheduleBook(self.ledger, self.now, self.clock, reporter)
-        views = ScheduleViews(self.services, self.book, self.telemetry)
-        ended_runs = EndedRuns(self.ledger, self.telemetry, views, FailureWatch(self.ledger, self.book))
+        views = ScheduleViews(self.services, self.book, self.publisher)
+        ended_runs = EndedRuns(self.ledger, self.publisher, views, AutoPause(self.ledger, self.book))
         self.on_ended = ended_runs.ended  # a test may put another function here
         self.dispatcher = Dispatcher(
             self.services,
             self.book,
             new_id,
-            self.telemetry.event,
+            self.publisher.event,
             self.config.max_queued_runs,
             on_ended=self._run_ended,
             reporter=reporter,
@@ -115,7 +115,7 @@ class HubHarness:
             book=self.book,
             views=views,
             ended_runs=ended_runs,
-            telemetry=self.telemetry,
+            publisher=self.publisher,
             sink=self.sink,
             lag=LagMeter(self.clock),
             notifier=self.notifier,

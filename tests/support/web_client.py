@@ -114,7 +114,8 @@ class Web:
     def __post_init__(self) -> None:
         self.file: HubConfig | Exception = self.harness.config
         self.paths = RunPaths(self.data_dir)
-        self.api = Api(self.harness.hub, RunFiles(self.paths, execute), self.reload)
+        files = RunFiles(self.paths, execute, lambda: self.harness.hub.config.retention, self.harness.now)
+        self.api = Api(self.harness.hub, files, self.reload)
         self.site = GuardedSite(self.api.app.resource(), self.harness.clock)
         Deferred.fromCoroutine(self.harness.hub.recover())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,17 +15,18 @@ from twisted.trial.unittest import TestCase
 
 from reactorhub.web import files
 from reactorhub.web.files import last_lines, some_lines
+from tests.support.hubs import HubHarness, config
 from tests.support.web_client import Web
 
 LOG = b"".join(b"2026-11-21 12:00:00 [prices] INFO: record %d\n" % n for n in range(50))
 ITEMS = b"".join(b'{"n": %d}\n' % n for n in range(20))
 
 
-class IncidentStore(Web):
+class Folder(Web):
     """A web over a data folder that holds one run's log and items."""
 
-    def __init__(self, data_dir: Path) -> None:
-        super().__init__(data_dir=data_dir)
+    def __init__(self, data_dir: Path, harness: HubHarness | None = None) -> None:
+        super().__init__(data_dir=data_dir, harness=harness or HubHarness())
         self.run = self.submitted()
         for path, data in (
             (self.paths.log("shop", "prices", self.run), LOG),
@@ -35,9 +37,9 @@ class IncidentStore(Web):
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> IncidentStore:
+def store(tmp_path: Path) -> Folder:
     """A web with one run that has files."""
-    return IncidentStore(tmp_path)
+    return Folder(tmp_path)
 
 
 class WholeFileTests(TestCase):
@@ -46,11 +48,14 @@ class WholeFileTests(TestCase):
     def setUp(self) -> None:
         folder = TemporaryDirectory()
         self.addCleanup(folder.cleanup)
-        self.store = IncidentStore(Path(folder.name))
+        self.store = Folder(Path(folder.name))
+        self.earlier = {*reactor.getDelayedCalls()}
         self.log, self.items = (f"/api/runs/{self.store.run}/{name}" for name in ("log", "items"))
 
     def tearDown(self) -> None:
-        assert [call for call in reactor.getDelayedCalls() if call.active()] == []
+        assert [
+            call for call in reactor.getDelayedCalls() if call.active() and call not in self.earlier
+        ] == []
 
     async def test_the_whole_log(self) -> None:
         """A log is plain text under the run's own name."""
@@ -89,7 +94,7 @@ class WholeFileTests(TestCase):
 
 
 @pytest.mark.parametrize(("tail", "lines"), [(1, 1), (7, 7), (50, 50), (100, 50)])
-def test_the_last_lines_of_a_log(store: IncidentStore, tail: int, lines: int) -> None:
+def test_the_last_lines_of_a_log(store: Folder, tail: int, lines: int) -> None:
     """``tail`` gives so many lines from the end, or as many as there are."""
     reply = store.get(f"/api/runs/{store.run}/log?tail={tail}")
     assert (reply.status, reply.headers["content-type"]) == (200, "text/plain; charset=utf-8")
@@ -100,7 +105,7 @@ def test_the_last_lines_of_a_log(store: IncidentStore, tail: int, lines: int) ->
     ("query", "first", "end"),
     [("offset=3&limit=2", 3, 5), ("limit=4", 0, 4), ("offset=18", 18, 20), ("offset=99", 20, 20)],
 )
-def test_some_items(store: IncidentStore, query: str, first: int, end: int) -> None:
+def test_some_items(store: Folder, query: str, first: int, end: int) -> None:
     """``offset`` and ``limit`` pick whole lines."""
     reply = store.get(f"/api/runs/{store.run}/items?{query}")
     assert (reply.status, reply.headers["content-type"]) == (200, "application/jsonl")
@@ -121,7 +126,7 @@ def test_some_items(store: IncidentStore, query: str, first: int, end: int) -> N
         ("items?page=2", "page"),
     ],
 )
-def test_wrong_parameters_are_named(store: IncidentStore, what: str, field: str) -> None:
+def test_wrong_parameters_are_named(store: Folder, what: str, field: str) -> None:
     """What cannot be picked is refused by the parameter's name."""
     reply = store.get(f"/api/runs/{store.run}/{what}")
     assert (reply.status, reply.fields) == (422, {field})
@@ -137,17 +142,43 @@ def test_a_run_without_files(tmp_path: Path, what: str) -> None:
     assert web.get(f"/api/runs/nothing/{what}").status == 404
 
 
+@pytest.mark.parametrize("kept", ["", "hub: {retention: {logs: 2d, items: 2d}}\n"])
 @pytest.mark.parametrize("what", ["log", "log?tail=3", "items", "items?limit=3"])
-def test_files_that_were_removed(store: IncidentStore, what: str) -> None:
-    """The answer for a run whose files are gone says what may have removed them."""
-    store.harness.begun(store.run).finish()
+def test_files_that_were_removed(tmp_path: Path, what: str, kept: str) -> None:
+    """The answer for a run whose files are gone says what has removed them."""
+    store = Folder(tmp_path, HubHarness(config=config(kept + "schedules: {}")))
+    crawl = store.harness.begun(store.run)
+    crawl.scrape(3)
+    crawl.finish()
     store.harness.turn()
-    name, kept, rule = ("log", "log", "logs") if what.startswith("log") else ("items", "items file", "items")
+    is_log = what.startswith("log")
+    name, called, rule = ("log", "log", "logs") if is_log else ("items", "items file", "items")
     getattr(store.paths, name)("shop", "prices", store.run).unlink()
+    said = f"run {store.run} has no {called}: it was removed "
+    by_hand = f"{said}by hand, or when hub.retention.{rule} was shorter"
     reply = store.get(f"/api/runs/{store.run}/{what}")
-    assert reply.status == 404
-    assert reply.json["detail"].startswith(f"run {store.run} has no {kept}: ")
-    assert reply.json["detail"].endswith(f"it was removed, by hub.retention.{rule} or by hand")
+    assert (reply.status, reply.json["detail"]) == (404, by_hand)
+    store.harness.step = timedelta(days=2)
+    by_rule = f"{said}after 2d, as hub.retention.{rule} says" if kept else by_hand
+    assert store.get(f"/api/runs/{store.run}/{what}").json["detail"] == by_rule
+
+
+@pytest.mark.parametrize(
+    ("feeds", "why"),
+    [
+        (True, "its project sets FEEDS, so its items are where these say"),
+        (False, "it scraped no items"),
+    ],
+)
+def test_a_run_whose_items_are_elsewhere_or_nowhere(tmp_path: Path, feeds: bool, why: str) -> None:
+    """The answer does not blame a project that sets no FEEDS, nor retention where there was nothing."""
+    web = Web(data_dir=tmp_path)
+    run = web.submitted()
+    crawl = web.harness.begun(run)
+    crawl.feeds = feeds
+    crawl.finish()
+    web.harness.turn()
+    assert web.get(f"/api/runs/{run}/items").json["detail"] == f"run {run} has no items file: {why}"
 
 
 def test_a_crawl_without_items_so_far(tmp_path: Path) -> None:
@@ -166,7 +197,7 @@ def test_a_run_that_never_started(tmp_path: Path) -> None:
     assert web.get(f"/api/runs/{run}/log").json["detail"].endswith("it ended before it started")
 
 
-def test_a_file_that_goes_while_it_is_read(store: IncidentStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_goes_while_it_is_read(store: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that is removed between the look and the reading is not found: no mistake of the hub."""
     path = store.paths.log("shop", "prices", store.run)
     monkeypatch.setattr(files.RunFiles, "log", lambda *_: path)

@@ -34,6 +34,7 @@ class IsolatedCrawl:
         self.opened: Deferred[None] = Deferred()
         self.done: Deferred[CrawlEnd] = Deferred()
         self.pid: int | None = None
+        self.feeds = False
         self._clock = clock
         self._run_id = run_id
         self._memory_limit = memory_limit
@@ -96,6 +97,7 @@ class IsolatedCrawl:
     def reported(self, report: Mapping[str, Any]) -> None:
         """See :class:`reactorhub.engine.isolated.zygotes.Job`."""
         if "opened" in report:
+            self.feeds = bool(report.get("feeds"))
             if not self.opened.called:
                 self.opened.callback(None)
         elif isinstance(report.get("live"), dict):

@@ -19,8 +19,9 @@ from twisted.python.failure import Failure
 from reactorhub.containment.contexts import RunContext
 from reactorhub.containment.logging_views import close_handlers
 from reactorhub.containment.streams import finish_lines
+from reactorhub.engine.isolated.child.feed import ItemsFile
+from reactorhub.engine.isolated.child.fields import FieldCounter
 from reactorhub.engine.scrapy.faults import count_faults
-from reactorhub.engine.scrapy.fields import FieldCounter
 from reactorhub.engine.scrapy.guards import InFlight, guard
 from reactorhub.engine.scrapy.private import (
     CRAWLER_LOGGER,
@@ -32,6 +33,7 @@ from reactorhub.engine.scrapy.private import (
 from reactorhub.errors import last_line
 from reactorhub.model.run import CrawlEnd
 from reactorhub.policies.comparisons import fraction
+from reactorhub.policies.expectations import FIELD_COUNT
 
 _MAX_REASON = 200  # characters of a finish reason
 _MAX_COUNT = 10**15  # the limit of a count; a spider may put any number into its stats
@@ -42,6 +44,7 @@ class HubCrawler(HookedCrawler):
     """A Crawler that knows its run and puts guards on its engine."""
 
     run_context: RunContext
+    items: ItemsFile
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -51,6 +54,7 @@ class HubCrawler(HookedCrawler):
         """See :meth:`HookedCrawler.engine_made`."""
         guard(engine, self.in_flight)
         count_faults(self, engine, self.run_context)
+        self.items.begin(self)
 
 
 class ScrapyCrawl:
@@ -66,7 +70,7 @@ class ScrapyCrawl:
         self.opened: Deferred[None] = Deferred()
         self.done: Deferred[CrawlEnd] = Deferred()
         self._clock = clock
-        self._items = items
+        self._items = ItemsFile(str(items.absolute()))
         self._fields = fields
         self._field_counter: FieldCounter | None = None  # signals alone would not keep it alive
         self._context = context
@@ -94,9 +98,8 @@ class ScrapyCrawl:
         self._crawler = crawler
         crawler.run_context = self._context
         self._run_log.configure(crawler.settings)
-        if not crawler.settings.getdict("FEEDS"):
-            crawler.settings.set("FEEDS", _feeds(self._items), priority="cmdline")
-        self._field_counter = FieldCounter(crawler, self._fields)
+        crawler.items = self._items
+        self._field_counter = FieldCounter(crawler, self._fields, FIELD_COUNT)
         crawler.signals.connect(self._spider_opened, signals.spider_opened)
         crawler.signals.connect(self._spider_closed, signals.spider_closed)
 
@@ -109,6 +112,11 @@ class ScrapyCrawl:
         if self._crawler is not None:
             for level, count in self._run_log.counts.items():
                 self._crawler.stats.set_value(f"log_count/{level}", count)
+
+    @property
+    def feeds(self) -> bool:
+        """See :class:`reactorhub.engine.protocols.Crawl`."""
+        return self._items.replaced
 
     def stats(self) -> Mapping[str, Any]:
         """See :class:`reactorhub.engine.protocols.Crawl`."""
@@ -175,6 +183,7 @@ class ScrapyCrawl:
         if self.done.called:
             return
         facts = self._facts(end)
+        self._items.close()
         close_handlers(self._context)
         finish_lines(self._context)
         self._context.over = True
@@ -229,12 +238,6 @@ def _collected(crawler: HubCrawler) -> dict[str, Any]:
 def _count(stat: object) -> int:
     """Return a stat as a count; 0 if a spider has replaced it with something that is not a number."""
     return min(max(int(fraction(stat) or 0), 0), _MAX_COUNT)
-
-
-def _feeds(path: Path) -> dict[str, dict[str, Any]]:
-    # Scrapy applies % formatting to a feed's URI.
-    uri = path.absolute().as_uri().replace("%", "%%")
-    return {uri: {"format": "jsonlines", "encoding": "utf-8", "overwrite": True}}
 
 
 def _log_failure(failure: Failure) -> None:

@@ -78,9 +78,7 @@ class ScrapyEngine:
         if project is not None and project not in self._projects:
             raise UnknownSpider(self._no_spider(spider, project))
         having = [
-            name
-            for name, each in self._projects.items()
-            if project in (None, name) and each.spider_class(spider) is not None
+            name for name, each in self._projects.items() if project in (None, name) and each.has(spider)
         ]
         if len(having) > 1:
             raise UnknownSpider(f"several projects have a spider {spider!r}, say which: {', '.join(having)}")
@@ -123,6 +121,7 @@ class _Stillborn:
     """A crawl that failed before it began."""
 
     pid: int | None = None
+    feeds = False
 
     def __init__(self, failure: str) -> None:
         self.opened: Deferred[None] = Deferred()

@@ -8,6 +8,9 @@ from importlib import import_module
 from pkgutil import iter_modules
 from types import ModuleType
 
+from scrapy import Spider
+
+from reactorhub.engine.isolated.child.spiders import sort_out
 from reactorhub.engine.scrapy.private import HookedLoader
 from reactorhub.errors import last_line
 from reactorhub.model.spider import BrokenModule
@@ -16,7 +19,8 @@ from reactorhub.model.spider import BrokenModule
 class TolerantSpiderLoader(HookedLoader):
     """Scrapy's own loader, but a module may raise anything, ``SystemExit`` included.
 
-    ``broken`` lists the modules that raised something, without the name of their project.
+    ``broken`` lists the modules that raised something and the spiders that cannot run, without the name of
+    their project.
     """
 
     broken: list[BrokenModule]
@@ -26,7 +30,13 @@ class TolerantSpiderLoader(HookedLoader):
         self.broken = []
         for name in self.spider_modules:
             for module in self._modules(name):
-                self.add_spiders(module)
+                self._take_up(module)
+
+    def _take_up(self, module: ModuleType) -> None:
+        spiders, odd = sort_out(module, Spider)
+        for name, spidercls in spiders.items():
+            self.add_spider(name, spidercls)
+        self.broken.extend(BrokenModule(project="", **each) for each in odd)
 
     def _modules(self, name: str) -> Iterator[ModuleType]:
         module = self._imported(name)

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from inspect import iscoroutine
-from types import ModuleType
 from typing import Any
 
+from scrapy import Spider
 from scrapy.core import scraper as scraper_module
 from scrapy.core.downloader import Downloader
 from scrapy.core.engine import ExecutionEngine
@@ -89,7 +89,6 @@ RELIED_ON: tuple[Part, ...] = (
         "overridden: merges the runner's settings a second time otherwise, which costs 2 ms a run",
     ),
     Part("scrapy.spiderloader:SpiderLoader._load_all_spiders", ("self",), "overridden: loads every module"),
-    Part("scrapy.spiderloader:SpiderLoader._load_spiders", ("self", "module"), "called for each module"),
     Part(
         "scrapy.core.downloader:Downloader._process_queue",
         ("self", "slot"),
@@ -223,12 +222,13 @@ class HookedLoader(SpiderLoader):
     """A SpiderLoader whose modules :meth:`load_modules` chooses."""
 
     def load_modules(self) -> None:
-        """Override: call :meth:`add_spiders` for each module."""
+        """Override: call :meth:`add_spider` for each spider."""
         raise NotImplementedError
 
-    def add_spiders(self, module: ModuleType) -> None:
-        """Take up the spiders that a module defines."""
-        self._load_spiders(module)
+    def add_spider(self, name: str, spidercls: type[Spider]) -> None:
+        """Take up a spider. It replaces another one of that name."""
+        self._found[name].append((spidercls.__module__, spidercls.__name__))
+        self._spiders[name] = spidercls
 
     @property
     def places(self) -> Mapping[str, list[tuple[str, str]]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import pickle
 import sys
 from copy import deepcopy
@@ -14,9 +13,11 @@ from typing import Any, cast
 from scrapy import Spider
 from scrapy.crawler import Crawler
 from scrapy.settings import Settings
+from scrapy.spiderloader import SpiderLoaderProtocol
 
 from reactorhub.containment.contexts import ProjectContext
 from reactorhub.containment.logging_views import changes, enable_loggers
+from reactorhub.engine.isolated.child.spiders import arguments, classes_of, docstring
 from reactorhub.engine.projects import ProjectConfig, settings_module
 from reactorhub.engine.scrapy.loader import TolerantSpiderLoader, broken_module
 from reactorhub.engine.scrapy.private import UnmergedRunner, crawler_with, without_left_out
@@ -51,6 +52,7 @@ class Project:
         self.broken: list[BrokenModule] = []
         self.warnings: list[str] = []
         self.runner: HubRunner | None = None
+        self._infos: dict[str, SpiderInfo] = {}
         self.context.importing = True
         try:
             self.context.enter(self._load)
@@ -59,17 +61,24 @@ class Project:
             self.context.importing = False
 
     def spider_class(self, name: str) -> type[Spider] | None:
-        """Return the spider of this name, or None."""
-        if self.runner is None or name not in self.runner.spider_loader.list():
-            return None
-        return self.runner.spider_loader.load(name)
+        """Return the spider of this name, or None.
+
+        :raises BaseException: whatever a loader of the project's own raises.
+        """
+        return self.runner.spider_loader.load(name) if self.runner is not None and self.has(name) else None
+
+    def has(self, name: str) -> bool:
+        """Return whether there is a spider of this name. A loader of the project's own may have new ones."""
+        if name in self._infos or self.runner is None:
+            return name in self._infos
+        try:
+            return name in self.runner.spider_loader.list()
+        except BaseException:  # noqa: BLE001 - code of the project
+            return False
 
     def spiders(self) -> list[SpiderInfo]:
         """Return all spiders that can run, by name."""
-        if self.runner is None:
-            return []
-        loader = self.runner.spider_loader
-        return [_info(self.config.name, name, loader.load(name)) for name in sorted(loader.list())]
+        return [self._infos[name] for name in sorted(self._infos)]
 
     def _load(self) -> None:
         try:
@@ -81,7 +90,25 @@ class Project:
             self.broken.extend(getattr(loader, "broken", ()))
             if isinstance(loader, TolerantSpiderLoader):
                 self.warnings.extend(loader.duplicates())
+            self._list(loader)
         self.broken = [replace(module, project=self.config.name) for module in self.broken]
+
+    def _list(self, loader: SpiderLoaderProtocol) -> None:
+        try:
+            classes, odd = classes_of(loader)
+        except BaseException as error:  # noqa: BLE001 - the loader may be the project's own
+            self.broken.append(broken_module(type(loader).__module__, error))
+            return
+        self.broken.extend(BrokenModule(project="", **each) for each in odd)
+        self._infos = {
+            name: SpiderInfo(
+                name=name,
+                project=self.config.name,
+                docstring=docstring(spidercls),
+                arguments=tuple(arguments(spidercls)),
+            )
+            for name, spidercls in classes.items()
+        }
 
     def _settle_logging(self) -> None:
         """Name what the import has done to logging, then set it up as ``scrapy crawl`` does at this point."""
@@ -172,11 +199,3 @@ def _check_origin(module: str, config: ProjectConfig) -> None:
     if module == PLAIN_FOLDER and len(own) < len(places):
         # Without an ``__init__.py`` Python joins all folders of this name on ``sys.path``, also foreign ones.
         top.__path__ = own
-
-
-def _info(project: str, name: str, spidercls: type[Spider]) -> SpiderInfo:
-    parameters = inspect.signature(spidercls.__init__).parameters.values()
-    plain = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    arguments = tuple(p.name for p in parameters if p.kind in plain and p.name not in ("self", "name"))
-    doc = spidercls.__doc__ and inspect.cleandoc(spidercls.__doc__)
-    return SpiderInfo(name=name, project=project, docstring=doc, arguments=arguments)

@@ -19,8 +19,8 @@ from twisted.python.failure import Failure
 
 from reactorhub.errors import DeliveryError, StartError
 from reactorhub.model.notification import Notification, NotificationKind
-from reactorhub.notifications.channels.addresses import AppriseChannel
 from reactorhub.notifications.channels.channel import Channel
+from reactorhub.notifications.channels.channel_config import AppriseChannel
 from reactorhub.notifications.messages import text, title
 
 _KINDS = {

@@ -28,8 +28,8 @@ from twisted.python.failure import Failure
 
 from reactorhub.errors import DeliveryError
 from reactorhub.model.notification import Notification
-from reactorhub.notifications.channels.addresses import EmailChannel
 from reactorhub.notifications.channels.channel import Channel
+from reactorhub.notifications.channels.channel_config import EmailChannel
 from reactorhub.notifications.channels.unreachable import CappedProtocol, why_unreached
 from reactorhub.notifications.messages import plain, text, title
 

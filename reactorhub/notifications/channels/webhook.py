@@ -30,8 +30,8 @@ from zope.interface import implementer
 from reactorhub import __version__
 from reactorhub.errors import DeliveryError
 from reactorhub.model.notification import Notification
-from reactorhub.notifications.channels.addresses import WebhookChannel
 from reactorhub.notifications.channels.channel import Channel
+from reactorhub.notifications.channels.channel_config import WebhookChannel
 from reactorhub.notifications.channels.unreachable import CappedProtocol, why_unreached
 from reactorhub.notifications.messages import notification_view
 

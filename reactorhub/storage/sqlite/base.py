@@ -50,7 +50,7 @@ class SqlLedger(ABC):
         """See Ledger.finish_run."""
 
         def change(db: sql.Database) -> FollowUp:
-            notifications.tell(db, follow_up.incident_event)
+            notifications.store_notifications(db, follow_up.incident_event)
             return sql.finish_run(db, run, follow_up)
 
         return self._write(change)
@@ -71,7 +71,7 @@ class SqlLedger(ABC):
 
         def change(db: sql.Database) -> bool:
             recorded = sql.record_tick(db, tick, run, after)
-            notifications.tell(db, incident_event if recorded else None)
+            notifications.store_notifications(db, incident_event if recorded else None)
             return recorded
 
         return self._write(change)
@@ -87,7 +87,7 @@ class SqlLedger(ABC):
 
         def change(db: sql.Database) -> None:
             sql.set_progress(db, kept, forgotten)
-            notifications.tell(db, incident_event)
+            notifications.store_notifications(db, incident_event)
 
         return self._write(change)
 
@@ -159,10 +159,10 @@ class SqlLedger(ABC):
         """See Outbox.notification_counts."""
         return self._read(notifications.notification_counts)
 
-    def tidy_alerts(self, schedules: Collection[str], channels: Collection[str]) -> Deferred[None]:
-        """See Outbox.tidy_alerts."""
+    def forget_removed(self, schedules: Collection[str], channels: Collection[str]) -> Deferred[None]:
+        """See Outbox.forget_removed."""
         names = tuple(schedules), tuple(channels)
-        return self._write(lambda db: notifications.tidy_alerts(db, *names))
+        return self._write(lambda db: notifications.forget_removed(db, *names))
 
     def _page(
         self, kind: str, cursor: str | None, question: Callable[[sql.Database, int | None], Page[R]]

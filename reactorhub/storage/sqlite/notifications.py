@@ -75,7 +75,7 @@ class SqliteIncidentStore:
             _forget_settled(self._db, notification.channel)
 
 
-def tell(db: Database, incident_event: IncidentEvent | None) -> None:
+def store_notifications(db: Database, incident_event: IncidentEvent | None) -> None:
     """Store the notifications about an event, if there is one.
 
     A bug in the rules costs the notification, but not the write of which it is a part.
@@ -151,8 +151,8 @@ def notification_counts(db: Database) -> NotificationCounts:
     )
 
 
-def tidy_alerts(db: Database, schedules: Collection[str], channels: Collection[str]) -> None:
-    """See Outbox.tidy_alerts."""
+def forget_removed(db: Database, schedules: Collection[str], channels: Collection[str]) -> None:
+    """See Outbox.forget_removed."""
     open_ones = {name for (name,) in db.execute("SELECT DISTINCT schedule FROM incidents").fetchall()}
     db.executemany("DELETE FROM incidents WHERE schedule = ?", [(name,) for name in open_ones - {*schedules}])
     used = {name for (name,) in db.execute("SELECT DISTINCT channel FROM notices").fetchall()}

@@ -48,6 +48,11 @@ def insert(table: str, rows: Table[Any]) -> str:
     return f"INSERT INTO {table} ({rows.columns}) VALUES ({rows.places})"
 
 
+def _replaced(names: Iterable[str]) -> str:
+    """Return the assignments with which an upsert takes these columns from the new row."""
+    return ", ".join(f"{name} = excluded.{name}" for name in names)
+
+
 def one_of(states: Iterable[RunState]) -> str:
     """Return states as the operand of ``IN``, without its parentheses."""
     return ", ".join(f"'{state.value}'" for state in sorted(states))
@@ -60,8 +65,7 @@ _UPDATE_RUN = f"UPDATE runs SET {', '.join(f'{name} = ?' for name in _CHANGING)}
 _update_row = itemgetter(*(rows.RUNS.names.index(name) for name in (*_CHANGING, "id")))
 _INSERT_TICK = f"""
     {insert("ticks", rows.TICKS)} ON CONFLICT (schedule, nominal_time) DO UPDATE
-    SET outcome = excluded.outcome, reason = excluded.reason, run_id = excluded.run_id,
-        recorded_at = excluded.recorded_at
+    SET {_replaced(name for name in rows.TICKS.names if name not in {"schedule", "nominal_time"})}
     WHERE outcome = 'missed' AND until IS NULL AND excluded.outcome <> 'missed'
 """
 _MOVE_MARK = """
@@ -71,7 +75,7 @@ _MOVE_MARK = """
         ELSE max(since, :reached) END
     WHERE name = :name
 """
-_NEW_MARK = ", ".join(f"{name} = excluded.{name}" for name in rows.PROGRESS.names[1:-1])
+_NEW_MARK = _replaced(name for name in rows.PROGRESS.names if name not in {"name", "runs"})
 # record_tick counts the runs of a schedule. A new fingerprint starts the count again.
 _REPLACE_PROGRESS = f"""{insert("marks", rows.PROGRESS)} ON CONFLICT (name) DO UPDATE
     SET runs = iif(fingerprint = excluded.fingerprint, runs, excluded.runs), {_NEW_MARK}"""

@@ -1,4 +1,4 @@
-"""The child side, piece by piece: reports, records, fields and the feed."""
+"""The child side, piece by piece: reports, records and settings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import logging
 import socket
 from collections.abc import Iterator
 from datetime import UTC
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scrapy.settings import Settings
 
-from reactorhub.engine.isolated.child.feed import OwnFeed
-from reactorhub.engine.isolated.child.fields import found, is_empty
 from reactorhub.engine.isolated.child.preload import preload
 from reactorhub.engine.isolated.child.private import own_settings
 from reactorhub.engine.isolated.child.records import Records
@@ -126,48 +123,6 @@ def test_errors_count_where_they_are_made() -> None:
     finally:
         logging.setLogRecordFactory(make)
     assert records.figures() == {"errors": 2, "exceptions": 1, "error": "ValueError: no price"}
-
-
-@pytest.mark.parametrize(
-    ("field", "value"), [("a", 1), ("b.c", 2), ("b.x", None), ("x", None), ("d.e", 3), ("a.b", None)]
-)
-def test_fields_are_found(field: str, value: object) -> None:
-    """A field is found by its name or along a path of names."""
-    assert found({"a": 1, "b": {"c": 2}, "d.e": 3}, field) == value
-
-
-def test_what_is_empty() -> None:
-    """None, and what has nothing in it, says nothing; 0 and False do."""
-    assert [is_empty(value) for value in (None, "", [], {}, 0, False, "x")] == [True] * 4 + [False] * 3
-
-
-def test_the_hub_s_feed_is_the_lowest() -> None:
-    """Any other feed, set at any priority or added to the settings later on, takes its place."""
-    own = OwnFeed("/data/100%/a b.jsonl")
-    settings = Settings()
-    own.offer(settings)
-    settings.set("FEEDS", {"own.json": {"format": "json"}}, priority="project")
-    own.settle(settings)
-    assert list(settings.getdict("FEEDS")) == ["own.json"]
-    settings = Settings()
-    own.offer(settings)
-    settings["FEEDS"]["own.json"] = {"format": "json"}
-    own.settle(settings)
-    assert list(settings.getdict("FEEDS")) == ["own.json"]
-
-
-def test_nothing_else_touches_the_hub_s_feed(tmp_path: Path) -> None:
-    """It has its own storage and exporter, whatever a project says of feeds, and a path of any characters."""
-    path = tmp_path / "100%" / "é b.jsonl"
-    settings = Settings({"FEED_STORAGES": {"": None, "file": None}, "FEED_EXPORTERS": {"jsonlines": None}})
-    own = OwnFeed(str(path))
-    own.offer(settings)
-    own.settle(settings)
-    storage = settings.getwithbase("FEED_STORAGES")[""]("anything", feed_options={"overwrite": True})
-    file = storage.open(None)
-    settings.getwithbase("FEED_EXPORTERS")["jsonlines"](file, encoding="utf-8").export_item({"a": "é\udc80"})
-    file.close()
-    assert path.read_bytes() == '{"a": "é\\udc80"}\n'.encode()
 
 
 def test_settings_are_handed_on_while_a_crawl_is_prepared() -> None:

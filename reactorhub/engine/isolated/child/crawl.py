@@ -12,7 +12,7 @@ from scrapy.utils.reactor import install_reactor
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
-from .feed import OwnFeed
+from .feed import ItemsFile
 from .fields import FieldCounter
 from .private import (
     IsolatedCrawler,
@@ -55,7 +55,7 @@ class Crawl:
 
     def __init__(self, order: dict[str, Any], reports: Reports) -> None:
         self._order = order
-        self._feed = OwnFeed(order["items"])
+        self._items = ItemsFile(order["items"])
         self._reports = reports
         self._records = Records()
         self._crawler: IsolatedCrawler | None = None
@@ -76,7 +76,7 @@ class Crawl:
         spidercls = process.spider_loader.load(self._order["spider"])
         self._crawler = crawler = IsolatedCrawler(spidercls, settings)
         settings.handed_on = False
-        crawler.own_feed = self._feed
+        crawler.items = self._items
         self._connect(crawler)
         process.crawl(crawler, **self._order["args"]).addErrback(self._failed)
         self._listen()
@@ -97,7 +97,6 @@ class Crawl:
 
     def _settings(self) -> OwnSettings:
         settings = project_settings(self._order)
-        self._feed.offer(settings)
         Loader.first = self._order.get("module")
         settings.set("SPIDER_LOADER_CLASS", Loader, priority="command")
         downloader = exact_downloader()
@@ -118,7 +117,7 @@ class Crawl:
         crawler.signals.connect(self._closed, signals.spider_closed)
 
     def _opened(self) -> None:
-        self._reports.send({"opened": True})
+        self._reports.send({"opened": True, "feeds": self._items.replaced})
 
     def _closed(self, spider: Spider, reason: object) -> None:
         self._finish_reason = str(reason)[:_MAX_REASON]

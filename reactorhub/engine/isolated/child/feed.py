@@ -1,23 +1,80 @@
-"""The items file of a run: the lowest of all feeds, with every option of its own."""
+"""The items file of a run. It is not a feed of Scrapy's, so no FEED_* setting of a project reaches it."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
+from scrapy import signals
+from scrapy.crawler import Crawler
 from scrapy.exporters import JsonLinesItemExporter
-from scrapy.extensions import feedexport
-from scrapy.settings import Settings
 
-FORMAT = "jsonlines"
+
+class ItemsFile:
+    """Writes the items of a crawl, one line of JSON for each, unless the project sets feeds of its own.
+
+    It runs in every version of Scrapy from 2.11 on, in the hub's process and in isolated ones.
+    """
+
+    def __init__(self, path: str) -> None:
+        """:param path: of the file, absolute; it may hold any character."""
+        self._path = path
+        self._file: _Lines | None = None
+        self._crawler: Crawler | None = None
+        self.replaced = False
+        """Whether the project sets feeds of its own, so that there is no items file."""
+
+    def begin(self, crawler: Crawler) -> None:
+        """Create the file, and connect to a crawl whose settings nobody can change any more.
+
+        :raises OSError: if the file cannot be created.
+        """
+        settings = crawler.settings
+        self.replaced = bool(settings.getdict("FEEDS") or settings.get("FEED_URI"))
+        if not self.replaced:
+            self._file = _Lines(Path(self._path))
+            self._exporter = ItemLines(self._file, encoding="utf-8")
+            self._crawler = crawler
+            crawler.signals.connect(self._scraped, signals.item_scraped)
+
+    def close(self) -> None:
+        """Close the file. What the crawl scrapes later is not written."""
+        if self._file is not None and self._crawler is not None:
+            self._crawler.signals.disconnect(self._scraped, signals.item_scraped)
+            self._file.close()
+        self._file = self._crawler = None
+
+    def _scraped(self, item: Any) -> None:
+        self._exporter.export_item(item)
 
 
 class ItemLines(JsonLinesItemExporter):
-    """JSON Lines in UTF-8. What UTF-8 cannot hold, such as half a character, is escaped as in JSON."""
+    """JSON Lines in UTF-8, as Scrapy writes them, but each line is JSON.
+
+    Half a character, which UTF-8 cannot hold, is escaped. NaN and Infinity, which JSON lacks, become null.
+    """
 
     def __init__(self, file: Any, **kwargs: Any) -> None:
-        super().__init__(file, **kwargs)
+        super().__init__(file, allow_nan=False, **kwargs)
         encode = self.encoder.encode
-        self.encoder.encode = lambda o: escaped(encode(o))  # type: ignore[method-assign]
+
+        def encode_all(o: Any) -> str:
+            try:
+                text = encode(o)
+            except ValueError:
+                text = self._without_nan(o)
+            return text if text.isascii() else escaped(text)
+
+        self.encoder.encode = encode_all  # type: ignore[method-assign]
+
+    def _without_nan(self, item: Any) -> str:
+        """Encode an item that has numbers which JSON lacks.
+
+        :raises ValueError: if it cannot be encoded for another reason: it contains itself.
+        """
+        encoder = type(self.encoder)(ensure_ascii=False)
+        return encoder.encode(json.loads(encoder.encode(item), parse_constant=lambda name: None))
 
 
 def escaped(text: str) -> str:
@@ -25,48 +82,28 @@ def escaped(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-class OwnFeed:
-    """The feed that the hub gives to a run. The project takes its place by any feed of its own."""
+class _Lines:
+    """A file that holds whole lines only, each as soon as it is written, even if the process is killed."""
 
-    def __init__(self, path: str) -> None:
-        """:param path: of the file, absolute; it may hold any character."""
-        self._path = path
-        self._name = path.replace("%", "%%")  # the name of a feed is a format string
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("wb", buffering=0)
+        self._end = 0
 
-    def offer(self, settings: Settings) -> None:
-        """Set it below all that a project can say."""
-        options = {
-            "format": FORMAT,
-            "encoding": "utf-8",
-            "overwrite": True,
-            "store_empty": True,
-            "fields": None,
-            "indent": None,
-            "batch_item_count": 0,
-            "uri_params": None,
-            "item_export_kwargs": {},
-        }
-        settings.set("FEEDS", {self._name: options}, priority="default")
+    def write(self, line: bytes) -> None:
+        """Add a line, or nothing if the disk cannot take all of it.
 
-    def settle(self, settings: Settings) -> None:
-        """Take it back if there are others; if it is the only one, nothing else that a project says of feeds
-        may touch it."""
-        feeds = settings.getdict("FEEDS")
-        if self._name not in feeds:
-            return
-        if len(feeds) > 1:
-            del feeds[self._name]
-            settings.set("FEEDS", feeds, priority="cmdline")
-            return
-        settings.set("FEED_STORAGES", {"": _storage(self._path)}, priority="cmdline")
-        settings.set("FEED_EXPORTERS", {FORMAT: ItemLines}, priority="cmdline")
+        :raises OSError: if the disk cannot take it.
+        """
+        left = memoryview(line)
+        try:
+            while left:
+                left = left[self._file.write(left) or 0 :]
+        except OSError:
+            self._file.seek(self._end)
+            self._file.truncate()
+            raise
+        self._end += len(line)
 
-
-def _storage(path: str) -> type[feedexport.FileFeedStorage]:
-    """Return a storage for this path alone: versions of Scrapy differ in what they make of a percent sign."""
-
-    class FileFeedStorage(feedexport.FileFeedStorage):  # its name is part of a stat
-        def __init__(self, uri: str, *, feed_options: Any = None) -> None:
-            super().__init__(path, feed_options=feed_options)
-
-    return FileFeedStorage
+    def close(self) -> None:
+        self._file.close()

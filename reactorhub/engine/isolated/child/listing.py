@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 from scrapy.spiderloader import SpiderLoader
@@ -13,6 +12,7 @@ from .crawl import REACTOR
 from .private import Loader
 from .project import broken, project_settings
 from .reports import Reports
+from .spiders import arguments, classes_of, docstring
 
 
 def obey(order: dict[str, Any], reports: Reports) -> None:
@@ -35,21 +35,18 @@ def refuse(error: BaseException, reports: Reports, module: str = "settings") -> 
 
 def listed(loader: SpiderLoader) -> dict[str, Any]:
     """Return what there is to say of a project's spiders."""
+    classes, odd = classes_of(loader)
     return {
-        "spiders": [_spider(name, loader.load(name)) for name in sorted(loader.list(), key=str)],
-        "broken": getattr(loader, "broken", []),
+        "spiders": [_spider(name, classes[name]) for name in sorted(classes)],
+        "broken": [*getattr(loader, "broken", []), *odd],
         "duplicates": loader.duplicates() if isinstance(loader, Loader) else {},
     }
 
 
-def _spider(name: Any, spidercls: Any) -> dict[str, Any]:
-    parameters = inspect.signature(spidercls.__init__).parameters.values()
-    plain = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+def _spider(name: str, spidercls: Any) -> dict[str, Any]:
     return {
-        "name": str(name),
+        "name": name,
         "module": spidercls.__module__,
-        "docstring": spidercls.__doc__ and inspect.cleandoc(spidercls.__doc__),
-        "arguments": [
-            each.name for each in parameters if each.kind in plain and each.name not in ("self", "name")
-        ],
+        "docstring": docstring(spidercls),
+        "arguments": arguments(spidercls),
     }

@@ -10,6 +10,7 @@ import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
+from scrapy import Spider
 from scrapy.core.downloader import Downloader
 from scrapy.crawler import Crawler
 from scrapy.exceptions import IgnoreRequest
@@ -19,8 +20,9 @@ from scrapy.utils.defer import deferred_from_coro
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from .feed import OwnFeed
+from .feed import ItemsFile
 from .project import Modules
+from .spiders import sort_out
 
 _ESCAPES = (KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError)
 _CONSOLES = {
@@ -59,7 +61,11 @@ class Loader(SpiderLoader):
     def _load(self, names: list[str], deep: bool) -> None:
         modules = Modules()
         for module in modules.load(names, deep):
-            self._load_spiders(module)
+            spiders, odd = sort_out(module, Spider)
+            for name, spidercls in spiders.items():
+                self._found[name].append((module.__name__, spidercls.__name__))
+                self._spiders[name] = spidercls
+            modules.broken.extend(odd)
         self.broken.extend(modules.broken)
 
     def load(self, spider_name: str) -> Any:
@@ -69,13 +75,12 @@ class Loader(SpiderLoader):
         """
         if spider_name not in self._spiders:
             self._load_rest()
-        odd = (name for name in self._spiders if str(name) == spider_name)  # a name may be a number
-        return super().load(next(odd, spider_name))
+        return super().load(spider_name)
 
     def duplicates(self) -> dict[str, Any]:
         """Return the classes that claim a name which others claim too."""
         found = {name: sorted(map(".".join, set(places))) for name, places in self._found.items()}
-        return {str(name): places for name, places in found.items() if len(places) > 1}
+        return {name: places for name, places in found.items() if len(places) > 1}
 
     def list(self) -> Any:
         """Return the names of all spiders."""
@@ -84,15 +89,14 @@ class Loader(SpiderLoader):
 
 
 class IsolatedCrawler(Crawler):
-    """A crawler that knows the feed which the hub gave it, and leaves out what nobody asked for."""
+    """A crawler that has the items file which the hub gave it, and leaves out what nobody asked for."""
 
-    own_feed: OwnFeed
+    items: ItemsFile
     in_flight: InFlight
 
     def _apply_settings(self) -> None:
         self.addons.load_settings(self.settings)
         self.addons.load_settings = lambda settings: None  # type: ignore[method-assign]
-        self.own_feed.settle(self.settings)
         for extension, setting in _CONSOLES.items():
             if not self.settings.getbool(setting):
                 self.settings["EXTENSIONS_BASE"].pop(extension, None)
@@ -101,6 +105,7 @@ class IsolatedCrawler(Crawler):
     def _create_engine(self) -> Any:
         engine = super()._create_engine()
         self.in_flight = InFlight(engine)
+        self.items.begin(self)
         return engine
 
 

@@ -68,7 +68,7 @@ class AppriseChannel:
     urls: tuple[str, ...] = field(repr=False)
 
 
-AnyChannel = EmailChannel | WebhookChannel | AppriseChannel
+ChannelConfig = EmailChannel | WebhookChannel | AppriseChannel
 
 
 def mail_address(text: str) -> str:

@@ -15,7 +15,7 @@ T = TypeVar("T")
 _log = Logger()
 
 
-def to_its_end(order: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
+def shielded(order: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
     """Complete an order; the Deferred fires with its result.
 
     When a client disconnects, Klein cancels the Deferred of its request. An order that is cancelled halfway

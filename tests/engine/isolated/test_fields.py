@@ -17,9 +17,8 @@ from pydantic import BaseModel
 from scrapy.crawler import Crawler
 from scrapy.utils.test import get_crawler
 
-from reactorhub.engine.scrapy.fields import FieldCounter, found, is_empty
+from reactorhub.engine.isolated.child.fields import FieldCounter, found, is_empty
 from reactorhub.policies.expectations import FIELD_COUNT
-from tests.support.hubs import hub_log
 
 
 class Classic(scrapy.Item):
@@ -119,7 +118,7 @@ def test_not_empty(value: object) -> None:
 def test_counting() -> None:
     """Each field is counted in the crawl's own stats, from zero on; other fields are not."""
     crawler = get_crawler()
-    counter = FieldCounter(crawler, ("price", "offers.price", "none"))
+    counter = FieldCounter(crawler, ("price", "offers.price", "none"), FIELD_COUNT)
     run(scraped(crawler))
     assert counted(crawler) == {"price": 0, "offers.price": 0, "none": 0}
     run(scraped(crawler, {"price": 1, "x": 1}, Data(price=0, offers={"price": ""}), {"price": ""}))
@@ -130,7 +129,7 @@ def test_counting() -> None:
 def test_nothing_to_count() -> None:
     """A crawl whose fields nobody asks for has no handler for its items."""
     crawler = get_crawler()
-    counter = FieldCounter(crawler, ())
+    counter = FieldCounter(crawler, (), FIELD_COUNT)
     run(scraped(crawler, {"price": 1}))
     assert counted(crawler) == {}
     del counter
@@ -146,13 +145,13 @@ class Strange(dict[str, Any]):
 
 
 @pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt, asyncio.CancelledError])
-def test_a_strange_item_harms_nothing(error: type[BaseException]) -> None:
-    """It counts as one without the field, the next one counts, and the hub's log says so once."""
+def test_a_strange_item_harms_nothing(error: type[BaseException], caplog: pytest.LogCaptureFixture) -> None:
+    """It counts as one without the field, the next one counts, and the run's log says so once."""
     crawler = get_crawler()
-    counter = FieldCounter(crawler, ("price",))
+    counter = FieldCounter(crawler, ("price",), FIELD_COUNT)
     odd = type("Odd", (Strange,), {"error": error})
-    with hub_log() as events:
-        run(scraped(crawler, odd(price=1), odd(price=1), {"price": 1}))
+    run(scraped(crawler, odd(price=1), odd(price=1), {"price": 1}))
     assert counted(crawler) == {"price": 1}
-    assert [(event["field"], event["kind"]) for event in events] == [("price", error.__name__)]
+    said = f"an item raised {error.__name__} when it was read; it counts as one without price"
+    assert [record.getMessage() for record in caplog.records if record.name == "reactorhub.fields"] == [said]
     del counter

@@ -88,8 +88,8 @@ def _pairs(fields: Mapping[str, Any]) -> bytes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RedisKeys:
-    """The names of the hub's keys in Redis, and their time to live in seconds."""
+class RedisCommands:
+    """Builds the commands that write the hub's keys. The times to live are in seconds."""
 
     prefix: str
     run_ttl: int = 7 * 24 * 3600  # a week: long enough for dashboards, and the ledger has all runs anyway
