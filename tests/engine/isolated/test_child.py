@@ -105,24 +105,51 @@ def test_a_hub_that_does_not_read_stops_nobody(pair: tuple[socket.socket, Report
     assert ours.recv(100) == b'{"closed": {}}\n'
 
 
-def test_errors_count_where_they_are_made() -> None:
-    """Records of level ERROR count whatever becomes of handlers, and exceptions are told apart."""
+@pytest.fixture
+def records(monkeypatch: pytest.MonkeyPatch) -> Iterator[Records]:
+    """Records that are installed for one test."""
+    for method in ("error", "critical", "fatal", "log"):
+        monkeypatch.setattr(logging.Logger, method, getattr(logging.Logger, method))
     make = logging.getLogRecordFactory()
     records = Records()
     records.install()
+    yield records
+    logging.setLogRecordFactory(make)
+
+
+def test_errors_count_where_they_are_made(records: Records) -> None:
+    """Records of level ERROR count whatever becomes of handlers, and exceptions are told apart."""
+    log = logging.getLogger("nobody.listens")
+    log.propagate = False
+    log.addHandler(logging.NullHandler())
+    log.error("one")
+    log.warning("no error")
     try:
-        log = logging.getLogger("nobody.listens")
-        log.propagate = False
-        log.addHandler(logging.NullHandler())
-        log.error("one")
-        log.warning("no error")
-        try:
-            raise ValueError("no price")
-        except ValueError:
-            log.exception("two")
-    finally:
-        logging.setLogRecordFactory(make)
+        raise ValueError("no price")
+    except ValueError:
+        log.exception("two")
     assert records.figures() == {"errors": 2, "exceptions": 1, "error": "ValueError: no price"}
+
+
+def test_exceptions_count_in_records_that_are_muted(records: Records) -> None:
+    """An exception counts although its record is never made; muted words alone do not."""
+    log = logging.getLogger("nobody.hears")
+    log.setLevel(logging.CRITICAL + 1)
+    log.error("only words")
+    log.log(logging.WARNING, "a warning", exc_info=KeyError("warned"))
+    log.log(logging.ERROR, "one", exc_info=ValueError("first"))
+    log.critical("two", exc_info=(ValueError, ValueError("second"), None))
+    try:
+        raise ValueError("third")
+    except ValueError:
+        log.exception("three")
+    assert records.figures() == {"errors": 3, "exceptions": 3, "error": "ValueError: third"}
+
+
+def test_a_record_shows_the_line_of_its_caller(records: Records, caplog: pytest.LogCaptureFixture) -> None:
+    """What counts records does not stand between a record and the code that logs."""
+    logging.getLogger("who.logs").error("here")
+    assert [record.filename for record in caplog.records] == ["test_child.py"]
 
 
 def test_settings_are_handed_on_while_a_crawl_is_prepared() -> None:
