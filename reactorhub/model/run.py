@@ -140,6 +140,11 @@ class CrawlEnd:
     ``failure`` is set when the crawl itself raised, ``lost`` when its process died before it could tell how
     the crawl went. ``errors`` counts the run's own records of level ERROR
     and above, ``exceptions`` those of them that carried an exception; ``error`` is the last one's last line.
+
+    ``pages`` counts the responses that were passed to the spider, None where nobody has counted; ``refused``
+    the requests that brought none, by what became of them: a status, a rule or an exception. ``asked`` says
+    whether the crawl made any request, and ``no_request_why`` why it made none, where its code shows that.
+    ``unstored`` counts the items that were scraped and could not be stored; ``unstored_why`` is the cause.
     """
 
     failure: str | None = None
@@ -149,6 +154,12 @@ class CrawlEnd:
     errors: int = 0
     exceptions: int = 0
     error: str | None = None
+    pages: int | None = None
+    refused: Mapping[str, int] = field(default_factory=dict)
+    asked: bool = True
+    no_request_why: str | None = None
+    unstored: int = 0
+    unstored_why: str | None = None
     stats: Mapping[str, Any] = field(default_factory=dict)
 
 

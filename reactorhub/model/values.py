@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -43,6 +44,18 @@ def _redacted_value(value: Any) -> Any:
 def stats_view(stats: Mapping[str, Any]) -> dict[str, Any]:
     """Return a crawl's stats as JSON values. Values that JSON lacks become text."""
     return {_shown(str, key): _stat(value) for key, value in stats.items()}
+
+
+def json_of(value: Any, **options: Any) -> str:
+    """Return a value as strict JSON: numbers that JSON lacks, NaN and the infinities, become text.
+
+    :param options: those of :func:`json.dumps`.
+    :raises TypeError: if it holds an object that is no JSON value at all.
+    """
+    try:
+        return json.dumps(value, allow_nan=False, **options)
+    except ValueError:
+        return json.dumps(_stat(value), allow_nan=False, **options)
 
 
 def _stat(value: Any) -> Any:

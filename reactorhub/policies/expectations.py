@@ -139,6 +139,14 @@ def read(expect: Mapping[str, Any]) -> tuple[Expectation, ...]:
     return (*own, *(parse_field(field, wish) for field, wish in _fields(expect).items()))
 
 
+def expected_reasons(expect: Mapping[str, Any]) -> frozenset[str]:
+    """Return the finish reasons that a run's spec names as good. Never raises."""
+    try:
+        return frozenset(_texts(expect[FINISH_REASON]))
+    except (KeyError, ValueError):
+        return frozenset()
+
+
 def counted_fields(expect: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the fields that a crawl must count for its expectations."""
     return tuple(_fields(expect))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
+
+from reactorhub.model.values import json_of
 
 MAX_FIELDS = 500  # of one hash; Lua's unpack, which writes them, takes at most about 8,000 values
 MAX_NAME = 200  # characters; Scrapy's own stats stay far below, but a spider may count by URL
 MAX_VALUE = 10_000  # characters; a traceback fits, a page does not
 DROPPED = "_dropped_fields"
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
+_encode = partial(json_of, ensure_ascii=False, separators=(",", ":"), default=str)
 
 
 def flattened(values: Mapping[str, Any]) -> dict[str, str]:

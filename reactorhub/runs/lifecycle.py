@@ -20,6 +20,7 @@ from reactorhub.engine.protocols import Crawl, Engine
 from reactorhub.errors import LedgerError, last_line
 from reactorhub.model.follow_up import NO_FOLLOW_UP, Ended, FollowUp
 from reactorhub.model.run import ACTIVE, CrawlEnd, Run, RunState, Stop
+from reactorhub.policies.expectations import expected_reasons
 from reactorhub.policies.outcome import outcome_of
 from reactorhub.runs.escalation import Escalation
 from reactorhub.runs.expectation_check import held_to_expectations
@@ -226,7 +227,7 @@ class Lifecycle:
         return self._judged(end, crawl)
 
     def _judged(self, end: CrawlEnd, crawl: Crawl) -> Run:
-        outcome = outcome_of(end, self._stop)
+        outcome = outcome_of(end, self._stop, expected_reasons(self.run.spec.expect))
         return self.run.moved(
             outcome.state,
             finished_at=self._services.now(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
 from typing import Any
@@ -18,7 +17,7 @@ from reactorhub.errors import InvalidRequest, ReactorHubError
 from reactorhub.forecast.upcoming import next_view
 from reactorhub.hub.hub import Hub
 from reactorhub.model.run import Run, RunState
-from reactorhub.model.values import View, stats_view
+from reactorhub.model.values import View, json_of, stats_view
 from reactorhub.storage.ledger import RunFilter
 from reactorhub.web.disconnects import shielded
 from reactorhub.web.files import MAX_LINES, RunFiles, whole
@@ -106,10 +105,10 @@ class Api:
         """All schedules.
 
         A view takes time to make, and there may be 10,000: so the hub makes them in pieces, with turns of the
-        reactor in between. Each view is encoded in its piece, too. One ``json.dumps`` of the whole list would
+        reactor in between. Each view is encoded in its piece, too. One text of the whole list would
         block the reactor once all views are there.
         """
-        rows = [json.dumps(view) async for view in self._hub.schedules()]
+        rows = [json_of(view) async for view in self._hub.schedules()]
         _say_json(request)
         return f'{{"schedules": [{", ".join(rows)}], "next_cursor": null}}\n'.encode()
 
@@ -284,7 +283,7 @@ class Api:
 
 def _json(request: IRequest, view: object, status: HTTPStatus = HTTPStatus.OK) -> bytes:
     _say_json(request, status)
-    return json.dumps(view).encode() + b"\n"
+    return json_of(view).encode() + b"\n"
 
 
 def _say_json(request: IRequest, status: HTTPStatus = HTTPStatus.OK) -> None:

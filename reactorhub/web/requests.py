@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection
+from math import isfinite
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
@@ -15,6 +16,7 @@ from reactorhub.wire.orders import Order, read_form, read_order
 
 T = TypeVar("T")
 MAX_ROWS = 1000
+_MAX_DIGITS = 300  # most readers of JSON take no larger numbers
 _DIGITS = re.compile(r"[0-9]{1,20}")
 
 
@@ -42,7 +44,7 @@ def json_object(body: bytes) -> dict[str, Any]:
     if not body.strip():
         return {}
     try:
-        value = json.loads(body, parse_constant=_no_constant)
+        value = json.loads(body, parse_constant=_no_constant, parse_float=_finite, parse_int=_whole)
     except RecursionError:
         raise UnreadableBody("is nested too deeply; send a flat object") from None
     except ValueError as error:
@@ -153,6 +155,19 @@ class Query:
         """:raises InvalidRequest: if there were mistakes."""
         if self._mistakes:
             raise InvalidRequest(self._mistakes)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError(f"{text[:40]} is too large for a number")
+    return number
+
+
+def _whole(text: str) -> int:
+    if len(text) > _MAX_DIGITS:
+        raise ValueError(f"{text[:20]}... is too large for a number")
+    return int(text)
 
 
 def _no_constant(name: str) -> Any:

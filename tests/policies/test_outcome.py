@@ -12,6 +12,7 @@ from reactorhub.model.run import CrawlEnd, RunState, Stop
 from reactorhub.policies.outcome import outcome_of
 
 SUCCEEDED, FAILED = RunState.SUCCEEDED, RunState.FAILED
+REFUSED = {"finish_reason": "finished", "pages": 0}
 BAD = {"errors": 2, "exceptions": 2, "error": "ValueError: no price"}
 
 
@@ -47,12 +48,73 @@ BAD = {"errors": 2, "exceptions": 2, "error": "ValueError: no price"}
             "1 exception and no item",
         ),
         ({"finish_reason": "closespider_errorcount", **BAD}, FAILED, "2 exceptions and no item"),
+        ({**REFUSED, "refused": {"403": 12}}, FAILED, "every page was refused: 403 × 12"),
+        (
+            {**REFUSED, "refused": {"404": 2, "robots.txt": 3, "403": 2}},
+            FAILED,
+            "every page was refused: robots.txt × 3, 403 × 2, 404 × 2",
+        ),
+        ({**REFUSED, "refused": {str(n): 1 for n in range(500, 512)}}, FAILED, ", others × 4"),
+        ({**REFUSED, "refused": {"DNSLookupError": 2}, **BAD}, FAILED, "refused: DNSLookupError × 2"),
+        ({**REFUSED, "finish_reason": "closespider_timeout", "refused": {"403": 1}}, FAILED, "403 × 1"),
+        ({**REFUSED, "items": 1, "refused": {"403": 12}}, SUCCEEDED, "the crawl finished"),
+        ({**REFUSED, "pages": 1, "refused": {"403": 12}}, SUCCEEDED, "the crawl finished"),
+        ({**REFUSED, "pages": None, "refused": {"403": 12}}, SUCCEEDED, "the crawl finished"),
+        (REFUSED, SUCCEEDED, "the crawl finished"),
+        ({**REFUSED, "asked": False}, SUCCEEDED, "the crawl finished without one request"),
+        ({**REFUSED, "asked": False, "items": 2}, SUCCEEDED, "finished without one request"),
+        (
+            {**REFUSED, "asked": False, "no_request_why": "Scrapy never calls it"},
+            FAILED,
+            "the crawl ended without one request: Scrapy never calls it",
+        ),
+        ({**REFUSED, "asked": False, "no_request_why": "x", "items": 1}, SUCCEEDED, "without one request"),
+        (
+            {"finish_reason": "finished", "items": 12, "unstored": 12, "unstored_why": "OSError: full"},
+            FAILED,
+            "12 items could not be stored: OSError: full",
+        ),
+        (
+            {"finish_reason": "finished", "items": 12, "unstored": 3, "error": "TypeError: x"},
+            FAILED,
+            "3 of 12 items could not be stored: TypeError: x",
+        ),
+        ({"finish_reason": "finished", "items": 1, "unstored": 1}, FAILED, "1 item could not be stored"),
     ],
 )
 def test_the_rule(facts: dict[str, Any], state: RunState, says: str) -> None:
     """Each way to end has its state, and a reason that says which rule decided."""
     outcome = outcome_of(CrawlEnd(**facts), None)
     assert outcome.state is state
+    assert says in outcome.reason
+
+
+@pytest.mark.parametrize("reason", ["caught_up", "shutdown", "cancelled"])
+def test_an_expected_reason_is_good(reason: str) -> None:
+    """A finish reason of the spider's own is good once the schedule names it, even if it won nothing."""
+    end = CrawlEnd(finish_reason=reason, pages=0, refused={"404": 1})
+    assert outcome_of(end, None, frozenset()).state is FAILED
+    outcome = outcome_of(end, None, frozenset({reason, "finished"}))
+    assert (outcome.state, outcome.reason) == (
+        SUCCEEDED,
+        f"the crawl ended with finish_reason {reason!r}, which is expected",
+    )
+
+
+@pytest.mark.parametrize(
+    ("facts", "says"),
+    [
+        ({"failure": "E: x", "finish_reason": "caught_up"}, "raised an exception"),
+        ({"finish_reason": "start_error"}, "start() raised"),
+        ({"finish_reason": "caught_up", **BAD}, "2 exceptions and no item"),
+        ({"finish_reason": "caught_up", "items": 2, "unstored": 2}, "2 items could not be stored"),
+        ({"finish_reason": "finished", "pages": 0, "refused": {"403": 1}}, "every page was refused"),
+    ],
+)
+def test_an_expected_reason_excuses_nothing_else(facts: dict[str, Any], says: str) -> None:
+    """Exceptions, refusals and lost items count whatever finish reasons are expected."""
+    outcome = outcome_of(CrawlEnd(**facts), None, frozenset({"caught_up", "finished", "start_error"}))
+    assert outcome.state is FAILED
     assert says in outcome.reason
 
 

@@ -108,6 +108,12 @@ def test_flattened_is_all_text(values: dict[str, Any]) -> None:
     }
 
 
+def test_numbers_that_json_lacks_become_text() -> None:
+    """No reader of strict JSON meets NaN or an infinity."""
+    assert json_bytes({"a": [float("nan")], "b": float("-inf")}) == b'{"a":["nan"],"b":"-inf"}'
+    assert flattened({"a": [float("inf")]}) == {"a": '["inf"]'}
+
+
 def test_json_bytes_never_fails() -> None:
     """What JSON or UTF-8 has no word for is sent as text or a question mark."""
     assert json.loads(json_bytes({"object": complex(1, 2), "half": "\ud800"})) == {

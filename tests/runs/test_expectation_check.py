@@ -60,13 +60,21 @@ def test_other_failures_keep_their_reasons() -> None:
     """Expectations judge what succeeded; they neither excuse nor repeat another failure."""
     harness = OneScheduleHarness("expect: {items: '>= 5', finish_reason: [finished, shutdown]}")
     assert (
-        crawled(harness, 9, finish_reason="shutdown").reason
-        == "the crawl ended with finish_reason 'shutdown'"
+        crawled(harness, 9, finish_reason="cancelled").reason
+        == "the crawl ended with finish_reason 'cancelled'"
     )
     assert (
         crawled(harness, 0, finish_reason=None, failure="E: x").reason
         == "the crawl raised an exception: E: x"
     )
+
+
+def test_a_reason_of_its_own_that_is_expected() -> None:
+    """What finish_reason names is a good end, without a retry."""
+    harness = OneScheduleHarness("expect: {finish_reason: [finished, caught_up]}, retry: {max_retries: 2}")
+    run = crawled(harness, 9, finish_reason="caught_up")
+    assert (run.state, run.finish_reason) == (RunState.SUCCEEDED, "caught_up")
+    assert harness.at_rest()
 
 
 def test_a_limit_of_the_project_can_be_too_little() -> None:

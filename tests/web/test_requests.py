@@ -42,6 +42,8 @@ def test_a_form_is_taken_with_or_without_a_type() -> None:
         b'{"spider": prices}',
         b'{"spider": NaN}',
         b'{"spider": Infinity}',
+        b'{"spider": "prices", "settings": {"DOWNLOAD_DELAY": 1e999}}',
+        b'{"spider": "prices", "settings": {"DOWNLOAD_DELAY": -1e999}}',
         b'{"spider": "\xff"}',
         b"{'spider': 'prices'}",
         b'{"priority": ' + b"9" * 5000 + b"}",

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from reactorhub.model.isolation import Isolate
 from reactorhub.model.run import RetryRule, Run, RunSpec, RunState
 from reactorhub.model.schedule import Overlap, Schedule, Tick, TickOutcome
-from reactorhub.model.values import REDACTED, redacted, stats_view, time_text
+from reactorhub.model.values import REDACTED, json_of, redacted, stats_view, time_text
 from reactorhub.triggers.cron import Cron
 from reactorhub.triggers.window import ExcludedTimes, Window
 from reactorhub.wire.views import event_view, run_view, schedule_view, tick_view
@@ -260,3 +260,14 @@ def test_any_stats_make_a_view_that_is_json(stats: Mapping[str, Any]) -> None:
     """Whatever a spider puts into its stats, the view of its run is strict JSON that can be sent as UTF-8."""
     text = json.dumps(run_view(run(stats=stats)), allow_nan=False)
     assert json.loads(text)["id"] == "0190"
+
+
+def test_numbers_that_json_lacks_are_text_in_any_answer() -> None:
+    """Whatever a view holds, its JSON is strict."""
+    view = {"a": float("nan"), "b": [float("inf"), 1.5], "c": {"d": float("-inf")}}
+    assert json.loads(json_of(view), parse_constant=pytest.fail) == {
+        "a": "nan",
+        "b": ["inf", 1.5],
+        "c": {"d": "-inf"},
+    }
+    assert json_of({"a": 0.5, "b": "é"}, ensure_ascii=False) == '{"a": 0.5, "b": "é"}'

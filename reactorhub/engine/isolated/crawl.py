@@ -199,6 +199,12 @@ class IsolatedCrawl:
             errors=self.errors(),
             exceptions=max(_count(facts.get("exceptions")), _count(stats.get("spider_exceptions/count"))),
             error=_text(facts.get("error")),
+            pages=_count(facts["pages"]) if "pages" in facts else None,
+            refused=_counts(facts.get("refused")),
+            asked=facts.get("asked") is not False,
+            no_request_why=_text(facts.get("no_request_why")),
+            unstored=_count(facts.get("unstored")),
+            unstored_why=_text(facts.get("unstored_why")),
             stats=stats,
         )
 
@@ -223,3 +229,7 @@ def _text(value: object) -> str | None:
 def _count(value: object) -> int:
     """Return what counts something; 0 where a process has sent something else."""
     return min(max(int(fraction(value) or 0), 0), _MAX_COUNT)
+
+
+def _counts(value: object) -> dict[str, int]:
+    return {str(name): _count(each) for name, each in value.items()} if isinstance(value, dict) else {}

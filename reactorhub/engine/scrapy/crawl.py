@@ -21,6 +21,8 @@ from reactorhub.containment.logging_views import close_handlers
 from reactorhub.containment.streams import finish_lines
 from reactorhub.engine.isolated.child.feed import ItemsFile
 from reactorhub.engine.isolated.child.fields import FieldCounter
+from reactorhub.engine.isolated.child.pages import Pages
+from reactorhub.engine.isolated.child.storing import Storing
 from reactorhub.engine.scrapy.faults import count_faults
 from reactorhub.engine.scrapy.guards import InFlight, guard
 from reactorhub.engine.scrapy.private import (
@@ -29,6 +31,7 @@ from reactorhub.engine.scrapy.private import (
     engine_of,
     stats_of,
     stop_timers,
+    wrap_new_batches,
 )
 from reactorhub.errors import last_line
 from reactorhub.model.run import CrawlEnd
@@ -49,12 +52,15 @@ class HubCrawler(HookedCrawler):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.in_flight = InFlight()
+        self.pages = Pages()
+        self.storing = Storing()
 
     def engine_made(self, engine: ExecutionEngine) -> None:
         """See :meth:`HookedCrawler.engine_made`."""
         guard(engine, self.in_flight)
-        count_faults(self, engine, self.run_context)
-        self.items.begin(self)
+        count_faults(self, engine, self.run_context, self.pages)
+        self.storing.watch(self, wrap_new_batches)
+        self.items.begin(self, self.storing.failed)
 
 
 class ScrapyCrawl:
@@ -207,15 +213,25 @@ class ScrapyCrawl:
 
     def _facts(self, end: CrawlEnd) -> CrawlEnd:
         stats = dict(self.stats())
+        items = _count(stats.get("item_scraped_count"))
         return CrawlEnd(
             failure=end.failure,
             finish_reason=end.finish_reason,
-            items=_count(stats.get("item_scraped_count")),
+            items=items,
             errors=self.errors(),
             exceptions=max(self._context.exceptions, _count(stats.get("spider_exceptions/count"))),
             error=self._context.error,
             stats=stats,
+            **self._won(items, stats),
         )
+
+    def _won(self, items: int, stats: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what became of the pages and of the items."""
+        crawler = self._crawler
+        if crawler is None:
+            return {}
+        crawler.pages.downloads = crawler.in_flight.begun
+        return {**crawler.pages.facts(crawler.spidercls, stats), **crawler.storing.facts(items)}
 
 
 def _text(value: object) -> str:

@@ -13,13 +13,17 @@ from scrapy.exceptions import IgnoreRequest
 from twisted.python.failure import Failure
 
 from reactorhub.containment.contexts import RunContext
+from reactorhub.engine.isolated.child.pages import Pages
 from reactorhub.engine.scrapy.private import wrap_callback, wrap_close, wrap_scheduler, wrap_signals
 
 Call = Callable[..., Any]
 
 
-def count_faults(crawler: Crawler, engine: ExecutionEngine, run: RunContext) -> None:
-    """Let ``run`` count what callbacks, pipelines, signal handlers, downloads and the scheduler raise."""
+def count_faults(crawler: Crawler, engine: ExecutionEngine, run: RunContext, pages: Pages) -> None:
+    """Let ``run`` count what callbacks, pipelines, signal handlers, downloads and the scheduler raise.
+
+    :param pages: counts what is passed to the spider.
+    """
 
     def failed(failure: Failure) -> None:
         if failure.value is not None:
@@ -30,15 +34,16 @@ def count_faults(crawler: Crawler, engine: ExecutionEngine, run: RunContext) -> 
     crawler.signals.connect(failed, signals.spider_error)
     crawler.signals.connect(failed, signals.item_error)
     wrap_signals(crawler, run.raised)
-    wrap_callback(engine, lambda call: _counting_download(run, call))
+    wrap_callback(engine, lambda call: _counting_download(run, pages, call))
     wrap_close(engine, lambda call: _counting_close(run, call))
     wrap_scheduler(engine, lambda scheduler: _guard_scheduler(run, scheduler))
 
 
-def _counting_download(run: RunContext, call: Call) -> Call:
+def _counting_download(run: RunContext, pages: Pages, call: Call) -> Call:
     """Count a download's failure unless an errback deals with it. A request that is ignored is not one."""
 
     async def counted(result: Any, request: Any) -> Any:
+        pages.came(result)
         if not isinstance(result, Failure) or result.check(IgnoreRequest) or result.value is None:
             return await call(result, request)
         try:

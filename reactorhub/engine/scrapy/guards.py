@@ -45,9 +45,12 @@ class InFlight:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._cutting: set[asyncio.Task[Any]] = set()
         self._closed = False
+        self.begun = False
+        """Whether anything was downloaded, by code of the spider as well."""
 
     async def download(self, call: Call, request: Any) -> Any:
         """Download. Raises IgnoreRequest if the crawl has been cut off, or is cut off meanwhile."""
+        self.begun = True
         stopped = IgnoreRequest("the download was cut off: the run was told to stop")
         if self._closed:
             raise stopped

@@ -25,6 +25,7 @@ from scrapy.crawler import (
     CrawlerRunner,
 )
 from scrapy.exceptions import StopDownload
+from scrapy.extensions.feedexport import FeedExporter
 from scrapy.settings import Settings
 from scrapy.spiderloader import SpiderLoader
 from scrapy.statscollectors import StatsCollector
@@ -127,6 +128,11 @@ RELIED_ON: tuple[Part, ...] = (
     ),
     Part(
         "scrapy.core.scraper:Scraper.close_spider_async", ("self",), "replaced: counts what pipelines raise"
+    ),
+    Part(
+        "scrapy.extensions.feedexport:FeedExporter._start_new_batch",
+        ("self", "batch_id", "uri", "feed_options", "spider", "uri_template"),
+        "replaced: counts the items of each file that could not be stored",
     ),
     Part(
         "scrapy.utils.misc:build_from_crawler", ("objcls", "crawler", "args", "kwargs"), "as the engine does"
@@ -319,6 +325,12 @@ def wrap_callback(engine: ExecutionEngine, callback: Wrapper) -> None:
     """Replace ``callback(result, request)``, which calls a request's callback or errback."""
     scraper: Any = engine.scraper
     scraper.call_spider_async = callback(scraper.call_spider_async)
+
+
+def wrap_new_batches(exporter: FeedExporter, wrap: Callable[[Any], Any]) -> None:
+    """Call ``wrap`` with each batch of items that this exporter begins; it returns the batch."""
+    begin = exporter._start_new_batch
+    exporter.__dict__["_start_new_batch"] = lambda *args, **kwargs: wrap(begin(*args, **kwargs))
 
 
 def wrap_close(engine: ExecutionEngine, close: Wrapper) -> None:

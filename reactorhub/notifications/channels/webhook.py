@@ -7,7 +7,6 @@ https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-w
 from __future__ import annotations
 
 import hmac
-import json
 from base64 import b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -30,6 +29,7 @@ from zope.interface import implementer
 from reactorhub import __version__
 from reactorhub.errors import DeliveryError
 from reactorhub.model.notification import Notification
+from reactorhub.model.values import json_of
 from reactorhub.notifications.channels.channel import Channel
 from reactorhub.notifications.channels.channel_config import WebhookChannel
 from reactorhub.notifications.channels.unreachable import CappedProtocol, why_unreached
@@ -65,7 +65,7 @@ class Webhook:
 
     def send(self, notification: Notification) -> Deferred[None]:
         """Post a notification. Fires when the receiver answers with a 2xx status."""
-        body = json.dumps(notification_view(notification), ensure_ascii=False).encode(
+        body = json_of(notification_view(notification), ensure_ascii=False).encode(
             "utf-8", "backslashreplace"
         )
         asking: Deferred[IResponse] = self._agent.request(

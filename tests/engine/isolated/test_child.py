@@ -50,7 +50,9 @@ def test_stats_read_the_same_whichever_way_they_came(stats: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize(
-    "value", [Unruly(), [Unruly()], {"a": Unruly()}, object(), b"x"], ids=lambda v: type(v).__name__
+    "value",
+    [Unruly(), [Unruly()], {"a": Unruly()}, {10**5000: 1}, {10**5000}, [10**5000], object(), b"x"],
+    ids=lambda v: type(v).__name__,
 )
 def test_no_value_keeps_a_report_from_being_sent(value: Any) -> None:
     """A value that JSON has no kind for, or that cannot be shown, becomes a text."""

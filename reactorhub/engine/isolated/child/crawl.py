@@ -89,11 +89,22 @@ class Crawl:
 
     def facts(self) -> dict[str, Any]:
         """Return how the crawl went."""
+        figures = self._figures()
         return {
-            **self._figures(),
+            **figures,
+            **self._won(figures["stats"]),
             "failure": self._failure,
             "finish_reason": self._finish_reason,
         }
+
+    def _won(self, stats: dict[str, Any]) -> dict[str, Any]:
+        """Return what became of the pages and of the items."""
+        crawler = self._crawler
+        if crawler is None:
+            return {}
+        scraped = stats.get("item_scraped_count", 0)
+        items = crawler.storing.facts(scraped if isinstance(scraped, int) else 0)
+        return {**crawler.pages.facts(crawler.spidercls, stats), **items}
 
     def _settings(self) -> OwnSettings:
         settings = project_settings(self._order)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,10 @@ class ItemsFile:
         self.replaced = False
         """Whether the project sets feeds of its own, so that there is no items file."""
 
-    def begin(self, crawler: Crawler) -> None:
+    def begin(self, crawler: Crawler, failed: Callable[[BaseException], None] = lambda error: None) -> None:
         """Create the file, and connect to a crawl whose settings nobody can change any more.
 
+        :param failed: called with the exception for each item that cannot be written.
         :raises OSError: if the file cannot be created.
         """
         settings = crawler.settings
@@ -35,7 +37,7 @@ class ItemsFile:
         if not self.replaced:
             self._file = _Lines(Path(self._path))
             self._exporter = ItemLines(self._file, encoding="utf-8")
-            self._crawler = crawler
+            self._crawler, self._failed = crawler, failed
             crawler.signals.connect(self._scraped, signals.item_scraped)
 
     def close(self) -> None:
@@ -46,7 +48,11 @@ class ItemsFile:
         self._file = self._crawler = None
 
     def _scraped(self, item: Any) -> None:
-        self._exporter.export_item(item)
+        try:
+            self._exporter.export_item(item)
+        except Exception as error:
+            self._failed(error)
+            raise
 
 
 class ItemLines(JsonLinesItemExporter):

@@ -14,6 +14,7 @@ from scrapy import Spider
 from scrapy.core.downloader import Downloader
 from scrapy.crawler import Crawler
 from scrapy.exceptions import IgnoreRequest
+from scrapy.extensions.feedexport import FeedExporter
 from scrapy.settings import Settings
 from scrapy.spiderloader import SpiderLoader
 from scrapy.utils.defer import deferred_from_coro
@@ -21,8 +22,10 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from .feed import ItemsFile
+from .pages import Pages
 from .project import Modules
 from .spiders import sort_out
+from .storing import Storing
 
 _ESCAPES = (KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError)
 _CONSOLES = {
@@ -94,6 +97,11 @@ class IsolatedCrawler(Crawler):
     items: ItemsFile
     in_flight: InFlight
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.pages = Pages()
+        self.storing = Storing()
+
     def _apply_settings(self) -> None:
         self.addons.load_settings(self.settings)
         self.addons.load_settings = lambda settings: None  # type: ignore[method-assign]
@@ -104,8 +112,9 @@ class IsolatedCrawler(Crawler):
 
     def _create_engine(self) -> Any:
         engine = super()._create_engine()
-        self.in_flight = InFlight(engine)
-        self.items.begin(self)
+        self.in_flight = InFlight(engine, self.pages)
+        self.storing.watch(self, wrap_new_batches)
+        self.items.begin(self, self.storing.failed)
         return engine
 
 
@@ -147,6 +156,12 @@ def exact_downloader() -> type[Downloader] | None:
     return ExactDownloader
 
 
+def wrap_new_batches(exporter: FeedExporter, wrap: Callable[[Any], Any]) -> None:
+    """Call ``wrap`` with each batch of items that this exporter begins; it returns the batch."""
+    begin = exporter._start_new_batch
+    exporter.__dict__["_start_new_batch"] = lambda *args, **kwargs: wrap(begin(*args, **kwargs))
+
+
 def engine_of(crawler: Crawler) -> Any:
     """Return the engine of a crawler, or None before there is one."""
     return crawler.__dict__.get("_engine") or crawler.__dict__.get("engine")
@@ -170,8 +185,10 @@ def stop(crawler: Crawler) -> Deferred[Any]:
 class InFlight:
     """What a crawl waits for: downloads and, from Scrapy 2.14 on, spider code. All of it can be cut off."""
 
-    def __init__(self, engine: Any) -> None:
+    def __init__(self, engine: Any, pages: Pages) -> None:
+        """:param pages: counts what is passed to the spider."""
         self._engine = engine
+        self._pages = pages
         self._closed = False
         self._tasks: set[Any] = set()
         self._cutting: set[Any] = set()
@@ -180,6 +197,8 @@ class InFlight:
         scraper = engine.scraper
         if hasattr(scraper, "call_spider_async"):
             scraper.call_spider_async = self._callback(scraper.call_spider_async)
+        else:
+            scraper.call_spider = self._old_callback(scraper.call_spider)
         if hasattr(scraper.itemproc, "process_item_async"):
             scraper.itemproc.process_item_async = self._code(scraper.itemproc.process_item_async)
 
@@ -214,6 +233,7 @@ class InFlight:
 
     def _download(self, download: Callable[..., Any]) -> Callable[..., Any]:
         async def cuttable(request: Any) -> Any:
+            self._pages.downloads = True
             if self._closed:
                 raise _cut_off()
             return await self._waited(download(request), _cut_off())
@@ -222,6 +242,7 @@ class InFlight:
 
     def _old_download(self, download: Callable[..., Any]) -> Callable[..., Any]:
         def cuttable(request: Any, spider: Any) -> Any:
+            self._pages.downloads = True
             if self._closed:
                 raise _cut_off()
             deferred = download(request, spider)
@@ -236,8 +257,16 @@ class InFlight:
 
     def _callback(self, call: Callable[..., Any]) -> Callable[..., Any]:
         async def callback(*args: Any) -> Any:
+            self._pages.came(args[0])
             output = await self._contained(call(*args))
             return self._each_async(output) if hasattr(output, "__aiter__") else _each(output)
+
+        return callback
+
+    def _old_callback(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def callback(*args: Any) -> Any:
+            self._pages.came(args[0])
+            return call(*args)
 
         return callback
 

@@ -11,6 +11,7 @@ from typing import Any
 _PATIENCE = 60.0  # seconds for which the hub may be too busy to take the last report
 _MAX_DEPTH = 20  # levels of a value that are sent
 _MAX_READ = 65536  # bytes
+_MAX_INT = 10**300  # Python refuses to write numbers of more than 4,300 digits, readers far smaller ones
 
 
 class Reports:
@@ -94,18 +95,28 @@ def plain(value: Any, depth: int = 0) -> Any:
 
 def _plain(value: Any, depth: int) -> Any:  # noqa: PLR0911 - one line for each kind
     kind = type(value)
-    if value is None or kind in (bool, int, float, str):
+    if value is None or kind in (bool, float, str):
         return value
+    if kind is int:
+        return value if -_MAX_INT < value < _MAX_INT else repr(value)
     if isinstance(value, datetime):
         return {"$moment": value.isoformat()}
     if depth >= _MAX_DEPTH:
         return f"<{kind.__name__} that is nested too deeply>"
     if isinstance(value, Mapping):
-        return {str(key): plain(each, depth + 1) for key, each in value.items()}
+        return {_name(key): plain(each, depth + 1) for key, each in value.items()}
     if isinstance(value, (set, frozenset)):
-        return sorted(str(each) for each in value)
+        return sorted(_name(each) for each in value)
     if isinstance(value, (list, tuple)):
         return [plain(each, depth + 1) for each in value]
     if isinstance(value, (int, float)):
-        return float(value) if isinstance(value, float) else int(value)
+        return float(value) if isinstance(value, float) else plain(int(value), depth)
     return str(value) if isinstance(value, str) else repr(value)
+
+
+def _name(key: Any) -> str:
+    """Return the text of a key, or of a member of a set. Never raises."""
+    try:
+        return str(key)
+    except Exception as error:  # noqa: BLE001 - the class may be the project's own
+        return f"<{type(key).__name__} that cannot be shown: {type(error).__name__}>"
