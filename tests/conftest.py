@@ -21,7 +21,7 @@ PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "reactorhub")
 SOAKING = PROFILE == "soak"
 """Whether the same tests look for longer than anybody would wait for."""
 
-# Machines are shared, and a slow moment is no mistake.
+# Machines are shared, and a slow moment is not a failure.
 settings.register_profile("reactorhub", deadline=None)
 settings.register_profile("soak", deadline=None, max_examples=1000)
 settings.load_profile(PROFILE)

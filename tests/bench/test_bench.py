@@ -89,7 +89,7 @@ def test_the_family_of_a_process_that_has_ended_is_empty() -> None:
 
 
 def test_the_cpu_time_of_this_very_process_grows_with_what_it_does() -> None:
-    """What is read from outside is no less than what the process itself knows of, to a few clock ticks."""
+    """What is read from outside is at least what the process itself measures, up to a few clock ticks."""
     before, own = cpu_seconds(os.getpid()), time.process_time()
     while time.process_time() - own < 0.1:
         sum(range(1000))

@@ -101,7 +101,7 @@ def test_the_checks_of_the_start_are_made(hub: str, path: str) -> None:
 
 
 def test_the_checks_of_the_start_come_with_the_others() -> None:
-    """Mistakes of both kinds are told together, in file order; what a variable held is not among them."""
+    """Mistakes of both kinds are reported together, in file order; what a variable held is not among them."""
     write(
         "hub: {http: '${NAME:-secret}', redis: {url: 'a://b'}, projects: {p: {path: '${NAME:-secret}'}}}\n"
         "schedules:\n  a: {spider: s, interval: 90}\n"

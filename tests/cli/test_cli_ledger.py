@@ -216,7 +216,7 @@ def test_bad_spans_are_refused(words: tuple[str, str], message: str) -> None:
 
 
 def test_a_ledger_that_cannot_be_read_is_said(folder: Path) -> None:
-    """A file that is no ledger ends both commands with 1 and a sentence."""
+    """A file that is not a ledger ends both commands with 1 and a sentence."""
     (folder / "var").mkdir()
     (folder / "var" / "hub.db").write_text("no database" * 100)
     for words in (("plan",), ("why", "hourly")):

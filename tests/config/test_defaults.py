@@ -28,7 +28,7 @@ def test_retry_over_defaults() -> None:
 
 
 def test_rules_that_do_not_go_together_over_sections() -> None:
-    """What contradicts the defaults is told of at the schedule; what does so within them, there, once."""
+    """What contradicts the defaults is reported at the schedule; what does so within them, there, once."""
     one = "defaults: {max_instances: 2}\nschedules:\n  a: {spider: s, overlap: cancel_other}\n"
     assert mistakes(one + "  b: {spider: s}\n") == [f"3:27: schedules.a.overlap: {LEAVES_ONE}"]
     both = "defaults: {max_instances: 2, overlap: cancel_other}\nschedules:\n  b: {spider: s}\n"

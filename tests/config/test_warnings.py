@@ -77,7 +77,7 @@ def test_the_search_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_never_firing_names_the_place() -> None:
-    """A one-shot in the past is told of at its own place; who is disabled or may still come is not."""
+    """A one-shot in the past gets a warning at its place; a disabled or future one does not."""
     read = config(
         "  past: {at: 2026-11-21T12:00:00}\n"
         "  idle: {at: 2026-11-20T12:00:00, enabled: false}\n"
@@ -90,7 +90,7 @@ def test_never_firing_names_the_place() -> None:
 
 
 def test_an_end_that_has_passed_is_to_blame() -> None:
-    """Who has had its end_time is told of that, at its place, or at the schedule if it is a default."""
+    """A schedule whose end_time is over gets a warning at the key, or at the schedule for a default."""
     text = (
         "defaults: {end_time: 2026-11-20T00:00:00}\n"
         "schedules:\n"

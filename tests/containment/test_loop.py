@@ -1,4 +1,4 @@
-"""No run's code ends the loop, and lost errors are told to the run that they belong to."""
+"""No run's code ends the loop, and lost errors go to the run that they belong to."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def test_books_keeps_to_its_category(spiders: SpiderLoader) -> None:
 
 @pytest.mark.parametrize(("pages", "books"), [("1", 20), ("3", 60), ("99", 500)])
 def test_books_stops_after_max_pages(spiders: SpiderLoader, pages: str, books: int) -> None:
-    """``max_pages`` counts pages of the catalogue; more than there are is no harm."""
+    """``max_pages`` counts pages of the catalogue; it may be more than there are."""
     assert len(gathered(spiders.load("books")(shop="http://shop.test:6801", max_pages=pages))) == books
 
 

@@ -244,7 +244,7 @@ def test_a_paused_tick_does_not_wait_for_its_jitter() -> None:
 
 
 def test_a_pause_that_is_over_is_still_a_reason() -> None:
-    """A tick that was skipped for a pause is told of where the schedule has been resumed since."""
+    """A tick that was skipped for a pause is reported even if the schedule has been resumed since."""
     (finding,) = findings(evidence(ticks=(tick(HOUR, reason=f"{PAUSED}by an operator"),)))
     assert finding.kind == "last_skipped" and "the schedule is paused: by an operator" in finding.text
 

@@ -95,7 +95,7 @@ class FailureTests(EngineCase):
         self.flushLoggedErrors(ValueError)
 
     async def test_finish_reasons_that_are_none(self) -> None:
-        """A reason to close that is no text is made one, and one that is a book is cut."""
+        """A finish reason that is not text is turned into text, and a very long one is cut."""
         imports = """
 from enum import Enum
 class Why(Enum):

@@ -7,7 +7,7 @@ from tests.support.shop_project import PACKAGE, EngineCase, spider
 
 
 class ProjectTests(EngineCase):
-    """What is loaded, what is broken, and what cannot live side by side."""
+    """What is loaded, what is broken, and which projects exclude each other."""
 
     def test_broken_modules_cost_nobody_but_themselves(self) -> None:
         """Whatever a module raises at import, its neighbours' spiders are there and it is listed."""

@@ -86,7 +86,7 @@ def test_the_heartbeat_of_the_hub() -> None:
 
 
 def test_a_stall_is_an_event() -> None:
-    """Something that kept the reactor busy is told of with its seconds."""
+    """Something that kept the reactor busy is published with its seconds."""
     harness = begun()
     harness.publisher.stalled(1.23456)
     event = harness.sink.events[-1]

@@ -352,7 +352,7 @@ def test_two_changes_of_limits_at_once() -> None:
 
 
 def test_a_spider_that_nobody_has_is_warned_of() -> None:
-    """A schedule whose spider no project has is no mistake of the file: the log says so, and others run."""
+    """A schedule with an unknown spider does not make the file invalid: the log warns, and others run."""
     harness = started()
     with hub_log() as logged:
         done(harness.hub.put_in_force(config(SCHEDULES.replace("spider: report", "spider: nobody"))))
@@ -361,7 +361,7 @@ def test_a_spider_that_nobody_has_is_warned_of() -> None:
 
 
 def test_many_schedules_with_one_unknown_spider_are_one_warning() -> None:
-    """A spider that was renamed is told of once, with how many schedules want it."""
+    """A spider that was renamed is reported once, with the number of schedules that name it."""
     harness = started()
     with hub_log() as logged:
         done(harness.hub.put_in_force(config(SCHEDULES.replace("spider: prices", "spider: nobody"))))

@@ -187,7 +187,7 @@ def test_a_change_taken_back_is_not_read() -> None:
 
 
 def test_mistakes_go_to_status_event_and_log(logged: list[LogEvent]) -> None:
-    """A bad file leaves the old config in force and is told of once; a good one clears the mistakes."""
+    """A bad file leaves the old config in force and is reported once; a good one clears the mistakes."""
     desk = Desk().watching()
     desk.edit("schedules: [", 2)
     assert desk.beat(60) == 1

@@ -36,7 +36,7 @@ def numbered(hub: Hub, count: int) -> list[str]:
 
 
 def openings(hub: Hub, run_id: str) -> int:
-    """How often a run's spider has opened, over all lives of the hub."""
+    """How often a run's spider has opened, over all starts of the hub."""
     return sum(path.read_text().count("Spider opened") for path in hub.data.rglob(f"{run_id}.log"))
 
 

@@ -247,7 +247,7 @@ def test_a_new_spider_is_found_by_a_reload(hub: Hub) -> None:
 
 
 def test_a_project_that_kills_whoever_imports_it(tmp_path: Path) -> None:
-    """Code that ends, stops or deafens the process that imports it is one broken project; the hub lives."""
+    """Code that ends, stops or deafens the process that imports it is one broken project; the hub goes on."""
     project = tmp_path / "lab" / "spiders"
     project.mkdir(parents=True)
     (project / "__init__.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")

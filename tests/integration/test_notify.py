@@ -79,7 +79,7 @@ def test_one_alert_for_an_incident(make_hub: MakeHub) -> None:
 
 
 def test_a_downtime_is_one_message(make_hub: MakeHub) -> None:
-    """Two schedules that miss ticks while the hub is down share one message, and are told of once."""
+    """Two schedules that miss ticks while the hub is down share one message, which is sent once."""
     with Receiver() as receiver:
         config = CONFIG.format(port=receiver.port, token=TOKEN, secret=SECRET).replace(
             "{spider: moody}", "{spider: moody, interval: 1s}"

@@ -56,7 +56,7 @@ def test_daemon(make_hub: MakeHub, reactor: list[str]) -> None:
 
 
 def test_foreground_with_the_reactor_named(make_hub: MakeHub) -> None:
-    """``twistd -n --reactor=asyncio`` is no different from leaving the choice to the hub."""
+    """``twistd -n --reactor=asyncio`` is the same as leaving the choice to the hub."""
     hub = make_hub(CONFIG, flags=("-n", "--pidfile=", "--reactor=asyncio"))
     write_project(hub.folder / "lab", lab=SPIDERS)
     hub.start()

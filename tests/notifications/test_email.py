@@ -96,7 +96,7 @@ class EmailTests(ChannelSuite):
         self.assertIn(str(RUN["id"]), text)
 
     async def test_a_line_that_begins_with_a_dot(self) -> None:
-        """A dot is no end of a mail."""
+        """A line with a single dot does not end a mail."""
         entry = {"schedule": ".", "ticks": 1, "from": "1", "until": "1", "more": False, "reason": "down"}
         await self.channel.send(a_notification(NotificationKind.MISSED, about={"missed": [entry, entry]}))
         lines = self.server.mails[0].get_content().splitlines()
@@ -167,7 +167,7 @@ class EmailTests(ChannelSuite):
         self.assertEqual(len(self.arrived()), 1)
 
     async def test_wrong_password(self) -> None:
-        """A password that is refused is said to be, not shown, and may be mended."""
+        """A refused password is reported but not shown, and the mail is tried again."""
         self.server = MailServer(user="hub")
         self.use(self.server.listen(self), user="hub", password=f"{PASSWORD}-wrong")
         error = await self.failure()

@@ -80,7 +80,7 @@ def test_texts(notification: Notification, expected: str) -> None:
 
 
 def test_what_others_wrote_is_shown_plainly() -> None:
-    """What a spider or a site says shows no line of its own, hides nothing, and is no book."""
+    """Text from a spider or a site cannot add lines, cannot hide anything, and is cut where it is long."""
     reason = "a\r\nrun: forged\x00\x1b[31m\u202eno\ud800\u2028b\tc é\xa0€" + "x" * 5000
     lines = text(a_notification(about={"run": {"reason": reason}})).splitlines()
     assert lines[1:4] == ["reason: a", "  run: forged\\x00\\x1b[31m\\u202eno\\ud800", lines[3]]

@@ -60,7 +60,7 @@ class Desk:
         self.clock.advance(end - self.clock.seconds())
 
     def sent(self) -> list[str]:
-        """The schedules that the first channel was told of."""
+        """The schedules in the notifications of the first channel."""
         return [notification.schedule for notification in self.ops.sent]
 
     def counts(self) -> tuple[int, int]:

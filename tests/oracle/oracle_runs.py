@@ -52,7 +52,7 @@ class Sim:
 
     @property
     def first(self) -> bool:
-        """Whether it is no retry."""
+        """Whether it is a first attempt."""
         return self.attempt == 1
 
 

@@ -105,7 +105,7 @@ P, U = IncidentEventKind.PAUSED, IncidentEventKind.RESUMED
     ],
 )
 def test_one_notification_for_an_incident(happenings: list[IncidentEventKind], kinds: list[str]) -> None:
-    """What opens an incident is told, what goes on is not; a failure's end is told too."""
+    """An incident that opens is notified, one that goes on is not; the end of a failure is notified too."""
     events = [a_fact(event_kind, number) for number, event_kind in enumerate(happenings)]
     assert [notification.kind.value for notification in told(events)] == kinds
 

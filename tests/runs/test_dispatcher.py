@@ -25,7 +25,7 @@ def submitted(harness: HubHarness, **changes: Any) -> Run:
 
 
 def test_a_run_is_on_disk_when_submit_returns() -> None:
-    """What submit returns is in the ledger as queued, told of, and alive."""
+    """What submit returns is in the ledger as queued, published, and live."""
     harness = HubHarness()
     run = submitted(harness)
     assert done(harness.ledger.run(run.id)) == run
@@ -57,7 +57,7 @@ def test_a_full_queue_refuses() -> None:
 
 
 def test_runs_leave_when_they_are_final() -> None:
-    """A final run is no longer among the lives."""
+    """A final run is no longer among the live ones."""
     harness = HubHarness()
     submitted(harness)
     harness.advance()

@@ -44,7 +44,7 @@ def questions(harness: OneScheduleHarness) -> list[tuple[RunFilter, int]]:
 
 
 def test_a_run_that_falls_short_has_failed() -> None:
-    """All that did not hold is its reason; it has never been told of as succeeded."""
+    """Everything that did not hold is its reason; it was never published as succeeded."""
     harness = OneScheduleHarness(FEW)
     assert crawled(harness, 5).state is RunState.SUCCEEDED
     run = crawled(harness, 3, errors=1)
@@ -213,7 +213,7 @@ def test_a_run_carries_its_own() -> None:
 
 @pytest.mark.parametrize(("items", "started"), [(4, 0), (5, 1)])
 def test_a_follower_of_success(items: int, started: int) -> None:
-    """A run that falls short is no success for the schedule that waits for one."""
+    """A run that falls short does not count as a success for the schedule that waits for one."""
     harness = OneScheduleHarness(f"{FEW}}}\n  b: {{spider: report, after: a, after_state: succeeded")
     crawled(harness, items)
     assert [crawl.spec.schedule for crawl in harness.crawling] == ["b"] * started

@@ -38,7 +38,7 @@ def begun(
 
 
 def states(harness: HubHarness) -> list[str]:
-    """The states that were told of, in order."""
+    """The published states, in order."""
     return [event["run"]["state"] for event in harness.sink.events]
 
 
@@ -212,7 +212,7 @@ def test_a_time_that_goes_back(retry_of: str | None, starts: bool) -> None:
     ("step", "seconds"),
     [("stop", 0), ("abort", 30), ("cancel_tasks", 35), ("abandon", 40)],
 )
-def test_the_ladder(step: str, seconds: int) -> None:
+def test_the_steps_of_escalation(step: str, seconds: int) -> None:
     """A cancelled crawl is taken down rung by rung until it yields, each in its time."""
     harness = HubHarness()
     harness.engine.yields_to = step

@@ -19,7 +19,7 @@ def ids(registry: RunRegistry, schedule: str = "a") -> list[str]:
 
 
 def test_an_announced_run_counts_at_once() -> None:
-    """It is among its schedule's runs, but not yet among the lives."""
+    """It is among its schedule's runs, but not yet among the live ones."""
     registry = RunRegistry()
     registry.reserve(a_run("1"))
     assert (ids(registry), list(registry.live_runs), len(registry)) == (["1"], [], 1)
@@ -40,7 +40,7 @@ def test_a_run_joins_and_leaves() -> None:
 
 
 def test_a_run_that_nothing_came_of_is_withdrawn() -> None:
-    """It counts no more; a run that has joined stays, and one never announced is no mistake."""
+    """It counts no more; a run that has joined stays, and one never announced is ignored."""
     registry, live_run = RunRegistry(), Lifecycle(a_run("2"), HubHarness().services)
     registry.reserve(a_run("1"))
     registry.add(live_run)

@@ -103,7 +103,7 @@ def test_one_failure_is_enough() -> None:
 
 
 def test_failures_at_once_pause_once() -> None:
-    """Runs that fail while the ledger is still asked, and is still writing, are told of as one pause."""
+    """Runs that fail while the ledger still reads and writes cause one notification of one pause."""
     harness = OneScheduleHarness("overlap: allow_all, pause_on_failure: 2")
     for _ in range(3):
         harness.tick()

@@ -211,7 +211,7 @@ def test_when_a_schedule_was_resumed_is_remembered() -> None:
 
 
 class SlowMarks(MemoryLedger):
-    """A ledger that writes marks down when told to."""
+    """A ledger that writes the progress only when the test says so."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -491,7 +491,7 @@ class OverlapTests(SchedulerCase):
         self.assertEqual(len(harness.due), SLICE)
 
     def test_a_scheduler_that_was_never_started_can_be_stopped(self) -> None:
-        """Stop without start is no mistake."""
+        """Stop without start is allowed."""
         self.assertIsNone(self.successResultOf(self.harness.scheduler.stop()))
 
 

@@ -199,7 +199,7 @@ class OutboxSuite:
         self.assertIn("1000 notifications already wait", lost[0]["error"])
 
     async def test_tidying_keeps_only_the_newest(self) -> None:
-        """Of a channel that is no more as many notifications are kept as of any other."""
+        """A channel that was removed keeps as many notifications as any other."""
         for number in range(MAX_SETTLED):
             await self.ledger.settle_notification(replace(FULL, id=str(number), channel="old"))
         await self.fail(1, to=("old",))

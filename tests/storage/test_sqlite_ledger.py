@@ -257,7 +257,7 @@ class FailingDiskTests(OnDisk):
             await self.ledger.counts()
 
     async def test_garbage_file(self) -> None:
-        """A file that is no database is refused and left alone."""
+        """A file that is not a database is refused and left alone."""
         self.path.write_bytes(b"garbage " * 1000)
         await self.refused("hub.db cannot be used: file is not a database: move the file away")
         self.assertEqual(self.path.read_bytes(), b"garbage " * 1000)

@@ -87,7 +87,7 @@ class WholeFileTests(TestCase):
         assert (reply.status, reply.headers["content-range"]) == (416, f"bytes */{len(ITEMS)}")
 
     async def test_an_empty_file(self) -> None:
-        """A crawl that scraped nothing has no items to show, which is no mistake."""
+        """A crawl that scraped nothing has no items to show, and that is an ordinary answer."""
         self.store.paths.items("shop", "prices", self.store.run).write_bytes(b"")
         reply = await self.store.whole(self.items)
         assert (reply.status, reply.body) == (200, b"")

@@ -65,7 +65,7 @@ def test_a_body_that_cannot_be_read_is_a_bad_request(body: bytes) -> None:
 
 @pytest.mark.parametrize("body", [b"[]", b'[{"spider": "prices"}]', b'"prices"', b"7", b"null"])
 def test_json_that_is_no_object_is_refused(body: bytes) -> None:
-    """JSON that can be read but is no object is refused with 422."""
+    """JSON that can be read but is not an object is refused with 422."""
     reply = Web().ask("POST", "/api/runs", body, {"Content-Type": "application/json"})
     assert (reply.status, reply.fields) == (422, {"body"})
 

@@ -112,7 +112,7 @@ def test_a_good_end(bench: Bench) -> None:
     ],
 )
 def test_an_end_without_a_report(bench: Bench, status: int, reason: str) -> None:
-    """A process that dies before it has told how its crawl went says of what, with its last live figures."""
+    """A process that dies before its last report gives the cause of its death, and its last live figures."""
     bench.crawl.forked(PID)
     bench.crawl.reported({"live": {"stats": {"item_scraped_count": 3}, "errors": 2, "error": "E: x"}})
     bench.crawl.hung_up()

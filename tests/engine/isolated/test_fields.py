@@ -52,7 +52,7 @@ class Pydantic(BaseModel):
 
 
 class Plain:
-    """What is no item at all."""
+    """What is not an item at all."""
 
     price = 3
 
