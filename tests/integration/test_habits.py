@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.habits.catalogue import HABITS
+from tests.integration.habits.catalogue import HABITS, ON_THE_PAGE
 from tests.integration.habits.habit import SAME, Habit, Order, write_hub
 from tests.integration.hubs import CHECKOUT, Hub
 
@@ -71,4 +71,6 @@ def test_isolated(isolated: Hub, habit: Habit) -> None:
 def test_the_table_of_the_page() -> None:
     """The page lists these habits in this order, with what comes of each in the shared process."""
     rows = re.findall(r"^\| (.+?) \| (.+?) \|$", PAGE.read_text(), flags=re.MULTILINE)[2:]
-    assert rows == [(habit.does, "the same" if habit.shared == SAME else habit.shared) for habit in HABITS]
+    assert rows == [
+        (habit.does, "the same" if habit.shared == SAME else habit.shared) for habit in ON_THE_PAGE
+    ]

@@ -1,4 +1,4 @@
-"""All habits, in the order of the table in ``docs/shared-process.md``."""
+"""All habits, in the order of the table in ``docs/shared-process.md``, and their siblings."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from tests.integration.habits.environment import ENVIRONMENT
 from tests.integration.habits.files import FILES
 from tests.integration.habits.habit import Habit
 from tests.integration.habits.process import PROCESS
+from tests.integration.habits.siblings import SIBLINGS
 from tests.integration.habits.speech import SPEECH
 from tests.integration.habits.state import STATE
 
-_ALL = (*STATE, *SPEECH, *ENVIRONMENT, *FILES, *PROCESS)
-HABITS: tuple[Habit, ...] = tuple(h for h in _ALL if h.project not in ("staged", "numbered", "dollar"))
+ON_THE_PAGE: tuple[Habit, ...] = (*STATE, *SPEECH, *ENVIRONMENT, *FILES, *PROCESS)
+HABITS: tuple[Habit, ...] = tuple(h for h in (*ON_THE_PAGE, *SIBLINGS) if h.project not in ("staged",))
