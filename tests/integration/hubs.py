@@ -281,7 +281,7 @@ class Hub:
 
     def items(self, run_id: str) -> list[Any]:
         """Return a run's items."""
-        return [json.loads(line) for line in self.run_file("items", run_id).read_text().splitlines()]
+        return [json.loads(line) for line in self.run_file("items", run_id).read_text().split("\n") if line]
 
 
 def refused(folder: Path, config: str, *options: str, **choices: Any) -> tuple[int, Hub]:

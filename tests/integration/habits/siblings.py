@@ -10,12 +10,20 @@ ONE_ERROR = Outcome(errors=1, log=("one error", "one word"))
 ITEM = Outcome()
 
 
-def _habit(project: str, parse: str, outcome: Outcome = ITEM, *, base: str = "", **parts: str) -> Habit:
+def _habit(
+    project: str,
+    parse: str,
+    outcome: Outcome = ITEM,
+    shared: Outcome | None = None,
+    *,
+    base: str = "",
+    **parts: str,
+) -> Habit:
     """A project of one spider, which is ordered twice with the same outcome."""
     source = spider(project, parse, **parts)
     if base:
         source = source.replace("Reader(scrapy.Spider)", f"Reader({base})")
-    return Habit("", project, {project: source}, (Order(project, outcome), Order(project, outcome)))
+    return Habit("", project, {project: source}, (Order(project, outcome, shared),) * 2)
 
 
 def _logs(project: str, top: str) -> Habit:
@@ -25,7 +33,10 @@ def _logs(project: str, top: str) -> Habit:
 
 def _logs_in_run(project: str, call: str) -> Habit:
     """A project that sets logging up in its run, before it logs."""
-    return _habit(project, f"{call}\n{ERROR}", ONE_ERROR, top="import logging, logging.config, sys\n")
+    isolated = Outcome(errors=1)  # its log is in the hands of the project, as under ``scrapy crawl``
+    return _habit(
+        project, f"{call}\n{ERROR}", isolated, ONE_ERROR, top="import logging, logging.config, sys\n"
+    )
 
 
 LOGGING = (
@@ -39,6 +50,7 @@ LOGGING = (
     _habit(
         "loud",
         ERROR,
+        Outcome(None, "failed", 1, "this handler is broken"),
         ONE_ERROR,
         top="""
         import logging
@@ -46,11 +58,6 @@ LOGGING = (
         class Raising(logging.Handler):
             def emit(self, record):
                 raise RuntimeError("this handler is broken")
-
-        class Echo(logging.Handler):
-            def emit(self, record):
-                logging.getLogger("echo").error("echo of %s", record.getMessage())
-
         logging.getLogger().addHandler(Raising())
         """,
     ),
@@ -78,7 +85,13 @@ PRINTING = (
         Outcome(items=({"url": "data:text/html,one", "heard": "kept\n"},)),
         top="import contextlib, io\n",
     ),
-    _habit("closing", 'sys.stdout.close()\nprint("STILL HERE")' + YIELD, top="import sys\n"),
+    _habit(
+        "closing",
+        'sys.stdout.close()\nprint("STILL HERE")' + YIELD,
+        Outcome((), "failed", 1, "closed file"),
+        Outcome(log=("STILL HERE",)),
+        top="import sys\n",
+    ),
     _habit(
         "tracing",
         "try:\n    1 / 0\nexcept ZeroDivisionError:\n    traceback.print_exc()" + YIELD,
@@ -155,7 +168,8 @@ PROCESS_WIDE = (
     _habit(
         "stopping",
         "reactor.stop()" + YIELD,
-        Outcome(None, "failed", 1),
+        Outcome(None, "failed", 0, "shutdown"),
+        Outcome(errors=1),
         top="from twisted.internet import reactor\n",
     ),
     _habit("alarmed", "signal.alarm(1)" + YIELD, Outcome(None), top="import signal\n"),

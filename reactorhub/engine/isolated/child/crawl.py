@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Any
 
 from scrapy import Spider, signals
@@ -85,7 +86,8 @@ class Crawl:
     def fail(self, error: BaseException) -> None:
         """Note what has ended the crawl before its time."""
         self._failure = last_line(error)
-        logging.getLogger("scrapy.crawler").error("The crawl raised an exception", exc_info=error)
+        with suppress(Exception):  # a handler of the project may be what raises
+            logging.getLogger("scrapy.crawler").error("The crawl raised an exception", exc_info=error)
 
     def facts(self) -> dict[str, Any]:
         """Return how the crawl went."""
