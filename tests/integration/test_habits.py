@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ def _started(folder: Path, isolate: str) -> Iterator[Hub]:
     hub = Hub(folder, write_hub(folder, HABITS, isolate))
     with hub:
         yield hub
-        assert hub.terminate(within=LATEST_END) == 0
+        assert hub.terminate(within=LATEST_END) == -signal.SIGTERM
 
 
 @pytest.fixture(scope="module")
