@@ -6,13 +6,13 @@ import os
 
 from reactorhub.config import HubConfig
 from reactorhub.config.places import KeyPath
-from reactorhub.engine.projects import ProjectConfig, top_packages
+from reactorhub.engine.projects import ProjectConfig
 from reactorhub.errors import Mistake
 
 
 def project_mistakes(config: HubConfig) -> list[Mistake]:
-    """Return the reasons why the hub cannot use the projects, or load them into one interpreter."""
-    return [*_missing_folders(config), *_missing_pythons(config), *_shared_packages(config)]
+    """Return the reasons why the hub cannot use the projects."""
+    return [*_missing_folders(config), *_missing_pythons(config)]
 
 
 def _missing_folders(config: HubConfig) -> list[Mistake]:
@@ -36,22 +36,3 @@ def _shown(config: HubConfig, path: KeyPath, project: ProjectConfig) -> str:
     """The folder, without the value of a variable."""
     filled = config.positions.filled.get(path)
     return filled[1] if filled else str(project.path)
-
-
-def _shared_packages(config: HubConfig) -> list[Mistake]:
-    owners: dict[str, ProjectConfig] = {}
-    mistakes = []
-    for name, project in config.projects.items():
-        if project.isolated:  # each of its processes has an interpreter of its own
-            continue
-        for package in sorted(top_packages(project)):
-            owner = owners.setdefault(package, project)
-            if owner.path != project.path:
-                mistakes.append(
-                    config.mistake(
-                        ("hub", "projects", name),
-                        f"its package {package!r} is also the package of project {owner.name!r}; one "
-                        "process can load only one package of that name; rename one, or isolate one",
-                    )
-                )
-    return mistakes

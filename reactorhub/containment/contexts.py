@@ -15,6 +15,7 @@ from contextlib import suppress
 from contextvars import Context, ContextVar
 from functools import wraps
 from logging import LogRecord
+from pathlib import Path
 from threading import get_ident, local
 from typing import Any, NoReturn, ParamSpec, Protocol, TypeVar
 from weakref import WeakSet
@@ -83,9 +84,19 @@ class Owner:
 class ProjectContext(Owner):
     """What belongs to a project apart from its runs: its name, and whether its modules are being imported."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        folder: Path | None = None,
+        settings_module: str | None = None,
+        section: str | None = None,
+    ) -> None:
+        """:param section: of ``scrapy.cfg``, if one was chosen."""
         super().__init__()
         self.name = name
+        self.folder = folder
+        self.settings_module = settings_module
+        self.section = section
         self.importing = False
 
     def _own(self) -> None:
@@ -161,6 +172,13 @@ def here() -> Owner | None:
     if run is not None and not run.over:
         return run
     return PROJECT.get()
+
+
+def project_here() -> ProjectContext | None:
+    """Return the project whose code executes, in a run of it or apart from its runs; None if no project's."""
+    owner = here()
+    project = owner.parent if isinstance(owner, RunContext) else owner
+    return project if isinstance(project, ProjectContext) else None
 
 
 def watch_collector() -> Callable[[], None]:

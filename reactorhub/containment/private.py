@@ -31,6 +31,11 @@ RELIED_ON: tuple[Part, ...] = (
         "replaced on the instance: the handle that runs all timers must belong to nobody",
         ("self",),
     ),
+    Part(
+        "builtins:__import__", "replaced where projects share a name: what it means depends on the importer"
+    ),
+    Part("importlib:import_module", "its code is replaced, for the same reason", ("name", "package")),
+    Part("sys:meta_path", "the finder of projects' modules stands in front of PathFinder"),
     Part("os:chdir", "replaced: refused to runs and imports"),
     Part("signal:signal", "replaced: refused to runs and imports, and its neighbours in the module"),
     Part("logging:Logger.isEnabledFor", "replaced: the answer depends on the owner", ("self", "level")),

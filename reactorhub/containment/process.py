@@ -11,6 +11,7 @@ from reactorhub.containment.contexts import watch_collector
 from reactorhub.containment.imports import guard_process
 from reactorhub.containment.logging_views import install_logging_views
 from reactorhub.containment.loop import contain_loop
+from reactorhub.containment.modules import tell_modules_apart
 from reactorhub.containment.run_logs import routing
 from reactorhub.containment.streams import HubOutput, install_streams
 from reactorhub.containment.threads import carry_contexts_into_new_threads
@@ -32,6 +33,7 @@ def contain_process(
         install_streams(hub_output),
         contain_loop(loop),
         guard_process(),
+        tell_modules_apart(),
     ):
         installed.callback(undo)
     return installed.close

@@ -28,6 +28,7 @@ from reactorhub.daemon.console import address, cannot_listen, hub_output, say, t
 from reactorhub.daemon.dns import CachingResolver
 from reactorhub.daemon.signals import Signals
 from reactorhub.demo_site import ADDRESS_VARIABLE, bookshop
+from reactorhub.engine.scrapy.environment import answer_for_each_project
 from reactorhub.engine.scrapy.private import contain_for_all, refuse_crawls_at_import
 from reactorhub.engine.scrapy.process import prepare_logging
 from reactorhub.errors import ReactorHubError, StartError
@@ -114,6 +115,7 @@ class HubService(Service):
         prepare_logging()
         contain_for_all()
         refuse_crawls_at_import()
+        answer_for_each_project()
         contain_process(loop, to_hub_log, hub_output(globalLogPublisher))
         signals = Signals(
             reactor,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.hubs import CHECKOUT, Hub, refused, write_project
+from tests.integration.hubs import CHECKOUT, Hub, write_project
 
 CONFIG = f"""
     hub:
@@ -45,6 +45,26 @@ BROKEN = {
     "unnamed": ("what_is_this\n", "NameError: name 'what_is_this' is not defined"),
     "leaver": ("import sys\nsys.exit('no')\n", "SystemExit: no"),
 }
+NAMESAKE = """
+    import statistics
+
+    import common
+    import scrapy
+    from scrapy.utils.project import get_project_settings, project_data_dir
+
+    AT_IMPORT = get_project_settings()["WHO"]
+
+    class Lab(scrapy.Spider):
+        name = "lab"
+        start_urls = ["data:,x"]
+
+        def parse(self, response):
+            import lazy
+
+            in_run = get_project_settings()["WHO"]
+            mean = statistics.mean([1, 3])
+            yield {"found": [common.VALUE, lazy.VALUE, AT_IMPORT, in_run, mean, project_data_dir()]}
+"""
 SPIDER = """
 import scrapy
 
@@ -158,10 +178,15 @@ def test_project_of_scrapys_making_runs_unchanged(hub: Hub) -> None:
     }
 
 
-def test_projects_with_one_package_name_are_refused(tmp_path: Path) -> None:
-    """Two projects that bring a package of the same name are a mistake that says so, with line and column."""
+def test_projects_with_the_same_names_are_told_apart(tmp_path: Path) -> None:
+    """Two folders with the same module names run in one process, each with its own modules and settings."""
     for name in ("one", "two"):
-        write_project(tmp_path / name, lab=GOOD)
+        write_project(tmp_path / name, lab=NAMESAKE)
+        (tmp_path / name / "common.py").write_text(f"VALUE = {name!r}\n")
+        (tmp_path / name / "lazy.py").write_text(f"VALUE = {name!r}\n")
+        (tmp_path / name / "settings.py").write_text(f"WHO = {name!r}\nSPIDER_MODULES = ['spiders']\n")
+        (tmp_path / name / "scrapy.cfg").write_text("[settings]\ndefault = settings\n")
+        (tmp_path / name / "statistics.py").write_text("raise SystemExit('a script')\n")
     config = """
         hub:
           projects:
@@ -169,9 +194,10 @@ def test_projects_with_one_package_name_are_refused(tmp_path: Path) -> None:
             two: {path: two}
         schedules: {}
     """
-    status, hub = refused(tmp_path, config)
-    assert "schedule.yaml:5:" in hub.errors and "hub.projects.two" in hub.errors
-    assert "package 'spiders' is also the package of project 'one'" in hub.errors
-    assert "Traceback" not in hub.said
-    assert status == 1
-    assert not (hub.data / "ready.json").exists()
+    with Hub(tmp_path, config) as hub:
+        for name in ("one", "two", "one"):
+            run = hub.wait_final(hub.order("lab", project=name))
+            assert run["state"] == "succeeded", run["reason"]
+            folder = str((tmp_path / name / ".scrapy").resolve())
+            expected = [name, name, name, name, 2, folder]
+            assert hub.items(run["id"]) == [{"found": expected}]

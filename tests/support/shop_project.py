@@ -23,6 +23,7 @@ from reactorhub.demo_site import bookshop
 from reactorhub.engine.projects import ProjectConfig
 from reactorhub.engine.protocols import Crawl
 from reactorhub.engine.scrapy.engine import ScrapyEngine
+from reactorhub.engine.scrapy.environment import answer_for_each_project
 from reactorhub.engine.scrapy.private import contain_for_all, refuse_crawls_at_import
 from reactorhub.engine.scrapy.process import prepare_logging
 from reactorhub.model.run import CrawlEnd, RunSpec
@@ -100,6 +101,7 @@ class EngineCase(TestCase):
         self.addCleanup(uncontain)
         self.addCleanup(contain_for_all())
         self.addCleanup(refuse_crawls_at_import())
+        self.addCleanup(answer_for_each_project())
         site = Site(bookshop(reactor), reactor=reactor)  # type: ignore[arg-type]
         site.log = lambda request: None  # type: ignore[method-assign]
         self.port = reactor.listenTCP(0, site, interface="127.0.0.1")  # type: ignore[attr-defined]
@@ -118,7 +120,11 @@ class EngineCase(TestCase):
 
     def load(self, spiders: Mapping[str, str], settings: str = "") -> None:
         """Load a project with these spider modules."""
-        self.engine.load({"test": write_project(self.folder / "project", spiders, settings)})
+        self.engine.load({"test": self.prepared(spiders, settings)})
+
+    def prepared(self, spiders: Mapping[str, str], settings: str = "") -> ProjectConfig:
+        """Write a project with these spider modules, and do not load it yet."""
+        return write_project(self.folder / "project", spiders, settings)
 
     def launch(self, run_id: str = "run1", spider: str = "it", **spec: Any) -> Crawl:
         """Launch a crawl of a spider, which gets the shop's address as an argument."""

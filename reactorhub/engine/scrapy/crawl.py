@@ -10,19 +10,21 @@ from typing import Any
 
 from scrapy import Spider, signals
 from scrapy.core.engine import ExecutionEngine
+from scrapy.settings import Settings
 from scrapy.utils.defer import deferred_from_coro
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from reactorhub.containment.contexts import RunContext
+from reactorhub.containment.contexts import ProjectContext, RunContext
 from reactorhub.containment.logging_views import close_handlers
 from reactorhub.containment.streams import finish_lines
 from reactorhub.engine.isolated.child.feed import ItemsFile
 from reactorhub.engine.isolated.child.fields import FieldCounter
 from reactorhub.engine.isolated.child.pages import Pages
 from reactorhub.engine.isolated.child.storing import Storing
+from reactorhub.engine.scrapy.environment import make_paths_absolute
 from reactorhub.engine.scrapy.faults import count_faults
 from reactorhub.engine.scrapy.guards import InFlight, guard
 from reactorhub.engine.scrapy.private import (
@@ -54,6 +56,12 @@ class HubCrawler(HookedCrawler):
         self.in_flight = InFlight()
         self.pages = Pages()
         self.storing = Storing()
+
+    def settings_made(self, settings: Settings) -> None:
+        """See :meth:`HookedCrawler.settings_made`."""
+        project = self.run_context.parent
+        if isinstance(project, ProjectContext) and project.folder is not None:
+            make_paths_absolute(settings, project.folder)
 
     def engine_made(self, engine: ExecutionEngine) -> None:
         """See :meth:`HookedCrawler.engine_made`."""

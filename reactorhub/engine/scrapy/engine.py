@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from reactorhub.containment.contexts import RunContext, RunLog
+from reactorhub.containment.modules import MODULES
 from reactorhub.engine.projects import ProjectConfig
 from reactorhub.engine.protocols import Crawl
 from reactorhub.engine.scrapy.crawl import HubCrawler, ScrapyCrawl
@@ -54,6 +55,8 @@ class ScrapyEngine:
     def load(self, projects: Mapping[str, ProjectConfig]) -> None:
         """Load new projects and drop projects that are gone. Blocks while modules are imported."""
         import_components()
+        for name in self._projects.keys() - projects.keys():
+            MODULES.drop(self._projects[name].context)
         self._projects = {
             name: self._projects.get(name) or self._loaded(config) for name, config in projects.items()
         }

@@ -79,6 +79,18 @@ class Held:
 RELIED_ON: tuple[Part, ...] = (
     Part("scrapy.crawler:Crawler.__init__", ("self", "spidercls", "settings", "init_reactor"), "HubCrawler"),
     Part("scrapy.crawler:Crawler._create_engine", ("self",), "overridden: puts the guards onto the engine"),
+    Part("scrapy.crawler:Crawler._apply_settings", ("self",), "overridden: replaces load_settings() before"),
+    Part(
+        "scrapy.addons:AddonManager.load_settings",
+        ("self", "settings"),
+        "replaced: after it nothing changes settings any more",
+    ),
+    Part("scrapy.utils.conf:closest_scrapy_cfg", ("path", "prevpath"), "its default is the project's folder"),
+    Part("scrapy.utils.conf:init_env", ("project", "set_syspath"), "its code is replaced"),
+    Part("scrapy.utils.project:get_project_settings", (), "its code is replaced"),
+    Part("scrapy.utils.project:inside_project", (), "its code is replaced"),
+    Part("scrapy.utils.project:project_data_dir", ("project",), "its code is replaced"),
+    Part("scrapy.utils.project:data_path", ("path", "createdir"), "its code is replaced"),
     Part(
         "scrapy.crawler:Crawler._update_root_log_handler",
         ("self",),
@@ -204,6 +216,19 @@ class HookedCrawler(Crawler):
 
     def engine_made(self, engine: ExecutionEngine) -> None:
         """Override to prepare the engine. Scrapy opens the spider right afterwards."""
+
+    def settings_made(self, settings: Settings) -> None:
+        """Override to have the last word on the settings. Scrapy freezes them right afterwards."""
+
+    def _apply_settings(self) -> None:
+        load: Any = self.addons.load_settings
+
+        def load_settings(settings: Settings) -> None:
+            load(settings)
+            self.settings_made(settings)
+
+        self.addons.load_settings = load_settings  # type: ignore[method-assign]
+        super()._apply_settings()
 
     def _create_engine(self) -> ExecutionEngine:
         engine = super()._create_engine()

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import pickle
-import sys
 from copy import deepcopy
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 from scrapy import Spider
@@ -17,8 +14,10 @@ from scrapy.spiderloader import SpiderLoaderProtocol
 
 from reactorhub.containment.contexts import ProjectContext
 from reactorhub.containment.logging_views import changes, enable_loggers
+from reactorhub.containment.modules import MODULES, place_of
 from reactorhub.engine.isolated.child.spiders import arguments, classes_of, docstring
-from reactorhub.engine.projects import ProjectConfig, settings_module
+from reactorhub.engine.projects import ProjectConfig, settings_module, top_packages
+from reactorhub.engine.scrapy.environment import variables_of
 from reactorhub.engine.scrapy.loader import TolerantSpiderLoader, broken_module
 from reactorhub.engine.scrapy.private import UnmergedRunner, crawler_with, without_left_out
 from reactorhub.engine.scrapy.process import set_up_logging
@@ -48,11 +47,13 @@ class Project:
     def __init__(self, config: ProjectConfig) -> None:
         """Import the project's settings and spider modules. Blocks meanwhile."""
         self.config = config
-        self.context = ProjectContext(config.name)
+        self.context = ProjectContext(config.name, config.path, settings_module(config))
         self.broken: list[BrokenModule] = []
         self.warnings: list[str] = []
         self.runner: HubRunner | None = None
         self._infos: dict[str, SpiderInfo] = {}
+        self._place = place_of(config.path, top_packages(config))
+        MODULES.add(self.context, self._place)
         self.context.importing = True
         try:
             self.context.enter(self._load)
@@ -124,17 +125,18 @@ class Project:
         settings = Settings()
         settings.setdict(DEFAULTS, priority="command")
         settings.set("SPIDER_LOADER_CLASS", TolerantSpiderLoader, priority="command")
-        _make_importable(self.config.path)
         module = settings_module(self.config)
         if module is not None:
-            _check_origin(module, self.config)
             settings.setmodule(module, priority="project")
+        settings.setdict(variables_of(self.context), priority="project")
         if self.config.spider_modules:
             settings.set("SPIDER_MODULES", list(self.config.spider_modules), priority="cmdline")
         elif module is None:
+            if PLAIN_FOLDER not in self._place.names:
+                raise ImportError(
+                    f"there is neither a scrapy.cfg nor a folder {PLAIN_FOLDER} in {self.config.path}"
+                )
             settings.set("SPIDER_MODULES", [PLAIN_FOLDER], priority="project")
-        for name in settings.getlist("SPIDER_MODULES"):
-            _check_origin(name, self.config)
         return settings
 
 
@@ -179,23 +181,3 @@ class _Order:
         settings.setdict({**self._settings, **FORCED}, priority="cmdline")
         without_left_out(settings)
         return settings
-
-
-def _make_importable(path: Path) -> None:
-    if str(path) not in sys.path:
-        sys.path.insert(0, str(path))
-    importlib.invalidate_caches()
-
-
-def _check_origin(module: str, config: ProjectConfig) -> None:
-    top = importlib.import_module(module.partition(".")[0])
-    places = list(getattr(top, "__path__", ())) or [top.__file__ or ""]
-    own = [place for place in places if Path(place).resolve().is_relative_to(config.path.resolve())]
-    if not own:
-        raise ImportError(
-            f"package {top.__name__!r} of project {config.name!r} was imported from {places[0]}, "
-            f"not from {config.path}; rename the package or correct the project's path"
-        )
-    if module == PLAIN_FOLDER and len(own) < len(places):
-        # Without an ``__init__.py`` Python joins all folders of this name on ``sys.path``, also foreign ones.
-        top.__path__ = own
