@@ -1,7 +1,7 @@
 """Refuses what a project must not do to the whole process: when it is imported, and in its runs.
 
 An import that does it becomes a broken module with a sentence that says what to change. A run gets an
-exception or, for signals, a line in its log.
+exception or, for signals, a warning in its log.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _ignoring(name: str, call: Call) -> Call:
         if importing(owner):
             refuse_import(name)
         if owner is not None:
-            _log.error("%s does nothing here: signals belong to the hub", name)
+            _log.warning("%s does nothing here: signals belong to the hub", name)
             return signal.getsignal(args[0]) if name == "signal.signal" and args else 0
         return call(*args, **kwargs)
 

@@ -275,7 +275,7 @@ def test_a_run_cannot_end_the_process(hub: Hub, how: str) -> None:
     run_id, neighbour = hub.order("ends", {"how": how}), hub.order("good")
     run = hub.wait_final(run_id)
     assert WAYS[how] in hub.log(run_id), hub.log(run_id)
-    assert run["errors"] >= 1
+    assert run["errors"] >= 1 or how == "signal", "taking a signal is a warning"
     assert hub.wait_final(neighbour)["state"] == "succeeded"
     assert hub.get("/healthz")[0] == 200
 
