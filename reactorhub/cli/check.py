@@ -18,7 +18,7 @@ from reactorhub.config.places import suggestion
 from reactorhub.config.schema import schema_text
 from reactorhub.config.warnings import crowded, in_vain, never_firing
 from reactorhub.diagnosis.doctor.diagnose import diagnose
-from reactorhub.engine.doctor import read_source
+from reactorhub.engine.doctor.source import read_source
 from reactorhub.errors import ConfigError, Mistake, UnreadableProject
 from reactorhub.model.schedule import Schedule
 

@@ -13,7 +13,8 @@ import click
 from reactorhub.cli.common import config_option, end, json_option, many, print_json, print_table, read_or_end
 from reactorhub.config import HubConfig
 from reactorhub.diagnosis.doctor.diagnose import diagnose
-from reactorhub.engine.doctor import Target, import_project, is_within, read_source, target_at
+from reactorhub.engine.doctor.importing import import_project
+from reactorhub.engine.doctor.source import Target, is_within, read_source, target_at
 from reactorhub.errors import UnreadableProject
 from reactorhub.model.doctor import Diagnosis, Finding, Severity, SpiderDiagnosis
 from reactorhub.wire.doctor import diagnoses_view

@@ -8,11 +8,12 @@ from reactorhub.config import HubConfig
 from reactorhub.config.places import KeyPath
 from reactorhub.engine.projects import ProjectConfig
 from reactorhub.errors import Mistake
+from reactorhub.model.isolation import Isolate
 
 
 def project_mistakes(config: HubConfig) -> list[Mistake]:
     """Return the reasons why the hub cannot use the projects."""
-    return [*_missing_folders(config), *_missing_pythons(config)]
+    return [*_missing_folders(config), *_missing_pythons(config), *_pythons_that_cannot_share(config)]
 
 
 def _missing_folders(config: HubConfig) -> list[Mistake]:
@@ -29,6 +30,15 @@ def _missing_pythons(config: HubConfig) -> list[Mistake]:
         config.mistake(("hub", "projects", name, "python"), message.format(python=project.python))
         for name, project in config.projects.items()
         if project.python is not None and not os.access(project.python, os.X_OK | os.R_OK)
+    ]
+
+
+def _pythons_that_cannot_share(config: HubConfig) -> list[Mistake]:
+    message = "the project has its own Python, {python}, so its runs are isolated; remove this"
+    return [
+        config.mistake(("hub", "projects", name, "isolate"), message.format(python=project.python))
+        for name, project in config.projects.items()
+        if project.python is not None and project.isolate is Isolate.NONE
     ]
 
 

@@ -113,6 +113,8 @@ class RunContext(Owner):
         """The name of the asyncio tasks of this run that have no name of their own."""
         self.log = log
         self.tasks: WeakSet[asyncio.Future[Any]] = WeakSet()
+        self.copies: dict[object, Any] = {}
+        """What the run has in the place of attributes of classes that other runs share."""
         self.exceptions = 0
         """How many exceptions the run's code has raised, each counted once."""
         self.silent = 0

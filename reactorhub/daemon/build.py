@@ -20,8 +20,8 @@ from reactorhub.config.reading import file_signature
 from reactorhub.containment.lag import LagMeter
 from reactorhub.containment.run_logs import RunLogs
 from reactorhub.daemon.gc import GcPause
+from reactorhub.engine.doctor.process import ProcessDoctor
 from reactorhub.engine.isolated.engine import IsolatedEngine
-from reactorhub.engine.protocols import Engine
 from reactorhub.engine.router import EngineRouter
 from reactorhub.engine.scrapy.engine import ScrapyEngine
 from reactorhub.events.memory import NullSink
@@ -53,7 +53,7 @@ from reactorhub.runs.slots import Slots
 from reactorhub.schedules.auto_pause import AutoPause
 from reactorhub.schedules.book import ScheduleBook
 from reactorhub.schedules.scheduler import Scheduler
-from reactorhub.storage.layout import LEDGER, RunPaths
+from reactorhub.storage.layout import DOCTOR, LEDGER, RunPaths
 from reactorhub.storage.ledger import Ledger
 from reactorhub.storage.old_files import OldFiles
 from reactorhub.storage.retention import Retention
@@ -77,6 +77,7 @@ class Built:
     gc_pause: GcPause
     ledger: SqliteLedger
     engine: EngineRouter
+    doctor: ProcessDoctor
     redis: EmbeddedRedis | None
     parts: HubParts
     hub: Hub
@@ -94,9 +95,11 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
     paths, pool = RunPaths(config.data_dir), ThreadPool(0, HUB_THREADS, "reactorhub")
     redis = EmbeddedRedis(config.data_dir, reactor) if config.redis and config.redis.embedded else None
     ledger = SqliteLedger(config.data_dir / LEDGER, reactor)
+    doctor = ProcessDoctor(reactor, config.data_dir / DOCTOR)
     engine = EngineRouter(
         ScrapyEngine(reactor, RunLogs(paths.log), paths.items),
         IsolatedEngine(reactor, paths.log, paths.items, sys.executable),
+        doctor,
     )
     parts = _parts(config, ledger, engine, _sink(config, redis, reactor), reactor)
     hub = Hub(config, parts, __version__)
@@ -126,6 +129,7 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
         gc_pause=gc_pause,
         ledger=ledger,
         engine=engine,
+        doctor=doctor,
         redis=redis,
         parts=parts,
         hub=hub,
@@ -136,7 +140,7 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
     )
 
 
-def _parts(config: HubConfig, ledger: Ledger, engine: Engine, sink: Sink, reactor: Any) -> HubParts:
+def _parts(config: HubConfig, ledger: Ledger, engine: EngineRouter, sink: Sink, reactor: Any) -> HubParts:
     new_id = IdMaker(utc_now)
     publisher = EventPublisher(reactor, utc_now, sink, new_id)
     notifier = Notifier(reactor, utc_now, ledger)
@@ -170,6 +174,7 @@ def _parts(config: HubConfig, ledger: Ledger, engine: Engine, sink: Sink, reacto
         sink=sink,
         lag=LagMeter(reactor, stalled=publisher.stalled),
         notifier=notifier,
+        doctor=engine.doctor,
         new_id=new_id,
     )
 

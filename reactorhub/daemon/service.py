@@ -30,6 +30,7 @@ from reactorhub.daemon.signals import Signals
 from reactorhub.demo_site import ADDRESS_VARIABLE, bookshop
 from reactorhub.engine.scrapy.environment import answer_for_each_project
 from reactorhub.engine.scrapy.private import contain_for_all, refuse_crawls_at_import
+from reactorhub.engine.scrapy.private.classes import keep_store_settings_apart
 from reactorhub.engine.scrapy.process import prepare_logging
 from reactorhub.errors import ReactorHubError, StartError
 from reactorhub.storage.layout import READY
@@ -115,6 +116,7 @@ class HubService(Service):
         prepare_logging()
         contain_for_all()
         refuse_crawls_at_import()
+        keep_store_settings_apart()
         answer_for_each_project()
         contain_process(loop, to_hub_log, hub_output(globalLogPublisher))
         signals = Signals(
@@ -182,6 +184,7 @@ class HubService(Service):
         await built.scheduler.stop()
         await built.retention.stop()
         await built.parts.dispatcher.stop(built.hub.config.shutdown_grace, self._hurry)
+        built.doctor.stop()
         await built.engine.stop()
         await built.parts.notifier.stop()
         built.parts.publisher.stop()

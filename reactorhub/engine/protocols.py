@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred
 
 from reactorhub.engine.projects import ProjectConfig
+from reactorhub.model.doctor import ProjectReport
 from reactorhub.model.run import CrawlEnd, RunSpec
 from reactorhub.model.spider import Catalog
 
@@ -25,6 +26,9 @@ class Crawl(Protocol):
     @property
     def feeds(self) -> bool:
         """Whether the project's own feeds take the items, so there is no items file. Known once opened."""
+
+    isolated_because: str | None
+    """Why it has a process, where that was left to the doctor; else None."""
 
     opened: Deferred[None]
     """Fires when the spider has opened. Never fires if the crawl ends earlier."""
@@ -52,6 +56,22 @@ class Crawl(Protocol):
 
         A process of its own is killed, and ``done`` fires as soon as it is dead.
         """
+
+
+class Doctor(Protocol):
+    """Says of each spider whether it can share the reactor. It reads the code; it does not run it."""
+
+    def report(self, project: str) -> ProjectReport | None:
+        """Return what is to be said of a project; None while its code has not been read."""
+
+    def read(self, projects: Iterable[ProjectConfig]) -> Deferred[None]:
+        """Read the code of these projects again, and forget what was said of them until that is done.
+
+        :return: fires when all of them have a report. Never fails; may be cancelled.
+        """
+
+    def known(self, projects: Iterable[ProjectConfig]) -> Deferred[None]:
+        """Read the code of those that have no report. The answer fires as that of :meth:`read` does."""
 
 
 class ProjectLoader(Protocol):

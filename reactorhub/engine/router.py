@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 
 from reactorhub.engine.projects import ProjectConfig
-from reactorhub.engine.protocols import Crawl, Engine
+from reactorhub.engine.protocols import Crawl, Doctor, Engine
 from reactorhub.errors import UnknownSpider
 from reactorhub.model.isolation import Isolate
 from reactorhub.model.run import RunSpec
@@ -47,13 +48,19 @@ class EngineRouter:
     """See :class:`reactorhub.engine.protocols.Engine`.
 
     The shared engine imports a project that is not isolated as a whole. One that is, it imports only when an
-    order asks for a shared run of it by name.
+    order asks for a shared run of it by name. ``doctor`` says which spiders can share.
+
+    With ``isolate: auto`` the doctor decides, by the code as it was when it was loaded. A project that says
+    so is not imported before the doctor has read it, and never if its import would harm the process. A run
+    is isolated as long as the doctor has not read its project.
     """
 
-    def __init__(self, shared: SharedEngine, separate: SeparateEngine) -> None:
+    def __init__(self, shared: SharedEngine, separate: SeparateEngine, doctor: Doctor) -> None:
         self._shared = shared
         self._separate = separate
+        self.doctor = doctor
         self._projects: Projects = {}
+        self._harms: dict[str, str] = {}
         self._asked_for: set[str] = set()
 
     def moved(self, projects: Projects) -> list[str]:
@@ -64,12 +71,22 @@ class EngineRouter:
         """Import the projects that share the hub's process, and have those listed that do not.
 
         :param specs: runs to come; where they are isolated, what they are forked from is made ready.
-        :param anew: list isolated projects again whose configuration has not changed.
+        :param anew: list isolated projects again whose configuration has not changed, and have the doctor
+            read those again that leave something to it.
         """
-        self._projects = projects
-        self._shared.load(self._shared_of(projects))
-        self._separate.warm({spec.project for spec in specs if self._is_separate(spec)})
-        await self._separate.load(projects, anew)
+        left_open = tuple(spec for spec in specs if spec.isolate is Isolate.AUTO)
+        read = self.doctor.known(())
+        if anew:
+            names = {spec.project for spec in left_open} | {
+                n for n, each in projects.items() if _is_open(each)
+            }
+            read = self.doctor.read(projects[name] for name in sorted(names & projects.keys()))
+        await self.doctor.known(each for each in projects.values() if _is_open(each))
+        self._projects = {name: self._settled(each) for name, each in projects.items()}
+        self._shared.load(self._shared_of(self._projects))
+        self._warm(spec for spec in specs if spec.isolate is not Isolate.AUTO)
+        read.addCallback(lambda _: self._warm(left_open))
+        await self._separate.load(self._projects, anew)
 
     def catalog(self) -> Catalog:
         """See :class:`reactorhub.engine.protocols.Engine`."""
@@ -96,8 +113,11 @@ class EngineRouter:
 
     def launch(self, run_id: str, spec: RunSpec) -> Crawl:
         """See :class:`reactorhub.engine.protocols.Engine`."""
-        if self._is_separate(spec):
-            return self._separate.launch(run_id, spec)
+        because = self._because(spec) if spec.isolate is Isolate.AUTO else None
+        if because is not None or self._is_separate(spec):
+            crawl = self._separate.launch(run_id, spec)
+            crawl.isolated_because = because
+            return crawl
         if self._isolated(spec.project) and spec.project not in self._asked_for:
             self._asked_for.add(spec.project)
             self._shared.load(self._shared_of(self._projects))
@@ -124,9 +144,46 @@ class EngineRouter:
         config = self._projects.get(spec.project)
         return spec.isolate is Isolate.PROCESS or (config is not None and config.python is not None)
 
+    def _warm(self, specs: Iterable[RunSpec]) -> None:
+        wanted = {each.project for each in specs if self._because(each) or self._is_separate(each)}
+        self._separate.warm(wanted & self._projects.keys())
+
+    def _because(self, spec: RunSpec) -> str | None:
+        """Return why a run has a process of its own that may share the reactor; None if it shares it."""
+        if spec.isolate is not Isolate.AUTO:
+            return None
+        config = self._projects.get(spec.project)
+        if config is not None and config.isolated:
+            own = "has a Python of its own" if config.python else "is isolated as a whole"
+            return self._harms.get(spec.project) or f"the project {own}"
+        report = self.doctor.report(spec.project)
+        if report is None:
+            self.doctor.known([config] if config else [])
+            return "the doctor has not read the project yet"
+        return report.because(spec.spider)
+
+    def _settled(self, config: ProjectConfig) -> ProjectConfig:
+        """Return a project as the doctor would have it: isolated as a whole, or as it was."""
+        self._harms.pop(config.name, None)
+        if not _is_open(config):
+            return config
+        report = self.doctor.report(config.name)
+        harm = (
+            "the doctor has not read the project" if report is None else report.error or report.harmful_import
+        )
+        if harm is None:
+            return config
+        self._harms[config.name] = harm
+        return replace(config, isolate=Isolate.PROCESS)
+
     def _shared_of(self, projects: Projects) -> Projects:
         return {
-            name: config
+            name: replace(config, isolate=None, memory_limit=None)
             for name, config in projects.items()
             if not config.isolated or (name in self._asked_for and config.python is None)
         }
+
+
+def _is_open(config: ProjectConfig) -> bool:
+    """Whether a project leaves it to the doctor where its runs crawl."""
+    return config.isolation.isolate is Isolate.AUTO

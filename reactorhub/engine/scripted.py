@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
+from reactorhub.engine.projects import ProjectConfig
 from reactorhub.errors import UnknownSpider
+from reactorhub.model.doctor import ProjectReport
 from reactorhub.model.run import CrawlEnd, RunSpec
 from reactorhub.model.spider import BrokenModule, Catalog, SpiderInfo
 
@@ -20,6 +22,7 @@ class ScriptedCrawl:
 
     pid: int | None = None
     feeds = False
+    isolated_because: str | None = None
 
     def __init__(self, run_id: str, spec: RunSpec, yields_to: str = "stop") -> None:
         self.run_id = run_id
@@ -86,6 +89,8 @@ class MemoryEngine:
         self.yields_to = "stop"
         self.failure: str | None = None
         """If set, each new crawl fails with this message before ``launch`` returns."""
+        self.because: str | None = None
+        """Why each new crawl has a process of its own, if it has one."""
 
     def catalog(self) -> Catalog:
         """See :class:`reactorhub.engine.protocols.Engine`."""
@@ -108,7 +113,51 @@ class MemoryEngine:
     def launch(self, run_id: str, spec: RunSpec) -> ScriptedCrawl:
         """See :class:`reactorhub.engine.protocols.Engine`."""
         crawl = ScriptedCrawl(run_id, spec, self.yields_to)
+        crawl.isolated_because = self.because
         self.crawls.append(crawl)
         if self.failure is not None:
             crawl.finish(None, failure=self.failure)
         return crawl
+
+
+class MemoryDoctor:
+    """See :class:`reactorhub.engine.protocols.Doctor`. Says what it is told to say, at once or on order."""
+
+    def __init__(self, says: Mapping[str, ProjectReport] | None = None) -> None:
+        self.says = dict(says or {})
+        self.asked: list[list[str]] = []
+        self._reports: dict[str, ProjectReport] = {}
+        self._waiting: list[Deferred[None]] = []
+        self.at_once = True
+
+    def report(self, project: str) -> ProjectReport | None:
+        """See :class:`reactorhub.engine.protocols.Doctor`."""
+        return self._reports.get(project)
+
+    def read(self, projects: Iterable[ProjectConfig]) -> Deferred[None]:
+        """See :class:`reactorhub.engine.protocols.Doctor`."""
+        names = [each.name for each in projects]
+        self._reports = {name: each for name, each in self._reports.items() if name not in names}
+        return self._ask(names)
+
+    def known(self, projects: Iterable[ProjectConfig]) -> Deferred[None]:
+        """See :class:`reactorhub.engine.protocols.Doctor`."""
+        return self._ask([each.name for each in projects if each.name not in self._reports])
+
+    def finish(self) -> None:
+        """Say everything that was asked for."""
+        for name in (name for names in self.asked for name in names):
+            self._reports[name] = self.says.get(name) or ProjectReport()
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.callback(None)
+
+    def _ask(self, names: list[str]) -> Deferred[None]:
+        if not names:
+            return succeed(None)
+        self.asked.append(names)
+        answer: Deferred[None] = Deferred(self._waiting.remove)
+        self._waiting.append(answer)
+        if self.at_once:
+            self.finish()
+        return answer

@@ -18,7 +18,6 @@ from reactorhub.hub.resolver import SpecResolver
 from reactorhub.hub.status import HubParts, HubStatus
 from reactorhub.model.run import Run, RunState, Stop
 from reactorhub.model.schedule import Schedule, Tick
-from reactorhub.model.spider import Catalog
 from reactorhub.model.values import View
 from reactorhub.policies.agenda import Missed
 from reactorhub.policies.chains import spec_after
@@ -29,8 +28,10 @@ from reactorhub.runs.limits import LiveLimits
 from reactorhub.storage.ledger import Ledger, Page, RunFilter
 from reactorhub.wire.batch_orders import BatchOrder
 from reactorhub.wire.orders import Order, rerun_of
+from reactorhub.wire.spiders import catalog_view
 from reactorhub.wire.views import batch_view, run_view
 
+_MAX_DOCTOR_WAIT = 5.0  # seconds for which a list of spiders waits for what the doctor says of them
 _MAX_WRITE_WAIT = 10.0  # seconds; then a cancel returns although a ledger in trouble has not written it
 
 
@@ -318,9 +319,15 @@ class Hub:
         schedule = self._parts.book.get(name)
         return schedule, self._views.upcoming(schedule, after, count)
 
-    def catalog(self) -> Catalog:
-        """Return all spiders, and the modules that failed to import."""
-        return self._engine.catalog()
+    async def spiders(self) -> View:
+        """Return the view of all spiders with what the doctor says, and of modules that failed to import.
+
+        Where the doctor needs long to read the code, the view comes without its findings.
+        """
+        doctor, projects = self._parts.doctor, self.config.projects
+        await _at_most(doctor.known(projects.values()), _MAX_DOCTOR_WAIT, self._parts.services)
+        reports = {name: report for name in projects if (report := doctor.report(name)) is not None}
+        return catalog_view(self._engine.catalog(), reports)
 
     @property
     def limits(self) -> Limits:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 from reactorhub.config import HubConfig
 from reactorhub.containment.lag import LagMeter
+from reactorhub.engine.protocols import Doctor
 from reactorhub.events.publisher import EventPublisher
 from reactorhub.events.sink import Sink
 from reactorhub.hub.ended_runs import EndedRuns
@@ -34,6 +35,7 @@ class HubParts:
     sink: Sink
     lag: LagMeter
     notifier: Notifier
+    doctor: Doctor
     new_id: Callable[[], str]
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
+
+from reactorhub.model.values import View
 
 
 class Severity(StrEnum):
@@ -88,13 +91,15 @@ class ImportReport:
 class ProjectSource:
     """A project's files and what names its spiders.
 
-    Without ``spider_modules`` those that the settings module names hold the spiders.
+    Without ``spider_modules`` those that the settings module names hold the spiders. ``scrapy`` is the
+    version that its Python has, such as ``(2, 19)``; None where it is not known.
     """
 
     name: str
     files: tuple[SourceFile, ...]
     settings_module: str | None = None
     spider_modules: tuple[str, ...] = ()
+    scrapy: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,3 +132,32 @@ class Diagnosis:
     def isolated(self) -> tuple[SpiderDiagnosis, ...]:
         """The spiders that need a process of their own."""
         return tuple(spider for spider in self.spiders if spider.because)
+
+    @property
+    def harmful_import(self) -> Finding | None:
+        """What forbids to import the project into the process of others, if anything does."""
+        of_spiders = (each for spider in self.spiders for each in spider.findings)
+        found = (*self.findings, *of_spiders)
+        return next((each for each in found if each.at_import and each.severity is Severity.ISOLATE), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectReport:
+    """What the doctor has said of a project, in views. ``error`` says why it could not say anything.
+
+    ``harmful_import`` says what forbids to import the project into the process of others.
+    """
+
+    spiders: Mapping[str, View] = field(default_factory=dict)
+    findings: Sequence[View] = ()
+    harmful_import: str | None = None
+    error: str | None = None
+
+    def because(self, spider: str) -> str | None:
+        """Return why this spider should have a process of its own; None if it can share one."""
+        if self.error is not None:
+            return f"the doctor cannot read the project: {self.error}"
+        if spider not in self.spiders:
+            return "the doctor does not find the spider in the code of the project"
+        because = self.spiders[spider]["because"]
+        return because and "{file}:{line}: {what}".format(**because)

@@ -11,11 +11,15 @@ class Isolate(str, Enum):
 
     NONE = "none"  # on the hub's own reactor, beside others
     PROCESS = "process"  # in a process of its own
+    AUTO = "auto"  # one or the other, as the doctor says of the spider
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Isolation:
-    """Where a run crawls. ``memory_limit`` is in bytes, and None for a run without a process of its own."""
+    """Where a run crawls.
+
+    ``memory_limit`` is in bytes, and None for a run that cannot have a process of its own.
+    """
 
     isolate: Isolate = Isolate.NONE
     memory_limit: int | None = None

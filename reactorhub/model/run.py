@@ -122,6 +122,12 @@ class Run:
     stats: Mapping[str, Any] = field(default_factory=dict)
     pid: int | None = None  # of the process of an isolated run
     feeds: bool | None = None  # whether the project's own feeds took the items; None if nobody knows
+    isolated_because: str | None = None  # why a run that may share the reactor has a process of its own
+
+    @property
+    def isolated(self) -> bool:
+        """Whether the run has a process of its own. With ``isolate: auto`` this is decided when it starts."""
+        return self.spec.isolate is Isolate.PROCESS or self.isolated_because is not None
 
     def moved(self, to: RunState, **changes: Any) -> Run:
         """Return this run in state ``to`` with ``changes`` applied.

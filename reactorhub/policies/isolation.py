@@ -11,7 +11,7 @@ def isolation_of(*wishes: IsolationWish) -> Isolation:
     """Return what the wishes come to, of which earlier ones win over later ones."""
     isolate = next((each.isolate for each in wishes if each.isolate is not None), Isolate.NONE)
     limit = next((each.memory_limit for each in wishes if each.memory_limit is not None), None)
-    return Isolation(isolate=isolate, memory_limit=limit if isolate is Isolate.PROCESS else None)
+    return Isolation(isolate=isolate, memory_limit=None if isolate is Isolate.NONE else limit)
 
 
 def isolation_mistakes(own: IsolationWish, chosen: Isolation, python: str | None) -> Mapping[str, str]:
@@ -22,6 +22,6 @@ def isolation_mistakes(own: IsolationWish, chosen: Isolation, python: str | None
     """
     if python is not None and own.isolate is Isolate.NONE:
         return {"isolate": f"the project has its own Python, {python}, so its runs are isolated; remove this"}
-    if own.memory_limit is not None and chosen.isolate is not Isolate.PROCESS:
+    if own.memory_limit is not None and chosen.isolate is Isolate.NONE:
         return {"memory_limit": "only a process of its own can have a limit; write isolate: process, too"}
     return {}

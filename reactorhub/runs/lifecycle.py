@@ -218,6 +218,7 @@ class Lifecycle:
         if self._stop is not None:
             return self._stopped(self._stop)
         self.crawl = crawl = self._services.engine.launch(self.run.id, self.run.spec)
+        self.run = replace(self.run, isolated_because=crawl.isolated_because)
         crawl.opened.addCallback(self._opened)
         if self.run.spec.timeout is not None:
             self._timers.append(self._services.clock.callLater(self.run.spec.timeout, self._time_out))

@@ -12,6 +12,9 @@ LEDGER = "hub.db"
 READY = "ready.json"
 """The addresses of a running hub. The file exists only while the hub listens."""
 
+DOCTOR = "doctor"
+"""The folder with what the doctor has found, one file for each project. It may be removed at any time."""
+
 _MAX_NAME = 200  # bytes; file systems allow 255 for one name
 
 

@@ -204,6 +204,7 @@ RUNS = Table(
     Column("spec.memory_limit"),
     Column("pid"),
     Column("feeds", BOOLEAN),
+    Column("isolated_because", TEXT),
 )
 TICKS = Table(
     Tick,

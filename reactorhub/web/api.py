@@ -25,7 +25,7 @@ from reactorhub.web.problems import fields_of, problem, status_of
 from reactorhub.web.requests import MAX_ROWS, Query, body_of, fields_in, json_object, order_of
 from reactorhub.wire.batch_orders import read_batch_order
 from reactorhub.wire.orders import encoded_moment, read_pause
-from reactorhub.wire.views import broken_view, spider_view, tick_view
+from reactorhub.wire.views import tick_view
 
 MAX_WAIT = 120.0  # seconds
 _LIST = ("limit", "cursor")
@@ -65,18 +65,9 @@ class Api:
         return _json(request, await self._hub.status())
 
     @app.route("/api/spiders", methods=["GET"])
-    def spiders(self, request: IRequest) -> bytes:
-        """The spiders, and the modules that cannot be imported."""
-        catalog = self._hub.catalog()
-        return _json(
-            request,
-            {
-                "spiders": [spider_view(spider) for spider in catalog.spiders],
-                "broken": [broken_view(module) for module in catalog.broken],
-                "warnings": list(catalog.warnings),
-                "next_cursor": None,
-            },
-        )
+    async def spiders(self, request: IRequest) -> bytes:
+        """The spiders with the findings of the doctor, and the modules that cannot be imported."""
+        return _json(request, await self._hub.spiders())
 
     @app.route("/api/limits", methods=["GET"])
     def limits(self, request: IRequest) -> bytes:

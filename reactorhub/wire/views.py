@@ -10,11 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from reactorhub.model.batch import Batch
-from reactorhub.model.isolation import Isolate
 from reactorhub.model.notification import NotificationKind, NotifyRule
 from reactorhub.model.run import RetryRule, Run, RunSpec, RunState
 from reactorhub.model.schedule import Schedule, Tick, at_once
-from reactorhub.model.spider import BrokenModule, SpiderInfo
 from reactorhub.model.values import View, _redacted_value, redacted, stats_view, time_text
 from reactorhub.triggers.rules import Trigger
 from reactorhub.triggers.window import Window
@@ -49,7 +47,8 @@ def run_view(run: Run, stats: Mapping[str, Any] | None = None, errors: int | Non
         "finish_reason": run.finish_reason,
         "errors": run.errors if errors is None else errors,
         "error": run.error,
-        "isolated": spec.isolate is Isolate.PROCESS,
+        "isolated": run.isolated,
+        "isolated_because": run.isolated_because,
         "memory_limit": spec.memory_limit,
         "pid": run.pid,
         "stats": stats_view(run.stats if stats is None else stats),
@@ -168,27 +167,6 @@ def retry_view(rule: RetryRule) -> View:
 def notify_view(rule: NotifyRule) -> View:
     """Return the view of the channels that a schedule notifies, and of which events."""
     return {"to": list(rule.to), "on": [kind.value for kind in NotificationKind if kind in rule.on]}
-
-
-def spider_view(spider: SpiderInfo) -> View:
-    """Return the view of a spider that can run."""
-    return {
-        "name": spider.name,
-        "project": spider.project,
-        "docstring": spider.docstring,
-        "arguments": list(spider.arguments),
-    }
-
-
-def broken_view(module: BrokenModule) -> View:
-    """Return the view of a spider module that could not be imported, or of a spider class that cannot run."""
-    return {
-        "project": module.project,
-        "module": module.module,
-        "spider_class": module.spider_class,
-        "error": module.error,
-        "traceback": module.traceback,
-    }
 
 
 def event_view(event_id: str, kind: str, moment: datetime, about: Mapping[str, View]) -> View:

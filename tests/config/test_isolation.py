@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from textwrap import dedent
 
@@ -58,6 +59,10 @@ def test_projects() -> None:
         ("", "project: press, isolate: none", Isolate.NONE, None),
         ("isolate: none", "project: old", Isolate.PROCESS, None),
         ("memory_limit: 64MiB", "project: old", Isolate.PROCESS, 64),
+        ("isolate: auto, memory_limit: 64MiB", "project: shop", Isolate.AUTO, 64),
+        ("isolate: auto", "project: shop, isolate: none", Isolate.NONE, None),
+        ("", "project: press, isolate: auto", Isolate.AUTO, 256),
+        ("", "project: shop, isolate: auto, memory_limit: 64MiB", Isolate.AUTO, 64),
     ],
 )
 def test_the_nearest_decides(defaults: str, schedule: str, isolate: Isolate, limit: int | None) -> None:
@@ -70,7 +75,7 @@ def test_the_nearest_decides(defaults: str, schedule: str, isolate: Isolate, lim
 @pytest.mark.parametrize(
     ("schedule", "message"),
     [
-        ("project: shop, isolate: thread", "isolate: must be one of none, process"),
+        ("project: shop, isolate: thread", "isolate: must be one of none, process, auto"),
         (
             "project: old, isolate: none",
             "isolate: the project has its own Python, /etc/hub/old/venv/bin/python, so its runs are isolated;"
@@ -107,6 +112,14 @@ def test_a_python_that_is_not_there(tmp_path: Path) -> None:
     (mistake,) = project_mistakes(config)
     assert mistake.path == "hub.projects.old.python"
     assert f"there is no Python {tmp_path}/old/venv/bin/python" in mistake.message
+
+
+def test_a_project_with_a_python_of_its_own_cannot_share(tmp_path: Path) -> None:
+    """``isolate: none`` at such a project is a mistake, as it is at a schedule."""
+    text = f"hub: {{projects: {{old: {{path: ., python: {sys.executable}, isolate: none}}}}}}"
+    (mistake,) = project_mistakes(parse(text, "hub.yaml", {}, tmp_path, "host"))
+    assert (mistake.path, mistake.column) == ("hub.projects.old.isolate", text.index("none}") + 1)
+    assert "so its runs are isolated; remove this" in mistake.message
 
 
 def test_isolated_projects_may_have_packages_of_one_name(tmp_path: Path) -> None:

@@ -54,7 +54,8 @@ from reactorhub.web import guard
 from reactorhub.web.api import MAX_WAIT, Api
 from reactorhub.web.problems import STATUSES
 from reactorhub.wire.orders import _READERS, MAX_ARG, MAX_ARGS, SAFE_SETTINGS
-from reactorhub.wire.views import batch_view, broken_view, run_view, schedule_view, spider_view, tick_view
+from reactorhub.wire.spiders import broken_view, spider_view
+from reactorhub.wire.views import batch_view, run_view, schedule_view, tick_view
 from tests.docs.docs_runner import KINDS, STARTED_BY_READER, Block, blocks, matches, own_file, practice, steps
 from tests.integration.hubs import CHECKOUT
 from tests.support.deferreds import done
@@ -252,7 +253,7 @@ def test_shapes_are_those_of_the_views() -> None:
         "A tick": tick_view(tick),
         "A schedule": schedule_view(schedule, ()),
         "A batch": batch_view(Batch(id="b", created_at=EPOCH), {}),
-        "A spider": spider_view(SpiderInfo(name="a", project="b", docstring=None, arguments=())),
+        "A spider": spider_view(SpiderInfo(name="a", project="b", docstring=None, arguments=()), None),
         "A broken module": broken_view(BrokenModule(project="b", module="m", error="e", traceback="t")),
         "The status": status_of_a_hub(),
         "POST /api/reload": reload_of_a_hub(),

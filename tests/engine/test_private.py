@@ -15,6 +15,7 @@ from scrapy.spiders import Spider
 
 from reactorhub.engine.scrapy import private
 from reactorhub.engine.scrapy.private import HELD, LEFT_OUT, RELIED_ON, Held, Part
+from reactorhub.engine.scrapy.private.classes import RELIED_ON_CLASSES
 from tests.support.shop_project import EngineCase, spider, until
 
 
@@ -28,7 +29,7 @@ def resolved(part: Part) -> Any:
     return found
 
 
-@pytest.mark.parametrize("part", RELIED_ON, ids=lambda part: part.place)
+@pytest.mark.parametrize("part", RELIED_ON + RELIED_ON_CLASSES, ids=lambda part: part.place)
 def test_scrapy_has_each_method(part: Part) -> None:
     """Each method that the hub overrides, replaces or calls is there and takes the same parameters."""
     takes = tuple(inspect.signature(resolved(part)).parameters)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from twisted.internet.defer import Deferred, succeed
 
 from reactorhub.engine.projects import ProjectConfig
 from reactorhub.engine.router import EngineRouter, Projects
-from reactorhub.engine.scripted import MemoryEngine
+from reactorhub.engine.scripted import MemoryDoctor, MemoryEngine
 from reactorhub.errors import UnknownSpider
+from reactorhub.model.doctor import ProjectReport
 from reactorhub.model.isolation import Isolate
 from reactorhub.model.run import RunSpec
 from tests.support.deferreds import done
@@ -39,12 +41,14 @@ class Shared(MemoryEngine):
 class Separate(MemoryEngine):
     """An engine in memory that notes what it was told to list and to make ready."""
 
+    warmed: frozenset[str] | set[str] = frozenset()
+
     async def load(self, projects: Projects, anew: bool) -> None:
         self.anew = anew
         self._spiders = {name: SPIDERS[name] for name, each in projects.items() if each.isolated}
 
     def warm(self, projects: Iterable[str]) -> None:
-        self.warmed = set(projects)
+        self.warmed = {*self.warmed, *projects}
 
     def stop(self) -> Deferred[Any]:
         return succeed("stopped")
@@ -52,10 +56,27 @@ class Separate(MemoryEngine):
 
 def router(**projects: ProjectConfig) -> tuple[Shared, Separate, EngineRouter]:
     """A router over two engines in memory, with these projects or with all."""
-    shared, separate = Shared({}), Separate({})
-    made = EngineRouter(shared, separate)
+    shared, separate, _, made = routers(MemoryDoctor())
     done(made.load(projects or PROJECTS))
     return shared, separate, made
+
+
+def routers(doctor: MemoryDoctor) -> tuple[Shared, Separate, MemoryDoctor, EngineRouter]:
+    """A router that has loaded nothing yet, with this doctor."""
+    shared, separate = Shared({}), Separate({})
+    return shared, separate, doctor, EngineRouter(shared, separate, doctor)
+
+
+def finding(line: int) -> dict[str, Any]:
+    """The view of a finding on a line."""
+    return {"file": "shop/prices.py", "line": line, "what": "time.sleep() blocks every crawl"}
+
+
+def report(**because: int | None) -> ProjectReport:
+    """What the doctor says of spiders: the line that decides, or None for one that can share."""
+    return ProjectReport(
+        spiders={name: {"because": line and finding(line)} for name, line in because.items()}
+    )
 
 
 def launched(engine: MemoryEngine) -> list[str]:
@@ -126,3 +147,91 @@ def test_what_runs_to_come_are_forked_from_is_made_ready() -> None:
     done(engine.load(PROJECTS, specs, anew=False))
     assert (separate.warmed, separate.anew) == ({"press"}, False)
     assert engine.stop().result == "stopped"
+
+
+AUTO = {"shop": replace(PROJECTS["shop"], isolate=Isolate.AUTO)}
+
+
+@pytest.mark.parametrize(
+    ("spider", "because"),
+    [
+        ("both", None),
+        ("prices", "shop/prices.py:7: time.sleep() blocks every crawl"),
+        ("other", "the doctor does not find the spider in the code of the project"),
+    ],
+)
+@pytest.mark.parametrize("projects", [AUTO, {"shop": PROJECTS["shop"]}])
+def test_the_doctor_decides_for_runs_that_leave_it_open(
+    spider: str, because: str | None, projects: Projects
+) -> None:
+    """With ``auto``, whoever said it, a run has a process of its own where the doctor has a reason."""
+    shared, separate, _, engine = routers(MemoryDoctor({"shop": report(prices=7, both=None)}))
+    spec = RunSpec(spider=spider, project="shop", isolate=Isolate.AUTO)
+    done(engine.load(projects, [spec]))
+    crawl = engine.launch("1", spec)
+    assert crawl.isolated_because == because
+    assert (launched(shared), launched(separate)) == (([], ["1"]) if because else (["1"], []))
+    assert separate.warmed == (set() if because is None else {"shop"})
+
+
+def test_a_run_is_isolated_until_the_doctor_has_read_its_project() -> None:
+    """Nobody waits for the doctor, and nothing that it would isolate shares the reactor before."""
+    shared, separate, doctor, engine = routers(MemoryDoctor({"shop": report(prices=None)}))
+    doctor.at_once = False
+    done(engine.load({"shop": PROJECTS["shop"]}))
+    spec = RunSpec(spider="prices", project="shop", isolate=Isolate.AUTO)
+    assert engine.launch("1", spec).isolated_because == "the doctor has not read the project yet"
+    assert doctor.asked == [["shop"]]
+    doctor.finish()
+    assert engine.launch("2", spec).isolated_because is None
+    assert (launched(separate), launched(shared)) == (["1"], ["2"])
+
+
+def test_a_project_that_is_open_is_imported_after_the_doctor_has_read_it() -> None:
+    """Before that its import might harm the process."""
+    shared, _, doctor, engine = routers(MemoryDoctor({"shop": report(prices=None)}))
+    doctor.at_once = False
+    loading = Deferred.fromCoroutine(engine.load(AUTO))
+    assert not loading.called
+    assert not hasattr(shared, "loaded")
+    doctor.finish()
+    assert loading.called
+    assert shared.loaded == {"shop"}
+
+
+@pytest.mark.parametrize(
+    ("said", "because"),
+    [
+        (ProjectReport(harmful_import="shop/x.py:1: signal.signal()"), "shop/x.py:1: signal.signal()"),
+        (ProjectReport(error="its folder is gone"), "its folder is gone"),
+    ],
+)
+def test_an_import_that_harms_or_that_nobody_knows(said: ProjectReport, because: str) -> None:
+    """Such a project is isolated as a whole, and each of its runs says why, until the code is another."""
+    shared, separate, doctor, engine = routers(MemoryDoctor({"shop": said}))
+    done(engine.load(AUTO))
+    spec = RunSpec(spider="prices", project="shop", isolate=Isolate.AUTO)
+    assert (shared.loaded, separate.resolve("prices", "shop")) == (set(), "shop")
+    assert engine.launch("1", spec).isolated_because == because
+    doctor.says["shop"] = report(prices=None)
+    done(engine.load(AUTO))
+    assert (shared.loaded, engine.launch("2", spec).isolated_because) == ({"shop"}, None)
+
+
+@pytest.mark.parametrize(
+    ("project", "because"),
+    [("press", "the project is isolated as a whole"), ("old", "the project has a Python of its own")],
+)
+def test_a_schedule_cannot_open_an_isolated_project(project: str, because: str) -> None:
+    """The hub has not imported it, whatever the doctor says of the spider."""
+    _, _, engine = router()
+    spec = RunSpec(spider="news", project=project, isolate=Isolate.AUTO)
+    assert engine.launch("1", spec).isolated_because == because
+
+
+def test_only_a_reload_has_the_code_read_again() -> None:
+    """Without that what the doctor has said stays."""
+    _, _, doctor, engine = routers(MemoryDoctor())
+    for anew in (True, False, True):
+        done(engine.load(AUTO, anew=anew))
+    assert doctor.asked == [["shop"], ["shop"]]

@@ -9,7 +9,7 @@ import pytest
 from reactorhub.model.isolation import NO_WISH, Isolate, Isolation, IsolationWish
 from reactorhub.policies.isolation import isolation_mistakes, isolation_of
 
-CHOICES = (None, Isolate.NONE, Isolate.PROCESS)
+CHOICES = (None, *Isolate)
 
 
 @pytest.mark.parametrize(("own", "project", "defaults"), list(product(CHOICES, repeat=3)))
@@ -44,6 +44,8 @@ def test_no_limit_without_a_process() -> None:
         (IsolationWish(isolate=Isolate.NONE), None, []),
         (IsolationWish(isolate=Isolate.NONE), "/venv/bin/python", ["isolate"]),
         (IsolationWish(isolate=Isolate.PROCESS, memory_limit=1), None, []),
+        (IsolationWish(isolate=Isolate.AUTO, memory_limit=1), None, []),
+        (IsolationWish(isolate=Isolate.AUTO), "/venv/bin/python", []),
         (IsolationWish(memory_limit=1), None, ["memory_limit"]),
     ],
 )

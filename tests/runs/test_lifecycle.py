@@ -270,6 +270,21 @@ def test_a_crawl_that_ends_within_launch() -> None:
     assert harness.at_rest()
 
 
+def test_why_a_run_is_isolated_is_kept() -> None:
+    """The engine's reason stands in the run as soon as it crawls, and in the ledger at its end."""
+    harness = HubHarness()
+    harness.engine.because = "prices.py:7: time.sleep() blocks"
+    live_run = begun(harness)
+    harness.advance()
+    assert (live_run.run.isolated, live_run.run.isolated_because) == (
+        True,
+        "prices.py:7: time.sleep() blocks",
+    )
+    harness.engine.crawls[0].finish()
+    harness.advance()
+    assert kept(harness, live_run).isolated_because == "prices.py:7: time.sleep() blocks"
+
+
 def test_a_ledger_that_cannot_write_the_start() -> None:
     """Without a record there is no crawl: the slot is given back and the start is tried again."""
     harness = HubHarness()

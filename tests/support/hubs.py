@@ -14,7 +14,7 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 
 from reactorhub.config import HubConfig, parse
 from reactorhub.containment.lag import LagMeter
-from reactorhub.engine.scripted import MemoryEngine, ScriptedCrawl
+from reactorhub.engine.scripted import MemoryDoctor, MemoryEngine, ScriptedCrawl
 from reactorhub.events.memory import MemorySink
 from reactorhub.events.publisher import EventPublisher
 from reactorhub.hub.ended_runs import EndedRuns
@@ -79,6 +79,7 @@ class HubHarness:
     sink: MemorySink = field(default_factory=MemorySink)
     engine: MemoryEngine = field(default_factory=lambda: MemoryEngine({"shop": ["prices", "report"]}))
     channels: dict[str, MemoryChannel] = field(default_factory=dict)
+    doctor: MemoryDoctor = field(default_factory=MemoryDoctor)
     step: timedelta = timedelta(0)
 
     def __post_init__(self) -> None:
@@ -119,6 +120,7 @@ class HubHarness:
             sink=self.sink,
             lag=LagMeter(self.clock),
             notifier=self.notifier,
+            doctor=self.doctor,
             new_id=new_id,
         )
         self.hub = Hub(self.config, self.parts, "0.0")

@@ -25,6 +25,7 @@ from reactorhub.engine.protocols import Crawl
 from reactorhub.engine.scrapy.engine import ScrapyEngine
 from reactorhub.engine.scrapy.environment import answer_for_each_project
 from reactorhub.engine.scrapy.private import contain_for_all, refuse_crawls_at_import
+from reactorhub.engine.scrapy.private.classes import keep_store_settings_apart
 from reactorhub.engine.scrapy.process import prepare_logging
 from reactorhub.model.run import CrawlEnd, RunSpec
 from reactorhub.storage.layout import RunPaths
@@ -101,6 +102,7 @@ class EngineCase(TestCase):
         self.addCleanup(uncontain)
         self.addCleanup(contain_for_all())
         self.addCleanup(refuse_crawls_at_import())
+        self.addCleanup(keep_store_settings_apart())
         self.addCleanup(answer_for_each_project())
         site = Site(bookshop(reactor), reactor=reactor)  # type: ignore[arg-type]
         site.log = lambda request: None  # type: ignore[method-assign]

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from reactorhub.engine.scripted import MemoryEngine
+from reactorhub.engine.scripted import MemoryDoctor, MemoryEngine
 from reactorhub.errors import ConfigError, LedgerError, Mistake
+from reactorhub.model.doctor import ProjectReport
 from reactorhub.model.run import RunState
 from reactorhub.model.spider import BrokenModule
 from tests.support.hubs import SCHEDULES, START, HubHarness, config
@@ -80,6 +81,32 @@ def test_spiders_that_can_run_and_modules_that_cannot() -> None:
         {"project": "shop", "module": "shop.spiders.bad", "error": "SyntaxError: x", "traceback": "…"}
     ]
     assert listed["next_cursor"] is None
+
+
+def test_spiders_carry_what_the_doctor_says() -> None:
+    """The verdict and the findings stand beside each spider; what concerns all of a project stands apart."""
+    finding = {"file": "shop/prices.py", "line": 7, "what": "x blocks", "remedy": "y", "kind": "blocks"}
+    said = {"name": "prices", "verdict": "isolate", "because": finding, "findings": [finding]}
+    report = ProjectReport(spiders={"prices": said}, findings=[finding])
+    web = Web(HubHarness(doctor=MemoryDoctor({"shop": report})))
+    listed = web.get("/api/spiders").json
+    prices, other = listed["spiders"]
+    assert {key: prices[key] for key in said} == said
+    assert (other["verdict"], other["because"], other["findings"]) == (None, None, None)
+    assert listed["project"] == [{"project": "shop", **finding}]
+
+
+def test_spiders_are_listed_without_a_slow_doctor() -> None:
+    """After five seconds the list comes without findings; they come once it has read the code."""
+    web = Web()
+    web.harness.doctor.at_once = False
+    client = web.connect()
+    client.ask("GET", "/api/spiders")
+    web.harness.advance(4.9)
+    assert client.replies() == []
+    web.harness.advance(0.2)
+    (reply,) = client.replies()
+    assert [each["verdict"] for each in reply.json["spiders"]] == [None, None]
 
 
 def test_schedules() -> None:

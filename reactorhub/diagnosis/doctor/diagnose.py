@@ -67,7 +67,7 @@ class _Doctor:
     ) -> None:
         self._source = source
         self._imported = imported
-        self._program = Program(source.files, facts)
+        self._program = Program(source.files, facts, source.scrapy)
         self._reach = Reach(self._program)
         self._settings = settings_of(self._program, source.settings_module)
         self._calls: dict[tuple[str, str, str], tuple[Finding, ...]] = {}

@@ -46,7 +46,14 @@ class Place:
 class Program:
     """Knows all modules of a project, and reads each when it is first asked for."""
 
-    def __init__(self, files: Iterable[SourceFile], facts: Callable[[SourceFile], Module] = facts_of) -> None:
+    def __init__(
+        self,
+        files: Iterable[SourceFile],
+        facts: Callable[[SourceFile], Module] = facts_of,
+        scrapy: tuple[int, ...] | None = None,
+    ) -> None:
+        """:param scrapy: the version of Scrapy that runs them; None for a new one."""
+        self.scrapy = scrapy
         self._files = {each.module: each for each in files}
         self._facts = facts
         self._modules: dict[str, Module] = {}

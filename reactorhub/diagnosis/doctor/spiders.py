@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from reactorhub.diagnosis.doctor.calls import finding
 from reactorhub.diagnosis.doctor.facts import Use
@@ -10,10 +11,32 @@ from reactorhub.diagnosis.doctor.kinds import Harm
 from reactorhub.diagnosis.doctor.program import ClassRef, Program
 from reactorhub.model.doctor import Finding
 
-_START = Harm("start-requests", "is never called by Scrapy 2.19, so the spider makes no request", "")
-_BOTH = "add async def start(self) that yields the same requests"
-_MIDDLEWARE = Harm(
-    "start-requests", "is never called by Scrapy 2.19", "write async def process_start(self, start) instead"
+_KIND = "start-requests"
+_ONLY_START = (2, 16)  # the first version of Scrapy that does not call start_requests() any more
+_KNOWS_START = (2, 13)  # the first version that calls start()
+_WRITE_PROCESS_START = "write async def process_start(self, start) instead"
+
+
+class _Unheard(NamedTuple):
+    """A method that Scrapy does not call, the one that it calls instead, and what comes of it."""
+
+    name: str
+    called: str
+    why: str
+    remedy: str
+
+
+_OLD = _Unheard(
+    "start_requests",
+    "start",
+    "so the spider makes no request",
+    "add async def start(self) that yields the same requests",
+)
+_NEW = _Unheard(
+    "start",
+    "start_requests",
+    "so the spider requests its start_urls only",
+    "add def start_requests(self) that yields the same requests",
 )
 
 
@@ -43,20 +66,32 @@ def spiders_in(program: Program, module_name: str) -> Iterator[tuple[str, ClassR
 
 
 def start_findings(program: Program, ref: ClassRef) -> Iterator[Finding]:
-    """Say so where a spider has ``start_requests()`` and nothing that calls it."""
-    found = program.method(ref, "start_requests")
-    if found is None or program.method(ref, "start") or program.foreign_bases(ref) or _starts(program, ref):
+    """Say so where a spider has ``start_requests()`` and nothing that calls it, or ``start()`` alike."""
+    version = program.scrapy
+    if version is None or version >= _ONLY_START:
+        yield from _never_called(program, ref, _OLD)
+    elif version < _KNOWS_START:
+        yield from _never_called(program, ref, _NEW)
+
+
+def _never_called(program: Program, ref: ClassRef, unheard: _Unheard) -> Iterator[Finding]:
+    """Say so where a spider has a method that is not called, and not the one that is called instead."""
+    found = program.method(ref, unheard.name)
+    has_other = program.method(ref, unheard.called) or program.attribute(ref, unheard.called) is not None
+    if found is None or has_other or program.foreign_bases(ref):
         return
     owner, scope = found
-    harm = Harm(_START.kind, _START.why, _BOTH)
-    what = f"{owner.facts.name}.start_requests() {harm.why}"
+    harm = Harm(_KIND, f"is never called by {_scrapy(program)}, {unheard.why}", unheard.remedy)
+    what = f"{owner.facts.name}.{unheard.name}() {harm.why}"
     if advice := finding(owner.module, Use(scope.line, ""), what, harm):
         yield advice
 
 
-def _starts(program: Program, ref: ClassRef) -> bool:
-    """Whether ``start`` is made by an assignment in a class body."""
-    return program.attribute(ref, "start") is not None
+def _scrapy(program: Program) -> str:
+    """Name the version of Scrapy that the project runs with."""
+    if program.scrapy is None:
+        return f"Scrapy {'.'.join(map(str, _ONLY_START))} and later"
+    return f"Scrapy {'.'.join(map(str, program.scrapy))}"
 
 
 def middleware_findings(program: Program, ref: ClassRef) -> Iterator[Finding]:
@@ -64,10 +99,13 @@ def middleware_findings(program: Program, ref: ClassRef) -> Iterator[Finding]:
     found = program.method(ref, "process_start_requests")
     if found is None or program.method(ref, "process_start") or program.foreign_bases(ref):
         return
+    if program.scrapy is not None and program.scrapy < _ONLY_START:
+        return
     owner, scope = found
     if scope.owner and not _passes_on(program, ref):
-        what = f"{owner.facts.name}.process_start_requests() {_MIDDLEWARE.why}"
-        if advice := finding(owner.module, Use(scope.line, ""), what, _MIDDLEWARE):
+        harm = Harm(_KIND, f"is never called by {_scrapy(program)}", _WRITE_PROCESS_START)
+        what = f"{owner.facts.name}.process_start_requests() {harm.why}"
+        if advice := finding(owner.module, Use(scope.line, ""), what, harm):
             yield advice
 
 

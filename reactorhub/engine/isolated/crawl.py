@@ -35,6 +35,7 @@ class IsolatedCrawl:
         self.done: Deferred[CrawlEnd] = Deferred()
         self.pid: int | None = None
         self.feeds = False
+        self.isolated_because: str | None = None
         self._clock = clock
         self._run_id = run_id
         self._memory_limit = memory_limit

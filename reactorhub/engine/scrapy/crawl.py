@@ -24,6 +24,7 @@ from reactorhub.engine.isolated.child.feed import ItemsFile
 from reactorhub.engine.isolated.child.fields import FieldCounter
 from reactorhub.engine.isolated.child.pages import Pages
 from reactorhub.engine.isolated.child.storing import Storing
+from reactorhub.engine.scrapy.class_state import divide_components
 from reactorhub.engine.scrapy.environment import make_paths_absolute
 from reactorhub.engine.scrapy.faults import count_faults
 from reactorhub.engine.scrapy.guards import InFlight, guard
@@ -65,6 +66,7 @@ class HubCrawler(HookedCrawler):
 
     def engine_made(self, engine: ExecutionEngine) -> None:
         """See :meth:`HookedCrawler.engine_made`."""
+        divide_components(self, engine)
         guard(engine, self.in_flight)
         count_faults(self, engine, self.run_context, self.pages)
         self.storing.watch(self, wrap_new_batches)
@@ -76,6 +78,7 @@ class ScrapyCrawl:
 
     log = Logger()
     pid: int | None = None  # it lives in the hub's own process
+    isolated_because: str | None = None
 
     def __init__(
         self, clock: IReactorTime, context: RunContext, items: Path, fields: Iterable[str] = ()

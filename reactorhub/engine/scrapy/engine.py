@@ -15,6 +15,7 @@ from reactorhub.containment.contexts import RunContext, RunLog
 from reactorhub.containment.modules import MODULES
 from reactorhub.engine.projects import ProjectConfig
 from reactorhub.engine.protocols import Crawl
+from reactorhub.engine.scrapy.class_state import own_class
 from reactorhub.engine.scrapy.crawl import HubCrawler, ScrapyCrawl
 from reactorhub.engine.scrapy.process import import_components
 from reactorhub.engine.scrapy.project import Project
@@ -107,7 +108,7 @@ class ScrapyEngine:
         spidercls = None if project is None else project.spider_class(spec.spider)
         if project is None or project.runner is None or spidercls is None:
             raise UnknownSpider(self._no_spider(spec.spider, spec.project))
-        crawler = project.runner.crawler_for(HubCrawler, spidercls, dict(spec.settings))
+        crawler = project.runner.crawler_for(HubCrawler, own_class(spidercls), dict(spec.settings))
         assert isinstance(crawler, HubCrawler)
         return crawler, partial(project.runner.crawl, crawler, **spec.args)
 
@@ -125,6 +126,7 @@ class _Stillborn:
 
     pid: int | None = None
     feeds = False
+    isolated_because: str | None = None
 
     def __init__(self, failure: str) -> None:
         self.opened: Deferred[None] = Deferred()

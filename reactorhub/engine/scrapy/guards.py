@@ -16,6 +16,7 @@ from scrapy.core.engine import ExecutionEngine
 from scrapy.exceptions import IgnoreRequest
 
 from reactorhub.containment.contexts import contain, contained, contained_iterator
+from reactorhub.engine.isolated.child.private import keep_to_limits
 from reactorhub.engine.scrapy.private import (
     ask_again,
     close_spider,
@@ -99,6 +100,7 @@ class InFlight:
 
 def guard(engine: ExecutionEngine, in_flight: InFlight) -> None:
     """Put all guards on a crawl's engine. Call this before its spider opens."""
+    keep_to_limits(engine.downloader)
     wrap_calls(
         engine,
         download=partial(_cuttable, in_flight),

@@ -17,6 +17,7 @@ from reactorhub.containment.logging_views import changes, enable_loggers
 from reactorhub.containment.modules import MODULES, place_of
 from reactorhub.engine.isolated.child.spiders import arguments, classes_of, docstring
 from reactorhub.engine.projects import ProjectConfig, settings_module, top_packages
+from reactorhub.engine.scrapy.class_state import divide
 from reactorhub.engine.scrapy.environment import variables_of
 from reactorhub.engine.scrapy.loader import TolerantSpiderLoader, broken_module
 from reactorhub.engine.scrapy.private import UnmergedRunner, crawler_with, without_left_out
@@ -101,6 +102,8 @@ class Project:
             self.broken.append(broken_module(type(loader).__module__, error))
             return
         self.broken.extend(BrokenModule(project="", **each) for each in odd)
+        for spidercls in classes.values():
+            divide(spidercls)
         self._infos = {
             name: SpiderInfo(
                 name=name,

@@ -20,7 +20,6 @@ from .private import (
     Loader,
     OwnSettings,
     engine_of,
-    exact_downloader,
     own_settings,
     stats_of,
     stop,
@@ -112,9 +111,6 @@ class Crawl:
         settings = project_settings(self._order)
         Loader.first = self._order.get("module")
         settings.set("SPIDER_LOADER_CLASS", Loader, priority="command")
-        downloader = exact_downloader()
-        if downloader is not None:
-            settings.set("DOWNLOADER", downloader, priority="default")
         forced = {
             "LOG_FILE": self._order["log"],
             "LOG_FILE_APPEND": True,

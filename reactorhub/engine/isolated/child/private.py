@@ -112,6 +112,7 @@ class IsolatedCrawler(Crawler):
 
     def _create_engine(self) -> Any:
         engine = super()._create_engine()
+        keep_to_limits(engine.downloader)
         self.in_flight = InFlight(engine, self.pages)
         self.storing.watch(self, wrap_new_batches)
         self.items.begin(self, self.storing.failed)
@@ -140,20 +141,21 @@ def own_settings(settings: Settings) -> OwnSettings:
     return own
 
 
-def exact_downloader() -> type[Downloader] | None:
-    """Return a downloader that keeps to CONCURRENT_REQUESTS_PER_DOMAIN, where Scrapy's own does not.
+def keep_to_limits(downloader: Any) -> None:
+    """Let Scrapy's own downloader keep to CONCURRENT_REQUESTS_PER_DOMAIN and the limits of DOWNLOAD_SLOTS.
 
-    Scrapy 2.19 counts a download only once its task runs, one turn of the loop after it was let through.
+    Scrapy 2.19 counts a download only once its task runs, one turn of the loop after it was let through. So
+    it lets through all that wait. A downloader of the project's own stays as it is.
     """
-    if not inspect.iscoroutinefunction(getattr(Downloader, "_wait_for_download", None)):
-        return None
+    wait = getattr(downloader, "_wait_for_download", None)
+    if type(downloader) is not Downloader or not inspect.iscoroutinefunction(wait):
+        return
 
-    class ExactDownloader(Downloader):
-        def _wait_for_download(self, slot: Any, request: Any, queue_dfd: Any) -> Any:
-            slot.transferring.add(request)
-            return super()._wait_for_download(slot, request, queue_dfd)
+    def counted(slot: Any, request: Any, queue_dfd: Any) -> Any:
+        slot.transferring.add(request)
+        return wait(slot, request, queue_dfd)
 
-    return ExactDownloader
+    downloader.__dict__["_wait_for_download"] = counted
 
 
 def wrap_new_batches(exporter: FeedExporter, wrap: Callable[[Any], Any]) -> None:

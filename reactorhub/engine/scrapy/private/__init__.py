@@ -107,6 +107,11 @@ RELIED_ON: tuple[Part, ...] = (
         ("self", "slot"),
         "called after a slot's delay is set to 0, so that waiting requests end at once",
     ),
+    Part(
+        "scrapy.core.downloader:Downloader._wait_for_download",
+        ("self", "slot", "request", "queue_dfd"),
+        "replaced on the instance, in the child's module of this name: counts a download before it runs",
+    ),
     Part("scrapy.core.downloader:Slot.close", ("self",), "ends the timer that waits for a slot's delay"),
     Part(
         "scrapy.core.downloader.handlers:DownloadHandlers.download_request_async",

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from reactorhub.engine.doctor import Target, import_project, read_source, target_at
+from reactorhub.engine.doctor.importing import import_project
+from reactorhub.engine.doctor.source import Target, read_source, target_at
 from reactorhub.engine.projects import ProjectConfig
 from reactorhub.errors import UnreadableProject
 from reactorhub.model.doctor import ImportReport
