@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 from tests.integration.habits.habit import Habit, Order, Outcome, spider
+from tests.integration.hubs import Hub
 
 YIELD = '\nyield {"url": response.url}\n'
 ERROR = 'self.logger.error("one error")\nself.logger.info("one word")' + YIELD
@@ -23,7 +27,7 @@ def _habit(
     source = spider(project, parse, **parts)
     if base:
         source = source.replace("Reader(scrapy.Spider)", f"Reader({base})")
-    return Habit("", project, {project: source}, (Order(project, outcome, shared),) * 2)
+    return Habit("", project, {project: source}, (Order(project, outcome, shared, {"shop": "SHOP"}),) * 2)
 
 
 def _logs(project: str, top: str) -> Habit:
@@ -164,6 +168,87 @@ ITEMS = (
     ),
 )
 
+BY_NAME = (
+    _habit(
+        "by_name",
+        "Reader.seen.append(1)\nyield {'seen': len(Reader.seen)}",
+        Outcome(items=({"seen": 1},)),
+        body="seen = []\n",
+    ),
+)
+
+OUTCOMES = (
+    _habit(
+        "old_style",
+        "yield {}",
+        Outcome(None, "failed", 0, "without one request"),
+        base="Old",
+        top="""
+        class Old(scrapy.Spider):
+            start_urls = ()
+
+            def start_requests(self):
+                yield scrapy.Request("data:,x")
+        """,
+    ),
+    _habit(
+        "refused",
+        "yield {}",
+        Outcome((), "failed", 0, "every page was refused: 404 × 2"),
+        body="""
+    async def start(self):
+        for _ in range(2):
+            yield scrapy.Request(f"{self.shop}/broken/404", dont_filter=True)
+
+    """,
+    ),
+    _habit(
+        "unstored",
+        YIELD,
+        Outcome(None, "failed", None, "1 item"),
+        body="""
+        custom_settings = {"FEEDS": {"/proc/no/such/place.json": {"format": "json"}}}
+        """,
+    ),
+    _habit(
+        "not_json",
+        """
+        self.crawler.stats.set_value("ratio", float("nan"))
+        self.crawler.stats.set_value("odd", Odd())
+        yield {"url": response.url}
+        """,
+        top="""
+        class Odd:
+            def __repr__(self):
+                raise SystemExit(9)
+        """,
+    ),
+)
+
+
+def _pictures(hub: Hub, folder: Path) -> None:
+    assert len(list((folder / "pictures" / "full").iterdir())) == 1
+    assert (folder / "job" / "requests.seen").exists()
+
+
+STORES = (
+    replace(
+        _habit(
+            "storing",
+            'yield {"file_urls": [f"{self.shop}/one/1.html"]}',
+            Outcome(None),
+            body="""
+            custom_settings = {
+                "ITEM_PIPELINES": {"scrapy.pipelines.files.FilesPipeline": 1},
+                "FILES_STORE": "pictures",
+                "JOBDIR": "job",
+            }
+            """,
+        ),
+        check=_pictures,
+    ),
+)
+
 PROCESS_WIDE = (
     _habit(
         "stopping",
@@ -205,4 +290,14 @@ AT_IMPORT = tuple(
     }.items()
 )
 
-SIBLINGS: tuple[Habit, ...] = (*LOGGING, *PRINTING, *CLASS_STATE, *ITEMS, *PROCESS_WIDE, *AT_IMPORT)
+SIBLINGS: tuple[Habit, ...] = (
+    *LOGGING,
+    *PRINTING,
+    *CLASS_STATE,
+    *ITEMS,
+    *BY_NAME,
+    *OUTCOMES,
+    *STORES,
+    *PROCESS_WIDE,
+    *AT_IMPORT,
+)
