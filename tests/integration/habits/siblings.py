@@ -210,13 +210,12 @@ OUTCOMES = (
         custom_settings = {"FEEDS": {"/proc/no/such/place.json": {"format": "json"}}}
         """,
     ),
+    _habit("not_json", 'self.crawler.stats.set_value("ratio", float("nan"))' + YIELD),
     _habit(
-        "not_json",
-        """
-        self.crawler.stats.set_value("ratio", float("nan"))
-        self.crawler.stats.set_value("odd", Odd())
-        yield {"url": response.url}
-        """,
+        "odd_stat",
+        'self.crawler.stats.set_value("odd", Odd())' + YIELD,
+        Outcome(None, "failed", None, "SystemExit: 9"),
+        ITEM,
         top="""
         class Odd:
             def __repr__(self):
