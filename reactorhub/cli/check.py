@@ -17,10 +17,12 @@ from reactorhub.config import HubConfig
 from reactorhub.config.places import suggestion
 from reactorhub.config.schema import schema_text
 from reactorhub.config.warnings import crowded, in_vain, never_firing
-from reactorhub.diagnosis.doctor.diagnose import diagnose
+from reactorhub.engine.doctor.kept import KeptDiagnoses
 from reactorhub.engine.doctor.source import read_source
 from reactorhub.errors import ConfigError, Mistake, UnreadableProject
+from reactorhub.model.isolation import Isolate
 from reactorhub.model.schedule import Schedule
+from reactorhub.storage.layout import DOCTOR
 
 
 @click.command()
@@ -67,16 +69,30 @@ def _warnings(config: HubConfig, now: datetime, spiders: bool) -> Iterator[Mista
 
 
 def _doctor_warnings(config: HubConfig) -> Iterator[Mistake]:
-    """Say of each project how many spiders the doctor would isolate, as far as their text tells."""
+    """Say of each project how many spiders share the reactor and should not, as far as their text tells.
+
+    What the doctor finds is kept for the next time in the data folder, if there is one.
+    """
+    kept = KeptDiagnoses(config.data_dir / DOCTOR if config.data_dir.is_dir() else None)
     for name, project in config.projects.items():
+        if project.isolation.isolate in (Isolate.PROCESS, Isolate.AUTO):
+            continue
         try:
-            diagnosis = diagnose(read_source(project))
+            diagnosis = kept.diagnosis(read_source(project))
         except UnreadableProject:
             continue  # a folder of other things; what it lacks is told by the import
-        if diagnosis.isolated:
-            number, spiders = len(diagnosis.isolated), many(len(diagnosis.spiders), "spider")
+        cured = _isolated_by_schedules(config, name)
+        if number := sum(spider.name not in cured for spider in diagnosis.isolated):
+            spiders = many(len(diagnosis.spiders), "spider")
             message = f"{number:,} of {spiders} should not share the reactor; see reactorhub doctor {name}"
             yield config.mistake(("hub", "projects", name), message)
+
+
+def _isolated_by_schedules(config: HubConfig, project: str) -> set[str]:
+    """Return the spiders of a project that have schedules, none of which lets them share the reactor."""
+    specs = [spec for spec in config.specs if spec.project == project]
+    sharing = {spec.spider for spec in specs if spec.isolate is Isolate.NONE}
+    return {spec.spider for spec in specs} - sharing
 
 
 def _spider_warnings(config: HubConfig) -> Iterator[Mistake]:
@@ -89,6 +105,9 @@ def _spider_warnings(config: HubConfig) -> Iterator[Mistake]:
             yield config.mistake(("hub", "projects", name), message)
         for warning in project.warnings:
             yield config.mistake(("hub", "projects", name), warning)
+    for name, isolated in config.projects.items():
+        if isolated.isolated:
+            yield from (config.mistake(("hub", "projects", name), warning) for warning in isolated.warnings)
     known = {name: [spider.name for spider in project.spiders()] for name, project in projects.items()}
     for schedule in config.schedules.values():
         if schedule.spec.spider not in known.get(schedule.spec.project, [schedule.spec.spider]):

@@ -126,8 +126,7 @@ def _print_verdicts(spiders: list[SpiderDiagnosis], *, with_project: bool) -> No
 
 
 def _because(spider: SpiderDiagnosis) -> str:
-    found = spider.because
-    return f"{found.file}:{found.line}: {found.what}" if found else ""
+    return spider.because.place_and_reason if spider.because else ""
 
 
 def _yaml(diagnoses: list[Diagnosis], config: HubConfig | None) -> Iterator[str]:

@@ -10,8 +10,11 @@ import click
 
 from reactorhub.cli.common import config_option, end, many
 from reactorhub.cli.projects import import_projects
-from reactorhub.config.template import project_name, schedule_file
+from reactorhub.config.template import Isolated, project_name, schedule_file
+from reactorhub.diagnosis.doctor.diagnose import diagnose
+from reactorhub.engine.doctor.source import read_source
 from reactorhub.engine.projects import ProjectConfig, enclosing_project, settings_module
+from reactorhub.errors import UnreadableProject
 from reactorhub.model.spider import Catalog
 
 
@@ -27,8 +30,9 @@ def init(file: Path) -> None:
     project = _project(Path.cwd())
     catalog = _catalog(project)
     path = os.path.relpath(project.path, file.absolute().parent)
-    _write(file, schedule_file(project.name, path, catalog))
-    _report(file, catalog)
+    isolated = _isolated(project)
+    _write(file, schedule_file(project.name, path, catalog, isolated))
+    _report(file, catalog, isolated)
 
 
 def _refuse_to_overwrite(file: Path) -> NoReturn:
@@ -73,10 +77,26 @@ def _catalog(project: ProjectConfig) -> Catalog:
     if loaded.runner is None:
         (broken,) = loaded.broken
         end(
-            f"reactorhub: {broken.module} cannot be imported, nothing was written; "
+            f"reactorhub: {broken.told().removeprefix('module ')}, nothing was written; "
             f"fix it first: {' '.join(broken.error.split())}"
         )
     return Catalog(tuple(loaded.spiders()), tuple(loaded.broken), tuple(loaded.warnings))
+
+
+def _isolated(project: ProjectConfig) -> Isolated:
+    """Return what the doctor would isolate, with the findings that decide."""
+    try:
+        diagnosis = diagnose(read_source(project))
+    except UnreadableProject as error:
+        click.echo(f"warning: the doctor cannot read the project: {error}", err=True)
+        return Isolated()
+    harm = diagnosis.harmful_import
+    return Isolated(
+        project=harm.place_and_reason if harm else None,
+        spiders={
+            spider.name: spider.because.place_and_reason for spider in diagnosis.spiders if spider.because
+        },
+    )
 
 
 def _write(file: Path, text: str) -> None:
@@ -99,7 +119,7 @@ def _cannot_write(file: Path, error: OSError) -> NoReturn:
     end(f"reactorhub: {file} cannot be written ({error.strerror}); choose another place with --config")
 
 
-def _report(file: Path, catalog: Catalog) -> None:
+def _report(file: Path, catalog: Catalog, isolated: Isolated) -> None:
     for broken in catalog.broken:
         error = " ".join(broken.error.split())
         click.echo(f"warning: {broken.told('its spiders are missing')}: {error}", err=True)
@@ -109,4 +129,7 @@ def _report(file: Path, catalog: Catalog) -> None:
         click.echo(f"wrote {file}: {many(len(catalog.spiders), 'spider')}, each with a manual schedule")
     else:
         click.echo(f"wrote {file}: no spiders found, so it only shows how to write a schedule")
+    if isolated.project or isolated.spiders:
+        number = len(catalog.spiders) if isolated.project else len(isolated.spiders)
+        click.echo(f"{many(number, 'spider')} with isolate: process; `reactorhub doctor` says why")
     click.echo("next: `reactorhub check` looks for mistakes, `twistd -n reactorhub` starts the hub")

@@ -89,13 +89,22 @@ class HubConfig:
 Checks = Callable[[HubConfig], Iterable[Mistake]]
 
 
-def load(path: Path, environ: Mapping[str, str], hostname: str, further: Checks = lambda _: ()) -> HubConfig:
+def load(
+    path: Path,
+    environ: Mapping[str, str],
+    hostname: str,
+    further: Checks = lambda _: (),
+    *,
+    shown: Path | None = None,
+) -> HubConfig:
     """Read the schedule file at ``path``. Relative paths in the file are relative to its folder.
 
     :param further: more checks, see :func:`parse`.
+    :param shown: the file as messages name it, if not by ``path``.
     :raises ConfigError: with all mistakes in the file, or the reason why it cannot be read.
     """
-    return parse(_text(path), str(path), environ, path.absolute().parent, hostname, further=further)
+    named = shown or path
+    return parse(_text(path, named), str(named), environ, path.absolute().parent, hostname, further=further)
 
 
 def parse(
@@ -175,6 +184,7 @@ def _projects(keys: HubKeys, folder: Path) -> dict[str, ProjectConfig]:
             name=name,
             path=_below(folder, project.path or "."),
             spider_modules=tuple(project.spider_modules or ()),
+            settings=project.settings,
             python=project.python and str(_below(folder, project.python)),
             isolate=project.isolate,
             memory_limit=project.memory_limit,
@@ -198,26 +208,26 @@ def _below(folder: Path, path: str) -> Path:
     return Path(os.path.normpath(folder / path))
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, named: Path) -> str:
     """Read the file, up to ``MAX_BYTES``."""
     try:
         if path.exists() and not path.is_file():
-            raise _unreadable(path, "this is not a file; name the schedule file itself")
+            raise _unreadable(named, "this is not a file; name the schedule file itself")
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise _unreadable(path, _missing(path)) from None
+        raise _unreadable(named, _missing(named)) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise _unreadable(path, f"cannot be read ({reason}); make it readable for the hub") from error
+        raise _unreadable(named, f"cannot be read ({reason}); make it readable for the hub") from error
     if len(data) > MAX_BYTES:
-        raise _unreadable(path, "is larger than 1 MiB; make it smaller")
+        raise _unreadable(named, "is larger than 1 MiB; make it smaller")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8").split("\n")
         place = (len(before), len(before[-1]) + 1)
-        raise _unreadable(path, "is not UTF-8 from here on; save the file as UTF-8", place) from error
+        raise _unreadable(named, "is not UTF-8 from here on; save the file as UTF-8", place) from error
 
 
 def _missing(path: Path) -> str:

@@ -146,6 +146,7 @@ class ProjectKeys(Keys):
 
     path: Line | None = None
     spider_modules: list[Line] | None = None
+    settings: Line | None = None
     python: Line | None = None
     isolate: Annotated[Isolate, _choice(Isolate)] | None = None
     memory_limit: Size | None = None

@@ -6,14 +6,19 @@ import os
 
 from reactorhub.config import HubConfig
 from reactorhub.config.places import KeyPath
-from reactorhub.engine.projects import ProjectConfig
+from reactorhub.engine.projects import ProjectConfig, settings_mistake
 from reactorhub.errors import Mistake
 from reactorhub.model.isolation import Isolate
 
 
 def project_mistakes(config: HubConfig) -> list[Mistake]:
     """Return the reasons why the hub cannot use the projects."""
-    return [*_missing_folders(config), *_missing_pythons(config), *_pythons_that_cannot_share(config)]
+    return [
+        *_missing_folders(config),
+        *_missing_pythons(config),
+        *_missing_settings(config),
+        *_pythons_that_cannot_share(config),
+    ]
 
 
 def _missing_folders(config: HubConfig) -> list[Mistake]:
@@ -30,6 +35,14 @@ def _missing_pythons(config: HubConfig) -> list[Mistake]:
         config.mistake(("hub", "projects", name, "python"), message.format(python=project.python))
         for name, project in config.projects.items()
         if project.python is not None and not os.access(project.python, os.X_OK | os.R_OK)
+    ]
+
+
+def _missing_settings(config: HubConfig) -> list[Mistake]:
+    return [
+        config.mistake(("hub", "projects", name, "settings"), message)
+        for name, project in config.projects.items()
+        if project.path.is_dir() and (message := settings_mistake(project))
     ]
 
 

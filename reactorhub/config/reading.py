@@ -11,22 +11,27 @@ from typing import Any
 from reactorhub.config import HubConfig, load
 from reactorhub.config.endpoints import loopback_endpoint
 from reactorhub.config.projects import project_mistakes
+from reactorhub.engine.projects import with_environment
 from reactorhub.errors import Mistake, StartError
 from reactorhub.notifications.channels.apprise import check_apprise
 from reactorhub.notifications.channels.channel_config import AppriseChannel
 from reactorhub.redis.address import redis_url_parts
 
 
-def read_config(path: Path, overrides: Mapping[str, Any], environ: Mapping[str, str]) -> HubConfig:
-    """Read the schedule file; options of the command line override it.
+def read_config(
+    path: Path, overrides: Mapping[str, Any], environ: Mapping[str, str], *, shown: Path | None = None
+) -> HubConfig:
+    """Read the schedule file; options of the command line override it, and variables complete it.
 
+    :param shown: the file as messages name it, if not by ``path``.
     :raises ConfigError: with all mistakes in the file.
     :raises StartError: if an option of the command line is wrong.
     """
-    config = load(path, environ, socket.gethostname(), _mistakes)
+    config = load(path, environ, socket.gethostname(), _mistakes, shown=shown)
     if "http" in overrides:
         loopback_endpoint(overrides["http"])
-    return replace(config, **overrides)
+    projects = {name: with_environment(project, environ) for name, project in config.projects.items()}
+    return replace(config, projects=projects, **overrides)
 
 
 def file_signature(path: Path) -> tuple[int, ...] | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import yaml
 
@@ -30,7 +31,7 @@ _HEAD = """\
 
 hub:
   projects:
-    {project}: {{path: {path}}}
+{project}
   max_concurrent_runs: {limit}    # more runs than that wait for a free slot
   # http: {http}    # where the API listens
   # data_dir: var    # everything the hub writes; keep this folder out of version control
@@ -51,7 +52,15 @@ _EXAMPLE = """\
 """
 
 
-def schedule_file(project: str, path: str, catalog: Catalog) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Isolated:
+    """What should have a process of its own, and why: the whole project, or single spiders by name."""
+
+    project: str | None = None
+    spiders: Mapping[str, str] = field(default_factory=dict)
+
+
+def schedule_file(project: str, path: str, catalog: Catalog, isolated: Isolated | None = None) -> str:
     """Return the text of a schedule file that has a manual schedule for each spider of ``catalog``.
 
     The text has no mistakes, whatever the spiders are called. Comments name the modules that could not be
@@ -59,11 +68,21 @@ def schedule_file(project: str, path: str, catalog: Catalog) -> str:
 
     :param project: the project's name, such as :func:`project_name` returns.
     :param path: the project's folder, as seen from the folder of the file.
+    :param isolated: what gets ``isolate: process``, with its reason as a comment.
     """
-    head = _HEAD.format(project=quoted(project), path=quoted(path), limit=MAX_CONCURRENT_RUNS, http=HTTP)
+    isolated = isolated or Isolated()
+    head = _HEAD.format(project=_project(project, path, isolated), limit=MAX_CONCURRENT_RUNS, http=HTTP)
     found = [spider for spider in catalog.spiders if _fits(spider.name)]
-    entries = _entries(found) if len(found) <= MAX_HINTS else _short_entries(found)
+    single = {} if isolated.project else isolated.spiders
+    entries = _entries(found, single) if len(found) <= MAX_HINTS else _short_entries(found, single)
     return f"{head}{''.join(_notes(catalog))}schedules:\n{''.join(entries) or _EXAMPLE}"
+
+
+def _project(name: str, path: str, isolated: Isolated) -> str:
+    if isolated.project is None:
+        return f"    {quoted(name)}: {{path: {quoted(path)}}}"
+    why = comment(isolated.project)
+    return f"    {quoted(name)}: {{path: {quoted(path)}, isolate: process}}    # {why}"
 
 
 def project_name(text: str) -> str:
@@ -115,20 +134,23 @@ def _notes(catalog: Catalog) -> Iterator[str]:
             yield f"#\n# No schedule can name the spider {comment(ascii(spider.name))}; rename the spider.\n"
 
 
-def _entries(spiders: Iterable[SpiderInfo]) -> Iterator[str]:
+def _entries(spiders: Iterable[SpiderInfo], isolated: Mapping[str, str]) -> Iterator[str]:
     for number, (key, spider) in enumerate(_named(spiders)):
         summary = comment((spider.docstring or "").strip().partition("\n")[0])
         yield f"\n  {quoted(key)}:{f'    # {summary}' if summary else ''}\n"
         yield f"    spider: {quoted(spider.name)}\n"
+        if spider.name in isolated:
+            yield f"    isolate: process    # {comment(isolated[spider.name])}\n"
         # Each hint has a minute of its own, so that nobody who takes several of them starts all at once.
         yield f'    # cron: "{number % 60} 3 * * *"    # every day at 3:{number % 60:02}\n'
         if spider.arguments:
             yield f"    # args: {{}}    # the spider takes {comment(', '.join(spider.arguments))}\n"
 
 
-def _short_entries(spiders: Iterable[SpiderInfo]) -> Iterator[str]:
+def _short_entries(spiders: Iterable[SpiderInfo], isolated: Mapping[str, str]) -> Iterator[str]:
     for key, spider in _named(spiders):
-        yield f"  {quoted(key)}: {{spider: {quoted(spider.name)}}}\n"
+        isolate = ", isolate: process" if spider.name in isolated else ""
+        yield f"  {quoted(key)}: {{spider: {quoted(spider.name)}{isolate}}}\n"
 
 
 def _named(spiders: Iterable[SpiderInfo]) -> Iterator[tuple[str, SpiderInfo]]:

@@ -52,7 +52,8 @@ def _refusing(name: str, call: Call) -> Call:
             refuse_import(name)
         if owner is not None:
             raise PermissionError(
-                f"{name} would change the folder of all runs in this process; use absolute paths"
+                f"{name} would change the folder of all runs in this process; "
+                "use absolute paths, or isolate: process"
             )
         return call(*args, **kwargs)
 

@@ -49,7 +49,7 @@ def place_of(folder: Path, declared: set[str]) -> Place:
         names = frozenset(_names_in(folder))
     except OSError:
         names = frozenset()
-    return Place(folder, frozenset(declared) - sys.stdlib_module_names, names)
+    return Place(folder, frozenset(declared), names)
 
 
 def _names_in(folder: Path) -> Iterator[str]:

@@ -46,6 +46,9 @@ class Options(usage.Options):
         ),
     )
     settings: HubConfig
+    file: Path
+    """The schedule file. The path is absolute."""
+
     signature: object
     """The signature of the file before it was read; see :func:`~reactorhub.config.reading.file_signature`."""
 
@@ -65,16 +68,16 @@ class Options(usage.Options):
         except ReactorHubError as error:
             _refuse(error)
 
-    @property
-    def file(self) -> Path:
-        """The schedule file, under the name that messages use."""
-        return Path(self["config"])
-
     def _settle_paths(self) -> None:
-        """Make paths absolute where needed: twistd changes to the folder that ``--rundir`` names."""
+        """Make paths absolute: twistd, and code of projects, may change to another folder.
+
+        Messages name the file as it was given, unless twistd changes to the folder that ``--rundir`` names.
+        """
         file = Path(self["config"] or os.environ.get("REACTORHUB_CONFIG") or DEFAULT_FILE)
+        self.file = file.absolute()
         moves = self.parent is not None and self.parent["rundir"] != "."
-        self["config"] = str(file.absolute() if moves else file)
+        self["config"] = str(self.file if moves else file)
+        sys.path[:] = [str(Path(each).absolute()) for each in sys.path]
         if self["data-dir"]:
             self["data-dir"] = str(Path(self["data-dir"]).absolute())
 
@@ -90,7 +93,7 @@ class Options(usage.Options):
             overrides["http"] = self["http"]
         if self["data-dir"]:
             overrides["data_dir"] = Path(self["data-dir"])
-        return read_config(self.file, overrides, os.environ)
+        return read_config(self.file, overrides, os.environ, shown=Path(self["config"]))
 
 
 def make_options() -> Options:

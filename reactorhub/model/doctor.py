@@ -38,7 +38,12 @@ class Finding:
     at_import: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.what}: {self.remedy}"
+        return f"{self.place_and_reason}: {self.remedy}"
+
+    @property
+    def place_and_reason(self) -> str:
+        """Where it is and what is wrong, without the remedy."""
+        return f"{self.file}:{self.line}: {self.what}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+SCRAPY_CFG = "scrapy.cfg"
+"""What stands for the module where a project's ``scrapy.cfg`` keeps it from being loaded."""
+
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
@@ -40,6 +43,8 @@ class BrokenModule:
 
         :param consequence: what follows from it if it is the whole module.
         """
+        if self.module == SCRAPY_CFG:
+            return f"{SCRAPY_CFG} cannot be used"
         if self.spider_class is None:
             return f"module {self.module} cannot be imported" + (f", {consequence}" if consequence else "")
         return f"class {self.spider_class} of module {self.module} cannot run"

@@ -228,3 +228,25 @@ def test_check_mentions_the_doctor() -> None:
     ]
     Path("shop/shop/spiders/slow.py").write_text(GOOD)
     assert "doctor" not in run("check", "--no-spiders").stdout
+
+
+@pytest.mark.parametrize("isolate", ["process", "auto", "none"])
+def test_check_is_silent_where_the_doctor_is_heeded(isolate: str) -> None:
+    """Nobody is warned of a spider whose schedules isolate it, or leave that to the doctor."""
+    write(good=GOOD, slow=SLOW)
+    name = next(line.partition("=")[2].strip(" '\"") for line in SLOW.splitlines() if " name =" in line)
+    schedules = f"schedules: {{a: {{spider: {name}, isolate: {isolate}}}}}\n"
+    Path("schedule.yaml").write_text(f"hub:\n  projects: {{shop: {{path: shop}}}}\n{schedules}")
+    assert ("doctor" in run("check", "--no-spiders").stdout) is (isolate == "none")
+
+
+def test_check_keeps_what_it_has_found_in_a_data_folder() -> None:
+    """Where a hub has a data folder the next check reads changed files only; it makes no such folder."""
+    write(good=GOOD, slow=SLOW)
+    Path("schedule.yaml").write_text(SCHEDULES)
+    run("check", "--no-spiders")
+    assert not Path("var").exists()
+    Path("var").mkdir()
+    told = [run("check", "--no-spiders").stdout for _ in range(2)]
+    assert "1 of 2 spiders should not share" in told[0]
+    assert (told[0], Path("var/doctor/shop").exists()) == (told[1], True)

@@ -231,3 +231,15 @@ def test_settings_that_cannot_be_imported(tmp_path: Path) -> None:
         "fix it first: ModuleNotFoundError: No module named 'no_such_package'\n"
     )
     assert not (tmp_path / DEFAULT_FILE).exists()
+
+
+def test_the_file_says_what_the_doctor_says(tmp_path: Path) -> None:
+    """A spider that blocks gets a process of its own, with the reason; the check has nothing more to say."""
+    slow = GOOD.format("slow") + "\n        def parse(self, response):\n            input()\n"
+    project(tmp_path, one=GOOD.format("books"), two=slow)
+    result = command(tmp_path, "init")
+    assert "1 spider with isolate: process; `reactorhub doctor` says why" in result.stdout
+    text = (tmp_path / DEFAULT_FILE).read_text()
+    (line,) = [each for each in text.splitlines() if "isolate" in each]
+    assert line.startswith("    isolate: process    # shop/spiders/two.py:13: input() ")
+    assert command(tmp_path, "check", "--no-spiders").stdout == "2 schedules, no mistakes\n"

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reactorhub.config import MAX_BYTES, HubConfig, parse
-from reactorhub.config.template import MAX_HINTS, comment, project_name, quoted, schedule_file
+from reactorhub.config.template import MAX_HINTS, Isolated, comment, project_name, quoted, schedule_file
 from reactorhub.config.values import name
 from reactorhub.config.yaml_source import Kind, Scalar, read_yaml
+from reactorhub.model.isolation import Isolate
 from reactorhub.model.spider import BrokenModule, Catalog, SpiderInfo
 
 HINT = re.compile(r"^( *)# ( *\w+:.*)$", re.MULTILINE)
@@ -153,3 +154,20 @@ def test_any_text_makes_a_project_name(text: str) -> None:
 def test_project_names(text: str, expected: str) -> None:
     """The project's name is that of its package or folder, as far as that can be a name."""
     assert project_name(text) == expected
+
+
+def test_what_the_doctor_isolates() -> None:
+    """A spider that needs it gets ``isolate: process`` with the reason, or the project as a whole does."""
+    catalog = Catalog((spider("books"), spider("prices")), ())
+    because = {"prices": "prices.py:7: time.sleep() blocks\nall"}
+    text = schedule_file("shop", ".", catalog, Isolated(spiders=because))
+    assert "    isolate: process    # prices.py:7: time.sleep() blocks all\n" in text
+    found = {name: each.spec.isolate for name, each in read(text).schedules.items()}
+    assert found == {"books": Isolate.NONE, "prices": Isolate.PROCESS}
+    whole = read(
+        schedule_file("shop", ".", catalog, Isolated(project="x.py:1: signal.signal()", spiders=because))
+    )
+    assert whole.projects["shop"].isolated
+    many = Catalog(tuple(spider(f"s{number}") for number in range(MAX_HINTS + 1)), ())
+    short = read(schedule_file("shop", ".", many, Isolated(spiders={"s7": "blocks"})))
+    assert [name for name, each in short.schedules.items() if each.spec.isolate is Isolate.PROCESS] == ["s7"]

@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from reactorhub.engine.doctor.source import shown
-from reactorhub.engine.projects import ProjectConfig, settings_module
+from reactorhub.engine.projects import ProjectConfig, settings_module, top_packages
 from reactorhub.errors import UnreadableProject
 from reactorhub.model.doctor import ImportReport, ListedSpider, UnreadableModule
 
@@ -67,6 +67,7 @@ def _attempt(
         "path": str(config.path),
         "settings": settings_module(config),
         "spider_modules": list(config.spider_modules),
+        "packages": sorted(top_packages(config)),
         "skip": skip,
     }
     with TemporaryDirectory(prefix="reactorhub-doctor-") as folder:

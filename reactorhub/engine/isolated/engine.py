@@ -13,8 +13,8 @@ from reactorhub.engine.isolated.crawl import IsolatedCrawl
 from reactorhub.engine.isolated.listing import Listing
 from reactorhub.engine.isolated.strays import MARK
 from reactorhub.engine.isolated.zygotes import Zygote
-from reactorhub.engine.projects import ProjectConfig, settings_module
-from reactorhub.errors import UnknownSpider
+from reactorhub.engine.projects import ProjectConfig, settings_choice, top_packages
+from reactorhub.errors import UnknownSpider, UnreadableProject
 from reactorhub.model.run import RunSpec
 from reactorhub.model.spider import Catalog
 from reactorhub.policies.expectations import FIELD_COUNT, counted_fields
@@ -64,7 +64,10 @@ class IsolatedEngine:
         return Catalog(
             spiders=tuple(spider for each in catalogs for spider in each.spiders),
             broken=tuple(module for each in catalogs for module in each.broken),
-            warnings=tuple(warning for each in catalogs for warning in each.warnings),
+            warnings=(
+                *(warning for each in self._listings.values() for warning in each.project.warnings),
+                *(warning for each in catalogs for warning in each.warnings),
+            ),
         )
 
     def resolve(self, spider: str, project: str | None) -> str:
@@ -89,6 +92,9 @@ class IsolatedEngine:
             return crawl
         try:
             order = self._order(run_id, spec, project)
+        except UnreadableProject as error:
+            crawl.lost(str(error))
+            return crawl
         except OSError as error:
             crawl.lost(f"the run's log file cannot be opened: {error}")
             return crawl
@@ -127,6 +133,8 @@ class IsolatedEngine:
         listing = Listing(self._reactor, project)
         try:
             listing.begin(self._zygote(project), _project_order(project, listing.key))
+        except UnreadableProject as error:
+            listing.unreadable(str(error))
         except OSError as error:
             listing.lost(f"no process can be started: {error}")
         return listing
@@ -158,14 +166,16 @@ class IsolatedEngine:
 
 
 def _project_order(project: ProjectConfig, key: str) -> dict[str, Any]:
-    module = settings_module(project)
-    environment = {
-        MARK: key,
-        **({} if module is None else {"SCRAPY_SETTINGS_MODULE": module}),
-    }
+    choice = settings_choice(project)
+    environment = {MARK: key}
+    if choice.module is not None:
+        environment["SCRAPY_SETTINGS_MODULE"] = choice.module
+    if choice.section is not None:
+        environment["SCRAPY_PROJECT"] = choice.section
     return {
         "kind": "list",
         "path": str(project.path),
         "spider_modules": list(project.spider_modules),
+        "packages": sorted(top_packages(project)),
         "environment": environment,
     }

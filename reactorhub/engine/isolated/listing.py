@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from reactorhub.engine.isolated.zygotes import Line, Zygote, how_ended
 from reactorhub.engine.projects import ProjectConfig
-from reactorhub.model.spider import BrokenModule, Catalog, SpiderInfo
+from reactorhub.model.spider import SCRAPY_CFG, BrokenModule, Catalog, SpiderInfo
 
 LIST_WITHIN = 60.0  # seconds
 _number = count(1)
@@ -78,8 +78,12 @@ class Listing:
     def _too_slow(self) -> None:
         self._fail(f"importing it took longer than {LIST_WITHIN:g} seconds")
 
-    def _fail(self, error: str) -> None:
-        broken = BrokenModule(project=self.project.name, module="settings", error=error, traceback="")
+    def unreadable(self, error: str) -> None:
+        """The project's ``scrapy.cfg`` cannot be used."""
+        self._fail(error, SCRAPY_CFG)
+
+    def _fail(self, error: str, module: str = "settings") -> None:
+        broken = BrokenModule(project=self.project.name, module=module, error=error, traceback="")
         self._end(Catalog(spiders=(), broken=(broken,)))
 
     def _end(self, catalog: Catalog) -> None:

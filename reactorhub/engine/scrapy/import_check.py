@@ -15,6 +15,7 @@ import re
 import sys
 import traceback
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
 from os import _exit
 from pkgutil import iter_modules
 from typing import Any, TextIO
@@ -52,7 +53,8 @@ class Report:
 def main(order: dict[str, Any], out: TextIO) -> None:
     """Import a project and report on it: its settings first, then module by module."""
     os.chdir(order["path"])
-    sys.path[:] = [order["path"], *(each for each in sys.path if each != os.path.dirname(__file__))]  # noqa: PTH120
+    sys.path[:] = [each for each in sys.path if each != os.path.dirname(__file__)]  # noqa: PTH120
+    _packages().find_project(order["path"], order["packages"])
     report = Report(out, order["path"])
     _prepare()
     report.say(ready=True)
@@ -64,6 +66,16 @@ def main(order: dict[str, Any], out: TextIO) -> None:
     for module in modules:
         _import(module, order["skip"], report)
     report.say(end=True)
+
+
+def _packages() -> Any:
+    """Load the module that isolated runs use, from its file: nothing else of the hub is needed."""
+    place = os.path.join(os.path.dirname(__file__), "..", "isolated", "child", "packages.py")  # noqa: PTH118, PTH120
+    spec = spec_from_file_location("_reactorhub_packages", place)
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _prepare() -> None:

@@ -16,13 +16,14 @@ from reactorhub.containment.contexts import ProjectContext
 from reactorhub.containment.logging_views import changes, enable_loggers
 from reactorhub.containment.modules import MODULES, place_of
 from reactorhub.engine.isolated.child.spiders import arguments, classes_of, docstring
-from reactorhub.engine.projects import ProjectConfig, settings_module, top_packages
+from reactorhub.engine.projects import PLAIN_FOLDER, ProjectConfig, settings_choice, top_packages
 from reactorhub.engine.scrapy.class_state import divide
 from reactorhub.engine.scrapy.environment import variables_of
 from reactorhub.engine.scrapy.loader import TolerantSpiderLoader, broken_module
 from reactorhub.engine.scrapy.private import UnmergedRunner, crawler_with, without_left_out
 from reactorhub.engine.scrapy.process import set_up_logging
-from reactorhub.model.spider import BrokenModule, SpiderInfo
+from reactorhub.errors import UnreadableProject
+from reactorhub.model.spider import SCRAPY_CFG, BrokenModule, SpiderInfo
 
 # The hub's own defaults: above Scrapy's, below the project's. Scrapy's CONCURRENT_ITEMS is 100: each response
 # starts a hundred asyncio tasks, which cost more than the response itself in most crawls.
@@ -38,9 +39,6 @@ FORCED: dict[str, Any] = {
     "ASYNCIO_EVENT_LOOP": None,
 }
 
-PLAIN_FOLDER = "spiders"
-"""The package with the spiders of a project that has no ``scrapy.cfg``."""
-
 
 class Project:
     """A loaded project. No method raises for a mistake of the project: ``broken`` lists those."""
@@ -48,13 +46,12 @@ class Project:
     def __init__(self, config: ProjectConfig) -> None:
         """Import the project's settings and spider modules. Blocks meanwhile."""
         self.config = config
-        self.context = ProjectContext(config.name, config.path, settings_module(config))
+        self.context = ProjectContext(config.name, config.path)
         self.broken: list[BrokenModule] = []
-        self.warnings: list[str] = []
+        self.warnings: list[str] = list(config.warnings)
         self.runner: HubRunner | None = None
         self._infos: dict[str, SpiderInfo] = {}
-        self._place = place_of(config.path, top_packages(config))
-        MODULES.add(self.context, self._place)
+        MODULES.add(self.context, place_of(config.path, top_packages(config)))
         self.context.importing = True
         try:
             self.context.enter(self._load)
@@ -85,8 +82,10 @@ class Project:
     def _load(self) -> None:
         try:
             self.runner = HubRunner(self._settings())
+        except UnreadableProject as error:
+            self.broken.append(BrokenModule(project="", module=SCRAPY_CFG, error=str(error), traceback=""))
         except BaseException as error:  # noqa: BLE001 - sys.exit() in a settings module breaks that project only
-            self.broken.append(broken_module(settings_module(self.config) or "settings", error))
+            self.broken.append(broken_module(self.context.settings_module or "settings", error))
         else:
             loader = self.runner.spider_loader
             self.broken.extend(getattr(loader, "broken", ()))
@@ -128,17 +127,15 @@ class Project:
         settings = Settings()
         settings.setdict(DEFAULTS, priority="command")
         settings.set("SPIDER_LOADER_CLASS", TolerantSpiderLoader, priority="command")
-        module = settings_module(self.config)
+        choice = settings_choice(self.config)
+        module = self.context.settings_module = choice.module
+        self.context.section = choice.section
         if module is not None:
             settings.setmodule(module, priority="project")
         settings.setdict(variables_of(self.context), priority="project")
         if self.config.spider_modules:
             settings.set("SPIDER_MODULES", list(self.config.spider_modules), priority="cmdline")
         elif module is None:
-            if PLAIN_FOLDER not in self._place.names:
-                raise ImportError(
-                    f"there is neither a scrapy.cfg nor a folder {PLAIN_FOLDER} in {self.config.path}"
-                )
             settings.set("SPIDER_MODULES", [PLAIN_FOLDER], priority="project")
         return settings
 

@@ -78,7 +78,13 @@ class ZygoteTests(TestCase):
         folder = Path(mkdtemp())
         (folder / "spiders").mkdir()
         (folder / "spiders" / "__init__.py").write_text(source)
-        return {"kind": "list", "path": str(folder), "spider_modules": [], "environment": {MARK: "test"}}
+        return {
+            "kind": "list",
+            "path": str(folder),
+            "spider_modules": [],
+            "packages": [],
+            "environment": {MARK: "test"},
+        }
 
     async def listed(self, zygote: Zygote, source: str = "") -> HeardJob:
         """Have a project listed; return what was heard, once the process is dead."""

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from . import crawl, listing
+from .packages import find_project
 from .processes import prefer_as_victim
 from .reports import Reports
 
@@ -44,11 +45,11 @@ def _enter(order: dict[str, Any]) -> None:
     """Make the process the order's own: its folder, its environment, its output, its memory."""
     os.chdir(order["path"])
     prefer_as_victim()
-    os.environ.pop("SCRAPY_SETTINGS_MODULE", None)  # the hub's own, if it has one
+    for name in ("SCRAPY_SETTINGS_MODULE", "SCRAPY_PROJECT"):  # the hub has chosen by them already
+        os.environ.pop(name, None)
     os.environ.update(order["environment"])
     _write_to(order.get("log"))
-    if order["path"] not in sys.path:
-        sys.path.append(order["path"])
+    find_project(order["path"], order["packages"])
     if order.get("address_space"):
         _limit_address_space(order["address_space"])
 
