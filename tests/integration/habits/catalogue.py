@@ -11,4 +11,4 @@ from tests.integration.habits.speech import SPEECH
 from tests.integration.habits.state import STATE
 
 ON_THE_PAGE: tuple[Habit, ...] = (*STATE, *SPEECH, *ENVIRONMENT, *FILES, *PROCESS)
-HABITS: tuple[Habit, ...] = tuple(h for h in (*ON_THE_PAGE, *SIBLINGS) if h.project not in ("staged",))
+HABITS: tuple[Habit, ...] = (*ON_THE_PAGE, *SIBLINGS)
