@@ -118,7 +118,7 @@ OWN_LINES = (
     *("Stored jsonlines feed", "Dumping Scrapy stats", "Using ", "CrawlerProcess"),
     *(" [scrapy.utils.log] Scrapy ", " [scrapy.utils.log] Versions:", " [stdout] "),
 )
-"""Records about where the items went, how Scrapy's command works inside, and, in the shared process, prints."""
+"""Records about where items went, how the command works inside, and prints in the shared process."""
 
 
 HUBS_OWN = {"schedule.yaml", "output.txt", "errors.txt"}
@@ -129,7 +129,7 @@ HUBS_OWN = {"schedule.yaml", "output.txt", "errors.txt"}
 def both(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> dict[str, Any]:
     """What the same spider leaves behind, run by ``scrapy crawl`` and by a hub.
 
-    The hub that shares its process with the run is started in the project's folder, as after ``reactorhub init``.
+    A hub that shares its process with the run is started in the project's folder, as ``init`` makes it.
     """
     folder = tmp_path_factory.mktemp("side")
     package = folder / "press" / "press"
