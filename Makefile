@@ -4,9 +4,10 @@ COMPILE := $(BIN)/pip-compile -q --generate-hashes --allow-unsafe --strip-extras
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 SIDE_BY_SIDE = $(BIN)/python -m pytest -n $(JOBS)
+export PYTHONDONTWRITEBYTECODE =  # tests start many hubs, which would all compile the same modules
 INSTALL := $(BIN)/pip install -q --disable-pip-version-check
 
-.PHONY: run test test-quick soak lint types bench lock clean
+.PHONY: run test test-quick soak faults lint types bench lock clean
 
 run: .venv/run  ## start the hub on schedule.yaml
 	@$(BIN)/twistd -n --pidfile= reactorhub
@@ -21,6 +22,12 @@ soak: .venv/dev  ## the tests of when runs start, for ten minutes
 	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest tests/oracle tests/triggers tests/policies/test_agenda.py \
 		tests/policies/test_jitter.py tests/schedules/test_scheduler.py \
 		tests/integration/test_reload_stress.py tests/integration/test_clock_steps.py
+
+faults: .venv/dev  ## kills, storms and cancels in long rounds, with every hub started from scratch
+	ROUNDS=long FRESH_HUBS=1 $(BIN)/python -m pytest tests/integration/test_chains.py tests/integration/test_crash.py \
+		tests/integration/test_harm.py tests/integration/test_isolated.py tests/integration/test_reload_stress.py \
+		tests/integration/test_retention.py tests/integration/test_retries.py tests/integration/test_shutdown.py \
+		tests/integration/test_stopping.py tests/oracle/test_kill_points.py
 
 lint: .venv/dev
 	$(BIN)/ruff check .

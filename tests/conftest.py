@@ -3,6 +3,7 @@
 The reactor is the hub's own. It is installed here, before anything can import another one.
 """
 
+import gc
 import os
 
 import pytest
@@ -21,10 +22,24 @@ PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "reactorhub")
 SOAKING = PROFILE == "soak"
 """Whether the same tests look for longer than anybody would wait for."""
 
+LONG = SOAKING or os.environ.get("ROUNDS") == "long"
+"""Whether kills, storms of reloads and cancels are repeated in long rounds; see ``make faults``."""
+
 # Machines are shared, and a slow moment is not a failure.
 settings.register_profile("reactorhub", deadline=None)
 settings.register_profile("soak", deadline=None, max_examples=1000)
 settings.load_profile(PROFILE)
+
+
+def pytest_collection() -> None:
+    """Collect no garbage while tests are collected: all that this makes stays to the end."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Exclude the collected tests from collections of garbage, which visit every object otherwise."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import suppress
 from contextvars import Context, ContextVar
 from functools import wraps
 from logging import LogRecord
 from pathlib import Path
-from threading import get_ident, local
+from threading import Thread, get_ident, local
 from typing import Any, NoReturn, ParamSpec, Protocol, TypeVar
 from weakref import WeakSet
 
@@ -113,6 +114,10 @@ class RunContext(Owner):
         """The name of the asyncio tasks of this run that have no name of their own."""
         self.log = log
         self.tasks: WeakSet[asyncio.Future[Any]] = WeakSet()
+        self.threads: WeakSet[Thread] = WeakSet()
+        """The threads that the run's code has started."""
+        self.in_threads: dict[object, str] = {}
+        """The names of the run's functions that shared threads execute now."""
         self.copies: dict[object, Any] = {}
         """What the run has in the place of attributes of classes that other runs share."""
         self.exceptions = 0
@@ -121,6 +126,7 @@ class RunContext(Owner):
         """How many of them no log record of level ERROR or above has carried."""
         self.error: str | None = None
         """The last line of the newest of them."""
+        _at_work.add(self)
 
     def output(self, stream: str, line: str) -> bool:
         """Write the line into the run's log."""
@@ -158,6 +164,13 @@ class RunContext(Owner):
     def _own(self) -> None:
         RUN.set(self)
 
+
+def runs_at_work() -> list[RunContext]:
+    """Return the runs that are not over."""
+    return [run for run in tuple(_at_work) if not run.over]
+
+
+_at_work: WeakSet[RunContext] = WeakSet()
 
 _MARK, _SILENT, _LOGGED = "_reactorhub_seen", "silent", "logged"
 
@@ -220,12 +233,28 @@ def contain(error: BaseException) -> NoReturn:
     """
     if isinstance(error, Exception):
         raise error
+    if _is_child:
+        _leave(error)
     if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise error
     name = type(error).__name__
     raise EscapedError(f"the spider raised {name}({_text(error)}); the hub goes on") from error
+
+
+def this_is_a_child() -> None:
+    """Note that this process is a child that a run has forked: there ``sys.exit()`` ends the process."""
+    global _is_child  # noqa: PLW0603 - once in the life of a process
+    _is_child = True
+
+
+def _leave(error: BaseException) -> NoReturn:
+    code = error.code if isinstance(error, SystemExit) else 1
+    os._exit(0 if code is None else code if isinstance(code, int) else 1)
+
+
+_is_child = False
 
 
 def _text(error: BaseException) -> str:

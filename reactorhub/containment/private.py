@@ -32,6 +32,13 @@ RELIED_ON: tuple[Part, ...] = (
         ("self",),
     ),
     Part(
+        "asyncio.selector_events:BaseSelectorEventLoop._remove_reader",
+        "called: lets go of a file that a run has left behind; the loop's _ready, _scheduled and _selector, "
+        "and _context, _callback and _args of its handles, are looked through for what a run has left behind",
+        ("self", "fd"),
+    ),
+    Part("asyncio.selector_events:BaseSelectorEventLoop._remove_writer", "likewise", ("self", "fd")),
+    Part(
         "builtins:__import__", "replaced where projects share a name: what it means depends on the importer"
     ),
     Part("importlib:import_module", "its code is replaced, for the same reason", ("name", "package")),

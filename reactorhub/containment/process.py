@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from logging import LogRecord
 
 from reactorhub.containment.contexts import watch_collector
+from reactorhub.containment.forks import contain_children
 from reactorhub.containment.imports import guard_process
 from reactorhub.containment.logging_views import install_logging_views
 from reactorhub.containment.loop import contain_loop
@@ -32,6 +33,7 @@ def contain_process(
         install_logging_views(routing(hub_log)),
         install_streams(hub_output),
         contain_loop(loop),
+        contain_children(loop),
         guard_process(),
         tell_modules_apart(),
     ):

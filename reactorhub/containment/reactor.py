@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from reactorhub.containment.contexts import as_owner
-from reactorhub.containment.threads import outside
+from reactorhub.containment.threads import in_context, outside
 
 Call = Callable[..., Any]
 
@@ -57,6 +57,11 @@ def _timed(context: Context, call: Call, *args: object, **kwargs: object) -> Non
         as_owner(context, _base_log.failure, "Unhandled Error", Failure())
 
 
+def timer_context(call: Any) -> Context | None:
+    """Return the context of a delayed call that is still active, or None if it has none of its own."""
+    return call.args[0] if call.func is _timed else None
+
+
 def _outside(reschedule: Call) -> Call:
     """Let the one handle that runs all timers belong to nobody: it also runs the hub's own shutdown."""
 
@@ -76,7 +81,7 @@ def _sending(call_from_thread: Call) -> Call:
 def _handing_over(call_in_thread: Call) -> Call:
     def handed_over(on_result: Call | None, call: Call, *args: object, **kwargs: object) -> None:
         told = None if on_result is None else _within(copy_context(), on_result)
-        outside(call_in_thread, told, copy_context().run, call, *args, **kwargs)
+        outside(call_in_thread, told, in_context(call), *args, **kwargs)
 
     return handed_over
 
@@ -90,7 +95,7 @@ def _within(context: Context, call: Call) -> Call:
 
 class _ContextExecutor(ThreadPoolExecutor):
     def submit(self, call: Call, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        return outside(super().submit, copy_context().run, call, *args, **kwargs)  # type: ignore[no-any-return]
+        return outside(super().submit, in_context(call), *args, **kwargs)  # type: ignore[no-any-return]
 
 
 _DebugInfo = defer.DebugInfo

@@ -20,6 +20,7 @@ from reactorhub.config.reading import file_signature
 from reactorhub.containment.lag import LagMeter
 from reactorhub.containment.run_logs import RunLogs
 from reactorhub.daemon.gc import GcPause
+from reactorhub.daemon.heartbeat import Heartbeat
 from reactorhub.engine.doctor.process import ProcessDoctor
 from reactorhub.engine.isolated.engine import IsolatedEngine
 from reactorhub.engine.router import EngineRouter
@@ -75,6 +76,7 @@ class Built:
 
     pool: ThreadPool
     gc_pause: GcPause
+    heartbeat: Heartbeat
     ledger: SqliteLedger
     engine: EngineRouter
     doctor: ProcessDoctor
@@ -95,9 +97,10 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
     paths, pool = RunPaths(config.data_dir), ThreadPool(0, HUB_THREADS, "reactorhub")
     redis = EmbeddedRedis(config.data_dir, reactor) if config.redis and config.redis.embedded else None
     ledger = SqliteLedger(config.data_dir / LEDGER, reactor)
+    heartbeat = Heartbeat(reactor)
     doctor = ProcessDoctor(reactor, config.data_dir / DOCTOR)
     engine = EngineRouter(
-        ScrapyEngine(reactor, RunLogs(paths.log), paths.items),
+        ScrapyEngine(reactor, RunLogs(paths.log), paths.items, heartbeat.run_ends),
         IsolatedEngine(reactor, paths.log, paths.items, sys.executable),
         doctor,
     )
@@ -127,6 +130,7 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
     return Built(
         pool=pool,
         gc_pause=gc_pause,
+        heartbeat=heartbeat,
         ledger=ledger,
         engine=engine,
         doctor=doctor,

@@ -21,7 +21,9 @@ from twisted.web.server import Site
 
 from reactorhub.config import HubConfig
 from reactorhub.config.endpoints import loopback_endpoint
+from reactorhub.containment.forks import in_each_child
 from reactorhub.containment.process import contain_process
+from reactorhub.containment.process_state import ProcessState
 from reactorhub.containment.reactor import carry_contexts_into_threads
 from reactorhub.daemon.build import Built, build
 from reactorhub.daemon.console import address, cannot_listen, hub_output, say, to_hub_log, welcome
@@ -126,6 +128,10 @@ class HubService(Service):
             reload=lambda: self._told_to_reload(built),
         )
         reactor.callWhenRunning(reactor.callLater, 0, signals.install)
+        for give_up in (self._lock.forget, self._close_ports, signals.forget):
+            in_each_child(give_up)
+        built.heartbeat.at_each_end.append(signals.put_right)
+        built.heartbeat.each_second.append(ProcessState(loop).put_right)
 
     def _listen(self, built: Built) -> None:
         api = GuardedSite(built.api.app.resource())
@@ -150,8 +156,14 @@ class HubService(Service):
             port.stopReading()  # early clients wait in the kernel's backlog until the hub is ready
         self._ports.append(port)
 
+    def _close_ports(self) -> None:
+        """Close the ports in a forked child. Otherwise no other hub could listen on them while it lives."""
+        for port in self._ports:
+            port.socket.close()  # type: ignore[attr-defined]
+
     async def _start(self, built: Built) -> bool:
         built.pool.start()
+        built.heartbeat.start()
         await built.ledger.open()
         await built.hub.recover()
         await built.engine.load(self._config.projects, self._config.specs)

@@ -46,6 +46,18 @@ def stats_view(stats: Mapping[str, Any]) -> dict[str, Any]:
     return {_shown(str, key): _stat(value) for key, value in stats.items()}
 
 
+def trusted(stats: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return stats in which no key and no value is of a class of the project's.
+
+    Such a class may raise anything, when it is shown, compared or measured. Numbers, texts and moments stay
+    what they are; everything else becomes JSON values.
+    """
+    return {
+        key if type(key) is str else _shown(str, key): value if _is_trusted(value) else _stat(value)
+        for key, value in stats.items()
+    }
+
+
 def json_of(value: Any, **options: Any) -> str:
     """Return a value as strict JSON: numbers that JSON lacks, NaN and the infinities, become text.
 
@@ -62,24 +74,35 @@ def _stat(value: Any) -> Any:
     try:
         return _json_value(value, 0)
     except RecursionError:
-        return f"<{type(value).__name__} that is nested too deeply>"
+        return f"<{_class_name(type(value))} that is nested too deeply>"
+    except BaseException as error:  # noqa: BLE001 - values of spiders may raise anything
+        return _unshowable(value, error)
 
 
 def _json_value(value: Any, depth: int) -> Any:  # noqa: PLR0911 - one line for each kind
-    if value is None or isinstance(value, bool | str):
+    """Return a value as JSON values, by methods of built-in classes: a spider may have overridden its own."""
+    kind = type(value)
+    if value is None or kind is bool:
         return value
-    if isinstance(value, int | float):
-        return value if -_MAX_WHOLE_NUMBER < value < _MAX_WHOLE_NUMBER else _shown(repr, value)
-    if isinstance(value, datetime):
+    if issubclass(kind, str):
+        return str.__getitem__(value, slice(None))
+    if issubclass(kind, int | float):
+        number = int.__index__(value) if issubclass(kind, int) else float.__float__(value)
+        return number if -_MAX_WHOLE_NUMBER < number < _MAX_WHOLE_NUMBER else _shown(repr, number)
+    if issubclass(kind, datetime):
         return _shown(_moment_text, value)
     if depth >= _MAX_DEPTH:
         raise RecursionError
-    if isinstance(value, Mapping):
-        return {_shown(str, key): _json_value(entry, depth + 1) for key, entry in value.items()}
-    if isinstance(value, set | frozenset):
-        return sorted(_shown(str, entry) for entry in value)
-    if isinstance(value, list | tuple):
-        return [_json_value(entry, depth + 1) for entry in value]
+    if issubclass(kind, Mapping):
+        items = dict.items(value) if issubclass(kind, dict) else value.items()
+        return {_shown(str, key): _json_value(entry, depth + 1) for key, entry in list(items)}
+    if issubclass(kind, set | frozenset):
+        return sorted(
+            _shown(str, entry) for entry in (set if issubclass(kind, set) else frozenset).__iter__(value)
+        )
+    if issubclass(kind, list | tuple):
+        entries = (list if issubclass(kind, list) else tuple).__iter__(value)
+        return [_json_value(entry, depth + 1) for entry in entries]
     return _shown(repr, value)
 
 
@@ -90,6 +113,18 @@ def _moment_text(moment: datetime) -> str:
 def _shown(show: Callable[[Any], str], value: Any) -> str:
     """Return the text that ``show`` makes, or a substitute: values of spiders may raise anything."""
     try:
-        return show(value)[:_MAX_LENGTH]
-    except Exception as error:  # noqa: BLE001 - see above
-        return f"<{type(value).__name__} that cannot be shown: {type(error).__name__}>"
+        return str.__getitem__(show(value), slice(_MAX_LENGTH))
+    except BaseException as error:  # noqa: BLE001 - see above
+        return _unshowable(value, error)
+
+
+def _unshowable(value: Any, error: BaseException) -> str:
+    return f"<{_class_name(type(value))} that cannot be shown: {_class_name(type(error))}>"
+
+
+def _is_trusted(value: Any) -> bool:
+    kind = type(value)  # compared one by one: not even the hash of a class can be trusted
+    return kind is int or kind is str or kind is float or kind is datetime or kind is bool or value is None
+
+
+_class_name: Callable[[type], str] = type.__dict__["__name__"].__get__

@@ -84,6 +84,12 @@ class DataLock:
             os.close(descriptor)
         return None
 
+    def forget(self) -> None:
+        """Let go of the lock in a forked child. Whoever forked it still holds the lock."""
+        if self._held is not None:
+            os.close(self._held)  # not LOCK_UN, which would unlock it for the parent, too
+            self._held = None
+
     def release(self) -> None:
         """Release the lock. Does nothing if the lock is not held."""
         if self._held is not None:

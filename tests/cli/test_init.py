@@ -14,6 +14,8 @@ from click.testing import CliRunner
 from reactorhub.cli import main
 from reactorhub.config import DEFAULT_FILE
 from reactorhub.config.reading import read_config
+from tests.integration.hubs import REACTORHUB
+from tests.support.warm_start import WARM
 
 ROOT = Path(__file__).parents[2]
 GOOD = """
@@ -33,14 +35,7 @@ def command(folder: Path, *words: str, **environment: str) -> subprocess.Complet
     """Give a command in a folder."""
     inherited = {key: value for key, value in os.environ.items() if key != "REACTORHUB_CONFIG"}
     environ = {**inherited, "PYTHONPATH": str(ROOT), **environment}
-    return subprocess.run(
-        [sys.executable, "-m", "reactorhub", *words],
-        cwd=folder,
-        env=environ,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return WARM.run([REACTORHUB, *words], folder, environ)
 
 
 def project(folder: Path, **modules: str) -> Path:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
+import os
 import sys
 from importlib import import_module
 from typing import Any
@@ -49,3 +51,39 @@ def test_print_looks_into_the_dictionary_of_sys() -> None:
     finally:
         sys.__dict__["stdout"] = before
     assert "".join(written) == "hello"
+
+
+def test_a_loop_keeps_what_a_run_has_left_behind() -> None:
+    """Calls, timers and watched files can be looked through, and each knows its context and its function."""
+    loop: Any = asyncio.new_event_loop()
+    reading, writing = os.pipe()
+    try:
+        loop.call_soon(print, 1)
+        loop.call_later(60, print, 2)
+        loop.add_reader(reading, print, 3)
+        watched = [key for key in loop._selector.get_map().values() if key.fd == reading]
+        handles = [loop._ready[-1], loop._scheduled[0], watched[0].data[0]]
+        assert [handle._args for handle in handles] == [(1,), (2,), (3,)]
+        assert all(handle._callback is print and handle._context is not None for handle in handles)
+        loop._remove_reader(reading)
+    finally:
+        os.close(reading)
+        os.close(writing)
+        loop.close()
+
+
+def test_a_task_says_whether_its_exception_is_lost() -> None:
+    """``_log_traceback`` is true until somebody asks for the exception."""
+
+    async def fail() -> None:
+        raise ValueError
+
+    async def look() -> tuple[bool, bool]:
+        task: Any = asyncio.ensure_future(fail())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        before = task._log_traceback
+        task.exception()
+        return before, task._log_traceback
+
+    assert asyncio.run(look()) == (True, False)

@@ -13,7 +13,7 @@ from reactorhub.containment.contexts import RUN, RunContext
 from reactorhub.containment.memory_log import MemoryRunLog
 from reactorhub.daemon.signals import HASTE, Signals
 
-ALL = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM)
+ALL = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM, signal.SIGCHLD)
 
 
 class Told:
@@ -21,6 +21,7 @@ class Told:
 
     def __init__(self) -> None:
         self.said: list[Any] = []
+        self.installed: Signals | None = None
 
     def callFromThread(self, call: Any) -> None:
         assert RUN.get() is None
@@ -36,6 +37,7 @@ class Told:
             leave=lambda status: self.said.append(("leave", status)),
         )
         made.install()
+        self.installed = made
         return made
 
 
@@ -95,3 +97,48 @@ def test_hangup_reloads(told: Told) -> None:
     os.kill(os.getpid(), signal.SIGHUP)
     assert told.said == ["reload"]
     assert left() == 0
+
+
+def test_an_alarm_without_an_order_ends_nothing(told: Told) -> None:
+    """Code of a run may set a timer past every guard: the process does not leave, and not with status 0."""
+    os.kill(os.getpid(), signal.SIGALRM)
+    assert told.said == []
+
+
+@pytest.mark.parametrize("number", ALL)
+def test_a_handler_that_a_run_has_taken_is_put_back(told: Told, number: int) -> None:
+    """The message names the signal and what stood in its place; nothing is said twice."""
+    assert told.installed is not None
+    ours = signal.getsignal(number)
+    signal.signal(number, left_by_a_run)
+    (said,) = told.installed.put_right()
+    assert said.startswith(f"the handler of {signal.Signals(number).name} (left_by_a_run of ")
+    assert signal.getsignal(number) == ours
+    assert told.installed.put_right() == []
+
+
+def left_by_a_run(*args: object) -> None:
+    """A handler of a run's own."""
+
+
+def test_timers_and_masks_of_a_run_are_put_back(told: Told) -> None:
+    """A timer for SIGALRM goes, a blocked SIGTERM is let through."""
+    assert told.installed is not None
+    signal.setitimer(signal.ITIMER_REAL, 60)
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
+    assert told.installed.put_right() == [
+        "blocked signals (SIGTERM)",
+        "a timer for SIGALRM (60.0 s)",
+    ]
+    assert (left(), told.installed.put_right()) == (0, [])
+
+
+def test_the_deadline_stays_in_force(told: Told) -> None:
+    """After the order to stop a run can neither take SIGALRM nor the timer away."""
+    assert told.installed is not None
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGALRM) == told.installed._out_of_time
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    assert told.installed.put_right() == ["the timer that ends the process in time"]
+    assert 60 < left() <= 60 + HASTE

@@ -2,37 +2,60 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from itertools import groupby
 from pathlib import Path
+from types import SimpleNamespace
 
-import pytest
+from xdist.remote import Producer
 
 from tests.support import distribution
 
 ROOT = Path(__file__).parents[2]
 
 
-def module_of(test: str) -> str:
-    """Return the path of a test's module, from the test's id."""
-    return test.partition("::")[0]
+class Worker:
+    """A worker of pytest-xdist, with what its scheduler asks of it."""
+
+    shutting_down = False
+
+    def __init__(self, name: str) -> None:
+        self.gateway = SimpleNamespace(id=name)
+        self.handed_out: list[int] = []
+
+    def send_runtest_some(self, indices: list[int]) -> None:
+        self.handed_out += indices
+
+    def shutdown(self) -> None:
+        self.shutting_down = True
 
 
-def test_ids_do_not_depend_on_the_hash_seed(request: pytest.FixtureRequest) -> None:
-    """A worker with another hash seed finds the tests of this one under the same ids, in the same order."""
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "--assert=plain", "-o", "addopts="]
-    seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
-    environment = {**os.environ, "PYTHONHASHSEED": seed}
-    collected = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=300
-    )
-    others = [line for line in collected.stdout.splitlines() if "::" in line]
-    assert len(others) > 3000
-    left = {name: iter(list(ids)) for name, ids in groupby(sorted(others, key=module_of), module_of)}
-    here = [item.nodeid for item in request.session.items]
-    assert [test for test in here if test not in left.get(module_of(test), ())] == []
+def handed_out(first: list[str], second: list[str]) -> tuple[int, list[str]]:
+    """Let two workers collect tests; return how many tests they were handed, and the failures reported."""
+    failures: list[str] = []
+    hook = SimpleNamespace(pytest_collectreport=lambda report: failures.append(report.longrepr))
+    option = SimpleNamespace(tx=["2*popen"], px=[], numprocesses=2, loadscopereorder=True)
+    config = SimpleNamespace(hook=hook, option=option, getvalue=lambda name: getattr(option, name))
+    scheduler = distribution.Scheduler(config, Producer("test"))  # type: ignore[arg-type]
+    workers = [Worker("one"), Worker("two")]
+    for worker, tests in zip(workers, (first, second), strict=True):
+        scheduler.add_node(worker)  # type: ignore[arg-type]
+        scheduler.add_node_collection(worker, tests)  # type: ignore[arg-type]
+    scheduler.schedule()
+    return sum(len(worker.handed_out) for worker in workers), failures
+
+
+def test_workers_that_collect_alike_share_the_tests() -> None:
+    """Each test goes to one worker."""
+    tests = [f"tests/{module}.py::test_it" for module in ("a", "b", "c")]
+    assert handed_out(tests, tests) == (3, [])
+
+
+def test_ids_do_not_depend_on_the_hash_seed() -> None:
+    """Each worker has a hash seed of its own: a run in which two collect different tests, or another order,
+    fails before the first test."""
+    tests = [f"tests/{module}.py::test_it" for module in ("a", "b")]
+    count, failures = handed_out(tests, tests[::-1])
+    assert (count, len(failures)) == (0, 1)
+    assert "Different tests were collected between one and two" in failures[0]
 
 
 def test_groups_name_tests_that_exist() -> None:

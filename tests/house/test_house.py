@@ -6,6 +6,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 
@@ -63,16 +64,32 @@ def is_in(name: str, room: str) -> bool:
     return f"{name}.".startswith(f"{room}.")
 
 
+def calls_by_name(call: ast.Call, *names: str) -> bool:
+    """Whether a call is one of a plain name, and of one of these."""
+    return isinstance(call.func, ast.Name) and call.func.id in names
+
+
 class Source:
-    """A module of the hub: its name below ``reactorhub``, and what it says."""
+    """A module of the hub: its name below ``reactorhub``, and what it says.
+
+    The text is parsed when a test asks for it: every worker that collects the tests makes all sources.
+    """
 
     def __init__(self, path: Path) -> None:
         parts = path.relative_to(PACKAGE).with_suffix("").parts
         self.name = ".".join(part for part in parts if part != "__init__")
         self.room = self.name.partition(".")[0]
-        self.tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+        self.text = path.read_text(encoding="utf-8")
 
-        self.imports = frozenset(self._imports())
+    @cached_property
+    def tree(self) -> ast.Module:
+        """The text, parsed."""
+        return ast.parse(self.text, self.name)
+
+    @cached_property
+    def imports(self) -> frozenset[str]:
+        """Every name that the module imports."""
+        return frozenset(self._imports())
 
     def _imports(self) -> Iterator[str]:
         """Every name imported anywhere, inside functions, for types alone, and by its text too."""
@@ -83,7 +100,7 @@ class Source:
                 assert not node.level or is_in(self.name, CHILD), f"{self.name} imports by a relative name"
                 within = f"reactorhub.{CHILD}." if node.level else ""
                 yield from (f"{within}{node.module}.{alias.name}" for alias in node.names)
-            elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("find_spec", "import_module"):
+            elif isinstance(node, ast.Call) and calls_by_name(node, "find_spec", "import_module"):
                 yield from (str(each.value) for each in node.args if isinstance(each, ast.Constant))
 
     def own(self) -> Iterator[str]:
@@ -107,7 +124,7 @@ SOURCES = [Source(path) for path in sorted(PACKAGE.rglob("*.py")) if path != PAC
 
 def touched(source: Source, library: str) -> bool:
     """Whether a module imports a library, or a part of it."""
-    return any(is_in(name, library) for name in source.imports)
+    return library.partition(".")[0] in source.text and any(is_in(name, library) for name in source.imports)
 
 
 def of(packages: tuple[str, ...]) -> list[Source]:
@@ -179,7 +196,7 @@ def foreign_underscores(source: Source) -> set[str]:
         str(node.args[1].value)
         for node in ast.walk(source.tree)
         if isinstance(node, ast.Call)
-        and ast.unparse(node.func) in ("getattr", "setattr", "hasattr", "delattr")
+        and calls_by_name(node, "getattr", "setattr", "hasattr", "delattr")
         and isinstance(node.args[1], ast.Constant)
     )
     imported = (name.rpartition(".")[2] for name in source.imports if is_in(name, "scrapy"))

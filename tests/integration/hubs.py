@@ -18,15 +18,23 @@ from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
 from textwrap import dedent
-from typing import Any, Self, TypeVar
+from typing import IO, Any, Self, TypeVar
 from urllib.parse import urlsplit
+
+from tests.support.stopwatch import Stopwatch
+from tests.support.warm_start import WARM, WarmProcess
 
 T = TypeVar("T")
 Answer = tuple[int, Any]
 
 TWISTD = str(Path(sys.executable).with_name("twistd"))
+REACTORHUB = str(Path(sys.executable).with_name("reactorhub"))
 CHECKOUT = Path(__file__).parents[2]
 FINAL = frozenset({"succeeded", "failed", "cancelled", "timed_out", "interrupted"})
+PLAIN = ("-n", "--pidfile=")
+FRESH = os.environ.get("FRESH_HUBS") == "1"
+"""Whether all hubs start with a new interpreter, and none as a fork; see :mod:`tests.support.warm_start`."""
+
 START_WITHIN = 30.0  # seconds; a start takes one or two, but machines are shared
 
 
@@ -61,6 +69,25 @@ def write_project(folder: Path, **modules: str) -> Path:
     return folder
 
 
+def start_fresh(
+    command: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    output: IO[bytes],
+    errors: IO[bytes],
+) -> subprocess.Popen[bytes]:
+    """Start a command with a new interpreter. It ends with the process of the tests."""
+    setpriv = shutil.which("setpriv")
+    return subprocess.Popen(
+        [setpriv, "--pdeathsig", "KILL", *command] if setpriv else command,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=errors,
+        cwd=folder,
+        env=environment,
+    )
+
+
 class Hub:
     """A hub on the schedule file and the data folder in ``folder``. It may be started again after its end."""
 
@@ -70,14 +97,17 @@ class Hub:
         config: str,
         *options: str,
         http: str = "tcp:0",
-        flags: Sequence[str] = ("-n", "--pidfile="),
+        flags: Sequence[str] = PLAIN,
         environment: Mapping[str, str] | None = None,
+        fresh: bool = False,
     ) -> None:
         """
         :param config: the text of the schedule file.
         :param options: what is added to the command line of ``twistd reactorhub``.
         :param flags: twistd's own options.
         :param environment: variables that the process gets beside those of the tests.
+        :param fresh: whether the process starts with a new interpreter, as a user's does, whatever that
+            costs. A hub with flags or variables of its own always does.
         """
         self.folder = folder
         self.data = folder / "data"
@@ -86,8 +116,9 @@ class Hub:
         self._options = ["-c", str(self.file), "--data-dir", str(self.data), "--http", http, *options]
         self._flags = list(flags)
         self._environment = {**os.environ, **(environment or {})}
+        self._fresh = fresh or FRESH or environment is not None or tuple(flags) != PLAIN
         self._facts: dict[str, Any] = {}
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | WarmProcess | None = None
 
     def __enter__(self) -> Self:
         return self.start()
@@ -103,20 +134,12 @@ class Hub:
         (self.data / "ready.json").unlink(missing_ok=True)
         self._facts = {}
         command = [TWISTD, *self._flags, "reactorhub", *self._options]
-        if setpriv := shutil.which("setpriv"):
-            command = [setpriv, "--pdeathsig", "KILL", *command]
+        start = start_fresh if self._fresh else WARM.start
         with (
             (self.folder / "output.txt").open("ab") as output,
             (self.folder / "errors.txt").open("ab") as errors,
         ):
-            self.process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=errors,
-                cwd=self.folder,
-                env=self._environment,
-            )
+            self.process = start(command, self.folder, self._environment, output, errors)
         return self
 
     def start(self) -> Self:
@@ -282,6 +305,20 @@ class Hub:
     def items(self, run_id: str) -> list[Any]:
         """Return a run's items."""
         return [json.loads(line) for line in self.run_file("items", run_id).read_text().split("\n") if line]
+
+
+def seconds_to_end(hub: Hub, number: int = signal.SIGTERM, within: float = 60.0) -> tuple[int, float]:
+    """Send a signal and wait for the end; return the exit status, and the seconds that the hub needed."""
+    watch = Stopwatch(hub.pid)
+    hub.send(number)
+    found: list[float] = []
+
+    def ended() -> bool:
+        found.append(watch.seconds)
+        return hub.process is not None and hub.process.poll() is not None
+
+    until(ended, within, f"the end of the hub:{hub.said}")
+    return hub.wait_end(0), found[-1]
 
 
 def refused(folder: Path, config: str, *options: str, **choices: Any) -> tuple[int, Hub]:

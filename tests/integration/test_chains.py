@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from tests.conftest import LONG
 from tests.integration.conftest import MakeHub
 from tests.integration.hubs import FINAL, Hub, until, write_project
 
@@ -32,6 +33,8 @@ SPIDERS = """
                 yield
 """
 
+KILLS = 25 if LONG else 5
+
 
 def runs(hub: Hub, query: str = "") -> list[dict[str, Any]]:
     """The views of all runs that a query lets through."""
@@ -51,14 +54,14 @@ def wait_for_ends(hub: Hub, number: int) -> None:
 
 
 def test_a_follower_runs_once_for_each_end_whatever_kills_the_hub(make_hub: MakeHub) -> None:
-    """Over five kills each success has exactly one follower, no other end has any, and the batch one run."""
+    """Over many kills each success has exactly one follower, no other end has any, and the batch one run."""
     write_project((hub := make_hub(CONFIG)).folder / "lab", lab=SPIDERS)
     hub.start()
     orders = [{"spider": "brief", "args": {"n": str(number)}} for number in range(20)]
     wish = {"run": {"spider": "brief", "args": {"of": "{batch.id}"}, "tags": ["last"]}}
     status, batch = hub.post("/api/batches", {"runs": orders, "on_complete": wish})
     assert status == 201, batch
-    for kill in range(5):
+    for kill in range(KILLS):
         for _ in range(4):
             assert hub.post("/api/schedules/first/trigger")[0] == 201
         wait_for_ends(hub, 2 * kill + 2)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.hubs import Hub, until, write_project
+from tests.integration.hubs import Hub, seconds_to_end, until, write_project
 from tests.integration.wall_clock import WallClock
 from tests.support.redis_server import free_port
 
@@ -138,7 +138,7 @@ def live(story: Story) -> None:
     hub.wait_final(story.timed_out[1])
     suspend(story)
     story.seconds = time.monotonic() - story.begin
-    story.status, story.stopping = end(hub)
+    story.status, story.stopping = seconds_to_end(hub)
     story.pages = [item["at"] for item in hub.items(polite)]
 
 
@@ -159,12 +159,6 @@ def suspend(story: Story) -> None:
     until(lambda: time.monotonic() > up_again, 60)
     story.hub.send(signal.SIGCONT)
     story.watch("suspend")
-
-
-def end(hub: Hub) -> tuple[int, float]:
-    """End a hub; return its status and how many seconds that took."""
-    begin = time.monotonic()
-    return hub.terminate(), time.monotonic() - begin
 
 
 def newest(hub: Hub) -> int:

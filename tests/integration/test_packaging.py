@@ -53,7 +53,7 @@ def test_the_wheel_runs_a_hub(wheel: Path, tmp_path: Path, monkeypatch: pytest.M
     where = "import reactorhub.daemon.tap, sys; sys.stdout.write(reactorhub.daemon.tap.__file__)"
     found = subprocess.run([sys.executable, "-c", where], cwd=tmp_path, capture_output=True, check=True)
     assert found.stdout.decode() == str(tmp_path / "site" / "reactorhub" / "daemon" / "tap.py")
-    with Hub(tmp_path, "schedules: {}") as hub:
+    with Hub(tmp_path, "schedules: {}", fresh=True) as hub:
         assert hub.ask("GET", "/healthz") == (200, {"status": "ok"})
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.integration.hubs import FINAL, Hub, until, write_project
+from tests.integration.hubs import FINAL, Hub, seconds_to_end, until, write_project
 from tests.support.redis_server import RedisServer
+from tests.support.stopwatch import Stopwatch
 
 CONFIG = """
     hub:
@@ -53,18 +54,18 @@ def hub(tmp_path_factory: pytest.TempPathFactory, redis: RedisServer) -> Iterato
 
 def quick(hub: Hub, path: str) -> Any:
     """GET a path, which must take less than a second."""
-    begin = time.monotonic()
+    watch = Stopwatch(hub.pid)
     status, view = hub.get(path)
-    assert status == 200 and time.monotonic() - begin < 1
+    assert status == 200 and watch.seconds < 1
     return view
 
 
 def crawl(hub: Hub, count: int) -> list[str]:
     """Order runs and see them end while the API answers quickly; return their ids."""
-    begin = time.monotonic()
+    watch = Stopwatch(hub.pid)
     runs = [hub.order("number", {"n": str(n)}) for n in range(count)]
     until(lambda: all(quick(hub, f"/api/runs/{run_id}")["state"] in FINAL for run_id in runs), 30, "the ends")
-    assert time.monotonic() - begin < 8, "the runs were slow"
+    assert watch.seconds < 8, "the runs were slow"
     assert {hub.run(run_id)["state"] for run_id in runs} == {"succeeded"}
     return runs
 
@@ -117,7 +118,7 @@ def test_frozen(hub: Hub, redis: RedisServer) -> None:
     try:
         begin = time.monotonic()
         runs = crawl(hub, 5)
-        until(lambda: quick(hub, "/healthz") and time.monotonic() - begin > 3, 5, "three seconds")
+        until(lambda: quick(hub, "/healthz") and time.monotonic() - begin > 3, 30, "three seconds")
     finally:
         redis.thaw()
     assert_caught_up(hub, redis, runs)
@@ -128,8 +129,7 @@ def test_hub_ends_in_time_though_redis_is_frozen(hub: Hub, redis: RedisServer) -
     redis.freeze()
     try:
         crawl(hub, 1)
-        begin = time.monotonic()
-        hub.terminate()
+        seconds = seconds_to_end(hub)[1]
     finally:
         redis.thaw()
-    assert time.monotonic() - begin < 4
+    assert seconds < 4

@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import SOAKING
+from tests.conftest import LONG
 from tests.integration.hubs import Hub, until, write_project
+from tests.support.stopwatch import waited
 
 SPIDERS = """
     import asyncio
@@ -38,9 +39,9 @@ SPIDERS = """
                 await asyncio.sleep(0.05)
             yield {"patient": True}
 """
-SECONDS = 60 if SOAKING else 5
+SECONDS = 60 if LONG else 5
 A_SECOND = 100  # reloads that are asked for
-STEADY = {"spider": "brief", "interval": "1s", "overlap": "allow_all"}
+STEADY = {"spider": "brief", "interval": "1s", "overlap": "allow_all", "catchup": "all"}
 MICROSECONDS = 1_000_000  # the ledger's unit, in a second
 Rows = list[dict[str, Any]]
 
@@ -61,6 +62,7 @@ class Storm:
     answers: list[Future[tuple[int, Any]]] = field(default_factory=list)
     patient: str = ""
     went_on: bool = False
+    stall: float = 0.0
     before: tuple[int, int] = (0, 0)
     after: tuple[int, int] = (0, 0)
 
@@ -131,6 +133,7 @@ def subside(storm: Storm) -> None:
     seen = len(ticks(hub))
     until(lambda: len(ticks(hub)) >= seen + 3, 20, "three ticks after the storm")
     storm.after = weight(hub.pid)
+    storm.stall = waited(hub.pid)
 
 
 def weight(pid: int) -> tuple[int, int]:
@@ -157,9 +160,10 @@ def test_an_unchanged_schedule_keeps_every_tick(storm: Storm) -> None:
 
 
 def test_ticks_are_not_late(storm: Storm) -> None:
-    """However many reloads are under way a tick runs within a second or two of its time."""
+    """However many reloads are under way, a tick runs within a second or two of its time, plus what the
+    machine let the hub wait."""
     runs = storm.hub.ledger("SELECT * FROM runs WHERE schedule = 'steady'")
-    assert max(run["created_at"] - run["nominal_time"] for run in runs) < 3 * MICROSECONDS
+    assert max(run["created_at"] - run["nominal_time"] for run in runs) < (3 + storm.stall) * MICROSECONDS
 
 
 def test_a_run_under_way_is_untouched(storm: Storm) -> None:

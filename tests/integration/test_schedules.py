@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.integration.hubs import Hub, until, write_project
+from tests.support.stopwatch import waited
 
 SPIDERS = """
     import asyncio
@@ -37,6 +38,7 @@ SPIDERS = """
 CONFIG = """
     hub:
       projects: {lab: {path: lab}}
+    defaults: {catchup: all}
     schedules:
       every_second: {spider: quick, interval: 1s}
       by_cron: {spider: quick, cron: "*/2 * * * * *"}
@@ -59,10 +61,17 @@ FOR_EVER = 1 << 62
 Rows = list[dict[str, Any]]
 
 
+class LivedHub(Hub):
+    """A hub that has lived its life."""
+
+    stall = 0
+    """The microseconds in which it waited for a processor: by so much its ticks may be late."""
+
+
 @pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivedHub]:
     """A hub that has fired for seven seconds, one schedule paused for most of the time, and then ended."""
-    hub = Hub(tmp_path_factory.mktemp("schedules"), CONFIG)
+    hub = LivedHub(tmp_path_factory.mktemp("schedules"), CONFIG)
     write_project(hub.folder / "lab", lab=SPIDERS)
     with hub:
         begin = time.monotonic()
@@ -72,25 +81,28 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
         hub.file.write_text(dedent(CONFIG + ONCE.format(moment.isoformat())))
         assert hub.post("/api/reload")[1]["added"] == ["once"]
         until(lambda: time.monotonic() - begin > 7, 10, "seven seconds")
-        assert hub.get("/api/schedules/once")[1]["next"] == []
+        until(lambda: hub.get("/api/schedules/once")[1]["next"] == [], 20, "the tick of once")
+        hub.stall = int(waited(hub.pid) * SECOND)
         hub.terminate()
         yield hub
 
 
 @pytest.fixture(scope="module")
-def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Hub:
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> LivedHub:
     """A hub that was killed, came back after five seconds and fired for another two."""
-    hub = Hub(tmp_path_factory.mktemp("interrupted"), DOWN)
+    hub = LivedHub(tmp_path_factory.mktemp("interrupted"), DOWN)
     write_project(hub.folder / "lab", lab=SPIDERS)
     with hub:
         names = ("all", "latest", "careful")
         until(lambda: all(begun(hub, name) for name in names), 20, "the first runs")
+        hub.stall = int(waited(hub.pid) * SECOND)
         hub.kill9()
         up_again = time.time() + 5
         until(lambda: time.time() > up_again, 10, "five seconds")
         before = len(ticks(hub, "all"))
         hub.start()
         until(lambda: len(ticks(hub, "all")) >= before + 8, 20, "ticks after the restart")
+        hub.stall += int(waited(hub.pid) * SECOND)
         hub.terminate()
     return hub
 
@@ -117,7 +129,7 @@ def gaps(rows: Rows) -> set[int]:
 
 
 @pytest.mark.parametrize(("schedule", "seconds", "least"), [("every_second", 1, 6), ("by_cron", 2, 3)])
-def test_each_tick_has_one_run(hub: Hub, schedule: str, seconds: int, least: int) -> None:
+def test_each_tick_has_one_run(hub: LivedHub, schedule: str, seconds: int, least: int) -> None:
     """An interval and a cron of six fields tick without a gap, each tick with one run, started in time."""
     rows, found = ticks(hub, schedule), runs(hub, schedule)
     assert len(rows) >= least
@@ -126,7 +138,7 @@ def test_each_tick_has_one_run(hub: Hub, schedule: str, seconds: int, least: int
     assert {row["outcome"] for row in rows} == {"run"}
     assert [row["run_id"] for row in rows] == [run["id"] for run in found]
     assert [row["nominal_time"] for row in rows] == [run["nominal_time"] for run in found]
-    assert all(0 <= run["created_at"] - run["nominal_time"] < SECOND for run in found)
+    assert all(0 <= run["created_at"] - run["nominal_time"] < SECOND + hub.stall for run in found)
 
 
 def test_paused_schedule_skips(hub: Hub) -> None:
@@ -154,7 +166,7 @@ def test_overlap_skip(hub: Hub) -> None:
         assert run["created_at"] <= row["recorded_at"] <= (run["finished_at"] or FOR_EVER) + SECOND
 
 
-def test_overlap_buffer_one(hub: Hub) -> None:
+def test_overlap_buffer_one(hub: LivedHub) -> None:
     """One run waits for the earlier one and starts right behind it; ticks beyond it are skipped."""
     rows, found = ticks(hub, "buffering"), runs(hub, "buffering")
     skipped = [row for row in rows if row["outcome"] == "skipped"]
@@ -162,7 +174,7 @@ def test_overlap_buffer_one(hub: Hub) -> None:
     assert [row["outcome"] for row in rows[:2]] == ["run", "run"]
     assert skipped and all("overlap is buffer_one" in row["reason"] for row in skipped)
     assert not overlapping(found)
-    assert 0 <= found[1]["started_at"] - found[0]["finished_at"] < SECOND / 2
+    assert 0 <= found[1]["started_at"] - found[0]["finished_at"] < SECOND / 2 + hub.stall
 
 
 def overlapping(found: Rows) -> bool:
@@ -184,13 +196,15 @@ def test_disabled_schedule_does_nothing(hub: Hub) -> None:
     assert (ticks(hub, "disabled"), runs(hub, "disabled")) == ([], [])
 
 
-def test_downtime_is_accounted_for(interrupted: Hub) -> None:
+def test_downtime_is_accounted_for(interrupted: LivedHub) -> None:
     """After five seconds without a hub each tick has its row, and ``catchup`` says which of them run."""
     hub = interrupted
     assert [gaps(ticks(hub, name)) for name in ("all", "latest", "careful")] == [{SECOND}] * 3
     assert {row["outcome"] for row in ticks(hub, "all")} == {"run"}
     outcomes = "".join(row["outcome"][0] for row in ticks(hub, "latest"))
-    assert re.fullmatch("r+m{4,}r+", outcomes), outcomes
+    down = max(re.findall("m+", outcomes), key=len, default="")
+    assert (outcomes[0], outcomes[-1]) == ("r", "r") and len(down) >= 4, outcomes
+    assert outcomes.count("m") - len(down) <= hub.stall // SECOND, outcomes
     reasons = {row["reason"] for row in ticks(hub, "latest") if row["outcome"] == "missed"}
     assert all("the hub was not running" in reason for reason in reasons)
 

@@ -31,7 +31,7 @@ CONFIG = f"""
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """A hub on the example project, with a Redis of its own."""
-    with Hub(tmp_path_factory.mktemp("start"), CONFIG) as hub:
+    with Hub(tmp_path_factory.mktemp("start"), CONFIG, fresh=True) as hub:
         yield hub
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 import pytest
 
+from tests.conftest import LONG
 from tests.integration.hubs import Hub, until, write_project
 from tests.integration.stubborn import STUBBORN
 from tests.support.redis_server import free_port
+from tests.support.stopwatch import Stopwatch
 
 CONFIG = """
     hub:
@@ -71,6 +72,7 @@ SPIDERS = (
         custom_settings = {"ITEM_PIPELINES": {"spiders.lab.Waiting": 1}}
 """
 )
+ROUNDS = 200 if LONG else 40
 LAST_RUNG = 10.0  # seconds after a forced cancel at which a crawl is no longer waited for
 
 
@@ -136,9 +138,11 @@ def test_forced_cancel_drops_downloads_at_once(hub: Hub) -> None:
     runs = [hub.order("hang"), hub.order("busy")]
     for run_id in runs:
         hub.wait_state(run_id, "running")
+    watch = Stopwatch(hub.pid)
     for run_id in runs:
         cancel(hub, run_id, force=True)
-    assert [hub.wait_final(run_id, 2)["state"] for run_id in runs] == ["cancelled"] * 2
+    assert [hub.wait_final(run_id)["state"] for run_id in runs] == ["cancelled"] * 2
+    assert watch.seconds < 2
 
 
 def test_forced_cancel_frees_every_slot(hub: Hub) -> None:
@@ -147,12 +151,12 @@ def test_forced_cancel_frees_every_slot(hub: Hub) -> None:
     for spider, run_id in runs.items():
         hub.wait_state(run_id, "starting" if spider == "opening" else "running")
     until(lambda: "200" in hub.log(runs["swallow"]) and "200" in hub.log(runs["thread"]), 10, "the pages")
-    begin = time.monotonic()
+    watch = Stopwatch(hub.pid)
     for run_id in runs.values():
         cancel(hub, run_id, force=True)
     finals = {spider: hub.wait_final(run_id, 15)["state"] for spider, run_id in runs.items()}
     assert finals == dict.fromkeys(runs, "cancelled")
-    assert time.monotonic() - begin < LAST_RUNG + 2
+    assert watch.seconds < LAST_RUNG + 2
     until(lambda: hub.get("/api/status")[1]["slots"]["used"] == 0, 5, "the return of all slots")
     assert hub.wait_final(hub.order("quick"))["state"] == "succeeded"
 
@@ -161,12 +165,12 @@ def test_cancel_at_any_moment(hub: Hub) -> None:
     """A run that is cancelled a little earlier or later in its opening ends as told, or had ended before."""
     spiders = ("hang", "quick", "busy", "swallow", "opening")
     runs = []
-    for number in range(40):
+    for number in range(ROUNDS):
         runs.append(hub.order(spiders[number % 5]))
-        for _ in range(number // 5):
+        for _ in range(number // 5 % 8):
             hub.run(runs[-1])
         cancel(hub, runs[-1], force=True)
     finals = [hub.wait_final(run_id, 20) for run_id in runs]
     assert {run["state"] for run in finals} <= {"cancelled", "succeeded"}
-    assert {run["state"] for run, n in zip(finals, range(40), strict=True) if n % 5 != 1} == {"cancelled"}
+    assert {run["state"] for run, n in zip(finals, range(ROUNDS), strict=True) if n % 5 != 1} == {"cancelled"}
     until(lambda: hub.get("/api/status")[1]["slots"]["used"] == 0, 5, "the return of all slots")

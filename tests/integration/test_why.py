@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import os
 from pathlib import Path
 from typing import Any
 
 from tests.integration.conftest import MakeHub
-from tests.integration.hubs import Hub, until, write_project
+from tests.integration.hubs import REACTORHUB, Hub, until, write_project
+from tests.support.warm_start import WARM
 
 CONFIG = """
     hub:
@@ -37,8 +37,7 @@ SPIDERS = """
 def asked(hub: Hub, *words: str) -> dict[str, Any]:
     """Give a command of ``reactorhub`` that prints JSON."""
     places = ["-c", str(hub.file), "--data-dir", str(hub.data), "--json"]
-    command = [str(Path(sys.executable).with_name("reactorhub")), *words, *places]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = WARM.run([REACTORHUB, *words, *places], Path.cwd(), os.environ)
     assert result.returncode == 0, result.stderr
     return dict(json.loads(result.stdout))
 

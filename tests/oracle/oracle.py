@@ -165,7 +165,7 @@ class Oracle(OrdersOnPaper):
     def _judge(self, account: Account, new: bool = False) -> None:
         """Account for all that is due by now."""
         rule, now = account.rule, self.wall
-        due = [second for second in range(self._first(account), now // SECOND + 1) if rule.ticks(second)]
+        due = rule.ticks_between(self._first(account), now // SECOND)
         clear = now // SECOND
         if due and rule.starts(due[-1]) > now:
             clear = due.pop() - 1

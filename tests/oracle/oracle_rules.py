@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import gcd
 from typing import Any
 
 SECOND = 1_000_000
@@ -61,6 +62,26 @@ class Rule:
         if not self._named(second) or (self.start is not None and second < self.start):
             return False
         return not (self.end is not None and second > self.end) and not self._left_out(second)
+
+    def ticks_between(self, first: int, last: int) -> list[int]:
+        """The seconds from ``first`` to ``last`` that are its ticks. Looks only where one can be."""
+        first = first if self.start is None else max(first, self.start)
+        last = last if self.end is None else min(last, self.end)
+        step, origin = self._raster()
+        return [
+            second for second in range(first + (origin - first) % step, last + 1, step) if self.ticks(second)
+        ]
+
+    def _raster(self) -> tuple[int, int]:
+        """A step and a second, from which steps lead to every tick."""
+        match self.when:
+            case ("interval", every, anchor):
+                return every, anchor or 0
+            case ("once", second):
+                return 1 << 40, second
+            case ("seconds", n):
+                return gcd(n, 60), 0
+        return 60, 0
 
     def _named(self, second: int) -> bool:
         kind, *facts = self.when

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -178,3 +179,29 @@ def test_who_asks_keeps_no_hub_from_starting(tmp_path: Path, monkeypatch: pytest
     hub.acquire()
     assert DataLock(tmp_path).holder() == str(os.getpid())
     hub.release()
+
+
+def test_a_forked_child_lets_go(tmp_path: Path) -> None:
+    """A child that forgets the lock does not unlock it; once the parent's is gone the folder is free."""
+    lock = DataLock(tmp_path)
+    lock.acquire()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        lock.forget()
+        os.write(writing, b"x")
+        signal.pause()
+        os._exit(0)
+    try:
+        os.read(reading, 1)
+        with pytest.raises(StartError):
+            DataLock(tmp_path).acquire()
+        lock.release()
+        other = DataLock(tmp_path)
+        other.acquire()
+        other.release()
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(reading)
+        os.close(writing)

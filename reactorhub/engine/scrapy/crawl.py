@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from reactorhub.containment.contexts import ProjectContext, RunContext
+from reactorhub.containment.leftovers import RunEnding
 from reactorhub.containment.logging_views import close_handlers
 from reactorhub.containment.streams import finish_lines
+from reactorhub.containment.threads import outside
 from reactorhub.engine.isolated.child.feed import ItemsFile
 from reactorhub.engine.isolated.child.fields import FieldCounter
 from reactorhub.engine.isolated.child.pages import Pages
@@ -38,6 +41,7 @@ from reactorhub.engine.scrapy.private import (
 )
 from reactorhub.errors import last_line
 from reactorhub.model.run import CrawlEnd
+from reactorhub.model.values import trusted
 from reactorhub.policies.comparisons import fraction
 from reactorhub.policies.expectations import FIELD_COUNT
 
@@ -81,12 +85,21 @@ class ScrapyCrawl:
     isolated_because: str | None = None
 
     def __init__(
-        self, clock: IReactorTime, context: RunContext, items: Path, fields: Iterable[str] = ()
+        self,
+        clock: IReactorTime,
+        context: RunContext,
+        items: Path,
+        fields: Iterable[str] = (),
+        on_end: Callable[[], None] = lambda: None,
     ) -> None:
-        """:param fields: the item fields to count."""
+        """
+        :param fields: the item fields to count.
+        :param on_end: called outside of the run when its log is about to be closed.
+        """
         self.opened: Deferred[None] = Deferred()
         self.done: Deferred[CrawlEnd] = Deferred()
         self._clock = clock
+        self._on_end = on_end
         self._items = ItemsFile(str(items.absolute()))
         self._fields = fields
         self._field_counter: FieldCounter | None = None  # signals alone would not keep it alive
@@ -96,6 +109,7 @@ class ScrapyCrawl:
         self._finish_reason: str | None = None
         self._stopping = False
         self._look: IDelayedCall | None = None
+        self._leftovers: RunEnding | None = None
 
     def begin(self, make: Callable[[], tuple[HubCrawler, Callable[[], Deferred[None]]]]) -> None:
         """Create the crawler and start it, within the run's own context."""
@@ -122,7 +136,7 @@ class ScrapyCrawl:
 
     def _spider_opened(self) -> None:
         if not self.opened.called:
-            self.opened.callback(None)
+            outside(self.opened.callback, None)  # the hub's own timers must not end with the run
 
     def _spider_closed(self, spider: Spider, reason: object) -> None:
         self._finish_reason = _text(reason)[:_MAX_REASON]
@@ -183,6 +197,8 @@ class ScrapyCrawl:
     def abandon(self) -> None:
         """See :class:`reactorhub.engine.protocols.Crawl`."""
         self._end(CrawlEnd(failure="the crawl did not end when it was told to and was abandoned"))
+        if self._leftovers is not None:
+            outside(self._leftovers.finish)  # nothing is waited for any more
 
     def _go(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         going = deferred_from_coro(coroutine)
@@ -197,33 +213,39 @@ class ScrapyCrawl:
         self._end(CrawlEnd(failure=failure, finish_reason=self._finish_reason))
 
     def _end(self, end: CrawlEnd) -> None:
-        if self.done.called:
+        """End what the run has left behind, then close its log. Most runs leave nothing and end at once."""
+        if self.done.called or self._leftovers is not None:
             return
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
+        if (engine := self._engine()) is not None and self._finish_reason is None:
+            self._context.enter(stop_timers, engine)
+        self._leftovers = RunEnding(self._context, self._clock, partial(self._close, end))
+        outside(self._leftovers.begin)
+
+    def _close(self, end: CrawlEnd) -> None:
         facts = self._facts(end)
         self._items.close()
         close_handlers(self._context)
         finish_lines(self._context)
+        self._on_end()
         self._context.over = True
         self._run_log.close()
-        if self._look is not None:
-            self._look.cancel()
-            self._look = None
-        engine = self._engine()
-        if self._crawler is not None and engine is not None and self._finish_reason is None:
-            self._context.enter(self._sweep, self._crawler, engine)
+        if self._crawler is not None and self._engine() is not None and self._finish_reason is None:
+            self._context.enter(self._release, self._crawler)
         self._crawler = self._field_counter = None
         self.done.callback(facts)
 
-    def _sweep(self, crawler: HubCrawler, engine: ExecutionEngine) -> None:
-        """Release the timers and connections of an engine that did not close."""
-        stop_timers(engine)
+    def _release(self, crawler: HubCrawler) -> None:
+        """Release the connections of an engine that did not close."""
         self._go(crawler.signals.send_catch_log_async(signals.engine_stopped))
 
     def _engine(self) -> ExecutionEngine | None:
         return None if self._crawler is None else engine_of(self._crawler)
 
     def _facts(self, end: CrawlEnd) -> CrawlEnd:
-        stats = dict(self.stats())
+        stats = {**self.stats(), **(self._leftovers.stats() if self._leftovers else {})}
         items = _count(stats.get("item_scraped_count"))
         return CrawlEnd(
             failure=end.failure,
@@ -257,7 +279,7 @@ def _collected(crawler: HubCrawler) -> dict[str, Any]:
     """Return the stats of a crawl. They are empty if its collector raises: it may be the project's own."""
     collector = stats_of(crawler)
     try:
-        return {} if collector is None else dict(collector.get_stats())
+        return {} if collector is None else trusted(dict(collector.get_stats()))
     except BaseException:  # noqa: BLE001 - code of the project
         return {}
 

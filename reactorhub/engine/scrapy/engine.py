@@ -38,9 +38,15 @@ class ScrapyEngine:
     log = Logger()
 
     def __init__(
-        self, clock: IReactorTime, logs: LogOpener, items_path: Callable[[str, str, str], Path]
+        self,
+        clock: IReactorTime,
+        logs: LogOpener,
+        items_path: Callable[[str, str, str], Path],
+        on_end: Callable[[], None] = lambda: None,
     ) -> None:
+        """:param on_end: called whenever a crawl is about to close its log."""
         self._clock = clock
+        self._on_end = on_end
         self._logs = logs
         self._items_path = items_path
         self._projects: dict[str, Project] = {}
@@ -99,7 +105,7 @@ class ScrapyEngine:
         items = self._items_path(spec.project, spec.spider, run_id)
         project = self._projects.get(spec.project)
         context = RunContext(run_id, run_log, None if project is None else project.context)
-        crawl = ScrapyCrawl(self._clock, context, items, counted_fields(spec.expect))
+        crawl = ScrapyCrawl(self._clock, context, items, counted_fields(spec.expect), self._on_end)
         crawl.begin(partial(self._make, spec))
         return crawl
 

@@ -1,0 +1,145 @@
+"""What the whole process shares and C code can change past every guard: remembered, compared, put right."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import locale
+import os
+import resource
+import socket
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+_PLAIN = (str, int, float, bool, tuple, list, type(None))
+_STATUS = Path("/proc/self/status")
+_LIMITS = ("RLIMIT_NOFILE", "RLIMIT_AS", "RLIMIT_CPU", "RLIMIT_FSIZE")
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Something that all runs share: how it is called in a message, how it is read and put back."""
+
+    name: str
+    read: Callable[[], Any]
+    write: Callable[[Any], object]
+
+
+class ProcessState:
+    """Remembers what the process shares, as it is when this object is made."""
+
+    def __init__(self, loop: Any) -> None:
+        self._kept = [(shared, shared.read()) for shared in _shared(loop)]
+
+    def put_right(self) -> list[str]:
+        """Put back what has changed. Return the name of each, with what it had become."""
+        return [text for shared, value in self._kept if (text := _put_right(shared, value))]
+
+
+def described(value: object) -> str:
+    """Return what a value is, for a message: of a function also the place where it is defined."""
+    try:
+        code = getattr(value, "__code__", None) or getattr(getattr(value, "__func__", None), "__code__", None)
+        if code is not None:
+            return f"{code.co_qualname} of {code.co_filename}:{code.co_firstlineno}"
+        return repr(value)[:200] if isinstance(value, _PLAIN) else type(value).__qualname__
+    except BaseException:  # noqa: BLE001 - the class is the project's
+        return type(value).__name__
+
+
+def _put_right(shared: Shared, value: Any) -> str | None:
+    now = None
+    with suppress(Exception):  # the folder may be gone
+        now = shared.read()
+    if _same(now, value):
+        return None
+    try:
+        shared.write(value)
+    except Exception as error:  # noqa: BLE001 - said once a second until it works
+        return f"{shared.name} ({described(now)}), which cannot be put right: {error}"
+    return f"{shared.name} ({described(now)})"
+
+
+def _same(now: Any, value: Any) -> bool:
+    try:
+        return now is value or (isinstance(now, _PLAIN) and type(now) is type(value) and bool(now == value))
+    except BaseException:  # noqa: BLE001 - a list may hold objects of the project's
+        return False
+
+
+def _shared(loop: Any) -> Iterator[Shared]:
+    yield Shared("the working folder", os.getcwd, os.chdir)
+    yield Shared("the umask", _umask, os.umask)
+    yield Shared("the locale", _locale, lambda value: locale.setlocale(locale.LC_ALL, value))
+    yield Shared("warnings.filters", _filters, _set_filters)
+    for module, name in (
+        (warnings, "showwarning"),
+        (sys, "excepthook"),
+        (sys, "unraisablehook"),
+        (threading, "excepthook"),
+        (loop, "_exception_handler"),
+        (loop, "_task_factory"),
+    ):
+        if hasattr(module, name):
+            yield _attribute(module, name)
+    yield Shared("the asyncio policy", asyncio.get_event_loop_policy, asyncio.set_event_loop_policy)
+    yield Shared("the default timeout of sockets", socket.getdefaulttimeout, socket.setdefaulttimeout)
+    yield Shared("the recursion limit", _at_most(sys.getrecursionlimit), sys.setrecursionlimit)
+    yield Shared("the switch interval", sys.getswitchinterval, sys.setswitchinterval)
+    yield Shared("the garbage collector", gc.isenabled, lambda on: gc.enable() if on else gc.disable())
+    for name in _LIMITS:
+        yield _limit(name)
+
+
+def _at_most(read: Callable[[], int]) -> Callable[[], int]:
+    """Return a reading that stays the same where the value rises: more does no harm."""
+    first = read()
+    return lambda: min(first, read())
+
+
+def _attribute(subject: Any, name: str) -> Shared:
+    place = f"{subject.__name__}.{name}" if isinstance(subject, ModuleType) else f"the loop's {name}"
+    return Shared(
+        place,
+        lambda: getattr(subject, name),
+        lambda value: setattr(subject, name, value),
+    )
+
+
+def _limit(name: str) -> Shared:
+    number: int = getattr(resource, name)
+
+    def put(soft: int) -> None:
+        resource.setrlimit(number, (soft, resource.getrlimit(number)[1]))
+
+    return Shared(f"the limit {name}", lambda: resource.getrlimit(number)[0], put)
+
+
+def _umask() -> int | None:
+    """Return the umask where it can be read without being changed, as other threads make files meanwhile."""
+    try:
+        lines = _STATUS.read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1], 8) for line in lines if line.startswith("Umask:")), None)
+
+
+def _locale() -> str:
+    return locale.setlocale(locale.LC_ALL)
+
+
+def _filters() -> list[Any]:
+    return list(warnings.filters)
+
+
+def _set_filters(filters: list[Any]) -> None:
+    """Fill the list in place and tell C code, which keeps it, that it has changed."""
+    warnings.filters[:] = filters  # type: ignore[index]
+    warnings._filters_mutated()  # type: ignore[attr-defined]

@@ -1,0 +1,154 @@
+"""What a run leaves behind ends with it, or is named where nothing can end it."""
+
+from __future__ import annotations
+
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
+
+from tests.support.shop_project import EngineCase, spider
+
+LEAVING = """
+    count = []
+
+    def note(self, what):
+        self.count.append(what)
+
+    async def parse(self, response):
+        yield {"url": response.url}
+        loop = asyncio.get_running_loop()
+
+        async def worker():
+            while True:
+                await asyncio.sleep(0.01)
+                self.note("task")
+
+        async def stubborn():
+            while True:
+                try:
+                    await asyncio.sleep(0.01)
+                except asyncio.CancelledError:
+                    pass
+                self.note("stubborn")
+
+        async def requests():
+            agent = Agent(reactor, pool=HTTPConnectionPool(reactor))
+            while True:
+                await agent.request(b"GET", (self.shop + "/book/2.html").encode()).asFuture(loop)
+                self.note("download")
+
+        async def server():
+            await asyncio.start_server(lambda *args: None, "127.0.0.1", 0)
+
+        def again():
+            self.note("call_soon")
+            loop.call_soon(again)
+
+        def later():
+            self.note("call_later")
+            loop.call_later(0.01, later)
+
+        def after():
+            self.note("callLater")
+            reactor.callLater(0.01, after)
+
+        def read():
+            self.note("reader")
+
+        reading, self.writing = os.pipe()
+        os.write(self.writing, b"x")
+        loop.add_reader(reading, read)
+        self.looping = task.LoopingCall(self.note, "LoopingCall")
+        self.looping.start(0.01)
+        self.tasks = [asyncio.ensure_future(each()) for each in (worker, stubborn, requests)]
+        await server()
+        self.ports = [reactor.listenTCP(0, protocol.Factory(), interface="127.0.0.1")]
+        again(), later(), after()
+        while len(set(self.count)) < 8:
+            await asyncio.sleep(0.01)
+"""
+IMPORTS = """
+import os
+from twisted.internet import protocol
+from twisted.web.client import Agent, HTTPConnectionPool
+"""
+
+
+class LeftoverTests(EngineCase):
+    """Whole crawls."""
+
+    timeout = 20
+
+    async def test_nothing_goes_on(self) -> None:
+        """Tasks, timers, readers, ports and calls end with the run; its log names them; it succeeds."""
+        before = self.handles()
+        self.load({"it": spider(LEAVING, imports=IMPORTS)})
+        end = await self.launch().done
+        count = self.engine._projects["test"].spider_class("it").count  # type: ignore[union-attr, attr-defined]
+        seen = len(count)
+        await deferLater(reactor, 0.1)  # type: ignore[arg-type]
+        assert len(count) == seen, count[seen:]
+        assert (end.errors, end.items, end.finish_reason) == (0, 1, "finished"), self.log()
+        assert end.stats["left_behind/ended"] >= 10
+        for name in ("worker", "stubborn", "later", "after", "LoopingCall", "Port", "Server"):
+            assert name in self.log(), (name, self.log())
+        assert self.handles() == before
+        assert [record.getMessage() for record in self.hub_records if record.levelno >= 40] == []
+
+    def handles(self) -> int:
+        """How many sockets the loop watches."""
+        return len(reactor._asyncioEventloop._selector.get_map())  # type: ignore[attr-defined]
+
+    async def test_lost_exceptions_are_told_once(self) -> None:
+        """A task that failed and that nobody asked is an error in the run's own log, once."""
+        end = await self.crawled("""
+            def parse(self, response):
+                yield {"n": 1}
+                async def fail():
+                    raise ValueError("lost")
+                self.tasks = [asyncio.ensure_future(fail())]
+        """)
+        assert (end.errors, end.exceptions) == (1, 1)
+        assert self.log().count("never retrieved") == 1
+
+    async def test_a_thread_is_named(self) -> None:
+        """A thread and a call in a shared thread cannot be ended: log and stats say so."""
+        end = await self.crawled("""
+            import threading
+            gate = threading.Event()
+
+            async def parse(self, response):
+                self.threading.Thread(target=self.gate.wait, name="digger", daemon=True).start()
+                threads.deferToThread(self.gate.wait)
+                yield {"n": 1}
+                await asyncio.sleep(0.05)
+        """)
+        assert "nothing can end it: thread 'digger', Event.wait in a shared thread" in self.log(), self.log()
+        assert end.stats["left_behind/at_work"] == 2
+        cls = self.engine._projects["test"].spider_class("it")
+        cls.gate.set()  # type: ignore[union-attr, attr-defined]
+
+    async def test_cleaning_up_takes_a_moment(self) -> None:
+        """A task that is cancelled may await something for its end, and what it logs is in the run's log."""
+        end = await self.crawled("""
+            def parse(self, response):
+                yield {"n": 1}
+                self.task = asyncio.ensure_future(self.work())
+
+            async def work(self):
+                try:
+                    await asyncio.sleep(60)
+                finally:
+                    await asyncio.sleep(0.1)
+                    self.logger.info("all is put away")
+        """)
+        assert "all is put away" in self.log()
+        assert end.stats["left_behind/ended"] == 1
+
+    async def test_a_plain_run_leaves_nothing(self) -> None:
+        """A crawl that leaves nothing behind has no such stats and no such line."""
+        end = await self.crawled("""
+            def parse(self, response):
+                yield {"n": 1}
+        """)
+        assert not [name for name in end.stats if name.startswith("left_behind")]
+        assert "eft behind" not in self.log()
