@@ -137,7 +137,7 @@ class ProjectModules:
         place = None if path is not None or project is None else self._places.get(project)
         if place is None:
             return None
-        own = _spec_in(fullname, place) if fullname in place.names else None
+        own = _spec_in(fullname, place)
         if own is not None and fullname in place.declared:
             return own
         found = self._environment_spec(fullname)

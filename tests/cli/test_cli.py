@@ -88,13 +88,12 @@ def test_every_mistake_is_a_line() -> None:
         ("{demo_site: 'tcp:1:interface=0.0.0.0'}", "hub.demo_site"),
         ("{redis: {url: 'http://x'}}", "hub.redis.url"),
         ("{projects: {p: {path: nowhere}}}", "hub.projects.p.path"),
-        ("{projects: {p: {path: one}, q: {path: two}}}", "hub.projects.q"),
+        ("{projects: {p: {path: one, settings: stagign}}}", "hub.projects.p.settings"),
     ],
 )
 def test_the_checks_of_the_start_are_made(hub: str, path: str) -> None:
     """What would keep a hub from starting is a mistake here, too."""
     Path("one").mkdir()
-    Path("two").mkdir()
     write(f"hub: {hub}\n")
     result = run("check", "--no-spiders")
     assert result.exit_code == 1 and f": {path}: " in result.stdout

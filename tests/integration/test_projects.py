@@ -65,6 +65,17 @@ NAMESAKE = """
             mean = statistics.mean([1, 3])
             yield {"found": [common.VALUE, lazy.VALUE, AT_IMPORT, in_run, mean, project_data_dir()]}
 """
+STAGE = """
+    import scrapy
+    from scrapy.utils.project import get_project_settings
+
+    class Stage(scrapy.Spider):
+        name = "stage"
+        start_urls = ["data:,x"]
+
+        def parse(self, response):
+            yield {"stage": self.settings["STAGE"], "module": get_project_settings()["STAGE"]}
+"""
 SPIDER = """
 import scrapy
 
@@ -201,3 +212,38 @@ def test_projects_with_the_same_names_are_told_apart(tmp_path: Path) -> None:
             folder = str((tmp_path / name / ".scrapy").resolve())
             expected = [name, name, name, name, 2, folder]
             assert hub.items(run["id"]) == [{"found": expected}]
+
+
+def test_sections_and_what_is_wrong_in_scrapy_cfg(tmp_path: Path) -> None:
+    """A project names its section, shared and isolated; one that cannot be read costs nobody but itself."""
+    write_project(tmp_path / "shop", stage=STAGE)
+    (tmp_path / "shop" / "base.py").write_text("STAGE = 'base'\nSPIDER_MODULES = ['spiders']\n")
+    (tmp_path / "shop" / "staging.py").write_text("from base import *\nSTAGE = 'staging'\n")
+    (tmp_path / "shop" / "scrapy.cfg").write_text("[settings]\ndefault = base\nstaging = staging\n")
+    write_project(tmp_path / "bad", stage=STAGE)
+    (tmp_path / "bad" / "scrapy.cfg").write_text("[settings]\nwhat is this\n")
+    config = """
+        hub:
+          projects:
+            base: {path: shop}
+            staging: {path: shop, settings: staging}
+            apart: {path: shop, settings: staging, isolate: process}
+            module: {path: shop, settings: base}
+            bad: {path: bad}
+            bad_apart: {path: bad, isolate: process}
+        schedules: {}
+    """
+    stages = {"base": "base", "staging": "staging", "apart": "staging", "module": "base"}
+    with Hub(tmp_path, config, environment={"SCRAPY_PROJECT": "production"}) as hub:
+        ids = {name: hub.order("stage", project=name) for name in stages}
+        ends = {name: hub.wait_final(run_id) for name, run_id in ids.items()}
+        assert {name: end["state"] for name, end in ends.items()} == dict.fromkeys(stages, "succeeded"), ends
+        expected = {name: [{"stage": stage, "module": stage}] for name, stage in stages.items()}
+        assert {name: hub.items(run_id) for name, run_id in ids.items()} == expected
+        found = spiders(hub)
+        wrong = "'what is this' is not a section, and not a key with a value"
+        error = f"{tmp_path / 'bad' / 'scrapy.cfg'}:2: {wrong}"
+        broken = {each["project"]: (each["module"], each["error"]) for each in found["broken"]}
+        assert broken == {"bad": ("scrapy.cfg", error), "bad_apart": ("scrapy.cfg", error)}
+        (warning,) = found["warnings"]
+        assert warning.startswith("project 'base': SCRAPY_PROJECT is 'production', which is not an entry")

@@ -134,10 +134,11 @@ def make_paths_absolute(settings: BaseSettings, folder: Path) -> None:
     for name in _STORES:
         _change(settings, name, lambda value: _store_in_folder(value, folder))
     _change(settings, "FEED_URI", lambda value: _feed_in_folder(value, folder))
-    feeds = settings.getdict("FEEDS")
-    located = {_feed_in_folder(uri, folder): options for uri, options in feeds.items()}
-    if located.keys() != feeds.keys():
-        settings.set("FEEDS", located, priority=settings.getpriority("FEEDS") or 0)
+    if settings.get("FEEDS"):
+        feeds = settings.getdict("FEEDS")
+        located = {_feed_in_folder(uri, folder): options for uri, options in feeds.items()}
+        if located.keys() != feeds.keys():
+            settings.set("FEEDS", located, priority=settings.getpriority("FEEDS") or 0)
 
 
 def _change(settings: BaseSettings, name: str, change: Callable[[Any], Any]) -> None:

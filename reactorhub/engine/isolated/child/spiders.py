@@ -13,6 +13,9 @@ from typing import Any
 from .project import broken
 
 _mro_of = type.__dict__["__mro__"].__get__
+MAX_NAME = 200
+"""Characters of a spider's name: no order can name more."""
+
 _MAX_SHOWN = 60  # characters of a value in a sentence
 
 
@@ -42,18 +45,26 @@ def what_is_wrong(cls: Any, base: type) -> str | None:
 
     :raises BaseException: whatever the class raises when it is looked at.
     """
-    name, custom = cls.name, cls.custom_settings
+    custom = cls.custom_settings
+    if (reason := _wrong_name(cls.name)) is not None:
+        return reason
+    plain = getattr(cls.update_settings, "__func__", None) is base.update_settings.__func__  # type: ignore[attr-defined]
+    if plain and custom and not (isinstance(custom, str) or hasattr(custom, "items")):
+        return f"its custom_settings are {_shown(custom)}, which is not a dict"
+    if not callable(cls.from_crawler):
+        return f"its from_crawler is {_shown(cls.from_crawler)}, which cannot be called"
+    return None
+
+
+def _wrong_name(name: object) -> str | None:
     if isinstance(name, property):
         return "its name is a property; only an attribute of the class can name a spider"
     if not isinstance(name, str):
         return f"its name is {_shown(name)}, which is not a text; write it in quotes"
     if not name.isprintable():
         return f"its name {_shown(name)} has characters that cannot be printed"
-    plain = getattr(cls.update_settings, "__func__", None) is base.update_settings.__func__  # type: ignore[attr-defined]
-    if plain and custom and not (isinstance(custom, str) or hasattr(custom, "items")):
-        return f"its custom_settings are {_shown(custom)}, which is not a dict"
-    if not callable(cls.from_crawler):
-        return f"its from_crawler is {_shown(cls.from_crawler)}, which cannot be called"
+    if len(name) > MAX_NAME:
+        return f"its name has {len(name)} characters; an order can name {MAX_NAME} at most"
     return None
 
 
