@@ -215,7 +215,7 @@ OUTCOMES = (
         "odd_stat",
         'self.crawler.stats.set_value("odd", Odd())' + YIELD,
         Outcome(None, "failed", None, "SystemExit: 9"),
-        ITEM,
+        Outcome(errors=1, log=("Stats close failure",)),
         top="""
         class Odd:
             def __repr__(self):
