@@ -22,6 +22,7 @@ soak: .venv/dev  ## the tests of when runs start, for ten minutes
 	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest tests/oracle tests/triggers tests/policies/test_agenda.py \
 		tests/policies/test_jitter.py tests/schedules/test_scheduler.py \
 		tests/integration/test_reload_stress.py tests/integration/test_clock_steps.py
+	REACTORHUB_TEST_RELOADS=300 $(BIN)/python -m pytest tests/engine/test_scrapy_reload.py
 
 faults: .venv/dev  ## kills, storms and cancels in long rounds, with every hub started from scratch
 	ROUNDS=long FRESH_HUBS=1 $(BIN)/python -m pytest tests/integration/test_chains.py tests/integration/test_crash.py \

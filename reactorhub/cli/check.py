@@ -108,7 +108,9 @@ def _spider_warnings(config: HubConfig) -> Iterator[Mistake]:
     for name, isolated in config.projects.items():
         if isolated.isolated:
             yield from (config.mistake(("hub", "projects", name), warning) for warning in isolated.warnings)
-    known = {name: [spider.name for spider in project.spiders()] for name, project in projects.items()}
+    known = {
+        name: [spider.name for spider in project.catalog().spiders] for name, project in projects.items()
+    }
     for schedule in config.schedules.values():
         if schedule.spec.spider not in known.get(schedule.spec.project, [schedule.spec.spider]):
             yield config.mistake(("schedules", schedule.name, "spider"), _no_spider(schedule, known))

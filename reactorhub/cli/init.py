@@ -80,7 +80,7 @@ def _catalog(project: ProjectConfig) -> Catalog:
             f"reactorhub: {broken.told().removeprefix('module ')}, nothing was written; "
             f"fix it first: {' '.join(broken.error.split())}"
         )
-    return Catalog(tuple(loaded.spiders()), tuple(loaded.broken), tuple(loaded.warnings))
+    return loaded.catalog()
 
 
 def _isolated(project: ProjectConfig) -> Isolated:

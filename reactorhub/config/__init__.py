@@ -20,6 +20,7 @@ from reactorhub.config.schedules import References, read_schedules
 from reactorhub.config.yaml_source import Tree, read_yaml
 from reactorhub.engine.projects import ProjectConfig
 from reactorhub.errors import ConfigError, Mistake
+from reactorhub.model.code import CodeReload
 from reactorhub.model.run import DEFAULT_QUEUE, RunSpec
 from reactorhub.model.schedule import Schedule
 from reactorhub.notifications.channels.channel_config import ChannelConfig
@@ -188,6 +189,7 @@ def _projects(keys: HubKeys, folder: Path) -> dict[str, ProjectConfig]:
             python=project.python and str(_below(folder, project.python)),
             isolate=project.isolate,
             memory_limit=project.memory_limit,
+            reload=project.reload or CodeReload.MANUAL,
         )
         for name, project in (keys.projects or {"default": ProjectKeys()}).items()
     }

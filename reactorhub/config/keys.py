@@ -35,6 +35,7 @@ from reactorhub.config.values import (
     zone,
 )
 from reactorhub.config.yaml_source import Kind, Scalar, Tree
+from reactorhub.model.code import CodeReload
 from reactorhub.model.isolation import Isolate
 from reactorhub.model.notification import NotificationKind
 from reactorhub.model.run import RunState, arg_name
@@ -150,6 +151,7 @@ class ProjectKeys(Keys):
     python: Line | None = None
     isolate: Annotated[Isolate, _choice(Isolate)] | None = None
     memory_limit: Size | None = None
+    reload: Annotated[CodeReload, _choice(CodeReload)] | None = None
 
 
 class RedisKeys(Keys):

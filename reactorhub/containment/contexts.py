@@ -58,6 +58,8 @@ class Owner:
         self.over = False
         self.logging: Any = None
         """What the owner's code has set in ``logging``; None if nothing."""
+        self.globals: Any = None
+        """What the owner's code has set in the modules ``logging`` and ``warnings``; None if nothing."""
         self.streams: dict[str, Any] = {}
         """What the owner's code has assigned to ``sys.stdout`` and ``sys.stderr``."""
         self.unfinished: dict[str, Any] = {}
@@ -114,6 +116,10 @@ class RunContext(Owner):
         """The name of the asyncio tasks of this run that have no name of their own."""
         self.log = log
         self.tasks: WeakSet[asyncio.Future[Any]] = WeakSet()
+        self.has_tasks = False
+        """Whether it has ever had one."""
+        self.reactor_seconds: float | None = None
+        """What :class:`reactorhub.containment.fair_order.FairOrder` counts of it; None if it never waited."""
         self.threads: WeakSet[Thread] = WeakSet()
         """The threads that the run's code has started."""
         self.in_threads: dict[object, str] = {}

@@ -89,13 +89,23 @@ class ProjectModules:
         place = self._places.pop(project, None)
         if place is None:
             return
-        for name, module in tuple(sys.modules.items()):
-            top = name.partition(".")[0]
-            if top in place.names and self._current.get(top, project) is project and _is_in(module, place):
-                del sys.modules[name]
+        for name in self._in_table(project, place):  # all at once: a namespace package asks for its parent
+            del sys.modules[name]
         self._kept.pop(project, None)
         self._current = {top: each for top, each in self._current.items() if each is not project}
         self._share()
+
+    def _in_table(self, project: ProjectContext, place: Place) -> list[str]:
+        own = {top for top in place.names if self._current.get(top, project) is project}
+        return [
+            name
+            for name, module in tuple(sys.modules.items())
+            if name.partition(".")[0] in own and _is_in(module, place)
+        ]
+
+    def folders(self) -> list[str]:
+        """Return the folders of all projects."""
+        return [str(place.folder) for place in self._places.values()]
 
     def _share(self) -> None:
         """Find out which names have more than one meaning. Once shared, a name stays so.

@@ -23,7 +23,8 @@ class Part:
 RELIED_ON: tuple[Part, ...] = (
     Part(
         "asyncio.events:Handle._run",
-        "replaced: SystemExit from a run's callback would end the loop; uvloop's handles are not Python's",
+        "replaced: SystemExit from a run's callback would end the loop, and runs have the loop in turns; "
+        "uvloop's handles are not Python's",
         ("self",),
     ),
     Part(
@@ -42,6 +43,11 @@ RELIED_ON: tuple[Part, ...] = (
         "builtins:__import__", "replaced where projects share a name: what it means depends on the importer"
     ),
     Part("importlib:import_module", "its code is replaced, for the same reason", ("name", "package")),
+    Part(
+        "importlib.machinery:SourceFileLoader.get_data",
+        "replaced: reads no bytecode of a project's that may be older than its source",
+        ("self", "path"),
+    ),
     Part("sys:meta_path", "the finder of projects' modules stands in front of PathFinder"),
     Part("os:chdir", "replaced: refused to runs and imports"),
     Part("signal:signal", "replaced: refused to runs and imports, and its neighbours in the module"),
@@ -55,6 +61,17 @@ RELIED_ON: tuple[Part, ...] = (
     Part("logging:Manager._clear_cache", "replaced: owners keep such a cache too", ("self",)),
     Part("logging:_checkLevel", "called where Manager.disable is set", ("level",)),
     Part("logging:_handlerList", "replaced: dictConfig closes all handlers in it"),
+    Part(
+        "logging:_levelToName",
+        "replaced once an owner adds a level: each sees its own; _nameToLevel likewise",
+    ),
+    Part("logging:addLevelName", "replaced, for that reason", ("level", "levelName")),
+    Part("logging:setLoggerClass", "replaced: holds for its owner's own loggers", ("klass",)),
+    Part("logging:Manager.getLogger", "replaced: finds these loggers", ("self", "name")),
+    Part("logging:_handlers", "replaced: dictConfig clears it; each owner has its own"),
+    Part("warnings:_add_filter", "replaced: a filter of an owner matches for that owner", ("item", "append")),
+    Part("warnings:resetwarnings", "replaced: does not take the filters of others away", ()),
+    Part("warnings:_filters_mutated", "called: C code keeps what it has decided by the list", None),
     Part("logging:shutdown", "its default argument is replaced, which is that list", ("handlerList",)),
     Part("logging:setLogRecordFactory", "replaced: holds for its owner", ("factory",)),
     Part("logging:captureWarnings", "replaced: does nothing but for the hub", ("capture",)),
@@ -76,6 +93,11 @@ RELIED_ON: tuple[Part, ...] = (
         "twisted.python.threadpool:ThreadPool.callInThreadWithCallback",
         "replaced on the instance, for the same reason",
         ("self", "onResult", "func", "args", "kw"),
+    ),
+    Part(
+        "twisted.internet._resolver:GAIResolver.__init__",
+        "made by daemon/dns.py: the only resolver of Twisted's that takes a thread pool",
+        ("self", "reactor", "getThreadPool", "getaddrinfo"),
     ),
     Part("twisted.internet.defer:DebugInfo.__del__", "overridden: reports a lost error in its own context"),
     Part("twisted.internet.defer:DebugInfo", "replaced in its module, where Deferred looks it up"),

@@ -10,6 +10,7 @@ from logging import LogRecord
 from reactorhub.containment.contexts import watch_collector
 from reactorhub.containment.forks import contain_children
 from reactorhub.containment.imports import guard_process
+from reactorhub.containment.logging_globals import install_logging_globals
 from reactorhub.containment.logging_views import install_logging_views
 from reactorhub.containment.loop import contain_loop
 from reactorhub.containment.modules import tell_modules_apart
@@ -31,6 +32,7 @@ def contain_process(
         watch_collector(),
         carry_contexts_into_new_threads(),
         install_logging_views(routing(hub_log)),
+        install_logging_globals(),
         install_streams(hub_output),
         contain_loop(loop),
         contain_children(loop),

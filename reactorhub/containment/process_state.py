@@ -18,6 +18,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from reactorhub.containment.logging_globals import is_owned
+
 _PLAIN = (str, int, float, bool, tuple, list, type(None))
 _STATUS = Path("/proc/self/status")
 _LIMITS = ("RLIMIT_NOFILE", "RLIMIT_AS", "RLIMIT_CPU", "RLIMIT_FSIZE")
@@ -136,10 +138,11 @@ def _locale() -> str:
 
 
 def _filters() -> list[Any]:
-    return list(warnings.filters)
+    return [item for item in warnings.filters if not is_owned(item)]
 
 
 def _set_filters(filters: list[Any]) -> None:
     """Fill the list in place and tell C code, which keeps it, that it has changed."""
-    warnings.filters[:] = filters  # type: ignore[index]
+    owned = [item for item in warnings.filters if is_owned(item)]
+    warnings.filters[:] = owned + filters  # type: ignore[index]
     warnings._filters_mutated()  # type: ignore[attr-defined]

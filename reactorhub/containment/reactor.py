@@ -38,8 +38,13 @@ def carry_contexts(reactor: AsyncioSelectorReactor) -> None:
 
 def carry_contexts_into_threads(pool: ThreadPool, loop: asyncio.AbstractEventLoop, size: int) -> None:
     """Run the work of this pool, and of the loop's default executor, in its caller's context."""
-    pool.callInThreadWithCallback = _handing_over(pool.callInThreadWithCallback)  # type: ignore[method-assign]
+    carry_contexts_into_pool(pool)
     loop.set_default_executor(_ContextExecutor(max_workers=size, thread_name_prefix="asyncio"))
+
+
+def carry_contexts_into_pool(pool: ThreadPool) -> None:
+    """Run the work of this pool in its caller's context."""
+    pool.callInThreadWithCallback = _handing_over(pool.callInThreadWithCallback)  # type: ignore[method-assign]
 
 
 def _scheduling(call_later: Call) -> Call:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -21,13 +21,16 @@ from reactorhub.containment.lag import LagMeter
 from reactorhub.containment.run_logs import RunLogs
 from reactorhub.daemon.gc import GcPause
 from reactorhub.daemon.heartbeat import Heartbeat
+from reactorhub.engine.code_files import CodeFiles, code_files
 from reactorhub.engine.doctor.process import ProcessDoctor
 from reactorhub.engine.isolated.engine import IsolatedEngine
+from reactorhub.engine.projects import ProjectConfig
 from reactorhub.engine.router import EngineRouter
 from reactorhub.engine.scrapy.engine import ScrapyEngine
 from reactorhub.events.memory import NullSink
 from reactorhub.events.publisher import EventPublisher
 from reactorhub.events.sink import Sink
+from reactorhub.hub.code import CodeWatch
 from reactorhub.hub.ended_runs import EndedRuns
 from reactorhub.hub.hub import Hub
 from reactorhub.hub.reload import Reload, Reloader
@@ -86,6 +89,7 @@ class Built:
     scheduler: Scheduler
     retention: Retention
     reloader: Reloader
+    code: CodeWatch
     api: Api
 
 
@@ -98,12 +102,10 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
     redis = EmbeddedRedis(config.data_dir, reactor) if config.redis and config.redis.embedded else None
     ledger = SqliteLedger(config.data_dir / LEDGER, reactor)
     heartbeat = Heartbeat(reactor)
+    shared = ScrapyEngine(reactor, RunLogs(paths.log), paths.items, heartbeat.run_ends)
+    isolated = IsolatedEngine(reactor, paths.log, paths.items, sys.executable, str(config.data_dir))
     doctor = ProcessDoctor(reactor, config.data_dir / DOCTOR)
-    engine = EngineRouter(
-        ScrapyEngine(reactor, RunLogs(paths.log), paths.items, heartbeat.run_ends),
-        IsolatedEngine(reactor, paths.log, paths.items, sys.executable),
-        doctor,
-    )
+    engine = EngineRouter(shared, isolated, doctor)
     parts = _parts(config, ledger, engine, _sink(config, redis, reactor), reactor)
     hub = Hub(config, parts, __version__)
     gc_pause = GcPause(reactor)
@@ -117,16 +119,33 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
     sweeps = {name: partial(in_thread, OldFiles(config.data_dir / name).sweep) for name in ("logs", "items")}
     retention = Retention(reactor, utc_now, ledger.prune, sweeps, lambda: parts.dispatcher.live_runs)
 
+    code = CodeWatch(
+        clock=reactor,
+        now=utc_now,
+        loader=engine,
+        scan=lambda projects: in_thread(_scanned, projects),
+        projects=lambda: hub.config.projects,
+        event=parts.publisher.event,
+    )
+    shared.note, hub.code = code.note, code.views
     reload = Reload(
         hub=hub,
         projects=engine,
+        code=code,
         scheduler=scheduler,
         notifier=parts.notifier,
         channels=lambda new: _channels(new, reactor),
         retention=retention,
     )
     parts.notifier.use(_channels(config, reactor))
-    reloader = Reloader(reactor, hub, lambda: in_thread(file_signature, file), read_file, reload.put_in_force)
+    reloader = Reloader(
+        reactor,
+        hub,
+        signature=lambda: in_thread(file_signature, file),
+        read=read_file,
+        put_in_force=reload.put_in_force,
+        load_code=code.reload,
+    )
     return Built(
         pool=pool,
         gc_pause=gc_pause,
@@ -140,8 +159,17 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
         scheduler=scheduler,
         retention=retention,
         reloader=reloader,
-        api=Api(hub, RunFiles(paths, in_thread, lambda: hub.config.retention, utc_now), reloader.reload),
+        code=code,
+        api=Api(
+            hub,
+            RunFiles(paths, in_thread, lambda: hub.config.retention, utc_now),
+            partial(reloader.reload, code=True),
+        ),
     )
+
+
+def _scanned(projects: Mapping[str, ProjectConfig]) -> dict[str, CodeFiles]:
+    return {name: code_files(each.path) for name, each in projects.items()}
 
 
 def _parts(config: HubConfig, ledger: Ledger, engine: EngineRouter, sink: Sink, reactor: Any) -> HubParts:

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -22,14 +23,16 @@ from twisted.web.server import Site
 from reactorhub.config import HubConfig
 from reactorhub.config.endpoints import loopback_endpoint
 from reactorhub.containment.forks import in_each_child
+from reactorhub.containment.modules import MODULES
 from reactorhub.containment.process import contain_process
 from reactorhub.containment.process_state import ProcessState
-from reactorhub.containment.reactor import carry_contexts_into_threads
+from reactorhub.containment.reactor import carry_contexts_into_pool, carry_contexts_into_threads
 from reactorhub.daemon.build import Built, build
 from reactorhub.daemon.console import address, cannot_listen, hub_output, say, to_hub_log, welcome
-from reactorhub.daemon.dns import CachingResolver
+from reactorhub.daemon.dns import CachingResolver, lookup_threads, resolver
 from reactorhub.daemon.signals import Signals
 from reactorhub.demo_site import ADDRESS_VARIABLE, bookshop
+from reactorhub.engine.isolated.child.bytecode import distrust_old_bytecode
 from reactorhub.engine.scrapy.environment import answer_for_each_project
 from reactorhub.engine.scrapy.private import contain_for_all, refuse_crawls_at_import
 from reactorhub.engine.scrapy.private.classes import keep_store_settings_apart
@@ -114,10 +117,11 @@ class HubService(Service):
         reactor.suggestThreadPoolSize(SPIDER_THREADS)
         loop = reactor._asyncioEventloop
         carry_contexts_into_threads(reactor.getThreadPool(), loop, SPIDER_THREADS)
-        reactor.installNameResolver(CachingResolver(reactor.nameResolver, reactor))
+        reactor.installNameResolver(self._resolver())
         prepare_logging()
         contain_for_all()
         refuse_crawls_at_import()
+        distrust_old_bytecode(MODULES.folders)
         keep_store_settings_apart()
         answer_for_each_project()
         contain_process(loop, to_hub_log, hub_output(globalLogPublisher))
@@ -132,6 +136,11 @@ class HubService(Service):
             in_each_child(give_up)
         built.heartbeat.at_each_end.append(signals.put_right)
         built.heartbeat.each_second.append(ProcessState(loop).put_right)
+
+    def _resolver(self) -> CachingResolver:
+        threads = lookup_threads(self._config.max_concurrent_runs)
+        carry_contexts_into_pool(threads)
+        return resolver(self._reactor, threads)
 
     def _listen(self, built: Built) -> None:
         api = GuardedSite(built.api.app.resource())
@@ -166,7 +175,9 @@ class HubService(Service):
         built.heartbeat.start()
         await built.ledger.open()
         await built.hub.recover()
-        await built.engine.load(self._config.projects, self._config.specs)
+        await built.engine.recover()
+        projects = self._config.projects
+        await built.code.load(projects, partial(built.engine.load, projects, self._config.specs))
         if built.redis is not None:
             await built.redis.start()
         await built.parts.sink.start()
@@ -182,6 +193,7 @@ class HubService(Service):
         )
         built.retention.start(built.hub.config.retention)
         built.reloader.watch(self._signature)
+        built.code.watch()
         self._ports[0].startReading()  # type: ignore[attr-defined]
         self._say_ready(built)
         built.gc_pause.settle()
@@ -193,6 +205,7 @@ class HubService(Service):
             return
         self._started.cancel()
         built.reloader.stop()
+        built.code.stop()
         await built.scheduler.stop()
         await built.retention.stop()
         await built.parts.dispatcher.stop(built.hub.config.shutdown_grace, self._hurry)
@@ -258,7 +271,7 @@ def _leave(status: int) -> None:
 
 def _reload_if(started: bool | None, built: Built) -> bool | None:
     if started:
-        going = Deferred.fromCoroutine(built.reloader.reload_quietly())
+        going = Deferred.fromCoroutine(built.reloader.reload_quietly(code=True))
         going.addErrback(lambda failure: HubService.log.failure("the hub has an error", failure))
     return started
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from reactorhub.engine.scrapy_cfg import ScrapyCfg
 from reactorhub.errors import UnreadableProject
+from reactorhub.model.code import CodeReload
 from reactorhub.model.isolation import Isolate, IsolationWish
 
 PLAIN_FOLDER = "spiders"
@@ -29,7 +30,7 @@ class ProjectConfig:
     entry ``default``. ``warnings`` say what of the environment is not heeded.
 
     ``python`` is the absolute path of the Python that has what the project needs, or None for the hub's own.
-    ``memory_limit`` is in bytes.
+    ``memory_limit`` is in bytes. ``reload`` says when changed code is loaded.
     """
 
     name: str
@@ -38,6 +39,7 @@ class ProjectConfig:
     python: str | None = None
     isolate: Isolate | None = None
     memory_limit: int | None = None
+    reload: CodeReload = field(default=CodeReload.MANUAL, compare=False)
     settings: str | None = None
     warnings: tuple[str, ...] = ()
 

@@ -89,6 +89,17 @@ class ProjectLoader(Protocol):
         :param anew: list isolated projects again whose configuration has not changed.
         """
 
+    async def reload(self, projects: Iterable[str]) -> Mapping[str, str]:
+        """Load these projects anew, for crawls that are launched from now on. Blocks while they are imported.
+
+        A crawl that is under way keeps the code that it began with.
+
+        :return: why the old version stays in force, for each project whose new one cannot be imported.
+        """
+
+    def code_errors(self) -> Mapping[str, str]:
+        """Return what cannot be imported of the versions in force, one sentence for each project."""
+
 
 class Engine(Protocol):
     """Runs crawls."""

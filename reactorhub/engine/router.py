@@ -27,15 +27,24 @@ class SharedEngine(Engine, Protocol):
     def load(self, projects: Projects) -> None:
         """Import the projects that are new and drop those that are gone."""
 
+    def reload(self, projects: Iterable[str]) -> dict[str, str]:
+        """Import these projects anew; see :meth:`reactorhub.engine.protocols.ProjectLoader.reload`."""
+
 
 class SeparateEngine(Engine, Protocol):
     """Crawls in other processes."""
+
+    async def reload(self, projects: Iterable[str]) -> dict[str, str]:
+        """List these projects anew; see :meth:`reactorhub.engine.protocols.ProjectLoader.reload`."""
 
     async def load(self, projects: Projects, anew: bool) -> None:
         """Take runs of these projects from now on, and list the spiders of those that are isolated.
 
         :param anew: list those, too, that have been listed before and are configured as they were then.
         """
+
+    def recover(self) -> Deferred[Any]:
+        """End what an earlier hub has left; fires when that is done."""
 
     def warm(self, projects: Iterable[str]) -> None:
         """Prepare for runs of these projects."""
@@ -59,9 +68,14 @@ class EngineRouter:
         self._shared = shared
         self._separate = separate
         self.doctor = doctor
+        self._given: Projects = {}
         self._projects: Projects = {}
         self._harms: dict[str, str] = {}
         self._asked_for: set[str] = set()
+
+    def recover(self) -> Deferred[Any]:
+        """End what an earlier hub has left; fires when that is done. Call it before anything is loaded."""
+        return self._separate.recover()
 
     def moved(self, projects: Projects) -> list[str]:
         """Return the projects that would have to be loaded anew, which a running process cannot do."""
@@ -82,11 +96,33 @@ class EngineRouter:
             }
             read = self.doctor.read(projects[name] for name in sorted(names & projects.keys()))
         await self.doctor.known(each for each in projects.values() if _is_open(each))
+        self._given = projects
         self._projects = {name: self._settled(each) for name, each in projects.items()}
         self._shared.load(self._shared_of(self._projects))
         self._warm(spec for spec in specs if spec.isolate is not Isolate.AUTO)
         read.addCallback(lambda _: self._warm(left_open))
         await self._separate.load(self._projects, anew)
+
+    async def reload(self, projects: Iterable[str]) -> dict[str, str]:
+        """See :class:`reactorhub.engine.protocols.ProjectLoader`."""
+        wanted, before = set(projects) & self._given.keys(), self._shared_of(self._projects)
+        await self._read_again(wanted)
+        shared = self._shared_of(self._projects)
+        kept = self._shared.reload(name for name in wanted if name in shared and name in before)
+        self._shared.load(shared)
+        await self._separate.load(self._projects, anew=False)
+        return {**kept, **await self._separate.reload(name for name in wanted if self._isolated(name))}
+
+    async def _read_again(self, names: Iterable[str]) -> None:
+        """Have the doctor read changed code, where it has been asked about it before."""
+        asked = [self._given[name] for name in names if self.doctor.report(name) is not None]
+        if asked:
+            await self.doctor.read(asked)
+            self._projects = {name: self._settled(each) for name, each in self._given.items()}
+
+    def code_errors(self) -> dict[str, str]:
+        """See :class:`reactorhub.engine.protocols.ProjectLoader`."""
+        return self.catalog().errors()
 
     def catalog(self) -> Catalog:
         """See :class:`reactorhub.engine.protocols.Engine`."""

@@ -23,6 +23,7 @@ class EventType(str, Enum):
     SCHEDULE_RESUMED = "schedule.resumed"
     CONFIG_RELOADED = "config.reloaded"
     CONFIG_REJECTED = "config.rejected"
+    CODE_RELOADED = "code.reloaded"
     LIMITS_CHANGED = "limits.changed"
     REACTOR_STALLED = "reactor.stalled"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Container, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Container, Coroutine, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -51,6 +51,8 @@ class Hub:
             self._engine, lambda: self._limits.in_force, lambda: self.config.projects
         )
         self._views = parts.views
+        self.code: Callable[[], list[View]] = list
+        """Returns which version of each project's code is in force."""
 
     @property
     def config(self) -> HubConfig:
@@ -342,7 +344,7 @@ class Hub:
         """Return the view of ``GET /api/status``."""
         drift = {"limits": self._limits.view()["drift"], "paused": self._parts.book.all_paused()}
         counts, notifications = await self._ledger.counts(), await self._ledger.notification_counts()
-        return {**self._status.status(counts, notifications), "drift": drift}
+        return {**self._status.status(counts, notifications), "projects": self.code(), "drift": drift}
 
     def heartbeat(self) -> View:
         """Return the heartbeat: the status without the parts that need the ledger."""

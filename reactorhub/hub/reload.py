@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -15,6 +16,7 @@ from twisted.python.failure import Failure
 from reactorhub.config import HubConfig
 from reactorhub.engine.protocols import ProjectLoader
 from reactorhub.errors import ConfigError, LedgerError, ReactorHubError
+from reactorhub.hub.code import CodeWatch
 from reactorhub.hub.hub import Hub
 from reactorhub.model.values import View
 from reactorhub.notifications.channels.channel import Channel
@@ -32,6 +34,7 @@ class Reload:
 
     hub: Hub
     projects: ProjectLoader
+    code: CodeWatch
     scheduler: Scheduler
     notifier: Notifier
     channels: Callable[[HubConfig], Mapping[str, Channel]]
@@ -48,12 +51,14 @@ class Reload:
         :raises LedgerError: if the ledger could not write the change. Then the old config stays in force.
         """
         self._refuse_moved_projects(new)
-        await self.projects.load({**self.hub.config.projects, **new.projects}, new.specs)
+        both = {**self.hub.config.projects, **new.projects}
+        await self.code.load(both, partial(self.projects.load, both, new.specs))
         try:
             changes = await self.hub.put_in_force(new)
         finally:
             # the projects of the config that is in force now
-            await self.projects.load(self.hub.config.projects, anew=False)
+            in_force = self.hub.config.projects
+            await self.code.load(in_force, partial(self.projects.load, in_force, anew=False))
         self.scheduler.set_entries(self.hub.entries())
         self.notifier.use(self.channels(new))
         self.retention.rule = new.retention
@@ -79,19 +84,24 @@ class Reloader:
         self,
         clock: IReactorTime,
         hub: Hub,
+        *,
         signature: Callable[[], Deferred[Any]],
         read: Callable[[], Deferred[HubConfig]],
         put_in_force: Callable[[HubConfig], Awaitable[View]],
+        load_code: Callable[[], Awaitable[list[View]]],
     ) -> None:
         """
         :param signature: fires with a value that differs when the file has changed.
         :param read: fires with the config that the file holds; fails with ConfigError.
         :param put_in_force: puts a config in force; raises ConfigError or LedgerError if it cannot.
+        :param load_code: loads the changed code of all projects; returns their views.
         """
         self._hub = hub
         self._signature = signature
         self._read = read
         self._put_in_force = put_in_force
+        self._load_code = load_code
+        self._code_wanted = False
         self._sharers: list[Deferred[View]] = []
         self._under_way = False
         self._known: Any = None
@@ -114,14 +124,17 @@ class Reloader:
         if self._loop.running:
             self._loop.stop()
 
-    async def reload(self) -> View:
+    async def reload(self, code: bool = False) -> View:
         """Read the file and put it in force; return its changes.
 
+        :param code: then load the changed code of projects, too; the answer has their views. Code that cannot
+            be imported raises nothing.
         :raises ConfigError: with all mistakes of the file. The old config stays in force.
         :raises LedgerError: if the ledger could not write the change. The old config stays in force.
         """
         share: Deferred[View] = Deferred()
         self._sharers.append(share)
+        self._code_wanted = self._code_wanted or code
         if not self._under_way:
             self._begin()
         return await share
@@ -129,7 +142,8 @@ class Reloader:
     def _begin(self) -> None:
         """Reload once for all waiting requests, then once for those that arrived meanwhile."""
         sharers, self._sharers, self._under_way = self._sharers, [], True
-        going = Deferred.fromCoroutine(self._reload())
+        code, self._code_wanted = self._code_wanted, False
+        going = Deferred.fromCoroutine(self._reload(code))
         going.addBoth(self._done, sharers)
 
     def _done(self, result: View | Failure, sharers: list[Deferred[View]]) -> None:
@@ -139,7 +153,7 @@ class Reloader:
         for share in sharers:
             share.callback(result)
 
-    async def _reload(self) -> View:
+    async def _reload(self, code: bool) -> View:
         self._again_at = None
         try:
             self._known = self._seen = await self._signature()
@@ -163,12 +177,12 @@ class Reloader:
             self.log.warn(
                 "{keys}: read at the start only; restart the hub to put the change in force", keys=keys
             )
-        return changes
+        return {**changes, "projects": await self._load_code()} if code else changes
 
-    async def reload_quietly(self) -> None:
+    async def reload_quietly(self, code: bool = False) -> None:
         """Reload. Errors are in the log, the status and the events, and are not raised."""
         try:
-            await self.reload()
+            await self.reload(code)
         except ReactorHubError:
             return
 

@@ -16,6 +16,19 @@ class Catalog:
     broken: tuple[BrokenModule, ...]
     warnings: tuple[str, ...] = ()
 
+    def errors(self) -> dict[str, str]:
+        """Return the first thing that is broken in each project that has one, as a sentence."""
+        found: dict[str, str] = {}
+        for module in self.broken:
+            found.setdefault(module.project, module.sentence)
+        return found
+
+    def worse_than(self, before: Catalog) -> str | None:
+        """Return what is broken here and was not before, as a sentence; None if nothing is."""
+        known = {(each.module, each.spider_class) for each in before.broken}
+        new = (each for each in self.broken if (each.module, each.spider_class) not in known)
+        return next((each.sentence for each in new), None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpiderInfo:
@@ -37,6 +50,11 @@ class BrokenModule:
     traceback: str
     spider_class: str | None = None
     """The class that cannot run, if the module itself could be imported."""
+
+    @property
+    def sentence(self) -> str:
+        """What is broken, and why."""
+        return f"{self.told()}: {' '.join(self.error.split())}"
 
     def told(self, consequence: str = "") -> str:
         """Return what is broken, as the beginning of a sentence.

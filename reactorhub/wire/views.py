@@ -10,7 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from reactorhub.model.batch import Batch
+from reactorhub.model.code import ProjectCode
 from reactorhub.model.notification import NotificationKind, NotifyRule
+from reactorhub.model.placeholders import filled_args
 from reactorhub.model.run import RetryRule, Run, RunSpec, RunState
 from reactorhub.model.schedule import Schedule, Tick, at_once
 from reactorhub.model.values import View, _redacted_value, redacted, stats_view, time_text
@@ -35,7 +37,7 @@ def run_view(run: Run, stats: Mapping[str, Any] | None = None, errors: int | Non
         "upstream": spec.upstream,
         "queue": spec.queue,
         "priority": spec.priority,
-        "args": redacted(spec.args),
+        "args": redacted(filled_args(run)),
         "settings": redacted(spec.settings),
         "tags": list(spec.tags),
         "timeout": spec.timeout,
@@ -167,6 +169,16 @@ def retry_view(rule: RetryRule) -> View:
 def notify_view(rule: NotifyRule) -> View:
     """Return the view of the channels that a schedule notifies, and of which events."""
     return {"to": list(rule.to), "on": [kind.value for kind in NotificationKind if kind in rule.on]}
+
+
+def code_view(code: ProjectCode) -> View:
+    """Return the view of the version of a project's code that is in force."""
+    return {
+        "name": code.name,
+        "loaded_at": time_text(code.loaded_at),
+        "changed_at": time_text(code.changed_at),
+        "error": code.error,
+    }
 
 
 def event_view(event_id: str, kind: str, moment: datetime, about: Mapping[str, View]) -> View:

@@ -86,4 +86,8 @@ def test_a_task_says_whether_its_exception_is_lost() -> None:
         task.exception()
         return before, task._log_traceback
 
-    assert asyncio.run(look()) == (True, False)
+    loop = asyncio.new_event_loop()  # asyncio.run() would take the reactor's loop away
+    try:
+        assert loop.run_until_complete(look()) == (True, False)
+    finally:
+        loop.close()

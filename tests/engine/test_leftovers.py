@@ -152,3 +152,32 @@ class LeftoverTests(EngineCase):
         """)
         assert not [name for name in end.stats if name.startswith("left_behind")]
         assert "eft behind" not in self.log()
+
+    async def test_records_from_threads(self) -> None:
+        """What a thread logs or prints for a run stands in that run's log, and only there."""
+        await self.crawled("""
+            async def parse(self, response):
+                import threading
+                thread = threading.Thread(target=self.logger.info, args=("MARK thread",))
+                thread.start()
+                thread.join()
+                await asyncio.to_thread(self.logger.info, "MARK to_thread")
+                await threads.deferToThread(logging.getLogger("any").info, "MARK deferToThread").asFuture(
+                    asyncio.get_running_loop())
+                await asyncio.to_thread(print, "MARK print")
+        """)
+        for what in ("thread", "to_thread", "deferToThread", "print"):
+            assert self.log().count(f"MARK {what}\n") == 1, self.log()
+        assert not [record for record in self.hub_records if "MARK" in record.getMessage()]
+
+    async def test_counts_of_records_are_live(self) -> None:
+        """While the spider runs its stats say how many records there are, as Scrapy's LogCount does."""
+        end = await self.crawled("""
+            def parse(self, response):
+                before = self.crawler.stats.get_value("log_count/WARNING", 0)
+                self.logger.warning("one")
+                yield {"value": self.crawler.stats.get_value("log_count/WARNING") - before,
+                    "stats": self.crawler.stats.get_stats()["log_count/WARNING"] - before}
+        """)
+        assert self.items() == '{"value": 1, "stats": 1}\n'
+        assert end.stats["log_count/WARNING"] == 1

@@ -37,6 +37,10 @@ class Shared(MemoryEngine):
     def moved(self, projects: Projects) -> list[str]:
         return list(projects)
 
+    def reload(self, projects: Iterable[str]) -> dict[str, str]:
+        self.reloaded = set(projects)
+        return {name: "no" for name in self.reloaded if name == "shop"}
+
 
 class Separate(MemoryEngine):
     """An engine in memory that notes what it was told to list and to make ready."""
@@ -46,6 +50,13 @@ class Separate(MemoryEngine):
     async def load(self, projects: Projects, anew: bool) -> None:
         self.anew = anew
         self._spiders = {name: SPIDERS[name] for name, each in projects.items() if each.isolated}
+
+    def recover(self) -> Deferred[Any]:
+        return succeed("recovered")
+
+    async def reload(self, projects: Iterable[str]) -> dict[str, str]:
+        self.reloaded = set(projects)
+        return {name: "not either" for name in self.reloaded if name == "press"}
 
     def warm(self, projects: Iterable[str]) -> None:
         self.warmed = {*self.warmed, *projects}
@@ -235,3 +246,23 @@ def test_only_a_reload_has_the_code_read_again() -> None:
     for anew in (True, False, True):
         done(engine.load(AUTO, anew=anew))
     assert doctor.asked == [["shop"], ["shop"]]
+
+
+def test_changed_code_goes_to_its_engine() -> None:
+    """Each engine loads what it has, and says what it keeps; names that nobody knows are left out."""
+    shared, separate, made = router()
+    assert done(made.reload(["shop", "press", "old", "none"])) == {"shop": "no", "press": "not either"}
+    assert (shared.reloaded, separate.reloaded) == ({"shop"}, {"press", "old"})
+    assert done(made.reload(["old"])) == {}
+    assert (shared.reloaded, separate.reloaded) == (set(), {"old"})
+
+
+def test_the_doctor_reads_changed_code() -> None:
+    """A project that leaves it to the doctor moves out of the hub's process once its import would harm it."""
+    shared, separate, doctor, made = routers(MemoryDoctor({"shop": report(prices=None)}))
+    projects = {"shop": replace(PROJECTS["shop"], isolate=Isolate.AUTO), "old": PROJECTS["old"]}
+    done(made.load(projects, anew=False))
+    assert (shared.loaded, done(made.reload(["shop"]))) == ({"shop"}, {"shop": "no"})
+    doctor.says["shop"] = ProjectReport(error="it cannot be read")
+    assert done(made.reload(["shop"])) == {}
+    assert (shared.loaded, separate.reloaded) == (set(), {"shop"})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from reactorhub.config.reading import file_signature
 from reactorhub.engine.projects import ProjectConfig
 from reactorhub.errors import ConfigError, LedgerError, Mistake
 from reactorhub.hub.reload import Reload, Reloader
-from reactorhub.model.run import RunSpec
 from reactorhub.model.values import View
 from reactorhub.notifications.channels.channel import Channel
 from reactorhub.notifications.channels.memory import MemoryChannel
@@ -26,6 +25,7 @@ from reactorhub.storage.retention import Retention
 from tests.integration.hubs import until
 from tests.support.deferreds import done
 from tests.support.hubs import SCHEDULES, HubHarness, config, hub_log
+from tests.support.loaders import LoadedProjects, Watched
 
 GONE = ConfigError([Mistake("schedule.yaml", 1, 1, "", "there is no such file")])
 NEW = SCHEDULES + "  fresh: {spider: prices, interval: 5m}\n"
@@ -42,13 +42,15 @@ class Desk:
         self.reads: list[Deferred[HubConfig]] = []
         self.slow = False
         self.in_force = 0
+        self.code_loads = 0
         self.most_in_force = 0
         self.reloader = Reloader(
             self.harness.clock,
             self.harness.hub,
-            lambda: succeed(self.signature),
-            self.read,
-            self.put_in_force,
+            signature=lambda: succeed(self.signature),
+            read=self.read,
+            put_in_force=self.put_in_force,
+            load_code=self.load_code,
         )
 
     def read(self) -> Deferred[HubConfig]:
@@ -75,6 +77,11 @@ class Desk:
             return await self.harness.hub.put_in_force(new)
         finally:
             self.in_force -= 1
+
+    async def load_code(self) -> list[View]:
+        """Note that code was loaded."""
+        self.code_loads += 1
+        return [{"name": "shop"}]
 
     def watching(self) -> Desk:
         """Begin to watch."""
@@ -119,6 +126,30 @@ def test_a_change_from_before_the_watch_is_read() -> None:
     desk.reloader.watch(1)
     assert desk.beat(2) == 1
     assert "fresh" in desk.harness.book.schedules
+
+
+def test_code_is_loaded_on_request() -> None:
+    """A file that was saved loads no code. A request does, after the file, and not if the file is broken."""
+    desk = Desk().watching()
+    desk.edit(NEW, 2)
+    assert (desk.beat(2), desk.code_loads) == (1, 0)
+    assert "projects" not in done(desk.reloader.reload())
+    assert done(desk.reloader.reload(code=True))["projects"] == [{"name": "shop"}]
+    desk.text = GONE
+    with pytest.raises(ConfigError):
+        done(desk.reloader.reload(code=True))
+    assert desk.code_loads == 1
+
+
+def test_code_is_loaded_for_all_who_share_a_reload() -> None:
+    """One of those who wait for the same reload wants the code: it is loaded once, in that reload."""
+    desk = Desk()
+    desk.slow = True
+    going = [Deferred.fromCoroutine(desk.reloader.reload(code)) for code in (False, False, True, False)]
+    for _ in range(2):
+        desk.answer()
+    assert [("projects" in done(each)) for each in going] == [False, True, True, True]
+    assert desk.code_loads == 1
 
 
 def test_the_log_names_added_and_removed_projects(logged: list[LogEvent]) -> None:
@@ -387,23 +418,6 @@ def test_the_watch_goes_on_after_the_disk_failed(logged: list[LogEvent]) -> None
     assert desk.beat(2) == 1
 
 
-class LoadedProjects:
-    """Records the names of the projects that each ``load`` was given; ``changed`` are those that moved."""
-
-    def __init__(self, *changed: str) -> None:
-        self.changed, self.loads = list(changed), list[list[str]]()
-
-    def moved(self, projects: Mapping[str, ProjectConfig]) -> list[str]:
-        """Return the changed projects."""
-        return [name for name in projects if name in self.changed]
-
-    async def load(
-        self, projects: Mapping[str, ProjectConfig], specs: Iterable[RunSpec] = (), *, anew: bool = True
-    ) -> None:
-        """Record the names."""
-        self.loads.append(list(projects))
-
-
 class Parts:
     """A hub with the parts that a reload reaches, and a config that differs from the config in force."""
 
@@ -418,6 +432,7 @@ class Parts:
         self.reload = Reload(
             hub=harness.hub,
             projects=self.projects,
+            code=Watched({}, self.projects).code,
             scheduler=self.scheduler,
             retention=self.retention,
             notifier=harness.notifier,

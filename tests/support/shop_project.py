@@ -16,10 +16,12 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 from twisted.web.server import Site
 
+from reactorhub.containment.modules import MODULES
 from reactorhub.containment.process import contain_process
 from reactorhub.containment.reactor import carry_contexts_into_threads
 from reactorhub.containment.run_logs import RunLogs
 from reactorhub.demo_site import bookshop
+from reactorhub.engine.isolated.child.bytecode import distrust_old_bytecode
 from reactorhub.engine.projects import ProjectConfig
 from reactorhub.engine.protocols import Crawl
 from reactorhub.engine.scrapy.engine import ScrapyEngine
@@ -102,6 +104,7 @@ class EngineCase(TestCase):
         self.addCleanup(uncontain)
         self.addCleanup(contain_for_all())
         self.addCleanup(refuse_crawls_at_import())
+        self.addCleanup(distrust_old_bytecode(MODULES.folders))
         self.addCleanup(keep_store_settings_apart())
         self.addCleanup(answer_for_each_project())
         site = Site(bookshop(reactor), reactor=reactor)  # type: ignore[arg-type]

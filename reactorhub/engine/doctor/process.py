@@ -22,7 +22,7 @@ from reactorhub.model.doctor import ProjectReport
 from reactorhub.model.values import View
 
 READ_WITHIN = 300.0  # seconds in which all projects have to be read
-_NOT_TOLD = ("isolate", "memory_limit")  # of a project: the doctor's verdict does not hang on them
+_NOT_TOLD = ("isolate", "memory_limit", "reload")  # of a project: the doctor's verdict does not hang on them
 
 
 class ProcessDoctor:

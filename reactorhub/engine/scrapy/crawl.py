@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from twisted.python.failure import Failure
 
 from reactorhub.containment.contexts import ProjectContext, RunContext
 from reactorhub.containment.leftovers import RunEnding
+from reactorhub.containment.logging_globals import forget_filters
 from reactorhub.containment.logging_views import close_handlers
 from reactorhub.containment.streams import finish_lines
 from reactorhub.containment.threads import outside
@@ -39,6 +41,7 @@ from reactorhub.engine.scrapy.private import (
     stop_timers,
     wrap_new_batches,
 )
+from reactorhub.engine.scrapy.private.counts import count_live
 from reactorhub.errors import last_line
 from reactorhub.model.run import CrawlEnd
 from reactorhub.model.values import trusted
@@ -137,6 +140,9 @@ class ScrapyCrawl:
     def _spider_opened(self) -> None:
         if not self.opened.called:
             outside(self.opened.callback, None)  # the hub's own timers must not end with the run
+        if self._crawler is not None:
+            with suppress(Exception):  # the class of the stats may be the project's
+                count_live(self._crawler.stats, self._run_log.counts)
 
     def _spider_closed(self, spider: Spider, reason: object) -> None:
         self._finish_reason = _text(reason)[:_MAX_REASON]
@@ -229,6 +235,7 @@ class ScrapyCrawl:
         self._items.close()
         close_handlers(self._context)
         finish_lines(self._context)
+        forget_filters(self._context)
         self._on_end()
         self._context.over = True
         self._run_log.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from reactorhub.containment.contexts import RunContext, RunLog
-from reactorhub.containment.modules import MODULES
+from reactorhub.engine.isolated.child.told import job_argument
 from reactorhub.engine.projects import ProjectConfig
 from reactorhub.engine.protocols import Crawl
 from reactorhub.engine.scrapy.class_state import own_class
@@ -45,6 +45,8 @@ class ScrapyEngine:
         on_end: Callable[[], None] = lambda: None,
     ) -> None:
         """:param on_end: called whenever a crawl is about to close its log."""
+        self.note: Callable[[str], str | None] = lambda project: None
+        """Returns a sentence for the beginning of the log of a project's run, or None."""
         self._clock = clock
         self._on_end = on_end
         self._logs = logs
@@ -63,10 +65,29 @@ class ScrapyEngine:
         """Load new projects and drop projects that are gone. Blocks while modules are imported."""
         import_components()
         for name in self._projects.keys() - projects.keys():
-            MODULES.drop(self._projects[name].context)
+            self._projects.pop(name).retire()
         self._projects = {
             name: self._projects.get(name) or self._loaded(config) for name, config in projects.items()
         }
+
+    def reload(self, projects: Iterable[str]) -> dict[str, str]:
+        """Import these projects anew; see :meth:`reactorhub.engine.protocols.ProjectLoader.reload`."""
+        kept = {}
+        for name in projects:
+            if (old := self._projects.get(name)) is not None and (error := self._replace(old)) is not None:
+                kept[name] = error
+        return kept
+
+    def _replace(self, old: Project) -> str | None:
+        """Put a new version of a project in the place of the old one, unless it is worse; then return why."""
+        new = self._loaded(old.config)
+        error = new.catalog().worse_than(old.catalog()) if old.runner is not None else None
+        if error is not None:
+            new.retire()
+            return error
+        self._projects[old.config.name] = new
+        old.retire()
+        return None
 
     def _loaded(self, config: ProjectConfig) -> Project:
         project = Project(config)
@@ -76,11 +97,11 @@ class ScrapyEngine:
 
     def catalog(self) -> Catalog:
         """See :class:`reactorhub.engine.protocols.Engine`."""
-        projects = self._projects.values()
+        catalogs = [project.catalog() for project in self._projects.values()]
         return Catalog(
-            spiders=tuple(spider for project in projects for spider in project.spiders()),
-            broken=tuple(module for project in projects for module in project.broken),
-            warnings=tuple(warning for project in projects for warning in project.warnings),
+            spiders=tuple(spider for each in catalogs for spider in each.spiders),
+            broken=tuple(module for each in catalogs for module in each.broken),
+            warnings=tuple(warning for each in catalogs for warning in each.warnings),
         )
 
     def resolve(self, spider: str, project: str | None) -> str:
@@ -102,21 +123,27 @@ class ScrapyEngine:
             run_log = self._logs.open(spec.project, spec.spider, run_id)
         except OSError as error:
             return _Stillborn(f"the run's log file cannot be opened: {error}")
+        if note := self.note(spec.project):
+            run_log.write("reactorhub", note)
         items = self._items_path(spec.project, spec.spider, run_id)
         project = self._projects.get(spec.project)
         context = RunContext(run_id, run_log, None if project is None else project.context)
         crawl = ScrapyCrawl(self._clock, context, items, counted_fields(spec.expect), self._on_end)
-        crawl.begin(partial(self._make, spec))
+        if project is not None:
+            project.used_by(crawl.done)
+        crawl.begin(partial(self._make, run_id, spec))
         return crawl
 
-    def _make(self, spec: RunSpec) -> tuple[HubCrawler, Callable[[], Deferred[None]]]:
+    def _make(self, run_id: str, spec: RunSpec) -> tuple[HubCrawler, Callable[[], Deferred[None]]]:
         project = self._projects.get(spec.project)
         spidercls = None if project is None else project.spider_class(spec.spider)
         if project is None or project.runner is None or spidercls is None:
             raise UnknownSpider(self._no_spider(spec.spider, spec.project))
-        crawler = project.runner.crawler_for(HubCrawler, own_class(spidercls), dict(spec.settings))
+        own = own_class(spidercls, run_id)
+        crawler = project.runner.crawler_for(HubCrawler, own, dict(spec.settings), run_id)
         assert isinstance(crawler, HubCrawler)
-        return crawler, partial(project.runner.crawl, crawler, **spec.args)
+        args = {**spec.args, **job_argument(spidercls, run_id)}
+        return crawler, partial(project.runner.crawl, crawler, **args)
 
     def _no_spider(self, spider: str, project: str | None) -> str:
         if project is not None and project not in self._projects:

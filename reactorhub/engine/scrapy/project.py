@@ -11,11 +11,13 @@ from scrapy import Spider
 from scrapy.crawler import Crawler
 from scrapy.settings import Settings
 from scrapy.spiderloader import SpiderLoaderProtocol
+from twisted.internet.defer import Deferred
 
 from reactorhub.containment.contexts import ProjectContext
 from reactorhub.containment.logging_views import changes, enable_loggers
 from reactorhub.containment.modules import MODULES, place_of
 from reactorhub.engine.isolated.child.spiders import arguments, classes_of, docstring
+from reactorhub.engine.isolated.child.told import tell_settings
 from reactorhub.engine.projects import PLAIN_FOLDER, ProjectConfig, settings_choice, top_packages
 from reactorhub.engine.scrapy.class_state import divide
 from reactorhub.engine.scrapy.environment import variables_of
@@ -23,7 +25,7 @@ from reactorhub.engine.scrapy.loader import TolerantSpiderLoader, broken_module
 from reactorhub.engine.scrapy.private import UnmergedRunner, crawler_with, without_left_out
 from reactorhub.engine.scrapy.process import set_up_logging
 from reactorhub.errors import UnreadableProject
-from reactorhub.model.spider import SCRAPY_CFG, BrokenModule, SpiderInfo
+from reactorhub.model.spider import SCRAPY_CFG, BrokenModule, Catalog, SpiderInfo
 
 # The hub's own defaults: above Scrapy's, below the project's. Scrapy's CONCURRENT_ITEMS is 100: each response
 # starts a hundred asyncio tasks, which cost more than the response itself in most crawls.
@@ -51,6 +53,8 @@ class Project:
         self.warnings: list[str] = list(config.warnings)
         self.runner: HubRunner | None = None
         self._infos: dict[str, SpiderInfo] = {}
+        self._crawls = 0
+        self._retired = False
         MODULES.add(self.context, place_of(config.path, top_packages(config)))
         self.context.importing = True
         try:
@@ -75,9 +79,30 @@ class Project:
         except BaseException:  # noqa: BLE001 - code of the project
             return False
 
-    def spiders(self) -> list[SpiderInfo]:
-        """Return all spiders that can run, by name."""
-        return [self._infos[name] for name in sorted(self._infos)]
+    def catalog(self) -> Catalog:
+        """Return all spiders that can run, by name, and what is broken."""
+        spiders = tuple(self._infos[name] for name in sorted(self._infos))
+        return Catalog(spiders=spiders, broken=tuple(self.broken), warnings=tuple(self.warnings))
+
+    def used_by(self, done: Deferred[Any]) -> None:
+        """Keep the modules of this version at least until ``done`` fires, the end of a crawl."""
+        self._crawls += 1
+        done.addBoth(self._unused)
+
+    def retire(self) -> None:
+        """Forget the modules of this version as soon as no crawl uses them."""
+        self._retired = True
+        self._forget_if_unused()
+
+    def _unused(self, result: Any) -> Any:
+        self._crawls -= 1
+        self._forget_if_unused()
+        return result
+
+    def _forget_if_unused(self) -> None:
+        if self._retired and not self._crawls:
+            MODULES.drop(self.context)
+            self.context.logging = None  # timers that a run has cancelled keep its context for a while
 
     def _load(self) -> None:
         try:
@@ -147,12 +172,14 @@ class HubRunner(UnmergedRunner):
         super().__init__(settings)
         self._blueprint = _Blueprint(self.settings)
 
-    def crawler_for(self, kind: type[Crawler], spidercls: type[Spider], settings: dict[str, Any]) -> Crawler:
+    def crawler_for(
+        self, kind: type[Crawler], spidercls: type[Spider], settings: dict[str, Any], run_id: str
+    ) -> Crawler:
         """Return a new crawler of class ``kind`` with ``settings`` above those of project and spider.
 
         Crawler makes a deep copy of its settings, which takes 2 ms. A copy by pickle takes a tenth of that.
         """
-        return crawler_with(kind, spidercls, _Order(self._blueprint, settings))
+        return crawler_with(kind, spidercls, _Order(self._blueprint, settings, run_id))
 
 
 class _Blueprint:
@@ -173,11 +200,12 @@ class _Blueprint:
 class _Order:
     """What Crawler takes as its settings. It only calls ``copy()``."""
 
-    def __init__(self, blueprint: _Blueprint, settings: dict[str, Any]) -> None:
-        self._blueprint, self._settings = blueprint, settings
+    def __init__(self, blueprint: _Blueprint, settings: dict[str, Any], run_id: str) -> None:
+        self._blueprint, self._settings, self._run_id = blueprint, settings, run_id
 
     def copy(self) -> Settings:
         settings = self._blueprint.copy()
         settings.setdict({**self._settings, **FORCED}, priority="cmdline")
+        tell_settings(settings, self._run_id)
         without_left_out(settings)
         return settings

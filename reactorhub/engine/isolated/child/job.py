@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from . import crawl, listing
+from .bytecode import distrust_old_bytecode
 from .packages import find_project
 from .processes import prefer_as_victim
 from .reports import Reports
@@ -50,6 +51,7 @@ def _enter(order: dict[str, Any]) -> None:
     os.environ.update(order["environment"])
     _write_to(order.get("log"))
     find_project(order["path"], order["packages"])
+    distrust_old_bytecode(lambda: [order["path"]])
     if order.get("address_space"):
         _limit_address_space(order["address_space"])
 

@@ -94,13 +94,14 @@ def classes_of(loader: Any) -> tuple[dict[str, Any], list[dict[str, str]]]:
 
 
 def arguments(cls: Any) -> list[str]:
-    """Return the parameters of a spider's ``__init__``; none if they cannot be told."""
+    """Return the parameters of a spider's ``__init__`` that orders can give; none if unknown."""
     try:
         parameters = tuple(inspect.signature(cls.__init__).parameters.values())
     except BaseException:  # noqa: BLE001 - it may be written in C, or have a false signature
         return []
     plain = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return [each.name for each in parameters if each.kind in plain and each.name not in ("self", "name")]
+    names = (each.name for each in parameters if each.kind in plain and each.name not in ("self", "name"))
+    return [name for name in names if not name.startswith("_")]
 
 
 def docstring(cls: Any) -> str | None:
