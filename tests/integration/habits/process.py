@@ -58,7 +58,9 @@ process.start()
                 top="import os, tempfile\n",
             )
         },
-        orders=(Order("moving", shared=Outcome((), "failed", 1, "os.chdir would change the folder of all runs")),),
+        orders=(
+            Order("moving", shared=Outcome((), "failed", 1, "os.chdir would change the folder of all runs")),
+        ),
         shared="the run gets an exception that says why",
         check=_loads_again,
     ),
