@@ -258,11 +258,19 @@ class Hub:
         return dict(view)
 
     def wait_final(self, run_id: str, within: float = 30.0) -> dict[str, Any]:
-        """Wait until a run is final; return its view."""
-        status, view = self.get(f"/api/runs/{run_id}?wait={within:g}", timeout=within + 5)
-        assert status == 200, view
-        assert view["state"] in FINAL, f"still {view['state']} after {within:g} seconds:{self.said}"
-        return dict(view)
+        """Wait until a run is final; return its view.
+
+        :param within: seconds, without those in which the hub or the run's process waited for a processor.
+        """
+        watch = Stopwatch(self.pid)
+        while True:
+            status, view = self.get(f"/api/runs/{run_id}?wait={within:g}", timeout=within + 30)
+            assert status == 200, view
+            if view["state"] in FINAL:
+                return dict(view)
+            if view["pid"] is not None:
+                watch.add(view["pid"])
+            assert watch.seconds < within, f"still {view['state']} after {within:g} seconds:{self.said}"
 
     def wait_state(self, run_id: str, state: str, within: float = 10.0) -> dict[str, Any]:
         """Wait until a run is in a state; return its view."""

@@ -30,9 +30,10 @@ def sort_out(module: ModuleType, base: type) -> tuple[dict[str, Any], list[dict[
     odd: list[dict[str, str]] = []
     for cls in _own_classes(module, base):
         try:
-            reason = what_is_wrong(cls, base) if cls.name else None
-            if cls.name and reason is None:
-                found[str.__str__(cls.name)] = cls
+            name = getattr(cls, "name", None)  # old versions of Scrapy give no default
+            reason = what_is_wrong(cls, base) if name else None
+            if name and reason is None:
+                found[str.__str__(name)] = cls
         except BaseException as error:  # noqa: BLE001 - a metaclass of the project's own may raise
             reason = f"it raises {type(error).__name__} when its attributes are read"
         if reason is not None:
