@@ -95,7 +95,7 @@ SPIDER = '''
         custom_settings = {"DOWNLOAD_DELAY": 0.1, "RANDOMIZE_DOWNLOAD_DELAY": False}
 
         def start_requests(self):
-            for number in range(60):
+            for number in range(600):
                 yield scrapy.Request(f"{self.shop}/one/{number}.html")
 
         def parse(self, response):

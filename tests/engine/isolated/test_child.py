@@ -18,7 +18,7 @@ from reactorhub.engine.isolated.child.preload import preload
 from reactorhub.engine.isolated.child.private import own_settings
 from reactorhub.engine.isolated.child.records import Records
 from reactorhub.engine.isolated.child.reports import Reports, plain
-from reactorhub.engine.isolated.zygotes import _read_moment
+from reactorhub.engine.isolated.connections import read_moment
 from reactorhub.model.values import stats_view
 
 
@@ -45,7 +45,7 @@ VALUES = st.recursive(
 @given(st.dictionaries(st.text("abc", min_size=1), VALUES, max_size=3))
 def test_stats_read_the_same_whichever_way_they_came(stats: dict[str, Any]) -> None:
     """What a stat looks like in a run's view does not hang on the process that it came from."""
-    sent = json.loads(json.dumps(plain(stats)), object_hook=_read_moment)
+    sent = json.loads(json.dumps(plain(stats)), object_hook=read_moment)
     assert stats_view(sent) == stats_view(stats)
 
 
