@@ -139,32 +139,19 @@ class ProjectModules:
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Find a top-level module for the project whose code imports it.
-
-        :raises ModuleNotFoundError: if only another project has it.
-        """
-        project = project_here()
-        place = None if path is not None or project is None else self._places.get(project)
+        """Find a module, a top-level one for the project whose code imports it; None if it has none."""
+        project = None if path is not None else project_here()
+        place = None if project is None else self._places.get(project)
         if place is None:
-            return None
+            return PathFinder.find_spec(fullname, path, target)
         own = _spec_in(fullname, place)
         if own is not None and fullname in place.declared:
             return own
         found = self._environment_spec(fullname)
-        if found is not None and (found.origin is not None or own is None):
-            return found
-        if own is None and any(fullname in each.names for each in self._places.values()):
-            return self._elsewhere(fullname)
-        return own
+        return own if found is None or (found.origin is None and own is not None) else found
 
-    def _elsewhere(self, name: str) -> ModuleSpec:
-        """Ask the other finders, but for the one that would find the module of another project."""
-        for finder in sys.meta_path:
-            if finder is not self and finder is not PathFinder:
-                spec = finder.find_spec(name, None)
-                if spec is not None:
-                    return spec
-        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+    invalidate_caches = staticmethod(PathFinder.invalidate_caches)
+    find_distributions = staticmethod(PathFinder.find_distributions)
 
     # -- names with several meanings
 
@@ -277,10 +264,10 @@ MODULES = ProjectModules()
 
 def tell_modules_apart() -> Undo:
     """Look for modules as :class:`ProjectModules` says. Return a function that undoes this."""
-    sys.meta_path.insert(sys.meta_path.index(PathFinder), MODULES)
+    sys.meta_path[sys.meta_path.index(PathFinder)] = MODULES
 
     def undo() -> None:
-        sys.meta_path.remove(MODULES)
+        sys.meta_path[sys.meta_path.index(MODULES)] = PathFinder
         MODULES.reset()
 
     return undo

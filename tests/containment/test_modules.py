@@ -120,9 +120,12 @@ def test_a_package_of_the_environment_does_not_hide_the_project_s_own(make: Make
 def test_nobody_gets_another_project_s_module(make: Make) -> None:
     """A name that only another project has is not found; the hub itself finds it at the end of its path."""
     shop, press = make("shop", rh_only="it = 1"), make("press")
+    asked = "from importlib.util import find_spec; it = find_spec('rh_only')"
+    assert told(press, asked) is None
     with pytest.raises(ModuleNotFoundError, match="No module named 'rh_only'"):
         told(press, "from rh_only import it")
     assert told(shop, "from rh_only import it") == 1
+    assert shop.folder is not None and str(shop.folder) in sys.path
 
 
 def test_a_folder_without_init(make: Make) -> None:

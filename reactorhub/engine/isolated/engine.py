@@ -183,6 +183,7 @@ class IsolatedEngine:
         return {
             **order,
             "kind": "crawl",
+            "run_id": run_id,
             "spider": spec.spider,
             "module": self._module(spec),
             "args": dict(spec.args),

@@ -31,6 +31,7 @@ from .processes import end_at_once
 from .project import last_line, project_settings
 from .records import Records
 from .reports import Reports
+from .told import ATTRIBUTE, has_own_job, job_argument, tell_settings
 
 REACTOR = "twisted.internet.asyncioreactor.AsyncioSelectorReactor"
 _REPORT_EVERY = 1.0  # seconds
@@ -78,11 +79,16 @@ class Crawl:
         settings = self._settings()
         process = CrawlerProcess(settings)
         spidercls = process.spider_loader.load(self._order["spider"])
+        run_id = self._order["run_id"]
+        if not has_own_job(spidercls):
+            type.__setattr__(spidercls, ATTRIBUTE, run_id)
+        tell_settings(settings, run_id)
         self._crawler = crawler = IsolatedCrawler(spidercls, settings)
         settings.handed_on = False
         crawler.items = self._items
         self._connect(crawler)
-        process.crawl(crawler, **self._order["args"]).addErrback(self._failed)
+        args = {**self._order["args"], **job_argument(spidercls, run_id)}
+        process.crawl(crawler, **args).addErrback(self._failed)
         self._listen()
         process.start()
 

@@ -21,7 +21,7 @@ from twisted.internet.defer import Deferred
 
 from ..feed import ItemsFile
 from ..pages import Pages
-from ..project import Modules
+from ..project import Modules, broken
 from ..spiders import sort_out
 from ..storing import Storing
 from .in_flight import InFlight
@@ -57,10 +57,13 @@ class Loader(SpiderLoader):
 
     def _load(self, names: list[str], deep: bool) -> None:
         modules = Modules()
-        for module in modules.load(names, deep):
-            spiders, odd = sort_out(module, Spider)
+        for module_name, module in modules.load(names, deep):
+            try:
+                spiders, odd = sort_out(module, Spider)
+            except BaseException as error:  # noqa: BLE001 - it may have put anything into the table of modules
+                spiders, odd = {}, [broken(module_name, error)]
             for name, spidercls in spiders.items():
-                self._found[name].append((module.__name__, spidercls.__name__))
+                self._found[name].append((module_name, spidercls.__name__))
                 self._spiders[name] = spidercls
             modules.broken.extend(odd)
         self.broken.extend(modules.broken)
