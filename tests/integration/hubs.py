@@ -312,7 +312,7 @@ class Hub:
 
     def items(self, run_id: str) -> list[Any]:
         """Return a run's items."""
-        return [json.loads(line) for line in self.run_file("items", run_id).read_text().splitlines()]
+        return [json.loads(line) for line in self.run_file("items", run_id).read_text().split("\n") if line]
 
 
 def seconds_to_end(hub: Hub, number: int = signal.SIGTERM, within: float = 60.0) -> tuple[int, float]:

@@ -12,9 +12,9 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import IgnoreRequest
 from twisted.python.failure import Failure
 
-from reactorhub.containment.contexts import RunContext
+from reactorhub.containment.contexts import RunContext, contained
 from reactorhub.engine.isolated.child.pages import Pages
-from reactorhub.engine.scrapy.private import wrap_callback, wrap_close, wrap_scheduler
+from reactorhub.engine.scrapy.private import wrap_callback, wrap_close, wrap_scheduler, wrap_stats
 
 Call = Callable[..., Any]
 
@@ -38,6 +38,7 @@ def count_faults(crawler: Crawler, engine: ExecutionEngine, run: RunContext, pag
     wrap_callback(engine, lambda call: _counting_download(run, pages, call))
     wrap_close(engine, lambda call: _counting_close(run, call))
     wrap_scheduler(engine, lambda scheduler: _guard_scheduler(run, scheduler))
+    wrap_stats(crawler, contained)
 
 
 def _counting_download(run: RunContext, pages: Pages, call: Call) -> Call:

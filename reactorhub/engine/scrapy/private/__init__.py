@@ -10,6 +10,7 @@ import logging
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import wraps
 from inspect import iscoroutine
@@ -188,6 +189,7 @@ RELIED_ON: tuple[Part, ...] = (
 HELD: tuple[Held, ...] = (
     Held("_engine", "the engine, None before the crawl starts; the public attribute raises then"),
     Held("_stats", "the stats collector, None before the crawl starts; the public attribute raises then"),
+    Held("stats._cached_close_spider", "replaced on the instance: where the collector looks first"),
     Held("spidercls", "the class of the spider"),
     Held("engine.running", "a stop before the engine runs is lost"),
     Held("engine._slot.nextcall.cancel", "a timer that an engine leaves behind when it does not close"),
@@ -350,6 +352,36 @@ def wrap_close(engine: ExecutionEngine, close: Wrapper) -> None:
     """Replace the call that closes the pipelines of a crawl."""
     scraper: Any = engine.scraper
     scraper.close_spider_async = close(scraper.close_spider_async)
+
+
+_STATS_CALLS = (
+    *(
+        "get_value",
+        "get_stats",
+        "set_value",
+        "set_stats",
+        "inc_value",
+        "max_value",
+        "min_value",
+        "clear_stats",
+    ),
+    *("open_spider", "close_spider"),
+)
+
+
+def wrap_stats(crawler: Crawler, wrap: Wrapper) -> None:
+    """Replace what the stats collector does at the close, and all it does if it is the project's own class.
+
+    The close dumps all stats, whose texts come from any class. Scrapy's collector keeps each method under a
+    second name once it has been looked up.
+    """
+    collector: Any = crawler.stats
+    own = not type(collector).__module__.startswith("scrapy.")
+    for name in _STATS_CALLS if own else ("close_spider",):
+        call = wrap(getattr(collector, name))
+        with suppress(AttributeError):  # a class may have slots
+            setattr(collector, name, call)
+            setattr(collector, f"_cached_{name}", call)
 
 
 def wrap_components(engine: ExecutionEngine, wrap: Wrapper) -> None:
