@@ -19,12 +19,20 @@ from pathlib import Path
 
 from bench.contenders import Bare, Contender, Fresh, Hub, Isolated, Scrapyd, Shop
 from bench.errors import BenchError
+from bench.fairness import Fairness, FairnessBench
 from bench.figures import Contest, History, Report, Round, Target, isolation_targets
 from bench.history import measure
 from bench.measure import Meter, fsync_seconds
 from bench.procfs import PROC, machine
 from bench.punctuality import Punctuality, Scale
-from bench.table import as_json, history_markdown, isolation_markdown, markdown, timetable_markdown
+from bench.table import (
+    as_json,
+    fairness_markdown,
+    history_markdown,
+    isolation_markdown,
+    markdown,
+    timetable_markdown,
+)
 from bench.timetable import Timetable
 from reactorhub.redis.embedded import server_binary
 
@@ -73,6 +81,7 @@ class Bench:
         self.fsyncs: list[float] = []
         self.history: History | None = None
         self.timetable: Timetable | None = None
+        self.fairness: Fairness | None = None
         self._plan = plan
         self._folder = folder
 
@@ -100,6 +109,7 @@ class Bench:
             self._isolated(meter)
             self.history = self._history(meter)
         self.timetable = self.run_schedules()
+        self.fairness = self.run_fairness()
 
     def run_isolation(self) -> list[Target]:
         """Measure only what a process of its own costs, beside scrapyd and a fresh process for each crawl."""
@@ -118,6 +128,10 @@ class Bench:
     def run_schedules(self) -> Timetable:
         """Measure only a hub with thousands of schedules; the other ways have none."""
         return Punctuality(Scale(), self._project("scheduled"), self._folder / "schedules", _say).measure()
+
+    def run_fairness(self) -> Fairness:
+        """Measure only how crawls in the hub's own process share it."""
+        return FairnessBench(self._project, self._folder, _say).measure()
 
     def _history(self, meter: Meter) -> History:
         _say(f"a past of {self._plan.past:,} runs and ticks")
@@ -173,13 +187,9 @@ def contests(findings: dict[str, Findings]) -> dict[str, Contest]:
     }
 
 
-def report(
-    findings: dict[str, Findings],
-    fsyncs: Sequence[float],
-    history: History | None,
-    timetable: Timetable | None,
-) -> Report:
+def report(bench: Bench) -> Report:
     """Return what was found, with where and when."""
+    findings = bench.findings
     return Report(
         date=datetime.now(UTC).strftime("%Y-%m-%d"),
         machine=machine((PROC / "cpuinfo").read_text(), os.cpu_count() or 1, platform.release()),
@@ -189,9 +199,10 @@ def report(
         long={
             name: Contest(name=each.title, rounds=each.long) for name, each in findings.items() if each.long
         },
-        fsyncs=fsyncs,
-        history=history,
-        timetable=timetable,
+        fsyncs=bench.fsyncs,
+        history=bench.history,
+        timetable=bench.timetable,
+        fairness=bench.fairness,
     )
 
 
@@ -208,7 +219,7 @@ def _plan(arguments: Sequence[str] | None) -> tuple[Plan, argparse.Namespace]:
     parser.add_argument(
         "part",
         nargs="?",
-        choices=["history", "schedules", "isolation"],
+        choices=["history", "schedules", "isolation", "fairness"],
         help="measure and print this part only",
     )
     parser.add_argument(
@@ -255,6 +266,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if chosen.part == "schedules":
                 print(timetable_markdown(bench.run_schedules()))
                 return 0
+            if chosen.part == "fairness":
+                print(fairness_markdown(bench.run_fairness()))
+                return 0
             if chosen.part == "isolation":
                 print(isolation_markdown(bench.run_isolation(), contests(bench.findings)))
                 return 0
@@ -262,7 +276,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BenchError as error:
         _say(f"bench: {error}")
         return 1
-    found = report(bench.findings, bench.fsyncs, bench.history, bench.timetable)
+    found = report(bench)
     text = markdown(found)
     (results / "results.md").write_text(text)
     (results / "results.json").write_text(json.dumps(as_json(found), indent=2) + "\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,8 @@ class Hub(Contender):
     title = "reactorhub"
     order: Mapping[str, str] = {}
     """What each order says beside the spider and its arguments."""
+    twistd: Sequence[str] | None = None
+    """What starts twistd; by default the program that is installed."""
 
     def __init__(
         self, project: Path, folder: Path, at_once: int, plan: Plan | None = None, **keys: Any
@@ -94,7 +96,8 @@ class Hub(Contender):
         self.write(plan or {})
         options = ["-n", "--pidfile=", "--logfile=hub.log", "reactorhub"]
         own = ["-c", "schedule.yaml", "--data-dir", str(self.data), "--http", "tcp:0"]
-        super().__init__([installed("twistd"), *options, *own], folder, {"PYTHONPATH": str(CHECKOUT)})
+        twistd = self.twistd or [installed("twistd")]
+        super().__init__([*twistd, *options, *own], folder, {"PYTHONPATH": str(CHECKOUT)})
 
     def write(self, plan: Plan) -> None:
         """Put a schedule file with these schedules in the place of the one there is."""

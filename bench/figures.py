@@ -9,6 +9,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bench.fairness import Fairness
     from bench.timetable import Timetable
 
 MEGABYTE = 1_000_000
@@ -134,7 +135,7 @@ class Report:
     """Everything one bench has found: the short crawls by contender, the long ones by contender.
 
     ``fsyncs`` are the seconds that the disk took for each fsync while the hub's delays were measured.
-    ``timetable`` is what was found of a hub with thousands of schedules.
+    ``timetable`` is what was found of a hub with thousands of schedules, ``fairness`` how crawls share one.
     """
 
     date: str
@@ -146,6 +147,7 @@ class Report:
     fsyncs: Sequence[float] = ()
     history: History | None = None
     timetable: Timetable | None = None
+    fairness: Fairness | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +178,9 @@ def targets(report: Report) -> list[Target]:
     ]
     found = [rule() for rule, known in rules if known]
     found += [*isolation_targets(short), *history_targets(report.history)]
-    return found if report.timetable is None else [*found, *report.timetable.targets()]
+    for part in (report.timetable, report.fairness):
+        found += [] if part is None else part.targets()
+    return found
 
 
 def isolation_targets(short: Mapping[str, Contest]) -> list[Target]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from bench.fairness import Fairness
 from bench.figures import Contest, History, Report, Target, history_targets, percentile, ratio, targets
 from bench.timetable import Timetable
 
@@ -24,6 +25,8 @@ def markdown(report: Report) -> str:
         parts.insert(1, _long(report))
     if report.timetable is not None:
         parts.insert(-2, _timetable(report.timetable))
+    if report.fairness is not None:
+        parts.insert(-2, _fairness(report.fairness))
     if report.history is not None:
         parts.insert(-2, history_table(report.history))
     return "\n\n".join(parts) + "\n"
@@ -32,6 +35,11 @@ def markdown(report: Report) -> str:
 def timetable_markdown(timetable: Timetable) -> str:
     """Return what was found of a hub with thousands of schedules as Markdown, by itself."""
     return "\n\n".join((_timetable(timetable), _targets(timetable.targets()))) + "\n"
+
+
+def fairness_markdown(fairness: Fairness) -> str:
+    """Return how crawls share one process as Markdown, by itself."""
+    return "\n\n".join((_fairness(fairness), _targets(fairness.targets()))) + "\n"
 
 
 def isolation_markdown(judged: Iterable[Target], short: Mapping[str, Contest]) -> str:
@@ -100,6 +108,10 @@ def _long(report: Report) -> str:
 def _timetable(timetable: Timetable) -> str:
     body = [[what, f"{figure(value)} {unit}"] for what, value, unit in timetable.rows()]
     return rows((f"{timetable.schedules:,} schedules", "measured"), body)
+
+
+def _fairness(fairness: Fairness) -> str:
+    return rows(("crawls that share the reactor", "measured"), fairness.rows())
 
 
 def history_markdown(history: History) -> str:

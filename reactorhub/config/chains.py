@@ -7,9 +7,10 @@ from collections.abc import Collection, Mapping
 from reactorhub.config.checking import Checked
 from reactorhub.config.keys import AfterState, ScheduleKeys
 from reactorhub.config.places import Report, suggestion
+from reactorhub.model.placeholders import FACTS, UPSTREAM, placeholders_in
 from reactorhub.model.run import FINAL, RunState
 from reactorhub.model.schedule import Schedule
-from reactorhub.policies.chains import FACTS, asked_for, cycles
+from reactorhub.policies.chains import cycles
 from reactorhub.triggers.rules import After
 
 _STATES = tuple(state.value for state in RunState if state in FINAL)
@@ -35,24 +36,25 @@ def check_upstreams(own: Checked[ScheduleKeys], names: Collection[str], report: 
 
 
 def check_chains(schedules: Mapping[str, Schedule], report: Report) -> None:
-    """Report schedules that run after themselves, and unknown ``{upstream...}`` placeholders."""
+    """Report schedules that run after themselves, and placeholders that name nothing."""
     upstreams = {
         name: schedule.trigger.upstream if isinstance(schedule.trigger, After) else ()
         for name, schedule in schedules.items()
     }
     for schedule in schedules.values():
-        _check_facts(schedule, report)
+        _check_placeholders(schedule, report)
     known = {name: [each for each in found if each in schedules] for name, found in upstreams.items()}
     for circle in cycles(known):
         message = f"runs after itself: {' -> '.join(circle)}; remove one of them"
         report.note(("schedules", circle[0], "after"), message)
 
 
-def _check_facts(schedule: Schedule, report: Report) -> None:
-    for arg, fact in asked_for(schedule.spec.args):
-        path = ("schedules", schedule.name, "args", arg)
-        if not isinstance(schedule.trigger, After):
-            report.note(path, "'{upstream...}' is only allowed with after, which names the upstream")
-        elif fact not in FACTS:
-            near = suggestion(fact, FACTS) or f"; there are: {', '.join(FACTS)}"
-            report.note(path, f"there is no {{upstream.{fact}}}{near}")
+def _check_placeholders(schedule: Schedule, report: Report) -> None:
+    path, chained = ("schedules", schedule.name, "args"), isinstance(schedule.trigger, After)
+    for name, part, fact in placeholders_in(schedule.spec.args):
+        if part == UPSTREAM and not chained:
+            message = "'{upstream...}' is only allowed with after, which names the upstream"
+            report.note((*path, name), message)
+        elif fact not in FACTS[part]:
+            near = suggestion(fact, FACTS[part]) or f"; there are: {', '.join(FACTS[part])}"
+            report.note((*path, name), f"there is no {{{part}.{fact}}}{near}")

@@ -116,6 +116,10 @@ class RunContext(Owner):
         """The name of the asyncio tasks of this run that have no name of their own."""
         self.log = log
         self.tasks: WeakSet[asyncio.Future[Any]] = WeakSet()
+        self.has_tasks = False
+        """Whether it has ever had one."""
+        self.reactor_seconds: float | None = None
+        """What :class:`reactorhub.containment.fair_order.FairOrder` counts of it; None if it never waited."""
         self.threads: WeakSet[Thread] = WeakSet()
         """The threads that the run's code has started."""
         self.in_threads: dict[object, str] = {}

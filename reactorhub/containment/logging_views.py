@@ -32,6 +32,8 @@ class View:
         """The attributes of loggers, by logger and name, and ``disable`` of the manager."""
         self.enabled: dict[logging.Logger, dict[int, bool]] = {}
         """Which levels are enabled: logging keeps the same in each logger."""
+        self.chains: dict[logging.Logger, tuple[list[logging.Handler], ...]] = {}
+        """The lists of handlers that a record of a logger passes. Lists that change in place stay right."""
         self.handlers: list[Any] = []
         """Weak references to the handlers that the owner has made."""
         self.factory: Callable[..., logging.LogRecord] | None = None
@@ -47,6 +49,14 @@ def view_of(owner: Owner) -> View:
     if view is None:
         view = owner.logging = View()
     return cast(View, view)
+
+
+def _caching_view(owner: Owner) -> View:
+    """Return the view that caches what holds for an owner: most runs set nothing and use their project's."""
+    view = owner.logging
+    if view is None and owner.parent is not None:
+        view = owner.parent.logging
+    return view_of(owner) if view is None else cast(View, view)
 
 
 def changes(owner: Owner) -> list[str]:
@@ -139,6 +149,7 @@ class _Attribute:
         found, holder = self.found(owner, logger)
         if self._is_list and holder is not owner:
             found = view_of(owner).values[logger, self._name] = list(found)
+            _forget_enabled()
         return found
 
     def __set__(self, logger: logging.Logger, value: Any) -> None:
@@ -147,7 +158,7 @@ class _Attribute:
             logger.__dict__[self._name] = value
         else:
             view_of(owner).values[logger, self._name] = value
-            _forget_enabled()
+        _forget_enabled()
 
     def found(self, owner: Owner | None, logger: logging.Logger) -> tuple[Any, Owner | None]:
         """Return the value for an owner, and who has set it; None is the process."""
@@ -188,6 +199,7 @@ class _Disable:
 def _forget_enabled() -> None:
     for view in tuple(_VIEWS):
         view.enabled.clear()
+        view.chains.clear()
 
 
 def _clearing(clear: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -203,7 +215,7 @@ def _enabling(enabled_for: Callable[[Any, int], bool]) -> Callable[[Any, int], b
         owner = here()
         if owner is None:
             return enabled_for(logger, level)
-        view = owner.logging or view_of(owner)
+        view = owner.logging or _caching_view(owner)
         try:
             return cast(bool, view.enabled[logger][level])
         except KeyError:
@@ -218,19 +230,36 @@ def _calling(deliver: Deliver) -> Callable[[Any, logging.LogRecord], None]:
     handlers: _Attribute = logging.Logger.__dict__["handlers"]
     propagate: _Attribute = logging.Logger.__dict__["propagate"]
 
-    def chain(owner: Owner | None, logger: logging.Logger | None) -> Iterator[logging.Handler]:
+    def chain(owner: Owner | None, logger: logging.Logger | None) -> Iterator[list[logging.Handler]]:
         while logger is not None:
-            yield from tuple(handlers.found(owner, logger)[0])
+            found, holder = handlers.found(owner, logger)
+            if owner is None or holder is not None or logger is not logging.root:  # else a placeholder
+                yield found
             logger = logger.parent if propagate.found(owner, logger)[0] else None
+
+    def known_chain(owner: Owner | None, logger: logging.Logger) -> tuple[list[logging.Handler], ...]:
+        if owner is None:
+            return tuple(chain(owner, logger))
+        view = owner.logging or _caching_view(owner)
+        known = view.chains.get(logger)
+        if known is None:
+            known = view.chains[logger] = tuple(chain(owner, logger))
+        return cast("tuple[list[logging.Handler], ...]", known)
 
     def call_handlers(logger: logging.Logger, record: logging.LogRecord) -> None:
         deliver(record)
         owner = here()
-        if getattr(EMITTING, "now", False):
-            return  # a handler logs while it handles a record: the log has that, and no handler may see it
+        found = [
+            each for known in known_chain(owner, logger) for each in known if type(each) is not _PlaceHolder
+        ]
+        if found and not getattr(EMITTING, "now", False):
+            emit(owner, found, record)
+        # Else a handler logs while it handles a record: the log has that, and no handler may see it.
+
+    def emit(owner: Owner | None, found: list[logging.Handler], record: logging.LogRecord) -> None:
         EMITTING.now = owner is not None
         try:
-            for handler in chain(owner, logger):
+            for handler in found:
                 if record.levelno >= handler.level:
                     _handle(handler, record, owner)
         finally:

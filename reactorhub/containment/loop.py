@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextvars import Context
 from functools import partial
 from importlib.util import find_spec
+from time import perf_counter
 from typing import Any, NoReturn
 from weakref import WeakValueDictionary
 
@@ -29,6 +30,7 @@ from reactorhub.containment.contexts import (
     escaped,
     here,
 )
+from reactorhub.containment.gate import SHORT, FairGate
 
 Undo = Callable[[], None]
 Call = Callable[..., Any]
@@ -47,15 +49,25 @@ _runs: WeakValueDictionary[str, RunContext] = WeakValueDictionary()
 _log = logging.getLogger(__name__)
 
 
-def contain_loop(loop: asyncio.AbstractEventLoop) -> Undo:
-    """Let no run's callback end this loop, and report lost errors to whom they belong.
+def contain_loop(loop: asyncio.AbstractEventLoop, seconds: Callable[[], float] = perf_counter) -> Undo:
+    """Let no run's callback end this loop or keep it for itself, and report lost errors to their owners.
 
     Return a function that undoes this.
+
+    :param seconds: the clock by which runs have their turns.
     """
     handle: Any = asyncio.events.Handle
-    run = handle._run
+    run_handle: Callable[[Any], None] = handle._run
+    nobody = Context()
+    gate = FairGate(lambda call: loop.call_soon(call, context=nobody), seconds)
 
     def contained(self: Any) -> None:
+        run = self._context.get(RUN)
+        gated = run is not None and self._loop is loop
+        if gated:
+            if not gate.open and gate.keeps(run, self):
+                return
+            start = seconds()
         try:
             self._context.run(self._callback, *self._args)
         except (SystemExit, KeyboardInterrupt) as error:
@@ -65,9 +77,15 @@ def contain_loop(loop: asyncio.AbstractEventLoop) -> Undo:
         except BaseException as error:  # noqa: BLE001 - as asyncio does it
             _report_handle(loop, self, error)
         self = None  # breaks a circle of traceback and frame, as in asyncio
+        if gated:
+            gate.spent += seconds() - start
+            if gate.spent > SHORT:
+                gate.count()
 
     def undo() -> None:
-        handle._run = run
+        handle._run = run_handle
+        for waiting in gate.emptied():
+            loop.call_soon(run_handle, waiting)
         loop.set_exception_handler(None)
         loop.set_task_factory(None)
 
@@ -91,7 +109,9 @@ def _make_task(loop: asyncio.AbstractEventLoop, coro: Any, **choices: Any) -> as
         coro = _without_generator_exit(coro)
     task = asyncio.Task(coro, loop=loop, **choices)
     run.tasks.add(task)
-    _runs[run.task_name] = run
+    if not run.has_tasks:
+        run.has_tasks = True
+        _runs[run.task_name] = run
     return task
 
 

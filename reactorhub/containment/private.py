@@ -23,7 +23,8 @@ class Part:
 RELIED_ON: tuple[Part, ...] = (
     Part(
         "asyncio.events:Handle._run",
-        "replaced: SystemExit from a run's callback would end the loop; uvloop's handles are not Python's",
+        "replaced: SystemExit from a run's callback would end the loop, and runs have the loop in turns; "
+        "uvloop's handles are not Python's",
         ("self",),
     ),
     Part(
@@ -47,7 +48,7 @@ RELIED_ON: tuple[Part, ...] = (
         "replaced: reads no bytecode of a project's that may be older than its source",
         ("self", "path"),
     ),
-    Part("sys:meta_path", "the finder of projects' modules stands in front of PathFinder"),
+    Part("sys:meta_path", "the finder of projects' modules stands in the place of PathFinder, and asks it"),
     Part("os:chdir", "replaced: refused to runs and imports"),
     Part("signal:signal", "replaced: refused to runs and imports, and its neighbours in the module"),
     Part("logging:Logger.isEnabledFor", "replaced: the answer depends on the owner", ("self", "level")),

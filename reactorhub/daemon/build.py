@@ -103,7 +103,7 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
     ledger = SqliteLedger(config.data_dir / LEDGER, reactor)
     heartbeat = Heartbeat(reactor)
     shared = ScrapyEngine(reactor, RunLogs(paths.log), paths.items, heartbeat.run_ends)
-    isolated = IsolatedEngine(reactor, paths.log, paths.items, sys.executable)
+    isolated = IsolatedEngine(reactor, paths.log, paths.items, sys.executable, str(config.data_dir))
     doctor = ProcessDoctor(reactor, config.data_dir / DOCTOR)
     engine = EngineRouter(shared, isolated, doctor)
     parts = _parts(config, ledger, engine, _sink(config, redis, reactor), reactor)

@@ -175,6 +175,7 @@ class HubService(Service):
         built.heartbeat.start()
         await built.ledger.open()
         await built.hub.recover()
+        await built.engine.recover()
         projects = self._config.projects
         await built.code.load(projects, partial(built.engine.load, projects, self._config.specs))
         if built.redis is not None:

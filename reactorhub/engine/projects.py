@@ -83,9 +83,14 @@ def settings_choice(config: ProjectConfig) -> SettingsChoice:
         module = cfg.module(config.settings)
         return SettingsChoice(config.settings) if module is None else SettingsChoice(module, config.settings)
     module = cfg.module(DEFAULT)
-    if module is None and not config.spider_modules and not has_module(config.path, PLAIN_FOLDER):
+    if module is None and not config.spider_modules and _lacks_spiders(config.path):
         raise UnreadableProject(_nothing_there(cfg, config.path))
     return SettingsChoice(module)
+
+
+def _lacks_spiders(folder: Path) -> bool:
+    """Whether a folder is there, but has no spiders. That it is gone is said by whoever enters it."""
+    return folder.is_dir() and not has_module(folder, PLAIN_FOLDER)
 
 
 def settings_module(config: ProjectConfig) -> str | None:
@@ -144,6 +149,8 @@ def has_module(folder: Path, name: str) -> bool:
 
 
 def _nothing_there(cfg: ScrapyCfg, folder: Path) -> str:
+    if not folder.is_dir():
+        return f"there is no folder {folder}"
     if not cfg.exists:
         return f"there is neither a scrapy.cfg nor a folder {PLAIN_FOLDER} in {folder}"
     others = f"; to use another, write settings: {cfg.names[0]}" if cfg.names else ""

@@ -43,6 +43,9 @@ class SeparateEngine(Engine, Protocol):
         :param anew: list those, too, that have been listed before and are configured as they were then.
         """
 
+    def recover(self) -> Deferred[Any]:
+        """End what an earlier hub has left; fires when that is done."""
+
     def warm(self, projects: Iterable[str]) -> None:
         """Prepare for runs of these projects."""
 
@@ -69,6 +72,10 @@ class EngineRouter:
         self._projects: Projects = {}
         self._harms: dict[str, str] = {}
         self._asked_for: set[str] = set()
+
+    def recover(self) -> Deferred[Any]:
+        """End what an earlier hub has left; fires when that is done. Call it before anything is loaded."""
+        return self._separate.recover()
 
     def moved(self, projects: Projects) -> list[str]:
         """Return the projects that would have to be loaded anew, which a running process cannot do."""

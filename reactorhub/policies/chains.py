@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from graphlib import CycleError, TopologicalSorter
 
+from reactorhub.model.placeholders import FACTS, UPSTREAM, with_upstream
 from reactorhub.model.run import Run, RunSpec
 from reactorhub.model.schedule import Schedule
 from reactorhub.triggers.rules import After
-
-PLACEHOLDER = re.compile(r"\{upstream\.(\w*)\}")
-"""The placeholder in an argument for a fact about the upstream run."""
-
-FACTS = ("run_id", "schedule", "state")
-"""The facts that a placeholder can name."""
 
 
 def follows(schedule: Schedule, run: Run) -> bool:
@@ -33,23 +27,13 @@ def spec_after(spec: RunSpec, upstream: Run | None, nominal_time: datetime | Non
     If ``upstream`` is None, as for a run that is started by hand, the placeholders become empty.
     """
     if upstream is None:
-        facts = dict.fromkeys(FACTS, "")
+        facts = dict.fromkeys(FACTS[UPSTREAM], "")
     else:
         schedule = upstream.spec.schedule or ""
         facts = {"run_id": upstream.id, "schedule": schedule, "state": upstream.state.value}
-    args = {name: _filled(text, facts) for name, text in spec.args.items()}
+    args = with_upstream(spec.args, facts)
     upstream_id = None if upstream is None else upstream.id
     return replace(spec, args=args, upstream=upstream_id, nominal_time=nominal_time)
-
-
-def _filled(text: str, facts: Mapping[str, str]) -> str:
-    return PLACEHOLDER.sub(lambda found: facts.get(found[1], found[0]), text)
-
-
-def asked_for(args: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield (argument, fact) for each placeholder in the arguments, even for facts that do not exist."""
-    for name, text in args.items():
-        yield from ((name, fact) for fact in PLACEHOLDER.findall(text))
 
 
 def cycles(upstreams: Mapping[str, Collection[str]]) -> Iterator[list[str]]:

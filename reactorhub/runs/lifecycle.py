@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from reactorhub.engine.protocols import Crawl, Engine
 from reactorhub.errors import LedgerError, last_line
 from reactorhub.model.follow_up import NO_FOLLOW_UP, Ended, FollowUp
+from reactorhub.model.placeholders import spec_for_spider
 from reactorhub.model.run import ACTIVE, CrawlEnd, Run, RunState, Stop
 from reactorhub.policies.expectations import expected_reasons
 from reactorhub.policies.outcome import outcome_of
@@ -217,7 +218,7 @@ class Lifecycle:
         """Crawl while the slot is held. Return the run in its final state, not yet written."""
         if self._stop is not None:
             return self._stopped(self._stop)
-        self.crawl = crawl = self._services.engine.launch(self.run.id, self.run.spec)
+        self.crawl = crawl = self._services.engine.launch(self.run.id, spec_for_spider(self.run))
         self.run = replace(self.run, isolated_because=crawl.isolated_because)
         crawl.opened.addCallback(self._opened)
         if self.run.spec.timeout is not None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from reactorhub.errors import InvalidRequest
 from reactorhub.model.isolation import Isolate, Isolation
+from reactorhub.model.placeholders import FACTS, UPSTREAM, placeholders_in
 from reactorhub.model.run import DEFAULT_QUEUE, RunSpec, arg_name
 from reactorhub.model.sizes import size
 from reactorhub.triggers.durations import duration
@@ -154,6 +155,12 @@ def _args(value: Any) -> dict[str, str]:
         arg_name(name)
         if not isinstance(each, str) or len(each) > MAX_ARG:
             raise ValueError(f"{name!r} must be a text of up to {MAX_ARG} characters")
+    for name, part, fact in placeholders_in(value):
+        if part == UPSTREAM:
+            raise ValueError(f"{name!r}: '{{upstream...}}' is only for schedules with after")
+        if fact not in FACTS[part]:
+            there_are = ", ".join(f"{{{part}.{each}}}" for each in FACTS[part])
+            raise ValueError(f"{name!r}: there is no {{{part}.{fact}}}; there are: {there_are}")
     return value
 
 

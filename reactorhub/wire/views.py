@@ -12,6 +12,7 @@ from typing import Any
 from reactorhub.model.batch import Batch
 from reactorhub.model.code import ProjectCode
 from reactorhub.model.notification import NotificationKind, NotifyRule
+from reactorhub.model.placeholders import filled_args
 from reactorhub.model.run import RetryRule, Run, RunSpec, RunState
 from reactorhub.model.schedule import Schedule, Tick, at_once
 from reactorhub.model.values import View, _redacted_value, redacted, stats_view, time_text
@@ -36,7 +37,7 @@ def run_view(run: Run, stats: Mapping[str, Any] | None = None, errors: int | Non
         "upstream": spec.upstream,
         "queue": spec.queue,
         "priority": spec.priority,
-        "args": redacted(spec.args),
+        "args": redacted(filled_args(run)),
         "settings": redacted(spec.settings),
         "tags": list(spec.tags),
         "timeout": spec.timeout,

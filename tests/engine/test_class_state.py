@@ -68,7 +68,7 @@ def test_each_run_begins_with_what_the_class_body_made() -> None:
 
     def change() -> None:
         books.seen.add("by name")
-        own = own_class(books)
+        own = own_class(books, "0190")
         own(name="x").start_urls.append("by self")
         own.deep["list"].append(2)
         own.deep["new"] = 1
@@ -77,7 +77,7 @@ def test_each_run_begins_with_what_the_class_body_made() -> None:
         own.pages.append("b")
 
     def seen() -> list[Any]:
-        own: Any = own_class(books)
+        own: Any = own_class(books, "0190")
         return [own.start_urls, own.seen, own.deep, own.ordered, own.counts, own.pages, books.seen]
 
     first.enter(change)
@@ -86,7 +86,7 @@ def test_each_run_begins_with_what_the_class_body_made() -> None:
     deep = {"list": [[], 2], "set": {1}, "text": "x", "new": 1}
     changed = [["by self"], {"by name"}, deep, {"a": [1, 2]}, {"a": 1}, deque(["a", "b"]), {"by name"}]
     assert first.enter(seen) == changed
-    own: Any = second.enter(own_class, books)
+    own: Any = second.enter(own_class, books, "0190")
     assert second.enter(lambda: (type(own.ordered), type(own.counts), own.pages.maxlen)) == (
         OrderedDict,
         defaultdict,
@@ -124,7 +124,7 @@ def test_what_a_run_left_behind_reaches_no_other() -> None:
 def test_an_assignment_to_the_class_of_a_spider_stays_with_its_run() -> None:
     """``type(self).count += 1`` and ``cls.count`` write to the run's own class."""
     books: Any = base_class()
-    own: Any = a_run().enter(own_class, books)
+    own: Any = a_run().enter(own_class, books, "0190")
     own.count = 1
     own.seen = {"x"}
     assert not hasattr(books, "count")
@@ -152,7 +152,7 @@ def test_nobody_hears_of_a_run_s_class() -> None:
         name = "books"
 
     before = list(made)
-    own = a_run().enter(own_class, Books)
+    own = a_run().enter(own_class, Books, "0190")
     assert made == before
     assert type(own) is Meta
 
@@ -172,7 +172,7 @@ def test_a_run_s_class_looks_like_the_project_s() -> None:
         def own(self) -> int:
             return self.__own
 
-    own = a_run().enter(own_class, Books)
+    own = a_run().enter(own_class, Books, "0190")
     assert (own.__name__, own.__qualname__, own.__module__) == (
         Books.__name__,
         Books.__qualname__,
@@ -193,7 +193,7 @@ def test_a_class_with_slots_runs_as_it_is() -> None:
         seen: ClassVar[set[str]] = set()
 
     run = a_run()
-    assert run.enter(own_class, Books) is Books
+    assert run.enter(own_class, Books, "0190") is Books
     run.enter(lambda: Books.seen.add("x"))
     assert Books.seen == set()
 
@@ -202,7 +202,7 @@ def test_nothing_stays_of_a_run_s_class() -> None:
     """The class and the copies of a run are collected with it."""
     books: Any = base_class()
     run = a_run()
-    kept = weakref.ref(run.enter(own_class, books)), weakref.ref(run.enter(lambda: books.seen))
+    kept = weakref.ref(run.enter(own_class, books, "0190")), weakref.ref(run.enter(lambda: books.seen))
     del run
     gc.collect()
     assert [each() for each in kept] == [None, None]

@@ -132,7 +132,7 @@ class OrderTests(EngineCase):
         assert project.runner is not None
         kind = project.spider_class("it")
         assert kind is not None
-        crawler = project.runner.crawler_for(private.HookedCrawler, kind, {"LOG_LEVEL": "ERROR"})
+        crawler = project.runner.crawler_for(private.HookedCrawler, kind, {"LOG_LEVEL": "ERROR"}, "0190")
         await project.runner.crawl(crawler, shop=self.shop)
         assert calls == ["engine", "start", "callback"]
 

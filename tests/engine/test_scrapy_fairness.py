@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.task import LoopingCall
 
+from reactorhub.engine.scrapy.guards import MAX_SCHEDULED
 from tests.support.shop_project import EngineCase, spider, until
 from tests.support.stopwatch import Stopwatch
 
@@ -38,11 +39,15 @@ class FairnessTests(EngineCase):
         loop = LoopingCall(beat)
         loop.start(0.05)
         crawl = self.launch()
-        await until(lambda: crawl.stats().get("scheduler/enqueued", 0) >= 10_000, 50)
-        at_the_limit = crawl.stats()["scheduler/enqueued"]
+
+        def waiting() -> int:
+            stats = crawl.stats()
+            return int(stats.get("scheduler/enqueued", 0)) - int(stats.get("scheduler/dequeued", 0))
+
+        await until(lambda: waiting() >= MAX_SCHEDULED, 50)
         beats = len(lags)
         await until(lambda: len(lags) > beats + 10, 30)
-        assert crawl.stats()["scheduler/enqueued"] < at_the_limit + 100
+        assert waiting() < MAX_SCHEDULED + 100
         loop.stop()
         crawl.abort()
         await crawl.done

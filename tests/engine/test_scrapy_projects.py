@@ -43,6 +43,13 @@ class ProjectTests(EngineCase):
         assert "its name is 7, which is not a text" in broken.error
         assert broken.told("no") == f"class Seven of module {PACKAGE}.spiders.a cannot run"
 
+    def test_a_module_that_puts_something_else_in_its_place(self) -> None:
+        """What is not a module breaks its own file only."""
+        self.load({"a": "import sys\nsys.modules[__name__] = 7\n", "z": spider("pass", "z")})
+        assert [each.name for each in self.engine.catalog().spiders] == ["z"]
+        (broken,) = self.engine.catalog().broken
+        assert broken.module == f"{PACKAGE}.spiders.a" and "TypeError" in broken.error
+
     def test_a_loader_of_the_project_s_own_may_raise(self) -> None:
         """Its project has no spiders then, and says why; nothing else notices."""
         head = "class Own:\n    from_settings = classmethod(lambda cls, settings: cls())\n"

@@ -258,11 +258,19 @@ class Hub:
         return dict(view)
 
     def wait_final(self, run_id: str, within: float = 30.0) -> dict[str, Any]:
-        """Wait until a run is final; return its view."""
-        status, view = self.get(f"/api/runs/{run_id}?wait={within:g}", timeout=within + 5)
-        assert status == 200, view
-        assert view["state"] in FINAL, f"still {view['state']} after {within:g} seconds:{self.said}"
-        return dict(view)
+        """Wait until a run is final; return its view.
+
+        :param within: seconds, without those in which the hub or the run's process waited for a processor.
+        """
+        watch = Stopwatch(self.pid)
+        while True:
+            status, view = self.get(f"/api/runs/{run_id}?wait={within:g}", timeout=within + 30)
+            assert status == 200, view
+            if view["state"] in FINAL:
+                return dict(view)
+            if view["pid"] is not None:
+                watch.add(view["pid"])
+            assert watch.seconds < within, f"still {view['state']} after {within:g} seconds:{self.said}"
 
     def wait_state(self, run_id: str, state: str, within: float = 10.0) -> dict[str, Any]:
         """Wait until a run is in a state; return its view."""
@@ -304,7 +312,7 @@ class Hub:
 
     def items(self, run_id: str) -> list[Any]:
         """Return a run's items."""
-        return [json.loads(line) for line in self.run_file("items", run_id).read_text().splitlines()]
+        return [json.loads(line) for line in self.run_file("items", run_id).read_text().split("\n") if line]
 
 
 def seconds_to_end(hub: Hub, number: int = signal.SIGTERM, within: float = 60.0) -> tuple[int, float]:

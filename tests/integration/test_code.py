@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from textwrap import dedent
@@ -93,7 +94,7 @@ def test_code_that_cannot_be_imported(hub: Hub) -> None:
     assert len(hub.get("/api/spiders")[1]["spiders"]) == 3
     edit(hub, "VALUE = 4\n")
     assert hub.process is not None
-    hub.process.send_signal(signal.SIGHUP)
+    os.kill(hub.process.pid, signal.SIGHUP)
     until(lambda: all(each["error"] is None for each in code(hub).values()), 15, "the reload")
     assert said(hub) == {"shop": (4, False), "apart": (4, False), "eager": (4, False)}
 

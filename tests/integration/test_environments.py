@@ -79,12 +79,23 @@ SPIDER = '''
         def parse(self, response):
             raise ValueError("no price")
 
+    class Refused(Visitor):
+        name = "refused"
+        page = "/no/such/page"
+
+    class Lost(Visitor):
+        name = "lost"
+        custom_settings = {"FEEDS": {"/dev/full": {"format": "jsonlines"}}}
+
+        def parse(self, response):
+            yield {"url": response.url}
+
     class Many(Visitor):
         name = "many"
         custom_settings = {"DOWNLOAD_DELAY": 0.1, "RANDOMIZE_DOWNLOAD_DELAY": False}
 
         def start_requests(self):
-            for number in range(60):
+            for number in range(600):
                 yield scrapy.Request(f"{self.shop}/one/{number}.html")
 
         def parse(self, response):
@@ -177,6 +188,15 @@ def test_a_failure(hub: Hub, project: str, version: str | None) -> None:
     run = hub.wait_final(hub.order("wrong", project=project))
     assert run["state"] == "failed"
     assert run["error"] == "ValueError: no price"
+
+
+@VERSIONS
+def test_winning_nothing(hub: Hub, project: str, version: str | None) -> None:
+    """Pages that are refused and items that cannot be stored fail a run, under any Scrapy."""
+    refused, lost = (hub.order(name, project=project) for name in ("refused", "lost"))
+    assert hub.wait_final(refused)["reason"] == "every page was refused: 404 × 1"
+    reason = "1 item could not be stored: OSError: [Errno 28] No space left on device"
+    assert hub.wait_final(lost)["reason"] == reason
 
 
 @VERSIONS

@@ -146,7 +146,7 @@ def test_second_signal_skips_the_grace(make_hub: MakeHub) -> None:
     going = hub.order("hang")
     hub.wait_state(going, "running")
     hub.send(signal.SIGTERM)
-    until(lambda: hub.post("/api/runs", order)[0] == 503, 5, "the refusal of orders")
+    until(lambda: hub.post("/api/runs", order)[0] == 503, 20, "the refusal of orders")
     assert needed(hub) < 5
     found = states(hub)
     assert found.pop(going) == "interrupted"

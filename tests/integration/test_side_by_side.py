@@ -1,4 +1,4 @@
-"""An isolated run of a project is what ``scrapy crawl`` in its folder is: items, stats, log and files."""
+"""A run of a project is what ``scrapy crawl`` in its folder is: items, stats, log and files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.integration.hubs import Hub
 CONFIG = """
     hub:
       demo_site: tcp:0:interface=127.0.0.1
-      projects: {press: {path: press, isolate: process}}
+      projects: {press: {path: %s, isolate: %s}}
 """
 SETTINGS = """
 BOT_NAME = "press"
@@ -109,17 +109,28 @@ class Daily(scrapy.Spider):
 MOVING = re.compile(
     r"127\.0\.0\.1:\d+|\d\d\d\d-\d\d-\d\d|[0-9a-f-]{36}|0x[0-9a-f]+|/[^ ]*jsonl?|\d+ (pages|items)/min"
 )
+PRINTED = [f"printed {number}" for number in range(1, 6)]
 OWN = ("feedexport/", "memusage/", "log_count/")
 """Stats that differ by what each way sets for itself."""
 
 
-OWN_LINES = ("Stored jsonlines feed", "Dumping Scrapy stats", "Using ", "CrawlerProcess")
-"""Records about where the items went, what was asked for here, and how Scrapy's own command works inside."""
+OWN_LINES = (
+    *("Stored jsonlines feed", "Dumping Scrapy stats", "Using ", "CrawlerProcess"),
+    *(" [scrapy.utils.log] Scrapy ", " [scrapy.utils.log] Versions:", " [stdout] "),
+)
+"""Records about where items went, how the command works inside, and prints in the shared process."""
 
 
-@pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the same spider leaves behind, run by ``scrapy crawl`` and by a hub."""
+HUBS_OWN = {"schedule.yaml", "output.txt", "errors.txt"}
+"""Files of a hub that was started in the project's folder, beside its data."""
+
+
+@pytest.fixture(scope="module", params=["process", "none"])
+def both(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> dict[str, Any]:
+    """What the same spider leaves behind, run by ``scrapy crawl`` and by a hub.
+
+    A hub that shares its process with the run is started in the project's folder, as ``init`` makes it.
+    """
     folder = tmp_path_factory.mktemp("side")
     package = folder / "press" / "press"
     (package / "spiders").mkdir(parents=True)
@@ -132,7 +143,9 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "spiders/daily": SPIDER,
     }.items():
         (package / f"{name}.py").write_text(text)
-    with Hub(folder, CONFIG) as hub:
+    isolated = request.param == "process"
+    config = CONFIG % ("press" if isolated else ".", request.param)
+    with Hub(folder if isolated else package.parent, config) as hub:
         run_id = hub.order("daily")
         run = hub.wait_final(run_id)
         ours = {
@@ -140,7 +153,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             "log": hub.log(run_id),
             "reason": run["finish_reason"],
             "stats": run["stats"],
-            "files": left(package.parent),
+            "files": left(package.parent) - HUBS_OWN,
         }
         clean(package.parent)
         command = [
@@ -157,7 +170,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "items": [json.loads(line) for line in lines],
         "printed": [line for line in done.stdout.splitlines() if not line.startswith("{")],
         "log": done.stderr,
-        "files": left(package.parent),
+        "files": left(package.parent) - HUBS_OWN,
     }
     return {"ours": ours, "theirs": theirs}
 
@@ -165,7 +178,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def left(folder: Path) -> set[str]:
     """The files that a crawl has left in its project's folder, but for bytecode and cached pages."""
     paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    shown = (path for path in paths if "__pycache__" not in path.parts)
+    shown = (path for path in paths if not {"__pycache__", "data"} & {*path.parts})
     return {"/".join(path.parts[:3]) if path.parts[0] == ".scrapy" else str(path) for path in shown}
 
 
@@ -199,7 +212,7 @@ def test_log(both: dict[str, Any]) -> None:
     """The same records in the same order, in the project's own format."""
     assert records(both["ours"]["log"]) == records(both["theirs"]["log"])
     assert "WARNING [press.parts] closed finished" in both["ours"]["log"]
-    assert "printed 5" in both["ours"]["log"].splitlines()
+    assert [line[-9:] for line in both["ours"]["log"].splitlines() if "printed" in line] == PRINTED
 
 
 def test_stats(both: dict[str, Any]) -> None:

@@ -157,7 +157,7 @@ def test_forced_cancel_frees_every_slot(hub: Hub) -> None:
     finals = {spider: hub.wait_final(run_id, 15)["state"] for spider, run_id in runs.items()}
     assert finals == dict.fromkeys(runs, "cancelled")
     assert watch.seconds < LAST_RUNG + 2
-    until(lambda: hub.get("/api/status")[1]["slots"]["used"] == 0, 5, "the return of all slots")
+    until(lambda: hub.get("/api/status")[1]["slots"]["used"] == 0, 20, "the return of all slots")
     assert hub.wait_final(hub.order("quick"))["state"] == "succeeded"
 
 
@@ -173,4 +173,4 @@ def test_cancel_at_any_moment(hub: Hub) -> None:
     finals = [hub.wait_final(run_id, 20) for run_id in runs]
     assert {run["state"] for run in finals} <= {"cancelled", "succeeded"}
     assert {run["state"] for run, n in zip(finals, range(ROUNDS), strict=True) if n % 5 != 1} == {"cancelled"}
-    until(lambda: hub.get("/api/status")[1]["slots"]["used"] == 0, 5, "the return of all slots")
+    until(lambda: hub.get("/api/status")[1]["slots"]["used"] == 0, 20, "the return of all slots")

@@ -9,7 +9,9 @@ from twisted.internet.defer import Deferred
 
 from reactorhub.errors import LedgerError
 from reactorhub.model.run import Run
+from reactorhub.model.values import time_text
 from reactorhub.wire.orders import Order
+from reactorhub.wire.views import run_view
 from tests.hub.test_policies import OneScheduleHarness
 from tests.support.deferreds import done, held_back
 from tests.support.hubs import config
@@ -36,6 +38,25 @@ def test_a_failed_run_is_tried_again() -> None:
     harness.finish(reason="shutdown")
     assert harness.at_rest() and harness.states() == ["failed"] * 3
     assert harness.events().count("run.queued") == 3
+
+
+def test_each_attempt_is_told_of_itself() -> None:
+    """A retry has its own id and number in its arguments, and the time of the same tick; views show them."""
+    args = (
+        'args: {me: "{run.id} {run.attempt}", tick: "{tick.nominal_time}", of: "{schedule.name}{{run.id}}"}'
+    )
+    harness = OneScheduleHarness(f"{RETRY}, {args}")
+    tick = harness.tick()
+    nominal = time_text(tick.nominal_time)
+    for attempt in (1, 2):
+        (crawl,) = harness.crawling
+        told = {"me": f"{crawl.run_id} {attempt}", "tick": nominal, "of": "a{run.id}"}
+        run = harness.run(crawl.run_id)
+        assert crawl.spec.args == run_view(run)["args"] == told
+        assert crawl.spec.settings["REACTORHUB_ATTEMPT"] == attempt
+        assert crawl.spec.settings["REACTORHUB_NOMINAL_TIME"] == nominal
+        harness.finish(reason="shutdown")
+        harness.pass_time(10)
 
 
 def test_a_success_ends_the_attempts() -> None:

@@ -31,18 +31,25 @@ class Stopwatch:
 
     def __init__(self, *others: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._others = others
-        self._known: dict[int | str, float] = {}
-        self._waited = self._look()
         self._begin = clock()
+        self._before: dict[int | str, float] = {}
+        self._now: dict[int | str, float] = {}
+        for each in (SELF, *others):
+            self.add(each)
 
-    def _look(self) -> float:
-        for each in (SELF, *self._others):
+    def add(self, process: int | str) -> None:
+        """Leave out what one more process waits from now on."""
+        with suppress(OSError):
+            if process not in self._before:
+                self._before[process] = self._now[process] = waited(process)
+
+    def _waited(self) -> float:
+        for each in self._now:
             with suppress(OSError):
-                self._known[each] = waited(each)
-        return sum(self._known.values())
+                self._now[each] = waited(each)
+        return sum(self._now.values()) - sum(self._before.values())
 
     @property
     def seconds(self) -> float:
         """How many seconds there have been, so far."""
-        return max(0.0, self._clock() - self._begin - (self._look() - self._waited))
+        return max(0.0, self._clock() - self._begin - self._waited())

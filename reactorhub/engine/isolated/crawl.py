@@ -12,7 +12,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from reactorhub.engine.isolated.zygotes import Line, Zygote, how_ended
+from reactorhub.engine.isolated.connections import Line
+from reactorhub.engine.isolated.zygotes import Zygote, how_ended
 from reactorhub.errors import MAX_LINE
 from reactorhub.model.run import CrawlEnd
 from reactorhub.policies.comparisons import fraction
@@ -25,7 +26,9 @@ _MAX_COUNT = 10**15
 
 
 class IsolatedCrawl:
-    """See :class:`reactorhub.engine.protocols.Crawl`, and :class:`reactorhub.engine.isolated.zygotes.Job`."""
+    """See :class:`reactorhub.engine.protocols.Crawl`, and
+    :class:`reactorhub.engine.isolated.connections.Job`.
+    """
 
     log = Logger()
 
@@ -90,13 +93,13 @@ class IsolatedCrawl:
     # -- what the process says
 
     def forked(self, pid: int) -> None:
-        """See :class:`reactorhub.engine.isolated.zygotes.Job`."""
+        """See :class:`reactorhub.engine.isolated.connections.Job`."""
         self.pid = pid
         if self._killed:
             self._kill_process()
 
     def reported(self, report: Mapping[str, Any]) -> None:
-        """See :class:`reactorhub.engine.isolated.zygotes.Job`."""
+        """See :class:`reactorhub.engine.isolated.connections.Job`."""
         if "opened" in report:
             self.feeds = bool(report.get("feeds"))
             if not self.opened.called:
@@ -110,11 +113,11 @@ class IsolatedCrawl:
             self.garbled()
 
     def garbled(self) -> None:
-        """See :class:`reactorhub.engine.isolated.zygotes.Job`."""
+        """See :class:`reactorhub.engine.isolated.connections.Job`."""
         self._kill("it sent the hub what is not a report; no spider may write to the hub's connection")
 
     def hung_up(self) -> None:
-        """See :class:`reactorhub.engine.isolated.zygotes.Job`."""
+        """See :class:`reactorhub.engine.isolated.connections.Job`."""
         self._hung_up = True
         if self._status is not None:
             self._end()
@@ -122,7 +125,7 @@ class IsolatedCrawl:
             self._expect_end(_DEAD_WITHIN, "closed its connection to the hub and was killed")
 
     def over_memory(self, used: int) -> None:
-        """See :class:`reactorhub.engine.isolated.zygotes.Job`."""
+        """See :class:`reactorhub.engine.isolated.connections.Job`."""
         if self._over_memory is not None:
             return
         self._over_memory = f"used {used / _MIB:.0f} MiB of {(self._memory_limit or 0) / _MIB:.0f} MiB"
@@ -131,7 +134,7 @@ class IsolatedCrawl:
             self._over_timer = self._clock.callLater(_CLOSE_WITHIN, self._kill, self._over_memory)
 
     def exited(self, status: int) -> None:
-        """See :class:`reactorhub.engine.isolated.zygotes.Job`."""
+        """See :class:`reactorhub.engine.isolated.connections.Job`."""
         self._status = status
         if self._hung_up:
             self._end()
@@ -139,7 +142,7 @@ class IsolatedCrawl:
             self._expect_end(_DEAD_WITHIN, "")
 
     def lost(self, reason: str) -> None:
-        """See :class:`reactorhub.engine.isolated.zygotes.Job`."""
+        """See :class:`reactorhub.engine.isolated.connections.Job`."""
         self._died_of = self._died_of or reason
         self._kill_process()
         self._zygote = None

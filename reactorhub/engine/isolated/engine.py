@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from reactorhub.engine.isolated.crawl import IsolatedCrawl
 from reactorhub.engine.isolated.listing import Listing
-from reactorhub.engine.isolated.strays import MARK
+from reactorhub.engine.isolated.strays import DATA_MARK, kill_strays
 from reactorhub.engine.isolated.zygotes import Zygote
 from reactorhub.engine.projects import ProjectConfig, settings_choice, top_packages
 from reactorhub.errors import UnknownSpider, UnreadableProject
@@ -33,8 +34,14 @@ class IsolatedEngine:
 
     log = Logger()
 
-    def __init__(self, reactor: Any, log_path: PathOf, items_path: PathOf, python: str) -> None:
-        """:param python: the Python of projects that name none."""
+    def __init__(
+        self, reactor: Any, log_path: PathOf, items_path: PathOf, python: str, data_dir: str = ""
+    ) -> None:
+        """
+        :param python: the Python of projects that name none.
+        :param data_dir: the hub's data folder, which no other hub has at the same time.
+        """
+        self._data_dir = data_dir
         self._reactor = reactor
         self._log_path = log_path
         self._items_path = items_path
@@ -44,6 +51,13 @@ class IsolatedEngine:
         self._projects: Mapping[str, ProjectConfig] = {}
         self._listings: dict[str, Listing] = {}
         self._stopped = False
+
+    def recover(self) -> Deferred[Any]:
+        """Kill what an earlier hub on this data folder has left, if its zygotes were killed with it."""
+        if not self._data_dir:
+            return succeed([])
+        pool = self._reactor.getThreadPool()
+        return deferToThreadPool(self._reactor, pool, kill_strays, f"{DATA_MARK}={self._data_dir}")
 
     async def load(self, projects: Mapping[str, ProjectConfig], anew: bool = True) -> None:
         """Take runs of these projects from now on, and list the spiders of those that are isolated.
@@ -139,18 +153,20 @@ class IsolatedEngine:
     def _zygote_of(self, python: str) -> Zygote:
         zygote = self._zygotes.get(python)
         if zygote is None:
-            zygote = self._zygotes[python] = Zygote(self._reactor, python, self._ended)
+            zygote = self._zygotes[python] = Zygote(self._reactor, python, self._ended, self._data_dir)
         return zygote
 
     def _ended(self, zygote: Zygote) -> None:
         self._zygotes = {python: each for python, each in self._zygotes.items() if each is not zygote}
-        if not self._stopped:
+        self._dying.add(zygote)
+        zygote.stop().addBoth(lambda _: self._dying.discard(zygote))
+        if not (self._stopped or zygote.retired):
             self.log.error("{zygote}; the next run gets a new one", zygote=zygote)
 
     def _list(self, project: ProjectConfig) -> Listing:
         listing = Listing(self._reactor, project)
         try:
-            listing.begin(self._zygote(project), _project_order(project, listing.key))
+            listing.begin(self._zygote(project), _project_order(project))
         except UnreadableProject as error:
             listing.unreadable(str(error))
         except OSError as error:
@@ -162,11 +178,12 @@ class IsolatedEngine:
         log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         log.touch()
         limit = spec.memory_limit
-        order = _project_order(project, run_id)
+        order = _project_order(project)
         order["environment"]["SCRAPY_JOB"] = run_id
         return {
             **order,
             "kind": "crawl",
+            "run_id": run_id,
             "spider": spec.spider,
             "module": self._module(spec),
             "args": dict(spec.args),
@@ -183,9 +200,9 @@ class IsolatedEngine:
         return None if listing is None else listing.modules.get(spec.spider)
 
 
-def _project_order(project: ProjectConfig, key: str) -> dict[str, Any]:
+def _project_order(project: ProjectConfig) -> dict[str, Any]:
     choice = settings_choice(project)
-    environment = {MARK: key}
+    environment = {}
     if choice.module is not None:
         environment["SCRAPY_SETTINGS_MODULE"] = choice.module
     if choice.section is not None:

@@ -12,7 +12,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from reactorhub.engine.isolated.zygotes import Line, Zygote, how_ended
+from reactorhub.engine.isolated.connections import Line
+from reactorhub.engine.isolated.zygotes import Zygote, how_ended
 from reactorhub.engine.projects import ProjectConfig
 from reactorhub.model.spider import SCRAPY_CFG, BrokenModule, Catalog, SpiderInfo
 
@@ -21,7 +22,7 @@ _number = count(1)
 
 
 class Listing:
-    """See :class:`reactorhub.engine.isolated.zygotes.Job`.
+    """See :class:`reactorhub.engine.isolated.connections.Job`.
 
     When ``done`` fires, ``catalog`` has what the project has, and ``modules`` the module of each spider. It
     never fails: a project that cannot be listed is one whose settings are broken.
@@ -44,11 +45,11 @@ class Listing:
         self._line = zygote.fork(self.key, self, order)
 
     def forked(self, pid: int) -> None:
-        """See :class:`reactorhub.engine.isolated.zygotes.Job`."""
+        """See :class:`reactorhub.engine.isolated.connections.Job`."""
         self._pid = pid
 
     def reported(self, report: Mapping[str, Any]) -> None:
-        """See :class:`reactorhub.engine.isolated.zygotes.Job`."""
+        """See :class:`reactorhub.engine.isolated.connections.Job`."""
         try:
             catalog = self._read(report)
         except (KeyError, TypeError, ValueError):
@@ -57,21 +58,21 @@ class Listing:
             self._end(catalog)
 
     def garbled(self) -> None:
-        """See :class:`reactorhub.engine.isolated.zygotes.Job`."""
+        """See :class:`reactorhub.engine.isolated.connections.Job`."""
         self._fail("it sent the hub what is not a list of spiders")
 
     def hung_up(self) -> None:
-        """See :class:`reactorhub.engine.isolated.zygotes.Job`."""
+        """See :class:`reactorhub.engine.isolated.connections.Job`."""
 
     def over_memory(self, used: int) -> None:
-        """See :class:`reactorhub.engine.isolated.zygotes.Job`."""
+        """See :class:`reactorhub.engine.isolated.connections.Job`."""
 
     def exited(self, status: int) -> None:
-        """See :class:`reactorhub.engine.isolated.zygotes.Job`."""
+        """See :class:`reactorhub.engine.isolated.connections.Job`."""
         self._fail(f"{how_ended(status)} while the project was imported")
 
     def lost(self, reason: str) -> None:
-        """See :class:`reactorhub.engine.isolated.zygotes.Job`."""
+        """See :class:`reactorhub.engine.isolated.connections.Job`."""
         self._zygote = None
         self._fail(reason)
 

@@ -9,66 +9,24 @@ import signal
 import socket
 import subprocess
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+from uuid import uuid4
 
-from twisted.internet.abstract import FileDescriptor
-from twisted.internet.defer import Deferred
-from twisted.internet.fdesc import readFromFD
-from twisted.internet.protocol import Factory
-from twisted.internet.protocol import Protocol as Connection
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
-from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
-from reactorhub.engine.isolated.strays import kill_strays
+from reactorhub.engine.isolated.complaints import Complaints
+from reactorhub.engine.isolated.connections import Job, JobLines, Line, Lines, adopted
+from reactorhub.engine.isolated.strays import DATA_MARK, ZYGOTE_MARK, kill_strays
 
 CHILD = Path(__file__).parent / "child"
 _ANSWER_WITHIN = 20.0  # seconds in which a zygote has to answer an order, and to start
-_MAX_LINE = 1 << 24  # bytes of one report
 _END_WITHIN = 2.0  # seconds in which a zygote that was told to stop has to kill its children and end
+_IDLE = 300.0  # seconds without a job, after which a zygote ends; the next job gets a new one
 _LOOK_AGAIN = 0.05  # seconds between looks at whether a killed zygote is gone
-
-
-class Job(Protocol):
-    """What a process was forked for, as far as its zygote has something to say."""
-
-    def forked(self, pid: int) -> None:
-        """The process lives."""
-
-    def reported(self, report: Mapping[str, Any]) -> None:
-        """The process has sent a report."""
-
-    def garbled(self) -> None:
-        """The process has sent what is not a report."""
-
-    def hung_up(self) -> None:
-        """The process will send no more reports."""
-
-    def over_memory(self, used: int) -> None:
-        """The process uses more than its limit: this many bytes. If it is far more, it is killed already."""
-
-    def exited(self, status: int) -> None:
-        """The process is dead: by itself with this status, or by this signal as a negative number."""
-
-    def lost(self, reason: str) -> None:
-        """Nothing more will be heard of the process; if it lived, it is killed."""
-
-
-class Line:
-    """The hub's end of the connection with one process."""
-
-    def __init__(self, transport: Any) -> None:
-        self._transport = transport
-
-    def send(self, order: Mapping[str, Any]) -> None:
-        """Send an order; one that has hung up does not hear it."""
-        self._transport.write(json.dumps(order).encode() + b"\n")
-
-    def close(self) -> None:
-        """Hang up."""
-        self._transport.abortConnection()
 
 
 class Zygote:
@@ -76,20 +34,27 @@ class Zygote:
 
     log = Logger()
 
-    def __init__(self, reactor: Any, python: str, ended: Callable[[Zygote], object]) -> None:
+    def __init__(
+        self, reactor: Any, python: str, ended: Callable[[Zygote], object], data_dir: str = ""
+    ) -> None:
         """Start it.
 
-        :param ended: called once when it is gone.
+        :param ended: called once when it takes no more orders.
+        :param data_dir: the hub's data folder, by which the next hub would know what this one has left.
         :raises OSError: if this Python cannot be started.
         """
         self._reactor = reactor
         self._python = python
         self._when_ended = ended
+        self._marks = {ZYGOTE_MARK: uuid4().hex, DATA_MARK: data_dir}
         self._jobs: dict[str, Job] = {}
         self._unanswered: dict[str, Any] = {}
         self._handed_over: dict[str, socket.socket] = {}
         self._gone: Deferred[None] = Deferred()
         self._reason: str | None = None
+        self._has_forked = False
+        self._idle: Any = None
+        self.retired = False
         self.ready = False
         self.versions: Mapping[str, str] = {}
         ours, theirs = socket.socketpair()
@@ -100,7 +65,7 @@ class Zygote:
             raise
         finally:
             theirs.close()
-        self._control = _adopted(reactor, ours, _ControlLines(self))
+        self._control = adopted(reactor, ours, _ControlLines(self))
         self._impatience = reactor.callLater(_ANSWER_WITHIN, self.kill, "it did not start in time")
 
     def _start(self, theirs: socket.socket) -> subprocess.Popen[bytes]:
@@ -109,14 +74,14 @@ class Zygote:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env=_environment(self._python),
+            env={**_environment(self._python), **self._marks},
             pass_fds=[theirs.fileno()],
             start_new_session=True,
         )
         assert process.stderr is not None
         stderr = os.dup(process.stderr.fileno())
         process.stderr.close()
-        self._complaints = _Complaints(self._reactor, stderr, self._python)
+        self._complaints = Complaints(self._reactor, stderr, self._python)
         return process
 
     @property
@@ -137,8 +102,10 @@ class Zygote:
     def fork(self, key: str, job: Job, order: Mapping[str, Any], memory_limit: int | None = None) -> Line:
         """Have a process forked that obeys ``order``; ``job`` hears of it."""
         ours, theirs = socket.socketpair()
-        line = Line(_adopted(self._reactor, ours, _JobLines(job)))
+        line = Line(adopted(self._reactor, ours, JobLines(job)))
         self._jobs[key] = job
+        self._has_forked = True
+        self._rest(False)
         self._handed_over[key] = theirs
         self._control.sendFileDescriptor(theirs.fileno())
         self._send({"fork": key, "memory_limit": memory_limit})
@@ -151,6 +118,7 @@ class Zygote:
         """Let go of a process that is dead, or is to die."""
         if self._jobs.pop(key, None) is not None and not self.gone:
             self._send({"reap": key})
+            self._rest(not self._jobs)
 
     def stop(self) -> Deferred[None]:
         """End it and all that it has forked; fires when it is gone."""
@@ -163,6 +131,16 @@ class Zygote:
         if self._process.poll() is None:
             self._process.kill()
         self._lost(reason)
+
+    def _rest(self, idle: bool) -> None:
+        """Begin to count the time without a job, or end that."""
+        _cancel(self._idle)
+        self._idle = self._reactor.callLater(_IDLE, self._retire) if idle else None
+
+    def _retire(self) -> None:
+        self.log.info("{python} has forked nothing for {idle:g} s and ends", python=self._python, idle=_IDLE)
+        self.retired = True
+        self.stop()
 
     def _send(self, message: Mapping[str, Any]) -> None:
         self._control.write(json.dumps(message).encode() + b"\n")
@@ -185,6 +163,7 @@ class Zygote:
             job.forked(message["pid"])
         elif kind == "failed":
             del self._jobs[key]
+            self._rest(not self._jobs)
             job.lost(message["error"])
         elif kind == "over":
             job.over_memory(message["used"])
@@ -194,6 +173,7 @@ class Zygote:
     def _is_ready(self, versions: Mapping[str, str]) -> None:
         self.ready, self.versions = True, versions
         self._impatience.cancel()
+        self._rest(not self._jobs)
         for key in self._jobs:
             self._expect_answer(key)
         self.log.info("{python} forks runs: Scrapy {scrapy}", python=self._python, scrapy=versions["scrapy"])
@@ -209,17 +189,14 @@ class Zygote:
         if self.gone:
             return
         self._reason = reason
-        for call in (self._impatience, *self._unanswered.values()):
-            if call.active():
-                call.cancel()
+        for call in (self._impatience, self._idle, *self._unanswered.values()):
+            _cancel(call)
         for handed_over in self._handed_over.values():
             handed_over.close()
         self._control.abortConnection()
         self._wait_for_end()
         self._when_ended(self)  # before the jobs are told: whoever follows them needs another one
         jobs, self._jobs = self._jobs, {}
-        if jobs:
-            self._reactor.callInThread(kill_strays, tuple(jobs))
         for job in jobs.values():
             job.lost(f"the process it was forked from is gone: {self._reason}")
 
@@ -240,13 +217,23 @@ class Zygote:
             self._reactor.callLater(_LOOK_AGAIN, self._wait_for_end)
         else:
             self._complaints.close()
-            self._gone.callback(None)
+            swept = self._sweep() if self._has_forked else succeed(None)
+            swept.addBoth(lambda _: self._gone.callback(None))
+
+    def _sweep(self) -> Deferred[Any]:
+        """Kill what its processes have left behind: those that it could not kill itself, being dead."""
+        mark = f"{ZYGOTE_MARK}={self._marks[ZYGOTE_MARK]}"
+        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), kill_strays, mark)
 
 
 def _cancelled(result: None, call: Any) -> None:
-    if call.active():
-        call.cancel()
+    _cancel(call)
     return result
+
+
+def _cancel(call: Any) -> None:
+    if call is not None and call.active():
+        call.cancel()
 
 
 def how_ended(status: int) -> str:
@@ -270,52 +257,7 @@ def _environment(python: str) -> dict[str, str]:
     return environment
 
 
-def _adopted(reactor: Any, ours: socket.socket, protocol: Connection) -> Any:
-    """Let the reactor look after a connected socket."""
-    ours.setblocking(False)
-    try:
-        return reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, _Single(protocol))
-    finally:
-        ours.close()
-
-
-class _Single(Factory):
-    noisy = False
-
-    def __init__(self, protocol: Connection) -> None:
-        self._protocol = protocol
-
-    def buildProtocol(self, addr: object) -> Connection:
-        return self._protocol
-
-
-class _Lines(LineOnlyReceiver):
-    """Lines of JSON objects."""
-
-    delimiter = b"\n"
-    MAX_LENGTH = _MAX_LINE
-
-    def lineReceived(self, line: bytes) -> None:
-        try:
-            message = json.loads(line, object_hook=_read_moment)
-        except (ValueError, RecursionError):
-            message = None
-        if isinstance(message, dict) and message:
-            self.message(message)
-        else:
-            self.garbage()
-
-    def lineLengthExceeded(self, line: bytes) -> None:
-        self.garbage()
-
-    def message(self, message: Mapping[str, Any]) -> None:
-        """One of them has come."""
-
-    def garbage(self) -> None:
-        """Something else has come."""
-
-
-class _ControlLines(_Lines):
+class _ControlLines(Lines):
     """What a zygote says."""
 
     def __init__(self, zygote: Zygote) -> None:
@@ -329,67 +271,3 @@ class _ControlLines(_Lines):
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         self._zygote._hung_up()
-
-
-class _JobLines(_Lines):
-    """What a process says."""
-
-    def __init__(self, job: Job) -> None:
-        self._job = job
-
-    def message(self, message: Mapping[str, Any]) -> None:
-        self._job.reported(message)
-
-    def garbage(self) -> None:
-        self._job.garbled()
-
-    def connectionLost(self, reason: Failure | None = None) -> None:
-        self._job.hung_up()
-
-
-class _Complaints(FileDescriptor):
-    """Passes what a zygote writes to its stderr on to the hub's log."""
-
-    log = Logger()
-
-    def __init__(self, reactor: Any, fd: int, python: str) -> None:
-        super().__init__(reactor)
-        os.set_blocking(fd, False)
-        self._fd = fd
-        self._python = python
-        self._last = ""
-        self.startReading()
-
-    def last(self) -> str:
-        """Return the last line, of all that has been written by now."""
-        if self._fd >= 0:
-            self.doRead()
-        return self._last
-
-    def fileno(self) -> int:
-        return self._fd
-
-    def doRead(self) -> Any:
-        return readFromFD(self._fd, self._said)
-
-    def _said(self, data: bytes) -> None:
-        for line in data.decode("utf-8", "replace").splitlines():
-            self._last = line.strip() or self._last
-            self.log.warn("{python}: {line}", python=self._python, line=line)
-
-    def connectionLost(self, reason: Failure) -> None:
-        super().connectionLost(reason)
-        self.close()
-
-    def close(self) -> None:
-        """Read no more."""
-        if self._fd >= 0:
-            self.stopReading()
-            os.close(self._fd)
-            self._fd = -1
-
-
-def _read_moment(value: dict[str, Any]) -> Any:
-    if value.keys() == {"$moment"}:
-        return datetime.fromisoformat(value["$moment"])
-    return value

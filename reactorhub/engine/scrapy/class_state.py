@@ -20,6 +20,7 @@ from scrapy.core.engine import ExecutionEngine
 from scrapy.crawler import Crawler
 
 from reactorhub.containment.contexts import RUN
+from reactorhub.engine.isolated.child.told import ATTRIBUTE, has_own_job
 from reactorhub.engine.scrapy.private.classes import subclass_unnoticed
 
 S = TypeVar("S", bound=Spider)
@@ -45,11 +46,14 @@ class PerRun:
         return copies[self]
 
 
-def own_class(spidercls: type[S]) -> type[S]:
-    """Return a subclass of a spider for one run. Neither its metaclass nor its bases hear of it."""
+def own_class(spidercls: type[S], run_id: str) -> type[S]:
+    """Return a subclass of a spider for one run. Neither its metaclass nor its bases hear of it.
+
+    Its attribute ``_job`` is the id of the run, unless the project uses this name for something of its own.
+    """
     divide(spidercls)
     try:
-        return subclass_unnoticed(spidercls)
+        return subclass_unnoticed(spidercls, {} if has_own_job(spidercls) else {ATTRIBUTE: run_id})
     except TypeError:  # a class with __slots__ can have no such subclass
         return spidercls
 

@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from reactorhub.containment.contexts import RunContext, RunLog
+from reactorhub.engine.isolated.child.told import job_argument
 from reactorhub.engine.projects import ProjectConfig
 from reactorhub.engine.protocols import Crawl
 from reactorhub.engine.scrapy.class_state import own_class
@@ -130,17 +131,19 @@ class ScrapyEngine:
         crawl = ScrapyCrawl(self._clock, context, items, counted_fields(spec.expect), self._on_end)
         if project is not None:
             project.used_by(crawl.done)
-        crawl.begin(partial(self._make, spec))
+        crawl.begin(partial(self._make, run_id, spec))
         return crawl
 
-    def _make(self, spec: RunSpec) -> tuple[HubCrawler, Callable[[], Deferred[None]]]:
+    def _make(self, run_id: str, spec: RunSpec) -> tuple[HubCrawler, Callable[[], Deferred[None]]]:
         project = self._projects.get(spec.project)
         spidercls = None if project is None else project.spider_class(spec.spider)
         if project is None or project.runner is None or spidercls is None:
             raise UnknownSpider(self._no_spider(spec.spider, spec.project))
-        crawler = project.runner.crawler_for(HubCrawler, own_class(spidercls), dict(spec.settings))
+        own = own_class(spidercls, run_id)
+        crawler = project.runner.crawler_for(HubCrawler, own, dict(spec.settings), run_id)
         assert isinstance(crawler, HubCrawler)
-        return crawler, partial(project.runner.crawl, crawler, **spec.args)
+        args = {**spec.args, **job_argument(spidercls, run_id)}
+        return crawler, partial(project.runner.crawl, crawler, **args)
 
     def _no_spider(self, spider: str, project: str | None) -> str:
         if project is not None and project not in self._projects:

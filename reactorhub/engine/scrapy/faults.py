@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from scrapy import signals
@@ -12,16 +12,18 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import IgnoreRequest
 from twisted.python.failure import Failure
 
-from reactorhub.containment.contexts import RunContext
+from reactorhub.containment.contexts import RunContext, contained
 from reactorhub.engine.isolated.child.pages import Pages
-from reactorhub.engine.scrapy.private import wrap_callback, wrap_close, wrap_scheduler, wrap_signals
+from reactorhub.engine.scrapy.private import wrap_callback, wrap_close, wrap_scheduler, wrap_stats
 from reactorhub.engine.scrapy.private.parts import contain_scheduler
 
 Call = Callable[..., Any]
 
 
 def count_faults(crawler: Crawler, engine: ExecutionEngine, run: RunContext, pages: Pages) -> None:
-    """Let ``run`` count what callbacks, pipelines, signal handlers, downloads and the scheduler raise.
+    """Let ``run`` count what callbacks, pipelines, downloads and the scheduler raise.
+
+    Signal handlers are counted by :func:`reactorhub.engine.scrapy.private.contain_for_all`.
 
     :param pages: counts what is passed to the spider.
     """
@@ -34,26 +36,31 @@ def count_faults(crawler: Crawler, engine: ExecutionEngine, run: RunContext, pag
     crawler.__dict__["_reactorhub_failed"] = failed
     crawler.signals.connect(failed, signals.spider_error)
     crawler.signals.connect(failed, signals.item_error)
-    wrap_signals(crawler, run.raised)
     wrap_callback(engine, lambda call: _counting_download(run, pages, call))
     wrap_close(engine, lambda call: _counting_close(run, call))
     wrap_scheduler(engine, lambda scheduler: _guard_scheduler(run, scheduler))
+    wrap_stats(crawler, contained)
 
 
 def _counting_download(run: RunContext, pages: Pages, call: Call) -> Call:
     """Count a download's failure unless an errback deals with it. A request that is ignored is not one."""
 
-    async def counted(result: Any, request: Any) -> Any:
+    def counted(result: Any, request: Any) -> Any:
         pages.came(result)
-        if not isinstance(result, Failure) or result.check(IgnoreRequest) or result.value is None:
-            return await call(result, request)
-        try:
-            return await call(result, request)
-        except Exception:
-            run.raised(result.value)
-            raise
+        waiting = call(result, request)
+        if isinstance(result, Failure) and result.value is not None and not result.check(IgnoreRequest):
+            return _counting(run, waiting, result.value)
+        return waiting
 
     return counted
+
+
+async def _counting(run: RunContext, waiting: Awaitable[Any], error: BaseException) -> Any:
+    try:
+        return await waiting
+    except Exception:
+        run.raised(error)
+        raise
 
 
 def _counting_close(run: RunContext, call: Call) -> Call:

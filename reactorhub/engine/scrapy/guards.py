@@ -52,20 +52,16 @@ class InFlight:
     async def download(self, call: Call, request: Any) -> Any:
         """Download. Raises IgnoreRequest if the crawl has been cut off, or is cut off meanwhile."""
         self.begun = True
-        stopped = IgnoreRequest("the download was cut off: the run was told to stop")
         if self._closed:
-            raise stopped
-        try:
-            return await self._waited(call(request), stopped)
-        except BaseException as error:  # noqa: BLE001 - contain() raises it again if it has to
-            contain(error)
+            raise _download_cut()
+        return await self._waited(call(request), _download_cut)
 
-    async def code(self, waiting: Awaitable[Any]) -> Any:
-        """Await spider code. Raises EscapedError if it is cut off, or raises what would end the process."""
-        try:
-            return await self._waited(waiting, EscapedError("it was cut off: the run was told to stop"))
-        except BaseException as error:  # noqa: BLE001 - contain() raises it again if it has to
-            contain(error)
+    def code(self, waiting: Awaitable[Any]) -> Awaitable[Any]:
+        """Return what awaits spider code.
+
+        It raises EscapedError if the code is cut off, or raises what would end the process.
+        """
+        return self._waited(waiting, _code_cut)
 
     def cut(self, engine: ExecutionEngine) -> None:
         """Cut off everything that is awaited, and let no other download begin."""
@@ -74,28 +70,41 @@ class InFlight:
             self._cut(task)
         drop_delays(engine)
 
-    async def _waited(self, waiting: Awaitable[Any], instead: Exception) -> Any:
+    async def _waited(self, waiting: Awaitable[Any], cut: Callable[[], Exception]) -> Any:
         task = asyncio.current_task()
-        if task is None or task in self._tasks:
-            return await waiting
-        self._tasks.add(task)
-        late = task.get_loop().call_later(_LAST_WAIT, self._cut, task) if self._closed else None
+        known = task is None or task in self._tasks  # then it is code that awaits other code
+        late = None if known else self._begin(task)
         try:
             return await waiting
-        except asyncio.CancelledError:
-            if task not in self._cutting:
-                raise
+        except asyncio.CancelledError as error:
+            if task is None or known or task not in self._cutting:
+                contain(error)
             task.uncancel()
-            raise instead from None
+            raise cut() from None
+        except BaseException as error:  # noqa: BLE001 - contain() raises it again if it has to
+            contain(error)
         finally:
-            if late is not None:
-                late.cancel()
-            self._tasks.discard(task)
-            self._cutting.discard(task)
+            if not known:
+                self._tasks.discard(task)
+                self._cutting.discard(task)
+                if late is not None:
+                    late.cancel()
+
+    def _begin(self, task: Any) -> asyncio.TimerHandle | None:
+        self._tasks.add(task)
+        return task.get_loop().call_later(_LAST_WAIT, self._cut, task) if self._closed else None
 
     def _cut(self, task: asyncio.Task[Any]) -> None:
         self._cutting.add(task)
         task.cancel()
+
+
+def _download_cut() -> Exception:
+    return IgnoreRequest("the download was cut off: the run was told to stop")
+
+
+def _code_cut() -> Exception:
+    return EscapedError("it was cut off: the run was told to stop")
 
 
 def guard(engine: ExecutionEngine, in_flight: InFlight) -> None:
@@ -134,15 +143,12 @@ def _enduring(engine: ExecutionEngine, next_requests: Call) -> Call:
 
 
 def _cuttable(in_flight: InFlight, download: Call) -> Call:
-    async def cuttable(request: Any) -> Any:
-        return await in_flight.download(download, request)
-
-    return cuttable
+    return partial(in_flight.download, download)
 
 
 def _contained(in_flight: InFlight, call: Call) -> Call:
-    async def contained(*args: Any) -> Any:
-        return await in_flight.code(call(*args))
+    def contained(*args: Any) -> Any:
+        return in_flight.code(call(*args))
 
     return contained
 

@@ -29,20 +29,24 @@ class TolerantSpiderLoader(HookedLoader):
         """Import all modules below SPIDER_MODULES and take up their spiders."""
         self.broken = []
         for name in self.spider_modules:
-            for module in self._modules(name):
-                self._take_up(module)
+            for each, module in self._modules(name):
+                self._take_up(each, module)
 
-    def _take_up(self, module: ModuleType) -> None:
-        spiders, odd = sort_out(module, Spider)
+    def _take_up(self, module_name: str, module: ModuleType) -> None:
+        try:
+            spiders, odd = sort_out(module, Spider)
+        except BaseException as error:  # noqa: BLE001 - it may have put anything into the table of modules
+            self.broken.append(broken_module(module_name, error))
+            return
         for name, spidercls in spiders.items():
             self.add_spider(name, spidercls)
         self.broken.extend(BrokenModule(project="", **each) for each in odd)
 
-    def _modules(self, name: str) -> Iterator[ModuleType]:
+    def _modules(self, name: str) -> Iterator[tuple[str, ModuleType]]:
         module = self._imported(name)
         if module is None:
             return
-        yield module
+        yield name, module
         for info in iter_modules(getattr(module, "__path__", ()), f"{name}."):
             yield from self._modules(info.name)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any, cast
@@ -17,6 +18,7 @@ from reactorhub.containment.contexts import ProjectContext
 from reactorhub.containment.logging_views import changes, enable_loggers
 from reactorhub.containment.modules import MODULES, place_of
 from reactorhub.engine.isolated.child.spiders import arguments, classes_of, docstring
+from reactorhub.engine.isolated.child.told import tell_settings
 from reactorhub.engine.projects import PLAIN_FOLDER, ProjectConfig, settings_choice, top_packages
 from reactorhub.engine.scrapy.class_state import divide
 from reactorhub.engine.scrapy.environment import variables_of
@@ -55,11 +57,13 @@ class Project:
         self._crawls = 0
         self._retired = False
         MODULES.add(self.context, place_of(config.path, top_packages(config)))
+        path = list(sys.path)
         self.context.importing = True
         try:
             self.context.enter(self._load)
             self.context.enter(self._settle_logging)
         finally:
+            MODULES.settle(self.context, path)
             self.context.importing = False
 
     def spider_class(self, name: str) -> type[Spider] | None:
@@ -171,12 +175,14 @@ class HubRunner(UnmergedRunner):
         super().__init__(settings)
         self._blueprint = _Blueprint(self.settings)
 
-    def crawler_for(self, kind: type[Crawler], spidercls: type[Spider], settings: dict[str, Any]) -> Crawler:
+    def crawler_for(
+        self, kind: type[Crawler], spidercls: type[Spider], settings: dict[str, Any], run_id: str
+    ) -> Crawler:
         """Return a new crawler of class ``kind`` with ``settings`` above those of project and spider.
 
         Crawler makes a deep copy of its settings, which takes 2 ms. A copy by pickle takes a tenth of that.
         """
-        return crawler_with(kind, spidercls, _Order(self._blueprint, settings))
+        return crawler_with(kind, spidercls, _Order(self._blueprint, settings, run_id))
 
 
 class _Blueprint:
@@ -197,11 +203,12 @@ class _Blueprint:
 class _Order:
     """What Crawler takes as its settings. It only calls ``copy()``."""
 
-    def __init__(self, blueprint: _Blueprint, settings: dict[str, Any]) -> None:
-        self._blueprint, self._settings = blueprint, settings
+    def __init__(self, blueprint: _Blueprint, settings: dict[str, Any], run_id: str) -> None:
+        self._blueprint, self._settings, self._run_id = blueprint, settings, run_id
 
     def copy(self) -> Settings:
         settings = self._blueprint.copy()
         settings.setdict({**self._settings, **FORCED}, priority="cmdline")
+        tell_settings(settings, self._run_id)
         without_left_out(settings)
         return settings

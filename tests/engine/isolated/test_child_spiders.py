@@ -116,6 +116,25 @@ def test_a_class_without_a_name_is_not_a_spider(made: object, name: str) -> None
     assert list(spiders) == ["good"] and odd == []
 
 
+def test_a_base_class_without_the_attribute(made: object) -> None:
+    """In old versions of Scrapy the class Spider itself has no name."""
+
+    class Old:
+        custom_settings = None
+
+        @classmethod
+        def update_settings(cls, settings: object) -> None:
+            """Scrapy calls it."""
+
+        from_crawler = update_settings
+
+    module = made("")  # type: ignore[operator]
+    vars(module)["Named"] = type("Named", (Old,), {"name": "named", "__module__": "odd_spiders"})
+    vars(module)["Nameless"] = type("Nameless", (Old,), {"__module__": "odd_spiders"})
+    spiders, odd = sort_out(module, Old)
+    assert list(spiders) == ["named"] and odd == []
+
+
 def test_a_loader_of_the_project_s_own() -> None:
     """It may have names that are not texts, and raise for single spiders."""
 

@@ -15,9 +15,20 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from reactorhub.engine.isolated import zygotes
-from reactorhub.engine.isolated.strays import MARK
+from reactorhub.engine.isolated.strays import DATA_MARK, kill_strays
 from reactorhub.engine.isolated.zygotes import Zygote
 from tests.integration.hubs import alive
+
+LEAVING = """
+import os, time
+if not os.fork():
+    os.setsid()
+    open("{note}.new", "w").write(str(os.getpid()))
+    os.rename("{note}.new", "{note}")
+    time.sleep(60)
+    os._exit(0)
+{then}
+"""
 
 
 class HeardJob:
@@ -83,7 +94,7 @@ class ZygoteTests(TestCase):
             "path": str(folder),
             "spider_modules": [],
             "packages": [],
-            "environment": {MARK: "test"},
+            "environment": {},
         }
 
     async def listed(self, zygote: Zygote, source: str = "") -> HeardJob:
@@ -156,15 +167,68 @@ class ZygoteTests(TestCase):
         """What cannot be started is an error at once."""
         self.assertRaises(OSError, self.zygote, "/no/such/python")
 
+    async def started(self, zygote: Zygote, source: str) -> tuple[HeardJob, int]:
+        """Have a process forked whose project forks one that leaves session and parent; return that, too."""
+        note = Path(mkdtemp()) / "pid"
+        job = HeardJob()
+        zygote.fork("job", job, self.listing(LEAVING.format(note=str(note), then=source)))
+        while not note.exists():
+            await self.turn()
+        return job, int(note.read_text())
+
+    async def turn(self) -> None:
+        """Let a moment pass."""
+        turn: Deferred[None] = Deferred()
+        reactor.callLater(0.02, turn.callback, None)  # type: ignore[attr-defined]
+        await turn
+
+    async def test_what_a_process_has_forked_dies_with_it(self) -> None:
+        """A grandchild in a session of its own, that never started a program, ends with the process."""
+        zygote = self.zygote()
+        other = HeardJob()
+        zygote.fork("other", other, self.listing("import time\ntime.sleep(60)\n"))
+        job, grandchild = await self.started(zygote, "pass")
+        await job.over
+        while alive(grandchild):
+            await self.turn()
+        self.assertTrue(alive(other.pid))
+
+    async def test_nothing_outlives_a_killed_zygote(self) -> None:
+        """Not even a grandchild that has left session and parent; ``stop`` waits until it is killed."""
+        zygote = self.zygote()
+        job, grandchild = await self.started(zygote, "time.sleep(60)")
+        self.assertTrue(alive(grandchild))
+        os.kill(zygote.pid, signal.SIGKILL)
+        await job.over
+        await zygote.stop()
+        while alive(grandchild):  # a process that is killed takes a moment to be dead
+            await self.turn()
+
+    async def test_what_an_earlier_hub_has_left_is_found(self) -> None:
+        """Processes know the data folder that their hub had, whatever became of it."""
+        zygote = Zygote(reactor, sys.executable, lambda _: None, "/data/of this test")
+        self.addCleanup(zygote.stop)
+        _, grandchild = await self.started(zygote, "time.sleep(60)")
+        self.assertIn(grandchild, kill_strays(f"{DATA_MARK}=/data/of this test"))
+        self.assertEqual(kill_strays(f"{DATA_MARK}=/data/of another"), [])
+
+    async def test_a_zygote_without_work_ends(self) -> None:
+        """It keeps its memory for some minutes after its last job only."""
+        self.patch(zygotes, "_IDLE", 0.5)
+        zygote = self.zygote()
+        await self.listed(zygote)
+        self.assertFalse(zygote.gone)
+        zygote.reap("job")
+        await zygote._gone
+        self.assertEqual((zygote.retired, self.ended, alive(zygote.pid)), (True, [zygote], False))
+
     async def test_stopping(self) -> None:
         """A zygote that is stopped takes its children with it, and its jobs hear of it."""
         zygote = self.zygote()
         job = HeardJob()
         zygote.fork("job", job, self.listing("import time\ntime.sleep(60)\n"))
         while not job.pid:
-            turn: Deferred[None] = Deferred()
-            reactor.callLater(0.02, turn.callback, None)  # type: ignore[attr-defined]
-            await turn
+            await self.turn()
         await zygote.stop()
         self.assertFalse(alive(zygote.pid))
         self.assertFalse(alive(job.pid))

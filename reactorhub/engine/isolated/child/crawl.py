@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from scrapy import Spider, signals
@@ -28,6 +31,7 @@ from .processes import end_at_once
 from .project import last_line, project_settings
 from .records import Records
 from .reports import Reports
+from .told import ATTRIBUTE, has_own_job, job_argument, tell_settings
 
 REACTOR = "twisted.internet.asyncioreactor.AsyncioSelectorReactor"
 _REPORT_EVERY = 1.0  # seconds
@@ -70,15 +74,21 @@ class Crawl:
         :raises BaseException: whatever the project lets out.
         """
         install_reactor(REACTOR)
+        self._heed_sigterm(lambda *_: self._stop())
         self._records.install()
         settings = self._settings()
         process = CrawlerProcess(settings)
         spidercls = process.spider_loader.load(self._order["spider"])
+        run_id = self._order["run_id"]
+        if not has_own_job(spidercls):
+            type.__setattr__(spidercls, ATTRIBUTE, run_id)
+        tell_settings(settings, run_id)
         self._crawler = crawler = IsolatedCrawler(spidercls, settings)
         settings.handed_on = False
         crawler.items = self._items
         self._connect(crawler)
-        process.crawl(crawler, **self._order["args"]).addErrback(self._failed)
+        args = {**self._order["args"], **job_argument(spidercls, run_id)}
+        process.crawl(crawler, **args).addErrback(self._failed)
         self._listen()
         process.start()
 
@@ -139,7 +149,9 @@ class Crawl:
         return {"stats": stats, **self._records.figures()}
 
     def _listen(self) -> None:
-        installed_reactor().addReader(_Ear(self._reports, self._obey))
+        reactor = installed_reactor()
+        reactor.callWhenRunning(reactor.callLater, 0, self._heed_sigterm_as_scrapy_does)
+        reactor.addReader(_Ear(self._reports, self._obey))
         self._loop = LoopingCall(self._report)
         self._loop.start(_REPORT_EVERY, now=False)
 
@@ -154,17 +166,35 @@ class Crawl:
         rungs[order["do"]]()
 
     def _stop(self) -> None:
-        """Scrapy forgets a stop that comes while the spider opens: the wish is kept until its engine runs."""
         if not self._stopping:
             self._stopping = True
-            self._stop_when_running()
+            self._when_running(self._stop_now)
 
-    def _stop_when_running(self) -> None:
+    def _stop_now(self) -> None:
+        if self._crawler is not None:
+            stop(self._crawler).addErrback(_say_unstoppable)
+
+    def _when_running(self, act: Callable[[], object]) -> None:
+        """Scrapy forgets a stop that comes while the spider opens: it is kept until the engine runs."""
         engine = None if self._crawler is None else engine_of(self._crawler)
         if engine is None or not engine.running:
-            installed_reactor().callLater(_LOOK_AGAIN, self._stop_when_running)
-        elif self._crawler is not None:
-            stop(self._crawler).addErrback(_say_unstoppable)
+            installed_reactor().callLater(_LOOK_AGAIN, self._when_running, act)
+        else:
+            act()
+
+    def _heed_sigterm(self, act: Callable[..., object]) -> None:
+        """Have SIGTERM do this, once the engine runs."""
+
+        def taken(number: int, frame: object) -> None:
+            installed_reactor().callFromThread(self._when_running, partial(act, number, None))
+
+        signal.signal(signal.SIGTERM, taken)
+
+    def _heed_sigterm_as_scrapy_does(self) -> None:
+        """Scrapy has set its own handler by now; it may only come too early."""
+        handler = signal.getsignal(signal.SIGTERM)
+        if callable(handler):
+            self._heed_sigterm(handler)
 
     def _abort(self) -> None:
         self._stop()

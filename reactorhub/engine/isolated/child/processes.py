@@ -64,15 +64,6 @@ def children() -> set[int]:
     return {int(pid) for pid in text.split()}
 
 
-def belongs_to(pid: int, leader: int, mark: bytes) -> bool:
-    """Whether a process is of the session that ``leader`` began, or was started with ``mark`` in its
-    environment."""
-    try:
-        return os.getsid(pid) == leader or mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        return False
-
-
 def end_all(pids: Iterable[int]) -> None:
     """Kill these processes and wait for them. They are children of this one."""
     for pid in pids:

@@ -37,12 +37,12 @@ class Modules:
     def __init__(self) -> None:
         self.broken: list[dict[str, str]] = []
 
-    def load(self, names: list[str], deep: bool) -> Iterator[ModuleType]:
+    def load(self, names: list[str], deep: bool) -> Iterator[tuple[str, ModuleType]]:
         """Import these modules and, if ``deep``, all that are in them."""
         for name in names:
             module = self._imported(name)
             if module is not None:
-                yield module
+                yield name, module
                 inner = iter_modules(getattr(module, "__path__", ()), f"{name}.") if deep else ()
                 yield from self.load([each.name for each in inner], deep)
 

@@ -89,7 +89,7 @@ def plain(value: Any, depth: int = 0) -> Any:
     """
     try:
         return _plain(value, depth)
-    except Exception as error:  # noqa: BLE001 - see above
+    except BaseException as error:  # noqa: BLE001 - see above
         return f"<{type(value).__name__} that cannot be shown: {type(error).__name__}>"
 
 

@@ -30,9 +30,10 @@ def sort_out(module: ModuleType, base: type) -> tuple[dict[str, Any], list[dict[
     odd: list[dict[str, str]] = []
     for cls in _own_classes(module, base):
         try:
-            reason = what_is_wrong(cls, base) if cls.name else None
-            if cls.name and reason is None:
-                found[str.__str__(cls.name)] = cls
+            name = getattr(cls, "name", None)  # old versions of Scrapy give no default
+            reason = what_is_wrong(cls, base) if name else None
+            if name and reason is None:
+                found[str.__str__(name)] = cls
         except BaseException as error:  # noqa: BLE001 - a metaclass of the project's own may raise
             reason = f"it raises {type(error).__name__} when its attributes are read"
         if reason is not None:
@@ -94,13 +95,14 @@ def classes_of(loader: Any) -> tuple[dict[str, Any], list[dict[str, str]]]:
 
 
 def arguments(cls: Any) -> list[str]:
-    """Return the parameters of a spider's ``__init__``; none if they cannot be told."""
+    """Return the parameters of a spider's ``__init__`` that orders can give; none if unknown."""
     try:
         parameters = tuple(inspect.signature(cls.__init__).parameters.values())
     except BaseException:  # noqa: BLE001 - it may be written in C, or have a false signature
         return []
     plain = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return [each.name for each in parameters if each.kind in plain and each.name not in ("self", "name")]
+    names = (each.name for each in parameters if each.kind in plain and each.name not in ("self", "name"))
+    return [name for name in names if not name.startswith("_")]
 
 
 def docstring(cls: Any) -> str | None:

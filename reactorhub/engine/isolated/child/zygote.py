@@ -23,7 +23,6 @@ from .job import begin
 from .preload import preload
 from .processes import (
     adopt_orphans,
-    belongs_to,
     children,
     end_all,
     kill_group,
@@ -143,6 +142,7 @@ class Zygote:
             for fd in self._sockets:
                 os.close(fd)
             os.setsid()
+            adopt_orphans()  # so that what comes to the zygote belongs to a process that is dead
             status = begin(socket.socket(fileno=own))
         except BaseException:  # noqa: BLE001 - nothing may run on as a second zygote
             sys.excepthook(*sys.exc_info())
@@ -155,23 +155,19 @@ class Zygote:
                 info = os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
                 if info is not None:
                     self._ended(child, info.si_code == os.CLD_EXITED, info.si_status)
-        ours = {child.pid for child in self._children.values()}
-        for pid in children() - ours:  # orphans that have died
-            os.waitpid(pid, os.WNOHANG)
+        self._end_orphans()
 
     def _ended(self, child: Child, exited: bool, status: int) -> None:
         child.dead = True
         kill_group(child.pid)
-        self._end_orphans(child)
+        self._end_orphans()
         self._say({"exited": child.key, "status": status if exited else -status})
 
-    def _end_orphans(self, child: Child) -> None:
-        """Kill what a child has left behind in sessions of its own."""
+    def _end_orphans(self) -> None:
+        """Kill what dead children have left behind. As long as a child lives it keeps its own orphans."""
         ours = {each.pid for each in self._children.values()}
-        alone = all(each.dead for each in self._children.values())
-        mark = f"REACTORHUB_PROCESS={child.key}".encode()
-        orphans = children() - ours
-        end_all(pid for pid in orphans if alone or belongs_to(pid, child.pid, mark))
+        while left := children() - ours:  # what dies leaves its own children to us
+            end_all(left)
 
     def _reap(self, key: str) -> None:
         child = self._children.pop(key, None)

@@ -6,8 +6,11 @@ each part with the reason. ``tests/engine/test_private.py`` names the part that 
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import wraps
 from inspect import iscoroutine
@@ -24,7 +27,6 @@ from scrapy.crawler import (
     CrawlerProcess,
     CrawlerRunner,
 )
-from scrapy.exceptions import StopDownload
 from scrapy.extensions.feedexport import FeedExporter
 from scrapy.settings import Settings
 from scrapy.spiderloader import SpiderLoader
@@ -32,9 +34,8 @@ from scrapy.statscollectors import StatsCollector
 from scrapy.utils import signal as signal_utils
 from scrapy.utils.defer import _schedule_coro
 from scrapy.utils.misc import build_from_crawler
-from twisted.python.failure import Failure
 
-from reactorhub.containment.contexts import contain, contained_result, here
+from reactorhub.containment.contexts import RunContext, contain, contained_result, here
 from reactorhub.containment.imports import importing
 from reactorhub.containment.loop import refuse_import
 
@@ -134,14 +135,9 @@ RELIED_ON: tuple[Part, ...] = (
         "replaced: paces and contains start()",
     ),
     Part(
-        "scrapy.signalmanager:SignalManager.send_catch_log",
-        ("self", "signal", "kwargs"),
-        "replaced: counts the exceptions of signal handlers, which it returns as failures",
-    ),
-    Part(
-        "scrapy.signalmanager:SignalManager.send_catch_log_async",
-        ("self", "signal", "kwargs"),
-        "replaced: likewise; it returns exceptions",
+        "scrapy.utils.signal:logger.error",
+        ("msg", "args", "kwargs"),
+        "replaced in its module: counts the exceptions of signal handlers, which Scrapy logs with it",
     ),
     Part(
         "scrapy.core.scraper:Scraper.close_spider_async", ("self",), "replaced: counts what pipelines raise"
@@ -193,6 +189,7 @@ RELIED_ON: tuple[Part, ...] = (
 HELD: tuple[Held, ...] = (
     Held("_engine", "the engine, None before the crawl starts; the public attribute raises then"),
     Held("_stats", "the stats collector, None before the crawl starts; the public attribute raises then"),
+    Held("stats._cached_close_spider", "replaced on the instance: where the collector looks first"),
     Held("spidercls", "the class of the spider"),
     Held("engine.running", "a stop before the engine runs is lost"),
     Held("engine._slot.nextcall.cancel", "a timer that an engine leaves behind when it does not close"),
@@ -311,44 +308,32 @@ def wrap_calls(
         handlers.download_request_async = download(handlers.download_request_async)
     wrap_callback(engine, callback)
     scraper: Any = engine.scraper
-    scraper.itemproc.process_item_async = item(scraper.itemproc.process_item_async)
+    if getattr(scraper.itemproc, "methods", {}).get("process_item", True):  # none is there without pipelines
+        scraper.itemproc.process_item_async = item(scraper.itemproc.process_item_async)
     scraper.spidermw.process_start = start(scraper.spidermw.process_start)
 
 
-def wrap_signals(crawler: Crawler, seen: Callable[[BaseException], None]) -> None:
-    """Call ``seen`` with each exception that a handler of one of the crawler's signals raises.
+class _CountingLogger:
+    """The logger of Scrapy's module of signals, which also counts each exception that it is to log.
 
-    Exceptions that the sender expects (``dont_log``) are left out, and StopDownload, which is an order.
+    Scrapy catches what handlers of signals raise and logs it here, unless the sender expects it. So this
+    costs nothing where nothing is raised.
     """
-    manager: Any = crawler.signals
-    send, send_async = manager.send_catch_log, manager.send_catch_log_async
 
-    def look(results: Any, expected: Any) -> None:
-        for each in results:
-            result = each if isinstance(each, BaseException) else each[1]  # gather() returns bare exceptions
-            error = result.value if isinstance(result, Failure) else result
-            if isinstance(error, BaseException) and not isinstance(error, (StopDownload, *_types(expected))):
-                seen(error)
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
 
-    def send_catch_log(*args: Any, **kwargs: Any) -> Any:
-        expected = kwargs.get("dont_log")
-        results = send(*args, **kwargs)
-        look(results, expected)
-        return results
+    def error(self, message: str, *args: Any, **choices: Any) -> None:
+        """Count the exception, then log it."""
+        exc_info = choices.get("exc_info")
+        error = (exc_info if isinstance(exc_info, tuple) else sys.exc_info())[1]
+        owner = here()
+        if exc_info and error is not None and isinstance(owner, RunContext):
+            owner.raised(error)
+        self._logger.error(message, *args, **choices)
 
-    async def send_catch_log_async(*args: Any, **kwargs: Any) -> Any:
-        expected = kwargs.get("dont_log")
-        results = await send_async(*args, **kwargs)
-        look(results, expected)
-        return results
-
-    manager.send_catch_log, manager.send_catch_log_async = send_catch_log, send_catch_log_async
-
-
-def _types(expected: Any) -> tuple[type[BaseException], ...]:
-    if expected is None:
-        return ()
-    return tuple(expected) if isinstance(expected, Sequence) else (expected,)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._logger, name)
 
 
 def wrap_callback(engine: ExecutionEngine, callback: Wrapper) -> None:
@@ -367,6 +352,36 @@ def wrap_close(engine: ExecutionEngine, close: Wrapper) -> None:
     """Replace the call that closes the pipelines of a crawl."""
     scraper: Any = engine.scraper
     scraper.close_spider_async = close(scraper.close_spider_async)
+
+
+_STATS_CALLS = (
+    *(
+        "get_value",
+        "get_stats",
+        "set_value",
+        "set_stats",
+        "inc_value",
+        "max_value",
+        "min_value",
+        "clear_stats",
+    ),
+    *("open_spider", "close_spider"),
+)
+
+
+def wrap_stats(crawler: Crawler, wrap: Wrapper) -> None:
+    """Replace what the stats collector does at the close, and all it does if it is the project's own class.
+
+    The close dumps all stats, whose texts come from any class. Scrapy's collector keeps each method under a
+    second name once it has been looked up.
+    """
+    collector: Any = crawler.stats
+    own = not type(collector).__module__.startswith("scrapy.")
+    for name in _STATS_CALLS if own else ("close_spider",):
+        call = wrap(getattr(collector, name))
+        with suppress(AttributeError):  # a class may have slots
+            setattr(collector, name, call)
+            setattr(collector, f"_cached_{name}", call)
 
 
 def wrap_components(engine: ExecutionEngine, wrap: Wrapper) -> None:
@@ -409,13 +424,14 @@ def close_spider(engine: ExecutionEngine, reason: str) -> None:
 
 
 def contain_for_all() -> Callable[[], None]:
-    """Contain what signal handlers and coroutine callbacks raise. Return a function that undoes this.
+    """Contain what signal handlers and coroutine callbacks raise, and count what signal handlers raise.
 
-    These two are functions of modules: they are replaced once for the whole process.
+    Return a function that undoes this. What is replaced stands in modules, once for the whole process.
     """
     in_signals: Any = signal_utils
     in_scraper: Any = scraper_module
     apply, iterate = in_signals.robustApply, in_scraper.iterate_spider_output
+    logger = in_signals.logger
 
     def robust_apply(receiver: Any, *arguments: Any, **named: Any) -> Any:
         try:
@@ -429,8 +445,10 @@ def contain_for_all() -> Callable[[], None]:
 
     def undo() -> None:
         in_signals.robustApply, in_scraper.iterate_spider_output = apply, iterate
+        in_signals.logger = logger
 
     in_signals.robustApply, in_scraper.iterate_spider_output = robust_apply, iterate_spider_output
+    in_signals.logger = _CountingLogger(logger)
     return undo
 
 
@@ -468,16 +486,19 @@ def _refusing(name: str, method: Call, in_runs: bool) -> Call:
 
 def wrap_scheduler(engine: ExecutionEngine, wrap: Callable[[Any], None]) -> None:
     """Call ``wrap`` with the scheduler of this engine as soon as Scrapy makes it."""
-    real = engine.scheduler_cls
+    engine.scheduler_cls = _WrappingScheduler(engine.scheduler_cls, wrap)  # type: ignore[assignment]
 
-    class Wrapped:
-        @classmethod
-        def from_crawler(cls, crawler: Crawler) -> Any:
-            scheduler = build_from_crawler(real, crawler)
-            wrap(scheduler)
-            return scheduler
 
-    engine.scheduler_cls = Wrapped  # type: ignore[assignment]
+class _WrappingScheduler:
+    """Stands where the engine expects a class of schedulers. A class made for each run would cost more."""
+
+    def __init__(self, kind: Any, wrap: Callable[[Any], None]) -> None:
+        self._kind, self._wrap = kind, wrap
+
+    def from_crawler(self, crawler: Crawler) -> Any:
+        scheduler = build_from_crawler(self._kind, crawler)
+        self._wrap(scheduler)
+        return scheduler
 
 
 def drop_delays(engine: ExecutionEngine) -> None:

@@ -25,15 +25,16 @@ RELIED_ON_CLASSES: tuple[Part, ...] = (
 """Methods. A test checks that each exists and takes these parameters."""
 
 
-def subclass_unnoticed(cls: type[T]) -> type[T]:
-    """Return a new subclass of ``cls`` that looks like it and was announced to nobody.
+def subclass_unnoticed(cls: type[T], attributes: Mapping[str, Any]) -> type[T]:
+    """Return a new subclass of ``cls`` that looks like it, has more attributes, and was announced to nobody.
 
     ``type.__new__`` calls ``__init_subclass__`` of the bases it is given. So the class is made on a bare base
     of the same layout in memory, and gets its real base afterwards. ``cls`` and its metaclass are not called.
 
     :raises TypeError: if ``cls`` has ``__slots__``, so that no bare class has its layout.
     """
-    namespace = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
+    names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
+    namespace = {**attributes, **names}
     new: Any = type.__new__(type(cls), cls.__name__, (_bare(_without_dict(cls)),), namespace)
     new.__bases__ = (cls,)
     return new  # type: ignore[no-any-return]
@@ -104,8 +105,6 @@ def _recording(update: Callable[..., None]) -> Callable[..., None]:
             update(cls, settings)
             return
         recorders = {scheme: _Recorder(store, run.copies) for scheme, store in cls.STORE_SCHEMES.items()}
-        throw_away: Any = subclass_unnoticed(cls)
-        throw_away.STORE_SCHEMES = recorders
-        update(throw_away, settings)
+        update(subclass_unnoticed(cls, {"STORE_SCHEMES": recorders}), settings)
 
     return update_stores

@@ -1,4 +1,4 @@
-"""Contains what parts of a crawl raise that a project has replaced: stats, scheduler, downloader and others.
+"""Contains what parts of a crawl raise that a project has replaced: scheduler, downloader and others.
 
 Scrapy calls them where only an ``Exception`` is expected. Anything else would hang the crawl.
 """
@@ -22,7 +22,6 @@ def contain_parts(crawler: Crawler, engine: ExecutionEngine) -> None:
     """Contain the methods of parts that are of the project's own classes. Scrapy's own cost nothing."""
     downloader: Any = engine.downloader
     for part in (
-        crawler.stats,
         crawler.logformatter,
         crawler.request_fingerprinter,
         downloader,
@@ -48,9 +47,7 @@ def contain_methods(part: Any) -> None:
     for name in dir(kind):
         function = getattr(kind, name, None)
         if isinstance(function, FunctionType) and not _is_foreign(function.__module__) and name[:2] != "__":
-            method = contained(getattr(part, name))
-            for place in (name, f"_cached_{name}"):  # StatsCollector looks at the second place first
-                _set(part, place, method)
+            _set(part, name, contained(getattr(part, name)))
 
 
 def _is_foreign(module: str | None) -> bool:

@@ -1,0 +1,1 @@
+"""What ordinary projects do, as small projects with the outcome that each run must have."""

@@ -1,0 +1,92 @@
+"""Spiders that treat the process as theirs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.integration.habits.habit import Habit, Order, Outcome, spider
+from tests.integration.hubs import Hub
+
+YIELD = '\nyield {"url": response.url}\n'
+LEFT = Outcome(items=(), state="failed", errors=1, reason="SystemExit")
+
+
+def _loads_again(hub: Hub, folder: Path) -> None:
+    assert hub.post("/api/reload")[0] == 200
+    assert hub.get("/api/status")[1]["config"]["errors"] == []
+
+
+PROCESS = (
+    Habit(
+        does="starts a `CrawlerProcess` at the top of a module",
+        project="scripted",
+        spiders={
+            "good": spider("good", YIELD),
+            "scripty": spider("scripty", YIELD)
+            + """
+from scrapy.crawler import CrawlerProcess
+
+process = CrawlerProcess()
+process.crawl(Reader)
+process.start()
+""",
+        },
+        orders=(Order("good"),),
+        broken=("scripty",),
+        shared="that module is broken, and the others run",
+    ),
+    Habit(
+        does="takes the handler of SIGTERM",
+        project="deaf",
+        spiders={
+            "deaf": spider(
+                "deaf",
+                "signal.signal(signal.SIGTERM, lambda *args: None)" + YIELD,
+                top="import signal\n",
+            )
+        },
+        orders=(Order("deaf", shared=Outcome(log=("signal.signal does nothing here",))),),
+        shared="the handler is not taken, and the log says so",
+    ),
+    Habit(
+        does="calls `os.chdir()` in a callback",
+        project="moving",
+        spiders={
+            "moving": spider(
+                "moving",
+                "os.chdir(tempfile.gettempdir())" + YIELD,
+                top="import os, tempfile\n",
+            )
+        },
+        orders=(
+            Order("moving", shared=Outcome((), "failed", 1, "os.chdir would change the folder of all runs")),
+        ),
+        shared="the run gets an exception that says why",
+        check=_loads_again,
+    ),
+    Habit(
+        does="calls `sys.exit()` in a callback",
+        project="leaving",
+        spiders={"leaving": spider("leaving", "sys.exit(3)", top="import sys\n")},
+        orders=(Order("leaving", LEFT), Order("leaving", LEFT)),
+    ),
+    Habit(
+        does="ends itself with a reason of its own, which `expect.finish_reason` names",
+        project="caught_up",
+        spiders={
+            "caught_up": spider(
+                "caught_up",
+                'yield {"url": response.url}\nraise CloseSpider("caught_up")',
+                top="from scrapy.exceptions import CloseSpider\n",
+            )
+        },
+        schedules={
+            "news": {
+                "spider": "caught_up",
+                "expect": {"finish_reason": ["finished", "caught_up"]},
+                "retry": {"max_retries": 1, "delay": "1s"},
+            }
+        },
+        orders=(Order("caught_up", schedule="news"),),
+    ),
+)
