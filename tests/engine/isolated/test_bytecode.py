@@ -33,8 +33,15 @@ def imported(name: str) -> int:
     return value
 
 
-def test_the_same_second_and_size(folder: Path) -> None:
-    """An edit that Python's own check cannot see is seen."""
+@pytest.mark.parametrize("prefix", [None, "cache"])
+def test_the_same_second_and_size(
+    folder: Path,
+    prefix: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """An edit that Python's own check cannot see is seen, wherever the bytecode is kept."""
+    monkeypatch.setattr(sys, "pycache_prefix", prefix and str(tmp_path_factory.mktemp(prefix)))
     file = folder / "rh_same.py"
     file.write_text("VALUE = 1\n")
     times = file.stat()

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scrapy.settings import Settings
+from scrapy.utils import log as scrapy_log
 
 from reactorhub.engine.isolated.child.preload import preload
-from reactorhub.engine.isolated.child.private import own_settings
+from reactorhub.engine.isolated.child.private import own_settings, remember_versions
 from reactorhub.engine.isolated.child.records import Records
 from reactorhub.engine.isolated.child.reports import Reports, plain
 from reactorhub.engine.isolated.connections import read_moment
@@ -169,3 +170,20 @@ def test_nothing_is_forked_from_a_process_with_a_reactor() -> None:
     """This process has a reactor: it must not become a zygote."""
     with pytest.raises(RuntimeError, match="has installed a reactor"):
         preload()
+
+
+@pytest.mark.parametrize("software", [["Scrapy", "lxml"], ["Twisted"], []])
+def test_versions_are_looked_up_once(monkeypatch: pytest.MonkeyPatch, software: list[str]) -> None:
+    """What Scrapy logs of versions stays as it is; each list of packages is looked up once for all crawls."""
+    asked: list[Any] = []
+    right = scrapy_log.get_versions
+
+    def get_versions(*names: Any) -> Any:
+        asked.append(names)
+        return right(*names)
+
+    monkeypatch.setattr(scrapy_log, "get_versions", get_versions)
+    remember_versions()
+    expected = right(software) if software else right()
+    assert [scrapy_log.get_versions(software) for _ in range(2)] == [expected, expected]
+    assert len(asked) == 1

@@ -22,7 +22,7 @@ def distrust_old_bytecode(folders: Callable[[], Iterable[str]]) -> Callable[[], 
     get_data = loader.get_data
 
     def get_current_data(self: SourceFileLoader, path: str) -> bytes:
-        if path.endswith(".pyc") and _is_below(path, folders()) and _is_old(path):
+        if path.endswith(".pyc") and _is_old(path, folders()):
             raise OSError("the source may have changed since this was compiled")
         data: bytes = get_data(self, path)
         return data
@@ -35,13 +35,11 @@ def distrust_old_bytecode(folders: Callable[[], Iterable[str]]) -> Callable[[], 
     return undo
 
 
-def _is_below(path: str, folders: Iterable[str]) -> bool:
-    return any(path.startswith(folder + os.sep) for folder in folders)
-
-
-def _is_old(bytecode: str) -> bool:
+def _is_old(bytecode: str, folders: Iterable[str]) -> bool:
     try:
-        source = Path(source_from_cache(bytecode)).stat()
-        return source.st_ctime_ns >= Path(bytecode).stat().st_mtime_ns
+        source = source_from_cache(bytecode)
+        if not any(source.startswith(folder + os.sep) for folder in folders):
+            return False
+        return Path(source).stat().st_ctime_ns >= Path(bytecode).stat().st_mtime_ns
     except (OSError, ValueError):
         return False  # a module without a source

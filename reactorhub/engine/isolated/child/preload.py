@@ -19,6 +19,8 @@ from scrapy.utils.misc import load_object
 from scrapy.utils.response import get_base_url
 from twisted.internet.ssl import CertificateOptions
 
+from .private import remember_versions
+
 _MODULES = (
     "asyncio",
     "concurrent.futures.thread",
@@ -76,6 +78,7 @@ def _warm_up() -> None:
     response.xpath("//a/text()").getall()
     get_base_url(response)
     CertificateOptions().getContext()
+    remember_versions()
     log_scrapy_info(Settings({"LOG_ENABLED": False}))
     copy.deepcopy(Settings())
 
