@@ -27,7 +27,7 @@ class ItemsFile:
         """Whether the project sets feeds of its own, so that there is no items file."""
 
     def watch(self, crawler: Crawler) -> None:
-        """Connect to a crawl that has not begun, before others do: they may change the items that they see."""
+        """Connect to a crawl that has not begun, before others: they may change the items they see."""
         self._crawler = crawler
         crawler.signals.connect(self._scraped, signals.item_scraped)
 
