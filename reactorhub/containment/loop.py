@@ -137,15 +137,24 @@ def _without_generator_exit(coro: Any) -> Any:
 def report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Log an error that nobody has caught, in the log of the run that it belongs to.
 
-    The garbage collector finds lost tasks in the middle of any code: a task's name says whose it is.
+    The garbage collector finds lost tasks in the middle of any code: the task says whose it is.
     """
     task = context.get("task") or context.get("future")
     if isinstance(task, asyncio.Task):
-        owner = _runs.get(task.get_name())
+        owner = owner_of(task)
         outside = Context() if owner is None or owner.over else owner.context
         as_owner(outside, _tell, loop, context)
     else:
         _tell(loop, context)
+
+
+def owner_of(task: asyncio.Task[Any]) -> RunContext | None:
+    """Return the run to which a task belongs, or None.
+
+    Since Python 3.12 a task shows its context. Before that its name tells, which 3.13.0 does not keep.
+    """
+    context = getattr(task, "get_context", None)
+    return _runs.get(task.get_name()) if context is None else context().get(RUN)
 
 
 def _report_handle(loop: asyncio.AbstractEventLoop, handle: Any, error: BaseException) -> None:

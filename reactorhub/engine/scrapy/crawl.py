@@ -135,6 +135,7 @@ class ScrapyCrawl:
         crawler.run_context = self._context
         self._run_log.configure(crawler.settings)
         crawler.items = self._items
+        self._items.watch(crawler)
         self._field_counter = FieldCounter(crawler, self._fields, FIELD_COUNT)
         crawler.signals.connect(self._spider_opened, signals.spider_opened)
         crawler.signals.connect(self._spider_closed, signals.spider_closed)
