@@ -15,7 +15,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.machinery import ModuleSpec, PathFinder, all_suffixes
 from pathlib import Path
 from threading import RLock
@@ -35,24 +35,29 @@ class Place:
     """Where a project's top-level modules are.
 
     ``declared`` are the names that its settings and its schedule file use for it: these are looked for in its
-    folder first. ``names`` are all names in its folder.
+    folder first. ``names`` are all names in its folder. ``search`` has the folder and what the project's
+    import has put on ``sys.path``, in that order. It is empty until the import is over.
     """
 
     folder: Path
     declared: frozenset[str]
     names: frozenset[str]
+    search: tuple[str, ...] = ()
 
 
 def place_of(folder: Path, declared: set[str]) -> Place:
     """Look into a project's folder. A folder that cannot be read is empty."""
+    return Place(folder, frozenset(declared), _names_in(folder))
+
+
+def _names_in(folder: Path) -> frozenset[str]:
     try:
-        names = frozenset(_names_in(folder))
+        return frozenset(_each_name_in(folder))
     except OSError:
-        names = frozenset()
-    return Place(folder, frozenset(declared), names)
+        return frozenset()
 
 
-def _names_in(folder: Path) -> Iterator[str]:
+def _each_name_in(folder: Path) -> Iterator[str]:
     suffixes = tuple(all_suffixes())
     for entry in folder.iterdir():
         name = entry.name.partition(".")[0]
@@ -73,6 +78,9 @@ class ProjectModules:
         self._shared: frozenset[str] = frozenset()
         self._kept: dict[Owner, dict[str, ModuleType]] = {}
         self._current: dict[str, Any] = {}
+        self._outside: frozenset[str] = frozenset()
+        self._base = tuple(sys.path)
+        self._hub = frozenset(name.partition(".")[0] for name in sys.modules)
 
     # -- which projects there are
 
@@ -83,6 +91,25 @@ class ProjectModules:
         importlib.invalidate_caches()
         self._places[project] = place
         self._share()
+
+    def settle(self, project: ProjectContext, before: Sequence[str]) -> None:
+        """Keep to a project what its import has put on ``sys.path``, which had ``before`` on it."""
+        place = self._places[project]
+        search = tuple(self._searched(project, place))
+        sys.path[:] = before
+        outside = frozenset[str]().union(
+            *(_names_in(Path(each)) for each in search if each != str(place.folder))
+        )
+        self._places[project] = replace(place, search=search, names=place.names | outside)
+        if outside:
+            self._outside |= outside
+            self._share()
+
+    def _searched(self, project: ProjectContext, place: Place) -> list[str]:
+        """Return where its own modules are: in its folder, and in what its import puts on the path."""
+        others = {*self._base, *self.folders()}
+        added = [each for each in sys.path if each == str(place.folder) or each not in others]
+        return added if project.importing else [*place.search, *(e for e in added if e not in place.search)]
 
     def drop(self, project: ProjectContext) -> None:
         """Forget a project and its modules, so that it is imported anew if it comes back."""
@@ -96,7 +123,7 @@ class ProjectModules:
         self._share()
 
     def _in_table(self, project: ProjectContext, place: Place) -> list[str]:
-        own = {top for top in place.names if self._current.get(top, project) is project}
+        own = {top for top in place.names - self._hub if self._current.get(top, project) is project}
         return [
             name
             for name, module in tuple(sys.modules.items())
@@ -113,10 +140,12 @@ class ProjectModules:
         What the hub itself has imported from the environment keeps its one meaning.
         """
         counts = Counter(name for place in self._places.values() for name in place.names)
-        several = {name for name, count in counts.items() if count > 1 and not self._in_environment(name)}
+        several = {name for name, count in counts.items() if count > 1 or name in self._outside}
+        several = {name for name in several if not self._in_environment(name)}
         declared = {name for place in self._places.values() for name in place.declared & place.names}
         new = (several | set(filter(self._in_environment, declared))) - self._shared
         new = {name for name in new if name not in sys.modules or self._owner_of(sys.modules[name])}
+        new -= self._hub  # these are the hub's, even if a project's folder has the hub in it
         for top in new & sys.modules.keys():
             self._current[top] = self._owner_of(sys.modules[top])
         self._shared |= new
@@ -128,8 +157,8 @@ class ProjectModules:
         return name in sys.stdlib_module_names or (spec is not None and spec.origin is not None)
 
     def _environment_spec(self, name: str) -> ModuleSpec | None:
-        folders = {str(place.folder) for place in self._places.values()}
-        return PathFinder.find_spec(name, [each for each in sys.path if each not in folders])
+        folders = self.folders()
+        return PathFinder.find_spec(name, [each for each in self._base if each not in folders])
 
     def _owner_of(self, module: ModuleType) -> Owner:
         return next((project for project, place in self._places.items() if _is_in(module, place)), None)
@@ -142,9 +171,9 @@ class ProjectModules:
         """Find a module, a top-level one for the project whose code imports it; None if it has none."""
         project = None if path is not None else project_here()
         place = None if project is None else self._places.get(project)
-        if place is None:
+        if project is None or place is None:
             return PathFinder.find_spec(fullname, path, target)
-        own = _spec_in(fullname, place)
+        own = _spec_in(fullname, self._searched(project, place))
         if own is not None and fullname in place.declared:
             return own
         found = self._environment_spec(fullname)
@@ -229,7 +258,7 @@ class ProjectModules:
         file = (namespace or {}).get("__file__")
         if isinstance(file, str):
             for project, place in self._places.items():
-                if Path(file).is_relative_to(place.folder):
+                if _is_below(file, place):
                     return project
         return None
 
@@ -246,17 +275,21 @@ def _absolute(name: str, package: str, level: int) -> str:
     return f"{base}.{name}" if name else base
 
 
-def _spec_in(name: str, place: Place) -> ModuleSpec | None:
-    spec = PathFinder.find_spec(name, [str(place.folder)])
+def _spec_in(name: str, folders: list[str]) -> ModuleSpec | None:
+    spec = PathFinder.find_spec(name, folders)
     if spec is not None and spec.origin is None and spec.submodule_search_locations is not None:
         # Without an ``__init__.py`` Python would join all folders of this name on ``sys.path``.
-        spec.submodule_search_locations = [str(place.folder / name)]
+        spec.submodule_search_locations = list(spec.submodule_search_locations)
     return spec
 
 
 def _is_in(module: ModuleType, place: Place) -> bool:
     places = [*(getattr(module, "__path__", None) or ()), getattr(module, "__file__", None) or ""]
-    return any(each and Path(each).is_relative_to(place.folder) for each in places)
+    return any(each and _is_below(each, place) for each in places)
+
+
+def _is_below(file: str, place: Place) -> bool:
+    return any(Path(file).is_relative_to(folder) for folder in (str(place.folder), *place.search))
 
 
 MODULES = ProjectModules()
@@ -265,6 +298,7 @@ MODULES = ProjectModules()
 def tell_modules_apart() -> Undo:
     """Look for modules as :class:`ProjectModules` says. Return a function that undoes this."""
     sys.meta_path[sys.meta_path.index(PathFinder)] = MODULES
+    MODULES.reset()
 
     def undo() -> None:
         sys.meta_path[sys.meta_path.index(MODULES)] = PathFinder

@@ -106,6 +106,7 @@ def test_a_package_of_the_environment_does_not_hide_the_project_s_own(make: Make
     (tmp_path / "site" / "rh_spiders").mkdir(parents=True)
     (tmp_path / "site" / "rh_spiders" / "__init__.py").write_text("VALUE = 'environment'")
     sys.path.insert(0, str(tmp_path / "site"))
+    MODULES.reset()
     shop = make("shop", "rh_spiders", rh_spiders__INIT="VALUE = 'shop'")
     press = make("press", "rh_spiders")
     statement = "from rh_spiders import VALUE as it"
@@ -165,6 +166,36 @@ def test_a_dropped_project_is_imported_anew(make: Make, tmp_path: Path) -> None:
     again = make("shop", rh_common="VALUE = 1000")
     assert told(again, "import rh_common as it").VALUE == 1000
     assert told(press, "import rh_common as it") is kept
+
+
+def test_what_an_import_puts_on_the_path_is_its_project_s_own(make: Make) -> None:
+    """Two projects may put folders with the same names in front of all others; each finds its own."""
+    projects, path = [], list(sys.path)
+    for name in ("shop", "press"):
+        project = make(
+            name, lib__rh_common=f"VALUE = {name!r}", lib__rh_late=f"VALUE = {name!r}", lib__colorsys="1 / 0"
+        )
+        projects.append(project)
+        before, project.importing = list(sys.path), True
+        text = "import sys; sys.path.insert(0, {!r})\nfrom rh_common import VALUE as it\nimport colorsys"
+        assert told(project, text.format(str(project.folder / "lib"))) == name  # type: ignore[operator]
+        MODULES.settle(project, before)
+        project.importing = False
+    assert sys.path == [*path, *(str(each.folder) for each in projects)]
+    for statement in ("from rh_common import VALUE as it", "from rh_late import VALUE as it") * 2:
+        assert [told(project, statement) for project in projects] == ["shop", "press"]
+
+
+def test_the_hub_s_own_modules_are_nobody_else_s(make: Make) -> None:
+    """A project whose folder has the hub in it leaves the hub's modules where they are."""
+    root = Path(sys.modules["reactorhub"].__path__[0]).parent
+    projects = [ProjectContext(name, root) for name in ("one", "two")]
+    for project in projects:
+        MODULES.add(project, place_of(root, set()))
+    hub = sys.modules["reactorhub.containment.modules"]
+    assert told(projects[0], "import reactorhub.containment.modules as it") is hub
+    MODULES.drop(projects[0])
+    assert sys.modules["reactorhub.containment.modules"] is hub
 
 
 def test_two_projects_in_one_folder(make: Make) -> None:

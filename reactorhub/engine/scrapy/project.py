@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any, cast
@@ -56,11 +57,13 @@ class Project:
         self._crawls = 0
         self._retired = False
         MODULES.add(self.context, place_of(config.path, top_packages(config)))
+        path = list(sys.path)
         self.context.importing = True
         try:
             self.context.enter(self._load)
             self.context.enter(self._settle_logging)
         finally:
+            MODULES.settle(self.context, path)
             self.context.importing = False
 
     def spider_class(self, name: str) -> type[Spider] | None:
