@@ -30,6 +30,9 @@ class RunLog(Protocol):
     counts: dict[str, int]
     """The number of records for each level name. Records below LOG_LEVEL count only from ERROR on."""
 
+    errors: int
+    """The number of records of level ERROR and above, whatever the run calls these levels."""
+
     def configure(self, settings: Mapping[str, Any]) -> None:
         """Apply the run's own LOG_* settings from here on."""
 

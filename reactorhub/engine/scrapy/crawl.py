@@ -167,8 +167,7 @@ class ScrapyCrawl:
 
     def errors(self) -> int:
         """See :class:`reactorhub.engine.protocols.Crawl`."""
-        counts = self._run_log.counts
-        return counts.get("ERROR", 0) + counts.get("CRITICAL", 0) + self._context.silent
+        return self._run_log.errors + self._context.silent
 
     def stop(self) -> None:
         """See :class:`reactorhub.engine.protocols.Crawl`.
