@@ -52,6 +52,7 @@ RELIED_ON: tuple[Part, ...] = (
     Part("os:chdir", "replaced: refused to runs and imports"),
     Part("signal:signal", "replaced: refused to runs and imports, and its neighbours in the module"),
     Part("logging:Logger.isEnabledFor", "replaced: the answer depends on the owner", ("self", "level")),
+    Part("logging:Logger.filter", "replaced: most loggers have no filters", ("self", "record")),
     Part("logging:Logger.callHandlers", "replaced: a run's log comes before handlers", ("self", "record")),
     Part(
         "logging:Logger.makeRecord",
