@@ -30,6 +30,9 @@ class RunLog(Protocol):
     counts: dict[str, int]
     """The number of records for each level name. Records below LOG_LEVEL count only from ERROR on."""
 
+    errors: int
+    """The number of records of level ERROR and above, whatever the run calls these levels."""
+
     def configure(self, settings: Mapping[str, Any]) -> None:
         """Apply the run's own LOG_* settings from here on."""
 
@@ -245,8 +248,12 @@ def contain(error: BaseException) -> NoReturn:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise error
-    name = type(error).__name__
-    raise EscapedError(f"the spider raised {name}({_text(error)}); the hub goes on") from error
+    raise escaped(error) from error
+
+
+def escaped(error: BaseException) -> EscapedError:
+    """Return the ordinary exception that stands for one that ``except Exception`` does not catch."""
+    return EscapedError(f"the spider raised {type(error).__name__}({_text(error)}); the hub goes on")
 
 
 def this_is_a_child() -> None:

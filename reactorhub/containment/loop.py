@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable
 from contextvars import Context
 from functools import partial
+from importlib.util import find_spec
 from time import perf_counter
 from typing import Any, NoReturn
 from weakref import WeakValueDictionary
@@ -19,7 +20,16 @@ from weakref import WeakValueDictionary
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.logger import Logger
 
-from reactorhub.containment.contexts import PROJECT, RUN, Owner, ProjectContext, RunContext, as_owner, here
+from reactorhub.containment.contexts import (
+    PROJECT,
+    RUN,
+    Owner,
+    ProjectContext,
+    RunContext,
+    as_owner,
+    escaped,
+    here,
+)
 from reactorhub.containment.gate import SHORT, FairGate
 
 Undo = Callable[[], None]
@@ -27,6 +37,13 @@ Call = Callable[..., Any]
 
 ENDED_WITHOUT_ORDER = 70
 """The exit status if the loop ends although nobody has ordered the hub to stop. EX_SOFTWARE of sysexits."""
+
+_LIBRARIES = tuple(
+    os.path.dirname(str(spec.origin)) + os.sep  # noqa: PTH120 - compared with the text in a code object
+    for spec in map(find_spec, ("asyncio", "scrapy", "twisted", "reactorhub"))
+    if spec is not None
+)
+"""The folders of the libraries whose coroutines raise nothing unusual."""
 
 _runs: WeakValueDictionary[str, RunContext] = WeakValueDictionary()
 _log = logging.getLogger(__name__)
@@ -87,6 +104,9 @@ def _make_task(loop: asyncio.AbstractEventLoop, coro: Any, **choices: Any) -> as
     # The name says whose task it is. An attribute would give each task a dictionary: 6 % of a long crawl.
     if choices.get("name") is None:
         choices["name"] = run.task_name
+    code = getattr(coro, "cr_code", None)
+    if code is not None and not code.co_filename.startswith(_LIBRARIES):
+        coro = _without_generator_exit(coro)
     task = asyncio.Task(coro, loop=loop, **choices)
     run.tasks.add(task)
     if not run.has_tasks:
@@ -95,18 +115,46 @@ def _make_task(loop: asyncio.AbstractEventLoop, coro: Any, **choices: Any) -> as
     return task
 
 
+def _without_generator_exit(coro: Any) -> Any:
+    """Return a coroutine of the project's own that lets no GeneratorExit out of its task.
+
+    It would be thrown into the coroutine that awaits the task, and close that one instead of failing it.
+    """
+
+    async def inside() -> Any:
+        try:
+            return await coro
+        except GeneratorExit as error:
+            if error.__traceback__ is None or error.__traceback__.tb_next is None:
+                raise  # the project's code did not raise it: this coroutine is being closed
+            raise escaped(error) from error
+
+    made: Any = inside()
+    made.__qualname__ = coro.__qualname__
+    return made
+
+
 def report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Log an error that nobody has caught, in the log of the run that it belongs to.
 
-    The garbage collector finds lost tasks in the middle of any code: a task's name says whose it is.
+    The garbage collector finds lost tasks in the middle of any code: the task says whose it is.
     """
     task = context.get("task") or context.get("future")
     if isinstance(task, asyncio.Task):
-        owner = _runs.get(task.get_name())
+        owner = owner_of(task)
         outside = Context() if owner is None or owner.over else owner.context
         as_owner(outside, _tell, loop, context)
     else:
         _tell(loop, context)
+
+
+def owner_of(task: asyncio.Task[Any]) -> RunContext | None:
+    """Return the run to which a task belongs, or None.
+
+    Since Python 3.12 a task shows its context. Before that its name tells, which 3.13.0 does not keep.
+    """
+    context = getattr(task, "get_context", None)
+    return _runs.get(task.get_name()) if context is None else context().get(RUN)
 
 
 def _report_handle(loop: asyncio.AbstractEventLoop, handle: Any, error: BaseException) -> None:

@@ -12,6 +12,7 @@ class MemoryRunLog:
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
+        self.errors = 0
         self.records: list[logging.LogRecord] = []
         self.lines: list[str] = []
         self.closed = False
@@ -23,6 +24,7 @@ class MemoryRunLog:
         """Keep a record."""
         self.records.append(record)
         self.counts[record.levelname] = self.counts.get(record.levelname, 0) + 1
+        self.errors += record.levelno >= logging.ERROR
 
     def write(self, stream: str, line: str) -> None:
         """Keep a printed line."""

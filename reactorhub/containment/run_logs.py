@@ -22,6 +22,7 @@ class FileRunLog:
     def __init__(self, path: Path) -> None:
         """:raises OSError: if the file cannot be opened."""
         self.counts: dict[str, int] = {}
+        self.errors = 0
         self.lost = 0
         self._level = logging.DEBUG
         self._formatter = logging.Formatter(_FORMAT, _DATE_FORMAT)
@@ -46,6 +47,8 @@ class FileRunLog:
         if self._file is None or (record.levelno < self._level and record.levelno < logging.ERROR):
             return
         self.counts[record.levelname] = self.counts.get(record.levelname, 0) + 1
+        if record.levelno >= logging.ERROR:
+            self.errors += 1
         if record.levelno >= self._level:
             self._write(record)
 

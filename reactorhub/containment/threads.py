@@ -9,7 +9,7 @@ from functools import partial
 from threading import Thread
 from typing import Any
 
-from reactorhub.containment.contexts import RUN
+from reactorhub.containment.contexts import RUN, escaped
 
 Call = Callable[..., Any]
 
@@ -58,6 +58,8 @@ def in_context(call: Call) -> Call:
         run.in_threads[token] = getattr(call, "__qualname__", type(call).__name__)
         try:
             return context.run(call, *args, **kwargs)
+        except GeneratorExit as error:  # it would close the coroutine that awaits this call
+            raise escaped(error) from error
         finally:
             del run.in_threads[token]
 

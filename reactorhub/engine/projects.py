@@ -83,14 +83,9 @@ def settings_choice(config: ProjectConfig) -> SettingsChoice:
         module = cfg.module(config.settings)
         return SettingsChoice(config.settings) if module is None else SettingsChoice(module, config.settings)
     module = cfg.module(DEFAULT)
-    if module is None and not config.spider_modules and _lacks_spiders(config.path):
+    if module is None and not config.spider_modules and not has_module(config.path, PLAIN_FOLDER):
         raise UnreadableProject(_nothing_there(cfg, config.path))
     return SettingsChoice(module)
-
-
-def _lacks_spiders(folder: Path) -> bool:
-    """Whether a folder is there, but has no spiders. That it is gone is said by whoever enters it."""
-    return folder.is_dir() and not has_module(folder, PLAIN_FOLDER)
 
 
 def settings_module(config: ProjectConfig) -> str | None:

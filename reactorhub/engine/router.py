@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from reactorhub.engine.projects import ProjectConfig
 from reactorhub.engine.protocols import Crawl, Doctor, Engine
 from reactorhub.errors import UnknownSpider
+from reactorhub.model.doctor import ProjectReport
 from reactorhub.model.isolation import Isolate
 from reactorhub.model.run import RunSpec
 from reactorhub.model.spider import Catalog
@@ -71,6 +72,7 @@ class EngineRouter:
         self._given: Projects = {}
         self._projects: Projects = {}
         self._harms: dict[str, str] = {}
+        self._older: dict[str, ProjectReport] = {}  # of code that stays since the newer one does not load
         self._asked_for: set[str] = set()
 
     def recover(self) -> Deferred[Any]:
@@ -85,17 +87,15 @@ class EngineRouter:
         """Import the projects that share the hub's process, and have those listed that do not.
 
         :param specs: runs to come; where they are isolated, what they are forked from is made ready.
-        :param anew: list isolated projects again whose configuration has not changed, and have the doctor
-            read those again that leave something to it.
+        :param anew: list isolated projects again whose configuration has not changed.
         """
         left_open = tuple(spec for spec in specs if spec.isolate is Isolate.AUTO)
         read = self.doctor.known(())
         if anew:
-            names = {spec.project for spec in left_open} | {
-                n for n, each in projects.items() if _is_open(each)
-            }
-            read = self.doctor.read(projects[name] for name in sorted(names & projects.keys()))
+            asking = {spec.project for spec in left_open}
+            read = self._have_read([each for n, each in projects.items() if n in asking or _is_open(each)])
         await self.doctor.known(each for each in projects.values() if _is_open(each))
+        self._older = {n: each for n, each in self._older.items() if self._given[n] == projects.get(n)}
         self._given = projects
         self._projects = {name: self._settled(each) for name, each in projects.items()}
         self._shared.load(self._shared_of(self._projects))
@@ -103,12 +103,26 @@ class EngineRouter:
         read.addCallback(lambda _: self._warm(left_open))
         await self._separate.load(self._projects, anew)
 
+    def _have_read(self, projects: Iterable[ProjectConfig]) -> Deferred[None]:
+        """Have the doctor read what the process is about to import; of the rest the old report is the right
+        one.
+        """
+        of_all = tuple(projects)
+        kept = {n for n, each in self._given.items() if each in of_all and not self._isolated(n)}
+        read = self.doctor.read(each for each in of_all if each.name not in kept)
+        return read.addCallback(lambda _: self.doctor.known(each for each in of_all if each.name in kept))
+
     async def reload(self, projects: Iterable[str]) -> dict[str, str]:
         """See :class:`reactorhub.engine.protocols.ProjectLoader`."""
         wanted, before = set(projects) & self._given.keys(), self._shared_of(self._projects)
+        reports = {name: self._report(name) for name in wanted}
         await self._read_again(wanted)
         shared = self._shared_of(self._projects)
         kept = self._shared.reload(name for name in wanted if name in shared and name in before)
+        self._older = {
+            **{name: each for name, each in self._older.items() if name not in wanted},
+            **{name: report for name, report in reports.items() if name in kept and report is not None},
+        }
         self._shared.load(shared)
         await self._separate.load(self._projects, anew=False)
         return {**kept, **await self._separate.reload(name for name in wanted if self._isolated(name))}
@@ -192,11 +206,15 @@ class EngineRouter:
         if config is not None and config.isolated:
             own = "has a Python of its own" if config.python else "is isolated as a whole"
             return self._harms.get(spec.project) or f"the project {own}"
-        report = self.doctor.report(spec.project)
+        report = self._report(spec.project)
         if report is None:
             self.doctor.known([config] if config else [])
             return "the doctor has not read the project yet"
         return report.because(spec.spider)
+
+    def _report(self, project: str) -> ProjectReport | None:
+        """What the doctor has said of the code that is in force."""
+        return self._older.get(project) or self.doctor.report(project)
 
     def _settled(self, config: ProjectConfig) -> ProjectConfig:
         """Return a project as the doctor would have it: isolated as a whole, or as it was."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import configparser
-from ast import literal_eval
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -56,8 +55,22 @@ class ScrapyCfg:
         try:
             self._parser.read_string(self._text, str(self.path))
         except configparser.Error as error:
-            raise self._mistake(*_place_and_reason(error)) from error
+            raise self._mistake(*self._place_and_reason(error)) from error
         return True
+
+    def _place_and_reason(self, error: configparser.Error) -> tuple[int, str]:
+        match error:
+            case configparser.MissingSectionHeaderError():
+                return error.lineno, f"this line is in no section; write [{_SECTION}] above it"
+            case configparser.ParsingError():
+                line = error.errors[0][0]
+                text = self._text.splitlines()[line - 1].strip()
+                return line, f"{text!r} is not a section, and not a key with a value"
+            case configparser.DuplicateSectionError():
+                return error.lineno or 1, f"[{error.section}] is there already"
+            case configparser.DuplicateOptionError():
+                return error.lineno or 1, f"{error.option!r} is in [{error.section}] already"
+        return 1, error.message.splitlines()[0]
 
     def _mistake(self, line: int, reason: str) -> UnreadableProject:
         return UnreadableProject(f"{self.path}:{line}: {reason}")
@@ -65,17 +78,3 @@ class ScrapyCfg:
     def _line_of(self, name: str) -> int:
         lines = enumerate(self._text.splitlines(), 1)
         return next((number for number, line in lines if line.lower().startswith(name)), 1)
-
-
-def _place_and_reason(error: configparser.Error) -> tuple[int, str]:
-    match error:
-        case configparser.MissingSectionHeaderError():
-            return error.lineno, f"this line is in no section; write [{_SECTION}] above it"
-        case configparser.ParsingError():
-            line, text = error.errors[0]
-            return line, f"{literal_eval(text).strip()!r} is not a section, and not a key with a value"
-        case configparser.DuplicateSectionError():
-            return error.lineno or 1, f"[{error.section}] is there already"
-        case configparser.DuplicateOptionError():
-            return error.lineno or 1, f"{error.option!r} is in [{error.section}] already"
-    return 1, error.message.splitlines()[0]

@@ -75,6 +75,8 @@ class RunFiles:
         keep = getattr(self._retention(), kind)
         if keep is not None and run.finished_at is not None and run.finished_at + keep <= self._now():
             return f"it was removed after {duration_text(keep)}, as hub.retention.{kind} says"
+        if kind == "items" and not run.stats:
+            return "the hub ended before there was one, or it was removed"
         return f"it was removed by hand, or when hub.retention.{kind} was shorter"
 
 

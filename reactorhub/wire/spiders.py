@@ -48,6 +48,7 @@ def broken_view(module: BrokenModule) -> View:
     return {
         "project": module.project,
         "module": module.module,
+        "spider_class": module.spider_class,
         "error": module.error,
         "traceback": module.traceback,
     }

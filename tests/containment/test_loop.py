@@ -15,6 +15,8 @@ from reactorhub.containment.logging_views import install_logging_views
 from reactorhub.containment.loop import LoopGuard, contain_loop
 from reactorhub.containment.memory_log import MemoryRunLog
 from reactorhub.containment.run_logs import routing
+from reactorhub.containment.threads import carry_contexts_into_new_threads
+from reactorhub.errors import EscapedError
 
 
 class Stage:
@@ -217,3 +219,28 @@ def test_a_loop_that_ends_without_an_order() -> None:
         stage.loop.run_forever()
         assert (left, reactor.told) == (["left"], ["told"])
         undo()
+
+
+def test_generator_exit_does_not_close_who_awaits() -> None:
+    """GeneratorExit of a task or of a thread's call is an ordinary exception for the code that awaits it."""
+    with staged() as stage:
+
+        async def leave() -> None:
+            raise GeneratorExit
+
+        async def wait() -> list[str]:
+            caught = []
+            for awaited in (asyncio.ensure_future(leave()), asyncio.to_thread(raises(GeneratorExit()))):
+                try:
+                    await awaited
+                except EscapedError as error:
+                    caught.append(str(error))
+            return caught
+
+        undo = carry_contexts_into_new_threads()
+        try:
+            caught = stage.loop.run_until_complete(stage.run.enter(stage.loop.create_task, wait()))
+        finally:
+            undo()
+        assert len(caught) == 2
+        assert all("GeneratorExit" in each for each in caught)

@@ -181,3 +181,13 @@ class LeftoverTests(EngineCase):
         """)
         assert self.items() == '{"value": 1, "stats": 1}\n'
         assert end.stats["log_count/WARNING"] == 1
+
+    async def test_errors_under_another_name(self) -> None:
+        """A run that gives the level ERROR another name has errors all the same."""
+        end = await self.crawled("""
+            def parse(self, response):
+                yield {"n": 1}
+                logging.addLevelName(logging.ERROR, "OOPS")
+                self.logger.error("one")
+        """)
+        assert (end.errors, end.stats["log_count/OOPS"]) == (1, 1)

@@ -241,11 +241,26 @@ def test_a_schedule_cannot_open_an_isolated_project(project: str, because: str) 
 
 
 def test_only_a_reload_has_the_code_read_again() -> None:
-    """Without that what the doctor has said stays."""
+    """Another schedule file loads no code, so what the doctor has said stays right."""
     _, _, doctor, engine = routers(MemoryDoctor())
     for anew in (True, False, True):
         done(engine.load(AUTO, anew=anew))
+    assert doctor.asked == [["shop"]]
+    done(engine.reload(["shop"]))
     assert doctor.asked == [["shop"], ["shop"]]
+
+
+def test_code_that_stays_in_force_keeps_its_verdict() -> None:
+    """Where changed code does not load, runs crawl with the old one: the old verdict holds."""
+    _, _, doctor, engine = routers(MemoryDoctor({"shop": report(prices=7)}))
+    done(engine.load(AUTO))
+    doctor.says["shop"] = report(prices=None)
+    spec = RunSpec(spider="prices", project="shop", isolate=Isolate.AUTO)
+    for _ in range(2):
+        assert done(engine.reload(["shop"])) == {"shop": "no"}
+        assert (
+            engine.launch("1", spec).isolated_because == "shop/prices.py:7: time.sleep() blocks every crawl"
+        )
 
 
 def test_changed_code_goes_to_its_engine() -> None:

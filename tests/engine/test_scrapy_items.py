@@ -65,6 +65,29 @@ class ItemsTests(EngineCase):
         assert (end.items, end.errors, crawl.feeds) == (2, 0, False), self.log()
         assert self.items() == '{"n": 1}\n{"n": 2, "x": "\\ud83d", "y": null}\n'
 
+    async def test_an_item_that_a_handler_changes(self) -> None:
+        """The items file has it as the pipelines left it, as a feed has under ``scrapy crawl``."""
+        self.load(
+            {
+                "it": spider(
+                    PARSE + "custom_settings = {'EXTENSIONS': {Marks: 1}}",
+                    imports="""
+class Marks:
+    @classmethod
+    def from_crawler(cls, crawler):
+        marks = cls()
+        crawler.signals.connect(marks.scraped, scrapy.signals.item_scraped)
+        return marks
+    def scraped(self, item):
+        item["_id"] = object()
+""",
+                )
+            }
+        )
+        end = await self.launch().done
+        assert (end.items, end.errors) == (1, 0), self.log()
+        assert json.loads(self.items()) == {"n": 1}
+
     async def test_a_crawl_without_items(self) -> None:
         """It has an items file, which is empty."""
         await self.crawled("def parse(self, response):\n    pass")

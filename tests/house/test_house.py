@@ -6,6 +6,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
+from configparser import ConfigParser
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -234,6 +235,15 @@ def test_only_private_py_overrides_what_is_private_in_scrapy(source: Source) -> 
         defined = {each.name for each in node.body if isinstance(each, ast.FunctionDef)}
         used = {name for name in (named | defined) & theirs if is_private(name)}
         assert not used, f"{source.name}.{node.name} uses {used}, which is private in Scrapy"
+
+
+def test_every_package_is_part_of_the_wheel() -> None:
+    """setup.cfg lists each package: one that is left out would be missing for everybody but developers."""
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg", encoding="utf-8")
+    listed = set(setup["options"]["packages"].split()) - {"twisted.plugins"}
+    there = {".".join(path.parent.relative_to(ROOT).parts) for path in PACKAGE.rglob("__init__.py")}
+    assert listed == there
 
 
 def test_every_outside_library_is_assigned() -> None:

@@ -137,6 +137,8 @@ def test_findings_outlive_the_hub_and_a_damaged_file_is_made_anew(hub: Hub) -> N
     assert [each.name for each in kept] == ["lab", "ward", "yard"]
     for each in kept:
         each.write_bytes(b"\x80\x05garbage")
+    with (hub.folder / "lab/hasty.py").open("a") as file:
+        file.write("# changed\n")
     assert hub.post("/api/reload")[0] == 200
     until(lambda: kept[0].read_bytes() != b"\x80\x05garbage", 10, "a new file")
     assert triggered(hub, "hasty")["isolated_because"].startswith("lab/hasty.py:9: ")

@@ -65,7 +65,7 @@ def test_never_more_than_four_of_a_hundred(hub: Hub) -> None:
         return not active and not view["runs"]["queued"]
 
     until(all_final, 40, "the end of all runs")
-    assert max(used) == 4
+    assert max(used) <= 4
     assert max_at_once(hub, "default", runs) == 4
     assert {hub.run(run_id)["state"] for run_id in runs} == {"succeeded"}
 

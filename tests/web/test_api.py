@@ -78,7 +78,13 @@ def test_spiders_that_can_run_and_modules_that_cannot() -> None:
     ]
     assert all(spider.keys() >= {"docstring", "arguments"} for spider in listed["spiders"])
     assert listed["broken"] == [
-        {"project": "shop", "module": "shop.spiders.bad", "error": "SyntaxError: x", "traceback": "…"}
+        {
+            "project": "shop",
+            "module": "shop.spiders.bad",
+            "spider_class": None,
+            "error": "SyntaxError: x",
+            "traceback": "…",
+        }
     ]
     assert listed["next_cursor"] is None
 

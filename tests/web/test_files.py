@@ -181,6 +181,18 @@ def test_a_run_whose_items_are_elsewhere_or_nowhere(tmp_path: Path, feeds: bool,
     assert web.get(f"/api/runs/{run}/items").json["detail"] == f"run {run} has no items file: {why}"
 
 
+def test_a_run_that_died_with_the_hub(tmp_path: Path) -> None:
+    """Nobody knows whether it had items, and the answer does not claim to."""
+    web = Web(data_dir=tmp_path)
+    run = web.submitted()
+    web.harness.begun(run)
+    harness = HubHarness(ledger=web.harness.ledger)
+    after = Web(harness=harness, data_dir=tmp_path)
+    reply = after.get(f"/api/runs/{run}/items")
+    why = "the hub ended before there was one, or it was removed"
+    assert (reply.status, reply.json["detail"]) == (404, f"run {run} has no items file: {why}")
+
+
 def test_a_crawl_without_items_so_far(tmp_path: Path) -> None:
     """Of a crawl that goes on nobody says that its items were removed."""
     web = Web(data_dir=tmp_path)

@@ -53,6 +53,7 @@ class IsolatedCrawl:
         self._status: int | None = None
         self._hung_up = False
         self._killed = False
+        self._garbled = False
 
     def begin(self, zygote: Zygote, order: Mapping[str, Any]) -> None:
         """Have the process forked that crawls."""
@@ -100,6 +101,8 @@ class IsolatedCrawl:
 
     def reported(self, report: Mapping[str, Any]) -> None:
         """See :class:`reactorhub.engine.isolated.connections.Job`."""
+        if self._garbled:
+            return  # whoever wrote the garbage may have written this report
         if "opened" in report:
             self.feeds = bool(report.get("feeds"))
             if not self.opened.called:
@@ -114,6 +117,7 @@ class IsolatedCrawl:
 
     def garbled(self) -> None:
         """See :class:`reactorhub.engine.isolated.connections.Job`."""
+        self._garbled = True
         self._kill("it sent the hub what is not a report; no spider may write to the hub's connection")
 
     def hung_up(self) -> None:

@@ -42,6 +42,7 @@ from reactorhub.engine.scrapy.private import (
     wrap_new_batches,
 )
 from reactorhub.engine.scrapy.private.counts import count_live
+from reactorhub.engine.scrapy.private.parts import contain_parts
 from reactorhub.errors import last_line
 from reactorhub.model.run import CrawlEnd
 from reactorhub.model.values import trusted
@@ -74,6 +75,7 @@ class HubCrawler(HookedCrawler):
     def engine_made(self, engine: ExecutionEngine) -> None:
         """See :meth:`HookedCrawler.engine_made`."""
         divide_components(self, engine)
+        contain_parts(self, engine)
         guard(engine, self.in_flight)
         count_faults(self, engine, self.run_context, self.pages)
         self.storing.watch(self, wrap_new_batches)
@@ -133,6 +135,7 @@ class ScrapyCrawl:
         crawler.run_context = self._context
         self._run_log.configure(crawler.settings)
         crawler.items = self._items
+        self._items.watch(crawler)
         self._field_counter = FieldCounter(crawler, self._fields, FIELD_COUNT)
         crawler.signals.connect(self._spider_opened, signals.spider_opened)
         crawler.signals.connect(self._spider_closed, signals.spider_closed)
@@ -164,8 +167,7 @@ class ScrapyCrawl:
 
     def errors(self) -> int:
         """See :class:`reactorhub.engine.protocols.Crawl`."""
-        counts = self._run_log.counts
-        return counts.get("ERROR", 0) + counts.get("CRITICAL", 0) + self._context.silent
+        return self._run_log.errors + self._context.silent
 
     def stop(self) -> None:
         """See :class:`reactorhub.engine.protocols.Crawl`.
@@ -226,7 +228,8 @@ class ScrapyCrawl:
             self._look.cancel()
             self._look = None
         if (engine := self._engine()) is not None and self._finish_reason is None:
-            self._context.enter(stop_timers, engine)
+            with suppress(BaseException):  # the downloader may be the project's
+                self._context.enter(stop_timers, engine)
         self._leftovers = RunEnding(self._context, self._clock, partial(self._close, end))
         outside(self._leftovers.begin)
 

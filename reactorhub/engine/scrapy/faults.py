@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from reactorhub.containment.contexts import RunContext, contained
 from reactorhub.engine.isolated.child.pages import Pages
 from reactorhub.engine.scrapy.private import wrap_callback, wrap_close, wrap_scheduler, wrap_stats
+from reactorhub.engine.scrapy.private.parts import contain_scheduler
 
 Call = Callable[..., Any]
 
@@ -79,6 +80,7 @@ def _guard_scheduler(run: RunContext, scheduler: Any) -> None:
     A task that feeds requests to the scheduler would die of it, and after some of them the crawl would hang.
     The request for which the scheduler raises is dropped with an error.
     """
+    contain_scheduler(scheduler)
     enqueue = scheduler.enqueue_request
 
     def enqueue_request(request: Any) -> Any:

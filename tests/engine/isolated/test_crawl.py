@@ -186,6 +186,17 @@ def test_garbage(bench: Bench, report: dict[str, Any]) -> None:
     assert "is not a report" in (bench.end.lost or "")
 
 
+@pytest.mark.parametrize("status", [0, -signal.SIGKILL])
+def test_no_report_counts_after_garbage(bench: Bench, status: int) -> None:
+    """A report that came with the garbage, as on a busy machine, does not save the run."""
+    bench.crawl.forked(PID)
+    bench.crawl.garbled()
+    bench.crawl.reported(CLOSED)
+    bench.crawl.exited(status)
+    bench.crawl.hung_up()
+    assert "is not a report" in (bench.end.lost or "")
+
+
 def test_a_process_that_hangs_up(bench: Bench) -> None:
     """A process that closes its connection has two seconds to end, and is killed then."""
     bench.crawl.forked(PID)

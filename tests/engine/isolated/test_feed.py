@@ -37,6 +37,12 @@ class Crawl:
         return self.signals.send_catch_log(scrapy.signals.item_scraped, item=item)
 
 
+def begin(items: ItemsFile, crawl: Crawl) -> None:
+    """Do what a crawl does until its spider opens."""
+    items.watch(crawl)  # type: ignore[arg-type]
+    items.begin(crawl)  # type: ignore[arg-type]
+
+
 def written(*items: object) -> bytes:
     """What the file holds after these items."""
     out = BytesIO()
@@ -60,7 +66,7 @@ def test_a_path_of_any_characters(tmp_path: Path, name: str) -> None:
     """The file has the name it was given, and there is no other."""
     path = tmp_path / name
     items, crawl = ItemsFile(str(path)), Crawl()
-    items.begin(crawl)  # type: ignore[arg-type]
+    begin(items, crawl)
     assert path.read_bytes() == b""
     crawl.scrape({"a": 1})
     assert path.read_bytes() == b'{"a": 1}\n', "a line is in the file as soon as its item is scraped"
@@ -82,7 +88,7 @@ def test_a_path_of_any_characters(tmp_path: Path, name: str) -> None:
 def test_any_feed_takes_its_place(tmp_path: Path, settings: Mapping[str, Any]) -> None:
     """A crawl with feeds of its own has no items file."""
     items, crawl = ItemsFile(str(tmp_path / "a.jsonl")), Crawl(settings)
-    items.begin(crawl)  # type: ignore[arg-type]
+    begin(items, crawl)
     crawl.scrape({"a": 1})
     items.close()
     assert items.replaced
@@ -103,7 +109,7 @@ def test_nothing_else_that_a_project_says_of_feeds_reaches_it(tmp_path: Path) ->
     }
     path = tmp_path / "a.jsonl"
     items, crawl = ItemsFile(str(path)), Crawl(settings)
-    items.begin(crawl)  # type: ignore[arg-type]
+    begin(items, crawl)
     crawl.scrape({"a": "é"}, {"b": {"c": 1}})
     items.close()
     assert not items.replaced
@@ -173,7 +179,7 @@ def test_what_scrapy_cannot_write_either_is_an_error(tmp_path: Path, item: dict[
     """The handler's exception reaches the log, and the lines before and after it are whole."""
     path = tmp_path / "a.jsonl"
     items, crawl = ItemsFile(str(path)), Crawl()
-    items.begin(crawl)  # type: ignore[arg-type]
+    begin(items, crawl)
     results = crawl.scrape({"n": 1}, item, {"n": 2})
     assert [getattr(result, "type", None) for result in results] == [None, TypeError, None]
     assert path.read_bytes() == b'{"n": 1}\n{"n": 2}\n'

@@ -86,6 +86,7 @@ class Crawl:
         self._crawler = crawler = IsolatedCrawler(spidercls, settings)
         settings.handed_on = False
         crawler.items = self._items
+        self._items.watch(crawler)
         self._connect(crawler)
         args = {**self._order["args"], **job_argument(spidercls, run_id)}
         process.crawl(crawler, **args).addErrback(self._failed)

@@ -26,8 +26,13 @@ class ItemsFile:
         self.replaced = False
         """Whether the project sets feeds of its own, so that there is no items file."""
 
+    def watch(self, crawler: Crawler) -> None:
+        """Connect to a crawl that has not begun, before others: they may change the items they see."""
+        self._crawler = crawler
+        crawler.signals.connect(self._scraped, signals.item_scraped)
+
     def begin(self, crawler: Crawler, failed: Callable[[BaseException], None] = lambda error: None) -> None:
-        """Create the file, and connect to a crawl whose settings nobody can change any more.
+        """Create the file, now that nobody can change the settings of the crawl any more.
 
         :param failed: called with the exception for each item that cannot be written.
         :raises OSError: if the file cannot be created.
@@ -37,17 +42,19 @@ class ItemsFile:
         if not self.replaced:
             self._file = _Lines(Path(self._path))
             self._exporter = ItemLines(self._file, encoding="utf-8")
-            self._crawler, self._failed = crawler, failed
-            crawler.signals.connect(self._scraped, signals.item_scraped)
+            self._failed = failed
 
     def close(self) -> None:
         """Close the file. What the crawl scrapes later is not written."""
-        if self._file is not None and self._crawler is not None:
+        if self._crawler is not None:
             self._crawler.signals.disconnect(self._scraped, signals.item_scraped)
+        if self._file is not None:
             self._file.close()
         self._file = self._crawler = None
 
     def _scraped(self, item: Any) -> None:
+        if self._file is None:
+            return
         try:
             self._exporter.export_item(item)
         except Exception as error:

@@ -34,6 +34,8 @@ def subclass_unnoticed(cls: type[T], attributes: Mapping[str, Any]) -> type[T]:
     :raises TypeError: if ``cls`` has ``__slots__``, so that no bare class has its layout.
     """
     names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
+    if "__firstlineno__" in vars(cls):  # since Python 3.13; inspect finds the source by it
+        names["__firstlineno__"] = vars(cls)["__firstlineno__"]
     namespace = {**attributes, **names}
     new: Any = type.__new__(type(cls), cls.__name__, (_bare(_without_dict(cls)),), namespace)
     new.__bases__ = (cls,)

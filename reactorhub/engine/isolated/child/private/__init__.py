@@ -24,6 +24,7 @@ from ..pages import Pages
 from ..project import Modules, broken
 from ..spiders import sort_out
 from ..storing import Storing
+from .imports import no_crawls
 from .in_flight import InFlight
 
 _CONSOLES = {
@@ -56,6 +57,10 @@ class Loader(SpiderLoader):
             self._load(self.spider_modules, deep=True)
 
     def _load(self, names: list[str], deep: bool) -> None:
+        with no_crawls():
+            self._load_each(names, deep)
+
+    def _load_each(self, names: list[str], deep: bool) -> None:
         modules = Modules()
         for module_name, module in modules.load(names, deep):
             try:
