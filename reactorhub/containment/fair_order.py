@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from types import MappingProxyType
+from typing import Generic, NamedTuple, TypeVar
 
 TURN = 0.005
 """Seconds after which a turn ends, as soon as the callback that runs has returned."""
+
+FREE = 2 * TURN
+"""Seconds that the callbacks of all runs together take between two looks at the network before any waits."""
 
 CREDIT = 4 * TURN
 """Seconds that a run which did not want the reactor may catch up, at most."""
@@ -15,8 +18,7 @@ CREDIT = 4 * TURN
 R = TypeVar("R", bound=Hashable)
 
 
-@dataclass(frozen=True, slots=True)
-class FairOrder(Generic[R]):
+class FairOrder(NamedTuple, Generic[R]):
     """The runs that wait for the reactor, and how much of its time each has had.
 
     The next turn belongs to the run that has had least time, and among equals to the one that waits longest.
@@ -24,7 +26,7 @@ class FairOrder(Generic[R]):
     It may catch up :data:`CREDIT`, so that no run saves time for hours and then keeps out the others.
     """
 
-    had: Mapping[R, float] = field(default_factory=dict)
+    had: Mapping[R, float] = MappingProxyType({})
     """The seconds that each waiting run has had, in the order in which they began to wait."""
     level: float = 0.0
     """The seconds that the run with the latest turn had before it. It never falls."""

@@ -5,7 +5,7 @@ pages a request to the API would wait for hundreds of callbacks. So callbacks of
 them through for one turn; those that come later wait until the loop has looked at the network again. Then the
 run that has had least time has the next turn. Callbacks of the hub itself never wait.
 
-As long as the runs want less than one turn between two looks at the network, nothing waits.
+As long as the runs want less than two turns between two looks at the network, nothing waits.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from reactorhub.containment.contexts import RunContext
-from reactorhub.containment.fair_order import TURN, FairOrder
+from reactorhub.containment.fair_order import FREE, TURN, FairOrder
 
 SHORT = 0.001
 """Seconds of callbacks that are not worth knowing when the loop has looked at the network."""
@@ -35,6 +35,7 @@ class FairGate:
         """
         self.open = True
         self.spent = 0.0
+        self._limit = FREE
         self._soon = soon
         self._seconds = seconds
         self._called_soon = False
@@ -42,11 +43,11 @@ class FairGate:
         self._order: FairOrder[RunContext] = FairOrder()
 
     def count(self) -> None:
-        """Close the gate once a turn is used up, until the loop has looked at the network."""
+        """Close the gate once the time is used up, until the loop has looked at the network."""
         if not self._called_soon:
             self._called_soon = True
             self._soon(self._looked)
-        if self.spent >= TURN:
+        if self.spent >= self._limit:
             self.open = False
 
     def keeps(self, run: RunContext, handle: Handle) -> bool:
@@ -77,10 +78,12 @@ class FairGate:
         if not self._waiting:
             self._called_soon = False
             return
+        self._limit = TURN
         try:
             self._serve()
         finally:  # whatever happens here, the other runs have turns too
-            self.open = not self._waiting and self.spent < TURN
+            self._limit = FREE
+            self.open = not self._waiting and self.spent < FREE
             self._soon(self._looked)
 
     def _serve(self) -> None:
@@ -107,7 +110,7 @@ class FairGate:
                 if not handle.cancelled():
                     handle._run()
         finally:
-            run.reactor_seconds = had + self._seconds() - start
+            run.reactor_seconds = had + (self._seconds() - start)
             if handles:
                 self._order = self._order.joined(run, run.reactor_seconds)
             else:

@@ -54,7 +54,7 @@ class Leftovers:
     def resisting(self) -> list[str]:
         """Return what goes on: tasks that ignore their end, threads, and calls in shared threads."""
         tasks = [f"task {_task_name(task)}" for task in self._pending() if _lives(task)]
-        threads = [f"thread {thread.name!r}" for thread in tuple(self._run.threads) if thread.is_alive()]
+        threads = [f"thread {thread.name!r}" for thread in self._run.threads if thread.is_alive()]
         calls = [f"{name} in a shared thread" for name in tuple(self._run.in_threads.values())]
         return [*tasks, *threads, *calls]
 
@@ -103,7 +103,7 @@ class Leftovers:
                 handle.cancel()
 
     def _close_sockets(self) -> Iterator[str]:
-        for key in tuple(self._loop._selector.get_map().values()):
+        for key in tuple(self._loop._selector._fd_to_key.values()):
             reader, writer = key.data
             # The hub's own connections always read. A run that writes to one of them owns the writer only.
             handle = reader or writer

@@ -110,6 +110,7 @@ def install_logging_views(deliver: Deliver) -> Undo:
         stack.callback(_replace(manager, "_clear_cache", _clearing(manager._clear_cache)))
         stack.callback(_replace(logger, "isEnabledFor", _enabling(logger.isEnabledFor)))
         stack.callback(_replace(logging.Logger, "callHandlers", _calling(deliver)))
+        stack.callback(_replace(logging.Logger, "filter", _filtering(logging.Logger.filter)))
         stack.callback(_replace(logging.Logger, "makeRecord", _making(logging.Logger.makeRecord)))
         stack.callback(_replace(logging, "setLogRecordFactory", _setting(logging.setLogRecordFactory)))
         stack.callback(_replace(logging, "captureWarnings", _for_hub(logging.captureWarnings)))
@@ -148,7 +149,9 @@ class _Attribute:
             return logger.__dict__[self._name]
         found, holder = self.found(owner, logger)
         if self._is_list and holder is not owner:
-            found = view_of(owner).values[logger, self._name] = list(found)
+            is_root_s = holder is None and logger is logging.root and self._name == "handlers"
+            copied = [_PlaceHolder()] if is_root_s else list(found)
+            found = view_of(owner).values[logger, self._name] = copied
             _forget_enabled()
         return found
 
@@ -169,7 +172,7 @@ class _Attribute:
                 return holder.logging.values[key], holder
             holder = holder.parent
         if owner is not None and logger is logging.root and self._name == "handlers":
-            return [_PlaceHolder()], None
+            return [], None  # the hub's own are none of its business
         return logger.__dict__[self._name], None
 
 
@@ -232,9 +235,7 @@ def _calling(deliver: Deliver) -> Callable[[Any, logging.LogRecord], None]:
 
     def chain(owner: Owner | None, logger: logging.Logger | None) -> Iterator[list[logging.Handler]]:
         while logger is not None:
-            found, holder = handlers.found(owner, logger)
-            if owner is None or holder is not None or logger is not logging.root:  # else a placeholder
-                yield found
+            yield handlers.found(owner, logger)[0]
             logger = logger.parent if propagate.found(owner, logger)[0] else None
 
     def known_chain(owner: Owner | None, logger: logging.Logger) -> tuple[list[logging.Handler], ...]:
@@ -266,6 +267,16 @@ def _calling(deliver: Deliver) -> Callable[[Any, logging.LogRecord], None]:
             EMITTING.now = False
 
     return call_handlers
+
+
+def _filtering(filtered: Callable[[Any, logging.LogRecord], Any]) -> Callable[[Any, logging.LogRecord], Any]:
+    filters: _Attribute = logging.Logger.__dict__["filters"]
+
+    def filter_record(logger: logging.Logger, record: logging.LogRecord) -> Any:
+        """Ask the filters, if there are any. To read the attribute gives the owner a list of its own."""
+        return not filters.found(here(), logger)[0] or filtered(logger, record)
+
+    return filter_record
 
 
 def _handle(handler: logging.Handler, record: logging.LogRecord, owner: Owner | None) -> None:

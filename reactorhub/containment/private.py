@@ -34,8 +34,8 @@ RELIED_ON: tuple[Part, ...] = (
     ),
     Part(
         "asyncio.selector_events:BaseSelectorEventLoop._remove_reader",
-        "called: lets go of a file that a run has left behind; the loop's _ready, _scheduled and _selector, "
-        "and _context, _callback and _args of its handles, are looked through for what a run has left behind",
+        "called: lets go of a file that a run left behind. Looked through for that: _ready, _scheduled and "
+        "_selector._fd_to_key of the loop; _context, _callback and _args of its handles",
         ("self", "fd"),
     ),
     Part("asyncio.selector_events:BaseSelectorEventLoop._remove_writer", "likewise", ("self", "fd")),
@@ -52,6 +52,7 @@ RELIED_ON: tuple[Part, ...] = (
     Part("os:chdir", "replaced: refused to runs and imports"),
     Part("signal:signal", "replaced: refused to runs and imports, and its neighbours in the module"),
     Part("logging:Logger.isEnabledFor", "replaced: the answer depends on the owner", ("self", "level")),
+    Part("logging:Logger.filter", "replaced: most loggers have no filters", ("self", "record")),
     Part("logging:Logger.callHandlers", "replaced: a run's log comes before handlers", ("self", "record")),
     Part(
         "logging:Logger.makeRecord",

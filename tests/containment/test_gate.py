@@ -11,12 +11,12 @@ from typing import Any, Self
 import pytest
 
 from reactorhub.containment.contexts import RunContext
-from reactorhub.containment.fair_order import TURN
+from reactorhub.containment.fair_order import FREE, TURN
 from reactorhub.containment.gate import FairGate
 from reactorhub.containment.loop import contain_loop
 from reactorhub.containment.memory_log import MemoryRunLog
 
-FULL = 1 / 128  # seconds of a callback that uses up a turn; a clock adds them up without rounding
+FULL = 1 / 64  # seconds of a callback that uses up a turn; a clock adds them up without rounding
 
 
 class Stage:
@@ -74,13 +74,13 @@ def test_runs_take_turns() -> None:
 def test_a_turn_has_many_short_callbacks() -> None:
     """A turn ends when its time is used up, not after one callback."""
     with Stage() as stage:
-        stage.work("a", 6, FULL / 2)
-        stage.work("b", 6, FULL / 2)
-        assert stage.order(12) == "aa" + "aa" + "bb" + "aa" + "bb" + "bb"
+        stage.work("a", 12, FULL / 8)
+        stage.work("b", 6, FULL / 8)
+        assert stage.order(18) == "aaaaaa" + "aaa" + "bbb" + "aaa" + "bbb"
 
 
 def test_what_takes_little_time_waits_for_nothing() -> None:
-    """Below one turn between two looks at the network, everything runs as it comes."""
+    """Below two turns between two looks at the network, everything runs as it comes."""
     with Stage() as stage:
         for name in "abcabcabc":
             stage.work(name, 1, TURN / 20)
@@ -255,7 +255,7 @@ def test_an_interrupt_within_a_turn_leaves_the_gate_working() -> None:
         raise KeyboardInterrupt
 
     handles: list[Any] = [Handle(interrupted), Handle(lambda: ran.append(1))]
-    gate.spent = TURN
+    gate.spent = FREE
     gate.count()
     for handle in handles:
         assert gate.keeps(run, handle)

@@ -207,6 +207,38 @@ def test_twisted_s_log_is_not_handed_on_twice(stage: Stage) -> None:
 
 
 @staged
+def test_what_is_remembered_of_loggers_is_never_stale(stage: Stage) -> None:
+    """A log call costs a run no view of its own; what it and its project set afterwards holds at once."""
+    deep, middle = logging.getLogger("stale.middle.deep"), "stale.middle"
+    got: list[str] = []
+
+    class Note(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            got.append(record.getMessage())
+
+    def say(text: str) -> list[str]:
+        got.clear()
+        stage.run.enter(deep.error, text)
+        return list(got)
+
+    stage.project.enter(logging.getLogger("stale.other").setLevel, logging.INFO)
+    assert say("one") == []
+    stage.project.enter(logging.getLogger("stale.other").setLevel, logging.INFO)
+    assert say("one") == []
+    assert stage.run.logging is None
+    stage.project.enter(logging.getLogger(middle).addHandler, Note())
+    assert say("two") == ["two"]
+    stage.run.enter(logging.getLogger("stale").addHandler, Note())
+    assert say("three") == ["three", "three"]
+    stage.run.enter(setattr, deep, "propagate", False)
+    assert say("four") == []
+    stage.run.enter(setattr, deep, "propagate", True)
+    stage.run.enter(deep.addFilter, lambda record: "five" not in record.getMessage())
+    assert say("five") == []
+    assert say("six") == ["six", "six"]
+
+
+@staged
 def test_new_loggers_belong_to_all(stage: Stage) -> None:
     """A logger that a run is the first to ask for works for others as any other."""
     stage.run.enter(lambda: logging.getLogger("lab.new.one").setLevel(logging.CRITICAL))

@@ -61,7 +61,7 @@ def test_a_loop_keeps_what_a_run_has_left_behind() -> None:
         loop.call_soon(print, 1)
         loop.call_later(60, print, 2)
         loop.add_reader(reading, print, 3)
-        watched = [key for key in loop._selector.get_map().values() if key.fd == reading]
+        watched = [key for key in loop._selector._fd_to_key.values() if key.fd == reading]
         handles = [loop._ready[-1], loop._scheduled[0], watched[0].data[0]]
         assert [handle._args for handle in handles] == [(1,), (2,), (3,)]
         assert all(handle._callback is print and handle._context is not None for handle in handles)
