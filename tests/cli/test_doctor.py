@@ -20,10 +20,7 @@ OLD = (
     'import scrapy\n\n\nclass Old(scrapy.Spider):\n    name = "old"\n\n'
     "    def start_requests(self):\n        return []\n"
 )
-LOUD = (
-    "import logging\n\nimport scrapy\n\nlogging.basicConfig()\n\n\n"
-    'class Loud(scrapy.Spider):\n    name = "loud"\n'
-)
+LOUD = 'import os\n\nimport scrapy\n\nos.umask(0)\n\n\nclass Loud(scrapy.Spider):\n    name = "loud"\n'
 SCHEDULES = """
 hub: {projects: {shop: {path: shop}}}
 schedules:

@@ -21,6 +21,7 @@ MUTATORS = words(
 )
 """Methods that change the collection they belong to."""
 
+_COPIED = words("list dict set deque")
 _CACHE = re.compile(r"cache|memo(_|$|ize)", re.IGNORECASE)
 _ENTRIES = re.compile(r"(\[\])*$")
 _MUTATION = re.compile(rf"(?P<base>.+)\.(?P<name>{'|'.join(sorted(MUTATORS))})\(\)$")
@@ -110,9 +111,18 @@ class State:
             return Harm("module-state", why, "keep it on self, or on the crawler")
         kind = value.container if value else ""
         noun = f"a {kind} of the class" if kind else "the class"
+        if self._has_a_copy(code, place, path, kind):
+            return Harm("spider-state", f"changes {noun}; here each run has its own", _remedy(place, kind))
         why = f"changes {noun}, which all runs of this process share"
-        copied = self._is_spider and kind in ("list", "dict", "set") and path.startswith(("self.", "cls."))
-        return Harm("spider-state" if copied else "class-state", why, _remedy(place, kind))
+        return Harm("class-state", why, _remedy(place, kind))
+
+    def _has_a_copy(self, code: Code, place: Place, path: str, kind: str) -> bool:
+        """Whether the engine gives each run its own: a collection of the class, or the class of the spider."""
+        by_object = path.startswith(("self.", "cls."))
+        by_name = code.context is not None and place.owner is not None and place.owner.key == code.context.key
+        if kind:
+            return kind in _COPIED and (by_object or by_name)
+        return self._is_spider and path.startswith("cls.")
 
     def _written(self, place: Place, path: str) -> str:
         receiver = path.partition(".")[0]

@@ -108,9 +108,9 @@ def test_what_concerns_all_is_not_repeated() -> None:
     """A finding about the settings stands once for the project, and decides for every spider."""
     said = diagnosis(
         {"spiders.a": spider("pass"), "spiders.b": spider("pass").replace("prices", "b")},
-        "import logging\nlogging.basicConfig()",
+        "import os\nos.umask(0)",
     )
-    assert [each.kind for each in said.findings] == ["logging"]
+    assert [each.kind for each in said.findings] == ["umask"]
     assert [(each.verdict, each.findings, each.because) for each in said.spiders] == [
         ("isolate", (), said.findings[0])
     ] * 2

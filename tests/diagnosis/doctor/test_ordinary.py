@@ -285,8 +285,8 @@ def test_ordinary_pipelines(habit: str) -> None:
         (f"{PARSE}SEEN.add(response.url)", "SEEN = set()", "module-state"),
         (f"{PARSE}global COUNT\n    COUNT += 1", "COUNT = 0", "module-state"),
         ("count = 0\n\n" + f"{PARSE}Prices.count += 1", "", "class-state"),
-        (f"{PARSE}type(self).count = 1", "", "class-state"),
-        (f"{PARSE}self.__class__.count = 1", "", "class-state"),
+        (f"{PARSE}type(self).count = 1", "", "spider-state"),
+        (f"{PARSE}self.__class__.count = 1", "", "spider-state"),
         ("start_urls = [f'http://x/{date.today()}']", "from datetime import date", "import-time"),
         (
             f"{PARSE}yield {{'day': TODAY}}",
