@@ -13,56 +13,22 @@ import importlib
 import importlib.util
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from importlib.machinery import ModuleSpec, PathFinder, all_suffixes
+from dataclasses import replace
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from threading import RLock
 from types import ModuleType
 from typing import Any
 
 from reactorhub.containment.contexts import ProjectContext, project_here
+from reactorhub.containment.module_places import Place, is_below, is_in, names_in, spec_in
 from reactorhub.containment.replacing import Undo, replace_code
 
 _original_import: Callable[..., Any] = builtins.__import__
 _UNKNOWN = object()
 Owner = ProjectContext | None
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a project's top-level modules are.
-
-    ``declared`` are the names that its settings and its schedule file use for it: these are looked for in its
-    folder first. ``names`` are all names in its folder. ``search`` has the folder and what the project's
-    import has put on ``sys.path``, in that order. It is empty until the import is over.
-    """
-
-    folder: Path
-    declared: frozenset[str]
-    names: frozenset[str]
-    search: tuple[str, ...] = ()
-
-
-def place_of(folder: Path, declared: set[str]) -> Place:
-    """Look into a project's folder. A folder that cannot be read is empty."""
-    return Place(folder, frozenset(declared), _names_in(folder))
-
-
-def _names_in(folder: Path) -> frozenset[str]:
-    try:
-        return frozenset(_each_name_in(folder))
-    except OSError:
-        return frozenset()
-
-
-def _each_name_in(folder: Path) -> Iterator[str]:
-    suffixes = tuple(all_suffixes())
-    for entry in folder.iterdir():
-        name = entry.name.partition(".")[0]
-        if name.isidentifier() and (entry.name.endswith(suffixes) or (entry.name == name and entry.is_dir())):
-            yield name
 
 
 class ProjectModules:
@@ -98,7 +64,7 @@ class ProjectModules:
         search = tuple(self._searched(project, place))
         sys.path[:] = before
         outside = frozenset[str]().union(
-            *(_names_in(Path(each)) for each in search if each != str(place.folder))
+            *(names_in(Path(each)) for each in search if each != str(place.folder))
         )
         self._places[project] = replace(place, search=search, names=place.names | outside)
         if outside:
@@ -127,7 +93,7 @@ class ProjectModules:
         return [
             name
             for name, module in tuple(sys.modules.items())
-            if name.partition(".")[0] in own and _is_in(module, place)
+            if name.partition(".")[0] in own and is_in(module, place)
         ]
 
     def folders(self) -> list[str]:
@@ -161,7 +127,7 @@ class ProjectModules:
         return PathFinder.find_spec(name, [each for each in self._base if each not in folders])
 
     def _owner_of(self, module: ModuleType) -> Owner:
-        return next((project for project, place in self._places.items() if _is_in(module, place)), None)
+        return next((project for project, place in self._places.items() if is_in(module, place)), None)
 
     # -- the finder on sys.meta_path
 
@@ -173,7 +139,7 @@ class ProjectModules:
         place = None if project is None else self._places.get(project)
         if project is None or place is None:
             return PathFinder.find_spec(fullname, path, target)
-        own = _spec_in(fullname, self._searched(project, place))
+        own = spec_in(fullname, self._searched(project, place))
         if own is not None and fullname in place.declared:
             return own
         found = self._environment_spec(fullname)
@@ -258,7 +224,7 @@ class ProjectModules:
         file = (namespace or {}).get("__file__")
         if isinstance(file, str):
             for project, place in self._places.items():
-                if _is_below(file, place):
+                if is_below(file, place):
                     return project
         return None
 
@@ -273,23 +239,6 @@ class ProjectModules:
 def _absolute(name: str, package: str, level: int) -> str:
     base = package.rsplit(".", level - 1)[0] if level > 1 else package
     return f"{base}.{name}" if name else base
-
-
-def _spec_in(name: str, folders: list[str]) -> ModuleSpec | None:
-    spec = PathFinder.find_spec(name, folders)
-    if spec is not None and spec.origin is None and spec.submodule_search_locations is not None:
-        # Without an ``__init__.py`` Python would join all folders of this name on ``sys.path``.
-        spec.submodule_search_locations = list(spec.submodule_search_locations)
-    return spec
-
-
-def _is_in(module: ModuleType, place: Place) -> bool:
-    places = [*(getattr(module, "__path__", None) or ()), getattr(module, "__file__", None) or ""]
-    return any(each and _is_below(each, place) for each in places)
-
-
-def _is_below(file: str, place: Place) -> bool:
-    return any(Path(file).is_relative_to(folder) for folder in (str(place.folder), *place.search))
 
 
 MODULES = ProjectModules()

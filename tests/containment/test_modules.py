@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from reactorhub.containment.contexts import ProjectContext
-from reactorhub.containment.modules import MODULES, place_of, tell_modules_apart
+from reactorhub.containment.module_places import place_of
+from reactorhub.containment.modules import MODULES, tell_modules_apart
 
 Make = Callable[..., ProjectContext]
 

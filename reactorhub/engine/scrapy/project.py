@@ -16,7 +16,8 @@ from twisted.internet.defer import Deferred
 
 from reactorhub.containment.contexts import ProjectContext
 from reactorhub.containment.logging_views import changes, enable_loggers
-from reactorhub.containment.modules import MODULES, place_of
+from reactorhub.containment.module_places import place_of
+from reactorhub.containment.modules import MODULES
 from reactorhub.engine.isolated.child.spiders import arguments, classes_of, docstring
 from reactorhub.engine.isolated.child.told import tell_settings
 from reactorhub.engine.projects import PLAIN_FOLDER, ProjectConfig, settings_choice, top_packages
