@@ -84,7 +84,14 @@ class FairGate:
         finally:  # whatever happens here, the other runs have turns too
             self._limit = FREE
             self.open = not self._waiting and self.spent < FREE
-            self._soon(self._looked)
+            self._soon(self._look_again if self._waiting else self._looked)
+
+    def _look_again(self) -> None:
+        """Let the loop look at the network a second time.
+
+        What it found the first time is dealt with after this call, and so before the next turn.
+        """
+        self._soon(self._looked)
 
     def _serve(self) -> None:
         """Serve one run, and more of them while time is left.
