@@ -117,7 +117,7 @@ class State:
         return Harm("class-state", why, _remedy(place, kind))
 
     def _has_a_copy(self, code: Code, place: Place, path: str, kind: str) -> bool:
-        """Whether the engine gives each run its own: a collection of the class, or the class of the spider."""
+        """Whether the engine gives each run its own: a collection of the class, or the spider's class."""
         by_object = path.startswith(("self.", "cls."))
         by_name = code.context is not None and place.owner is not None and place.owner.key == code.context.key
         if kind:
