@@ -45,12 +45,12 @@ def test_level_names(runs: Runs) -> None:
     runs[1].enter(logging.addLevelName, logging.INFO, "THEIRS")
     assert each(runs, lambda: logging.getLevelName(logging.INFO)) == ("MINE", "THEIRS", "INFO")
     assert runs[0].parent is not None
-    runs[0].parent.enter(logging.addLevelName, 15, "TRACE")
-    assert each(runs, lambda: logging.getLevelName(15)) == ("TRACE", "Level 15", "Level 15")
-    runs[0].enter(logging.getLogger("a.trace").setLevel, "TRACE")
-    with pytest.raises(ValueError, match="TRACE"):
-        runs[1].enter(logging.getLogger("a.trace").setLevel, "TRACE")
-    assert each(runs, lambda: logging.getLevelNamesMapping().get("TRACE")) == (15, None, None)
+    runs[0].parent.enter(logging.addLevelName, 15, "FINEST")
+    assert each(runs, lambda: logging.getLevelName(15)) == ("FINEST", "Level 15", "Level 15")
+    runs[0].enter(logging.getLogger("a.trace").setLevel, "FINEST")
+    with pytest.raises(ValueError, match="FINEST"):
+        runs[1].enter(logging.getLogger("a.trace").setLevel, "FINEST")
+    assert each(runs, lambda: logging.getLevelNamesMapping().get("FINEST")) == (15, None, None)
 
 
 def test_logger_classes(runs: Runs) -> None:
@@ -118,5 +118,5 @@ def test_nothing_costs_until_it_is_used(runs: Runs) -> None:
     """Without addLevelName the tables of levels are plain dictionaries, which C code reads fast."""
     tables: Any = logging
     assert type(tables._levelToName) is dict
-    runs[0].enter(logging.addLevelName, 15, "TRACE")
+    runs[0].enter(logging.addLevelName, 15, "FINEST")
     assert type(tables._levelToName) is not dict

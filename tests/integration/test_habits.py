@@ -43,17 +43,13 @@ def _run(hub: Hub, habit: Habit, order: Order) -> dict[str, Any]:
     return hub.wait_final(replace(order, args=args).submit(hub, habit.project))
 
 
-def _broken(hub: Hub, project: str) -> str:
-    broken = hub.get("/api/spiders")[1]["broken"]
-    return " ".join(str(each) for each in broken if each["project"] == project)
-
-
 @pytest.mark.parametrize("habit", HABITS, ids=lambda habit: habit.project)
 def test_in_the_shared_process(shared: Hub, habit: Habit) -> None:
     """A project's runs bring home what they should, or what the page says."""
     for order in habit.orders:
         (order.shared or order.outcome).check(shared, _run(shared, habit, order))
-    assert all(name in _broken(shared, habit.project) for name in habit.broken)
+    broken = Order.broken(shared, habit.project) if habit.broken else ""
+    assert all(name in broken for name in habit.broken)
     if check := habit.check_shared or habit.check:
         check(shared, shared.folder / habit.project)
 

@@ -54,8 +54,14 @@ class Order:
         else:
             order = {"spider": self.spider, "project": project, "args": dict(self.args)}
             status, view = hub.post("/api/runs", order)
-        assert status in (200, 201), view
+        assert status in (200, 201), (view, self.broken(hub, project))
         return str(view["id"])
+
+    @staticmethod
+    def broken(hub: Hub, project: str) -> str:
+        """Return what the hub says of a project's broken modules."""
+        broken = hub.get("/api/spiders")[1]["broken"]
+        return " ".join(str(each) for each in broken if each["project"] == project)
 
 
 @dataclass(frozen=True, slots=True)
