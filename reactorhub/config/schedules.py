@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -105,7 +105,7 @@ def _schedule(
         run_on_start=keys.run_on_start,
         notify=rule(keys.notify),
     )
-    spec = replace(_spec(name, keys.spider, project, keys), **asdict(isolation))
+    spec = _spec(name, keys.spider, project, keys, isolation)
     return Schedule(name=name, spec=spec, trigger=trigger, **rules)
 
 
@@ -126,7 +126,7 @@ def _wish(keys: ScheduleKeys) -> IsolationWish:
     return IsolationWish(isolate=keys.isolate, memory_limit=keys.memory_limit)
 
 
-def _spec(name: str, spider: str, project: str, keys: ScheduleKeys) -> RunSpec:
+def _spec(name: str, spider: str, project: str, keys: ScheduleKeys, isolation: Isolation) -> RunSpec:
     choices = _given(
         args=keys.args,
         settings=keys.settings,
@@ -137,6 +137,8 @@ def _spec(name: str, spider: str, project: str, keys: ScheduleKeys) -> RunSpec:
         tags=keys.tags and tuple(keys.tags),
         retry=keys.retry and _retry(keys.retry),
         expect=keys.expect,
+        isolate=isolation.isolate,
+        memory_limit=isolation.memory_limit,
     )
     return RunSpec(spider=spider, project=project, schedule=name, **choices)
 
