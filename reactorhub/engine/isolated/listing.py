@@ -18,6 +18,7 @@ from reactorhub.engine.projects import ProjectConfig
 from reactorhub.model.spider import SCRAPY_CFG, BrokenModule, Catalog, SpiderInfo
 
 LIST_WITHIN = 60.0  # seconds
+_REPORT_WITHIN = 5.0  # seconds in which the report of a dead process is read; others may hold its connection
 _number = count(1)
 
 
@@ -37,6 +38,9 @@ class Listing:
         self._zygote: Zygote | None = None
         self._line: Line | None = None
         self._pid: int | None = None
+        self._status: int | None = None
+        self._hung_up = False
+        self._clock = clock
         self._timer = clock.callLater(LIST_WITHIN, self._too_slow)
 
     def begin(self, zygote: Zygote, order: Mapping[str, Any]) -> None:
@@ -63,18 +67,29 @@ class Listing:
 
     def hung_up(self) -> None:
         """See :class:`reactorhub.engine.isolated.connections.Job`."""
+        self._hung_up = True
+        if self._status is not None:
+            self._died()
 
     def over_memory(self, used: int) -> None:
         """See :class:`reactorhub.engine.isolated.connections.Job`."""
 
     def exited(self, status: int) -> None:
         """See :class:`reactorhub.engine.isolated.connections.Job`."""
-        self._fail(f"{how_ended(status)} while the project was imported")
+        self._status = status
+        if self._hung_up:
+            self._died()
+        elif self._timer.active():  # the zygote may be heard before the process's own last report
+            self._timer.cancel()
+            self._timer = self._clock.callLater(_REPORT_WITHIN, self._died)
 
     def lost(self, reason: str) -> None:
         """See :class:`reactorhub.engine.isolated.connections.Job`."""
         self._zygote = None
         self._fail(reason)
+
+    def _died(self) -> None:
+        self._fail(f"{how_ended(self._status or 0)} while the project was imported")
 
     def _too_slow(self) -> None:
         self._fail(f"importing it took longer than {LIST_WITHIN:g} seconds")
