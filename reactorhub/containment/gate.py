@@ -3,7 +3,8 @@
 asyncio runs every callback that is ready before it looks at the network again. Beside crawls that parse large
 pages a request to the API would wait for hundreds of callbacks. So callbacks of runs pass a gate. It lets
 them through for one turn; those that come later wait until the loop has looked at the network again. Then the
-run that has had least time has the next turn. Callbacks of the hub itself never wait.
+run that has had least time has the next turn. Callbacks of the hub itself never wait. While
+they go on, such as those of a request that has come, the next turn waits for them, up to :data:`MAX_LOOKS`.
 
 As long as the runs want less than two turns between two looks at the network, nothing waits.
 """
@@ -21,11 +22,16 @@ SHORT = 0.001
 """Seconds of callbacks that are not worth knowing when the loop has looked at the network."""
 
 
+MAX_LOOKS = 8
+"""How often the loop looks at the network for the hub between two turns, at most."""
+
+
 class FairGate:
     """The gate of one event loop.
 
     What runs a callback of a run while the gate is :attr:`open` adds the seconds to :attr:`spent` and, above
-    :data:`SHORT`, calls :meth:`count`. While the gate is closed it asks :meth:`keeps` first.
+    :data:`SHORT`, calls :meth:`count`. While the gate is closed it asks :meth:`keeps` first. What runs a
+    callback of anybody else adds 1 to :attr:`hub_calls`.
     """
 
     def __init__(self, soon: Callable[[Callable[[], None]], object], seconds: Callable[[], float]) -> None:
@@ -35,6 +41,9 @@ class FairGate:
         """
         self.open = True
         self.spent = 0.0
+        self.hub_calls = 0
+        self._own_calls = 0
+        self._looks = 0
         self._limit = FREE
         self._soon = soon
         self._seconds = seconds
@@ -74,6 +83,9 @@ class FairGate:
 
     def _looked(self) -> None:
         """Let runs have the reactor for the time of one turn, now that the loop has looked at the network."""
+        if self._waiting and self._hub_goes_on():
+            self._soon(self._looked)
+            return
         self.open, self.spent = True, 0.0
         if not self._waiting:
             self._called_soon = False
@@ -86,11 +98,20 @@ class FairGate:
             self.open = not self._waiting and self.spent < FREE
             self._soon(self._look_again if self._waiting else self._looked)
 
+    def _hub_goes_on(self) -> bool:
+        """Return whether the hub has had callbacks since the last look, beside those of the gate itself."""
+        self._own_calls += 1
+        busy = self.hub_calls > self._own_calls and self._looks < MAX_LOOKS
+        self.hub_calls = self._own_calls = 0
+        self._looks = self._looks + 1 if busy else 0
+        return busy
+
     def _look_again(self) -> None:
         """Let the loop look at the network a second time.
 
         What it found the first time is dealt with after this call, and so before the next turn.
         """
+        self._own_calls += 1
         self._soon(self._looked)
 
     def _serve(self) -> None:

@@ -68,6 +68,8 @@ def contain_loop(loop: asyncio.AbstractEventLoop, seconds: Callable[[], float] =
             if not gate.open and gate.keeps(run, self):
                 return
             start = seconds()
+        else:
+            gate.hub_calls += 1
         try:
             self._context.run(self._callback, *self._args)
         except (SystemExit, KeyboardInterrupt) as error:

@@ -12,7 +12,7 @@ import pytest
 
 from reactorhub.containment.contexts import RunContext
 from reactorhub.containment.fair_order import FREE, TURN
-from reactorhub.containment.gate import FairGate
+from reactorhub.containment.gate import MAX_LOOKS, FairGate
 from reactorhub.containment.loop import contain_loop
 from reactorhub.containment.memory_log import MemoryRunLog
 
@@ -69,6 +69,34 @@ def test_runs_take_turns() -> None:
         for name in "abc":
             stage.work(name, 3)
         assert stage.order(9) == "aabcabcbc"
+
+
+def test_the_hub_comes_to_an_end_before_the_next_turn() -> None:
+    """A request takes several callbacks, one after the other: no turn comes between two of them."""
+    with Stage() as stage:
+        stage.work("a", 4)
+
+        def step(left: int) -> None:
+            stage.said.append("h")
+            if left:
+                stage.loop.call_soon(step, left - 1)
+
+        stage.loop.call_soon(step, 5)
+        assert stage.order(10) == "a" + "hhhhhh" + "aaa"
+
+
+def test_a_hub_that_never_rests_starves_no_run() -> None:
+    """Runs have their turns although the hub has something to do after each look at the network."""
+    with Stage() as stage:
+        stage.work("a", 4)
+
+        def step() -> None:
+            stage.said.append("h")
+            stage.loop.call_soon(step)
+
+        stage.loop.call_soon(step)
+        stage.until(lambda: stage.said.count("a") == 4)
+        assert stage.said.count("h") <= 4 * (MAX_LOOKS + 3)
 
 
 def test_a_turn_has_many_short_callbacks() -> None:

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -91,7 +92,8 @@ class WarmProcess:
     def kill(self) -> None:
         """Kill the process, if it has not ended."""
         if self.poll() is None:
-            os.kill(self.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it ends in this moment
+                os.kill(self.pid, signal.SIGKILL)
 
 
 class WarmStarter:
