@@ -171,7 +171,7 @@ class ZygoteTests(TestCase):
         """Have a process forked whose project forks one that leaves session and parent; return that, too."""
         note = Path(mkdtemp()) / "pid"
         job = HeardJob()
-        zygote.fork("job", job, self.listing(LEAVING.format(note=str(note), then=source)))
+        zygote.fork("job", job, self.listing(LEAVING.format(note=note, then=source.format(note=note))))
         while not note.exists():
             await self.turn()
         return job, int(note.read_text())
@@ -187,7 +187,9 @@ class ZygoteTests(TestCase):
         zygote = self.zygote()
         other = HeardJob()
         zygote.fork("other", other, self.listing("import time\ntime.sleep(60)\n"))
-        job, grandchild = await self.started(zygote, "pass")
+        # The process ends only after its child has written its number: a child that is killed before never does.
+        wait = "while not os.path.exists('{note}'): time.sleep(0.01)"
+        job, grandchild = await self.started(zygote, wait)
         await job.over
         while alive(grandchild):
             await self.turn()

@@ -34,9 +34,6 @@ IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # a zygote ends with i
 FAR_OVER = 1.25  # times its limit, at which a process gets no time to end in order
 LOOK_EVERY = 1.0  # seconds between looks at how much memory the children use
 _MAX_READ = 65536  # bytes
-_SWEEPS = (
-    3  # looks for orphans after an end; the kernel's list of children may leave some out while it changes
-)
 _MAX_SOCKETS = 64  # of one read
 
 
@@ -62,7 +59,6 @@ class Zygote:
         self._children: dict[str, Child] = {}
         self._received = b""
         self._looked = time.monotonic()
-        self._sweeps = 0
 
     def serve(self) -> None:
         """Work until the hub is gone, or closes the socket."""
@@ -76,9 +72,6 @@ class Zygote:
             if self._woken.fileno() in ready:
                 self._drain()
                 self._look_for_ends()
-            elif self._sweeps:
-                self._sweeps -= 1
-                self._end_orphans()
             self._look_at_memory()
             if self._control.fileno() in ready and not self._take_orders():
                 return
@@ -92,7 +85,7 @@ class Zygote:
 
     def _timeout(self) -> int | None:
         limited = any(child.memory_limit and not child.dead for child in self._children.values())
-        return int(LOOK_EVERY * 1000) if limited or self._sweeps else None
+        return int(LOOK_EVERY * 1000) if limited else None
 
     def _drain(self) -> None:
         try:
@@ -166,7 +159,6 @@ class Zygote:
 
     def _ended(self, child: Child, exited: bool, status: int) -> None:
         child.dead = True
-        self._sweeps = _SWEEPS
         kill_group(child.pid)
         self._end_orphans()
         self._say({"exited": child.key, "status": status if exited else -status})
