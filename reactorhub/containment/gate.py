@@ -3,8 +3,8 @@
 asyncio runs every callback that is ready before it looks at the network again. Beside crawls that parse large
 pages a request to the API would wait for hundreds of callbacks. So callbacks of runs pass a gate. It lets
 them through for one turn; those that come later wait until the loop has looked at the network again. Then the
-run that has had least time has the next turn. Callbacks of the hub itself never wait. While
-they go on, such as those of a request that has come, the next turn waits for them, up to :data:`MAX_LOOKS`.
+run that has had least time has the next turn. Callbacks of the hub itself never wait. While they
+go on, such as those of a request that has come, the next turn waits for them, up to :data:`MAX_LOOKS`.
 
 As long as the runs want less than two turns between two looks at the network, nothing waits.
 """
@@ -20,7 +20,6 @@ from reactorhub.containment.fair_order import FREE, TURN, FairOrder
 
 SHORT = 0.001
 """Seconds of callbacks that are not worth knowing when the loop has looked at the network."""
-
 
 MAX_LOOKS = 8
 """How often the loop looks at the network for the hub between two turns, at most."""
@@ -42,7 +41,6 @@ class FairGate:
         self.open = True
         self.spent = 0.0
         self.hub_calls = 0
-        self._own_calls = 0
         self._looks = 0
         self._limit = FREE
         self._soon = soon
@@ -100,9 +98,8 @@ class FairGate:
 
     def _hub_goes_on(self) -> bool:
         """Return whether the hub has had callbacks since the last look, beside those of the gate itself."""
-        self._own_calls += 1
-        busy = self.hub_calls > self._own_calls and self._looks < MAX_LOOKS
-        self.hub_calls = self._own_calls = 0
+        busy = self.hub_calls > 1 and self._looks < MAX_LOOKS  # one is the gate's own, which asks
+        self.hub_calls = 0
         self._looks = self._looks + 1 if busy else 0
         return busy
 
@@ -111,7 +108,7 @@ class FairGate:
 
         What it found the first time is dealt with after this call, and so before the next turn.
         """
-        self._own_calls += 1
+        self.hub_calls -= 1  # this call is not the hub's
         self._soon(self._looked)
 
     def _serve(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,7 @@ def run_reactor() -> None:
         ("AsyncCrawlerRunner.crawl()", lambda: AsyncCrawlerRunner().crawl(Spider)),
         ("CrawlerProcess.start()", lambda: CrawlerProcess.start(object.__new__(CrawlerProcess))),
         ("reactor.run()", run_reactor),
+        ("loop.run_forever()", lambda: asyncio.get_event_loop().run_forever()),
     ],
 )
 def test_an_import_starts_nothing(name: str, start: Callable[[], Any]) -> None:

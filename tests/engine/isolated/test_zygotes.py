@@ -187,7 +187,7 @@ class ZygoteTests(TestCase):
         zygote = self.zygote()
         other = HeardJob()
         zygote.fork("other", other, self.listing("import time\ntime.sleep(60)\n"))
-        # The process ends only after its child has written its number: a child that is killed before never does.
+        # The process ends only after its child has written its number: one that is killed before never does.
         wait = "while not os.path.exists('{note}'): time.sleep(0.01)"
         job, grandchild = await self.started(zygote, wait)
         await job.over

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from scrapy.spiderloader import SpiderLoader
 from scrapy.utils.misc import load_object
 from scrapy.utils.reactor import install_reactor
 
-from .crawl import REACTOR, installed_reactor
+from .crawl import REACTOR
 from .private import Loader
+from .private.imports import no_crawls
 from .project import broken, project_settings
 from .reports import Reports
 from .spiders import arguments, classes_of, docstring
@@ -19,28 +19,15 @@ from .spiders import arguments, classes_of, docstring
 def obey(order: dict[str, Any], reports: Reports) -> None:
     """Import the project and report what spiders it has, and what of it is broken."""
     install_reactor(REACTOR)
-    _refuse_to_run()
     try:
-        settings = project_settings(order)
-        settings.set("SPIDER_LOADER_CLASS", Loader, priority="command")
-        loader = load_object(settings["SPIDER_LOADER_CLASS"]).from_settings(settings.frozencopy())
+        with no_crawls():
+            settings = project_settings(order)
+            settings.set("SPIDER_LOADER_CLASS", Loader, priority="command")
+            loader = load_object(settings["SPIDER_LOADER_CLASS"]).from_settings(settings.frozencopy())
     except BaseException as error:  # noqa: BLE001 - sys.exit() in a settings module is its own affair
         refuse(error, reports, order["environment"].get("SCRAPY_SETTINGS_MODULE", "settings"))
     else:
         reports.send_last(listed(loader))
-
-
-def _refuse_to_run() -> None:
-    """Keep an import that runs the reactor or the loop, as a script does, from never coming to its end."""
-
-    def refused(*args: Any, **kwargs: Any) -> None:
-        raise ImportError(
-            "the module runs the reactor when it is imported;"
-            ' move that below `if __name__ == "__main__":`, so that only a script does it'
-        )
-
-    installed_reactor().run = refused
-    asyncio.get_event_loop().run_forever = refused  # type: ignore[method-assign]
 
 
 def refuse(error: BaseException, reports: Reports, module: str = "settings") -> None:

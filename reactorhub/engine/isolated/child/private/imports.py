@@ -5,6 +5,7 @@ The run that the process is for could not begin any more: a reactor runs only on
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -31,11 +32,22 @@ def no_crawls() -> Iterator[None]:
                 setattr(owner, name, _refusing(f"{kind}.{name}()"))
         reactor = sys.modules.get("twisted.internet.reactor")
         if reactor is not None:
-            before = {name: value for name, value in vars(reactor).items() if name == "run"}
-            stack.callback(vars(reactor).update, before)
-            stack.callback(vars(reactor).pop, "run")
-            vars(reactor)["run"] = _refusing("reactor.run()")
+            stack.enter_context(_without(reactor, "run", "reactor.run()"))
+            loop = asyncio.get_event_loop()  # the reactor has made it, or taken it over
+            stack.enter_context(_without(loop, "run_forever", "loop.run_forever()"))
         yield
+
+
+@contextmanager
+def _without(owner: Any, name: str, shown: str) -> Iterator[None]:
+    """Let a method of one object raise ImportError meanwhile."""
+    before = {key: value for key, value in vars(owner).items() if key == name}
+    vars(owner)[name] = _refusing(shown)
+    try:
+        yield
+    finally:
+        del vars(owner)[name]
+        vars(owner).update(before)
 
 
 def _refusing(name: str) -> Callable[..., NoReturn]:
