@@ -197,11 +197,13 @@ class Scrapyd(Contender):
             return None
 
 
-class Shop(Program):
-    """The site that all crawl."""
+class Site(Program):
+    """A site to crawl: a module of this bench that writes its port to standard output."""
+
+    module: str
 
     def __init__(self, folder: Path) -> None:
-        super().__init__([sys.executable, "-m", "bench.shop"], folder, {"PYTHONPATH": str(CHECKOUT)})
+        super().__init__([sys.executable, "-m", self.module], folder, {"PYTHONPATH": str(CHECKOUT)})
 
     def ready(self) -> None:
         """Read the port that the site got."""
@@ -210,6 +212,12 @@ class Shop(Program):
         if not port:
             raise BenchError(f"the site did not start. It said:\n{self.last_words()}")
         self.url = f"http://127.0.0.1:{port}"
+
+
+class Shop(Site):
+    """The site that all crawl."""
+
+    module = "bench.shop"
 
     def arrivals(self) -> dict[int, list[float]]:
         """Return when each one-page crawl's page was asked for, since the last time."""

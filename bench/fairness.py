@@ -13,10 +13,9 @@ from statistics import median
 from typing import Any
 
 from bench.client import Client
-from bench.contenders import CHECKOUT, Hub
+from bench.contenders import Hub, Site
 from bench.errors import BenchError
 from bench.figures import Target, percentile
-from bench.programs import Program
 
 AT_ONCE = 24
 HEAVY = 8  # crawls that parse the documentation site
@@ -82,19 +81,10 @@ class Fairness:
         ]
 
 
-class ManualSite(Program):
+class ManualSite(Site):
     """The documentation site that heavy crawls parse."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__([sys.executable, "-m", "bench.manual"], folder, {"PYTHONPATH": str(CHECKOUT)})
-
-    def ready(self) -> None:
-        """Read the port that the site got."""
-        assert self.process.stdout is not None
-        port = self.process.stdout.readline().strip()
-        if not port:
-            raise BenchError(f"the site did not start. It said:\n{self.last_words()}")
-        self.url = f"http://127.0.0.1:{port}"
+    module = "bench.manual"
 
 
 class OpenHub(Hub):

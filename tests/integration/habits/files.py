@@ -25,11 +25,9 @@ def _cached_here(hub: Hub, folder: Path) -> None:
     assert not (hub.folder / ".scrapy").exists()
 
 
-def _cache(project: str) -> Habit:
+def _cache(project: str, does: str) -> Habit:
     return Habit(
-        does="keeps an HTTP cache in its `.scrapy` folder"
-        if project == "cached"
-        else "has a page in its cache that another project has fetched",
+        does=does,
         project=project,
         spiders={
             project: spider(
@@ -117,8 +115,8 @@ FILES = (
         orders=(Order("feeding", Outcome(items=None)),),
         check=_own_feed,
     ),
-    _cache("cached"),
-    _cache("cached_too"),
+    _cache("cached", "keeps an HTTP cache in its `.scrapy` folder"),
+    _cache("cached_too", "has a page in its cache that another project has fetched"),
     Habit(
         does="opens a file by a relative path",
         project="opening",
