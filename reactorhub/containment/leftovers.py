@@ -22,7 +22,7 @@ from reactorhub.containment.reactor import timer_context
 
 _LOOK_AGAIN = 0.05  # seconds between looks at tasks that do not end
 _LOOKS = 20  # how often they are looked at before their coroutines are closed
-_MOST_NAMES = 20  # kinds of leftovers that one line of a log names
+_MAX_NAMES = 20  # kinds of leftovers that one line of a log names
 
 
 class Leftovers:
@@ -174,13 +174,13 @@ class RunEnding:
 def listed(names: Iterable[str]) -> str:
     """Return names as a text that has each one once, with its number."""
     counted = Counter(names).most_common()
-    texts = [name if count == 1 else f"{count} x {name}" for name, count in counted[:_MOST_NAMES]]
-    rest = sum(count for _, count in counted[_MOST_NAMES:])
+    texts = [name if count == 1 else f"{count} x {name}" for name, count in counted[:_MAX_NAMES]]
+    rest = sum(count for _, count in counted[_MAX_NAMES:])
     return ", ".join(texts) + (f" and {rest} more" if rest else "")
 
 
 def _close(loop: Any, number: int, handle: Any) -> str:
-    """Close what a handle reads from or writes to, if it is no bare socket. Return the name of its class."""
+    """Close the connection or port behind a handle, if there is one. Return the name of its class."""
     subjects = (*handle._args, getattr(handle._callback, "__self__", None))
     transport = next(filter(_is_transport, subjects), None)
     for method in ("abortConnection", "abort", "stopListening", "loseConnection", "close"):

@@ -14,7 +14,7 @@ from reactorhub.containment.contexts import runs_at_work
 EVERY = 1.0
 """Seconds between two looks."""
 
-_MOST_NAMED = 5  # runs that one line names
+_MAX_NAMED = 5  # runs that one line names
 
 PutRight = Callable[[], list[str]]
 """Puts something back and returns what it was, for a message."""
@@ -53,7 +53,7 @@ class Heartbeat:
             return
         runs = runs_at_work()
         what = "; ".join(changed)
-        whose = ", ".join(f"run {run.run_id}" for run in runs[:_MOST_NAMED]) or "no run"
+        whose = ", ".join(f"run {run.run_id}" for run in runs[:_MAX_NAMED]) or "no run"
         self.log.warn(
             "put right what changed for the whole process: {what}; at work: {whose}",
             what=what,

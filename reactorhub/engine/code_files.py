@@ -68,9 +68,12 @@ def _listed(folder: str) -> list[os.DirEntry[str]]:
 
 
 def _has_code(entry: os.DirEntry[str]) -> bool:
-    if entry.name.startswith(".") or entry.name in _OTHERS:
-        return False
     try:
-        return entry.is_dir() and not Path(entry.path, _ENVIRONMENT).exists()
+        return not entry.name.startswith(".") and entry.is_dir() and not holds_others_code(Path(entry.path))
     except OSError:
         return False
+
+
+def holds_others_code(folder: Path) -> bool:
+    """Return whether a folder in a project's holds code of others: a virtual environment, for one."""
+    return folder.name in _OTHERS or (folder / _ENVIRONMENT).exists()

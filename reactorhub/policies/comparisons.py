@@ -195,6 +195,15 @@ def fraction(value: object) -> Fraction | None:
         return None
 
 
+MAX_COUNT = 10**15
+"""The limit of a count. A spider may put any number into its stats."""
+
+
+def count_of(value: object) -> int:
+    """Return a value as a count: 0 if it is not a number or is negative, and at most :data:`MAX_COUNT`."""
+    return min(max(int(fraction(value) or 0), 0), MAX_COUNT)
+
+
 @lru_cache(maxsize=10_000)
 def comparisons(text: str) -> tuple[Comparison, ...]:
     """Parse a text into comparisons that must all hold.

@@ -14,8 +14,9 @@ from scrapy.spiderloader import SpiderLoader
 from scrapy.spiders import Spider
 
 from reactorhub.engine.scrapy import private
-from reactorhub.engine.scrapy.private import HELD, LEFT_OUT, RELIED_ON, Held, Part
+from reactorhub.engine.scrapy.private import LEFT_OUT
 from reactorhub.engine.scrapy.private.classes import RELIED_ON_CLASSES
+from reactorhub.engine.scrapy.private.relied_on import HELD, RELIED_ON, Held, Part
 from tests.support.shop_project import EngineCase, spider, until
 
 

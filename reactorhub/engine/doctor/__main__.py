@@ -49,7 +49,7 @@ def said_of(project: Mapping[str, Any], kept: KeptDiagnoses) -> Iterator[dict[st
     yield {
         "project": config.name,
         "findings": [finding_view(each) for each in diagnosis.findings],
-        "harmful_import": harm and finding_view(harm),
+        "harmful_import": harm and harm.place_and_reason,
     }
 
 

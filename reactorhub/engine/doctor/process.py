@@ -170,10 +170,9 @@ class _Reading(ProcessProtocol):
             self._spiders[line["spider"]["name"]] = line["spider"]
             return
         spiders, self._spiders = self._spiders, {}
-        harm = line.get("harmful_import")
         self.reports[line["project"]] = ProjectReport(
             spiders=spiders,
             findings=tuple(line.get("findings", ())),
-            harmful_import=harm and "{file}:{line}: {what}".format(**harm),
+            harmful_import=line.get("harmful_import"),
             error=line.get("error"),
         )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from reactorhub.engine.code_files import holds_others_code
 from reactorhub.engine.projects import ProjectConfig, settings_module
 from reactorhub.errors import UnreadableProject
 from reactorhub.model.doctor import ProjectSource, SourceFile
@@ -18,7 +19,6 @@ MAX_FILES = 20_000
 """A folder with more Python files than this was probably named by mistake."""
 
 _ANSWER_WITHIN = 20.0  # seconds in which a Python has to say what it has
-_LEFT_OUT = frozenset({"__pycache__", "node_modules", "site-packages"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +93,8 @@ def _python_files(root: Path) -> Iterator[Path]:
 
 
 def _is_code(folder: Path) -> bool:
-    """Whether a folder may hold modules of a project: virtual environments and the like do not."""
-    name = folder.name
-    return name.isidentifier() and name not in _LEFT_OUT and not (folder / "pyvenv.cfg").exists()
+    """Whether a folder may hold modules of a project."""
+    return folder.name.isidentifier() and not holds_others_code(folder)
 
 
 def _source_file(path: Path, root: Path) -> SourceFile:

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from reactorhub.engine.isolated.child.processes import kill_group
 from reactorhub.engine.isolated.connections import Line
 from reactorhub.engine.isolated.zygotes import Zygote, how_ended
 from reactorhub.errors import MAX_LINE
 from reactorhub.model.run import CrawlEnd
-from reactorhub.policies.comparisons import fraction
+from reactorhub.policies.comparisons import count_of
 
 EXIT_WITHIN = 10.0  # seconds a process has to end once its crawl has
 _CLOSE_WITHIN = 3.0  # seconds a process over its memory limit has to close its spider
 _DEAD_WITHIN = 2.0  # seconds in which the death of a killed process is waited for
 _MIB = 1 << 20
-_MAX_COUNT = 10**15
 
 
 class IsolatedCrawl:
@@ -69,7 +66,7 @@ class IsolatedCrawl:
 
     def errors(self) -> int:
         """See :class:`reactorhub.engine.protocols.Crawl`."""
-        return _count(self._figures.get("errors"))
+        return count_of(self._figures.get("errors"))
 
     def stop(self) -> None:
         """See :class:`reactorhub.engine.protocols.Crawl`."""
@@ -178,9 +175,7 @@ class IsolatedCrawl:
     def _kill_process(self) -> None:
         """The zygote keeps the number of a dead process until it is told to reap: no other can be hit."""
         if self.pid is not None and self._status is None:
-            for kill in (os.killpg, os.kill):
-                with suppress(ProcessLookupError, PermissionError):
-                    kill(self.pid, signal.SIGKILL)
+            kill_group(self.pid)
 
     def _disarm(self) -> None:
         _cancel(self._timer)
@@ -203,15 +198,15 @@ class IsolatedCrawl:
             failure=_text(facts.get("failure")),
             lost=self._over_memory or (None if self._closed is not None else self._cause_of_death()),
             finish_reason=_text(facts.get("finish_reason")),
-            items=_count(stats.get("item_scraped_count")),
+            items=count_of(stats.get("item_scraped_count")),
             errors=self.errors(),
-            exceptions=max(_count(facts.get("exceptions")), _count(stats.get("spider_exceptions/count"))),
+            exceptions=max(count_of(facts.get("exceptions")), count_of(stats.get("spider_exceptions/count"))),
             error=_text(facts.get("error")),
-            pages=_count(facts["pages"]) if "pages" in facts else None,
+            pages=count_of(facts["pages"]) if "pages" in facts else None,
             refused=_counts(facts.get("refused")),
             asked=facts.get("asked") is not False,
             no_request_why=_text(facts.get("no_request_why")),
-            unstored=_count(facts.get("unstored")),
+            unstored=count_of(facts.get("unstored")),
             unstored_why=_text(facts.get("unstored_why")),
             stats=stats,
         )
@@ -234,10 +229,5 @@ def _text(value: object) -> str | None:
     return value[:MAX_LINE] if isinstance(value, str) else None
 
 
-def _count(value: object) -> int:
-    """Return what counts something; 0 where a process has sent something else."""
-    return min(max(int(fraction(value) or 0), 0), _MAX_COUNT)
-
-
 def _counts(value: object) -> dict[str, int]:
-    return {str(name): _count(each) for name, each in value.items()} if isinstance(value, dict) else {}
+    return {str(name): count_of(each) for name, each in value.items()} if isinstance(value, dict) else {}

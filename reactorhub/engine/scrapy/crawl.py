@@ -41,16 +41,15 @@ from reactorhub.engine.scrapy.private import (
     stop_timers,
     wrap_new_batches,
 )
-from reactorhub.engine.scrapy.private.counts import count_live
 from reactorhub.engine.scrapy.private.parts import contain_parts
+from reactorhub.engine.scrapy.private.stats import count_live
 from reactorhub.errors import last_line
 from reactorhub.model.run import CrawlEnd
 from reactorhub.model.values import trusted
-from reactorhub.policies.comparisons import fraction
+from reactorhub.policies.comparisons import count_of
 from reactorhub.policies.expectations import FIELD_COUNT
 
 _MAX_REASON = 200  # characters of a finish reason
-_MAX_COUNT = 10**15  # the limit of a count; a spider may put any number into its stats
 _LOOK_AGAIN = 0.05  # seconds between attempts to stop a crawl whose engine does not run yet
 
 
@@ -256,13 +255,13 @@ class ScrapyCrawl:
 
     def _facts(self, end: CrawlEnd) -> CrawlEnd:
         stats = {**self.stats(), **(self._leftovers.stats() if self._leftovers else {})}
-        items = _count(stats.get("item_scraped_count"))
+        items = count_of(stats.get("item_scraped_count"))
         return CrawlEnd(
             failure=end.failure,
             finish_reason=end.finish_reason,
             items=items,
             errors=self.errors(),
-            exceptions=max(self._context.exceptions, _count(stats.get("spider_exceptions/count"))),
+            exceptions=max(self._context.exceptions, count_of(stats.get("spider_exceptions/count"))),
             error=self._context.error,
             stats=stats,
             **self._won(items, stats),
@@ -292,11 +291,6 @@ def _collected(crawler: HubCrawler) -> dict[str, Any]:
         return {} if collector is None else trusted(dict(collector.get_stats()))
     except BaseException:  # noqa: BLE001 - code of the project
         return {}
-
-
-def _count(stat: object) -> int:
-    """Return a stat as a count; 0 if a spider has replaced it with something that is not a number."""
-    return min(max(int(fraction(stat) or 0), 0), _MAX_COUNT)
 
 
 def _log_failure(failure: Failure) -> None:

@@ -65,10 +65,15 @@ def _folder_of(project: ProjectContext | None) -> Path:
 def settings_of(project: ProjectContext) -> Settings:
     """Return the settings that ``scrapy crawl`` would begin with in this project's folder."""
     settings = Settings()
+    add_own_settings(settings, project)
+    return settings
+
+
+def add_own_settings(settings: Settings, project: ProjectContext) -> None:
+    """Set what the project's settings module says, and what Scrapy takes from the environment for it."""
     if project.settings_module is not None:
         settings.setmodule(project.settings_module, priority="project")
     settings.setdict(variables_of(project), priority="project")
-    return settings
 
 
 def variables_of(project: ProjectContext) -> dict[str, str]:

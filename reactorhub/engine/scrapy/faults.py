@@ -14,8 +14,9 @@ from twisted.python.failure import Failure
 
 from reactorhub.containment.contexts import RunContext, contained
 from reactorhub.engine.isolated.child.pages import Pages
-from reactorhub.engine.scrapy.private import wrap_callback, wrap_close, wrap_scheduler, wrap_stats
+from reactorhub.engine.scrapy.private import wrap_callback, wrap_close, wrap_scheduler
 from reactorhub.engine.scrapy.private.parts import contain_scheduler
+from reactorhub.engine.scrapy.private.stats import contain_stats
 
 Call = Callable[..., Any]
 
@@ -39,7 +40,7 @@ def count_faults(crawler: Crawler, engine: ExecutionEngine, run: RunContext, pag
     wrap_callback(engine, lambda call: _counting_download(run, pages, call))
     wrap_close(engine, lambda call: _counting_close(run, call))
     wrap_scheduler(engine, lambda scheduler: _guard_scheduler(run, scheduler))
-    wrap_stats(crawler, contained)
+    contain_stats(crawler.stats, contained)
 
 
 def _counting_download(run: RunContext, pages: Pages, call: Call) -> Call:

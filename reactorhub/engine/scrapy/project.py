@@ -22,7 +22,7 @@ from reactorhub.engine.isolated.child.spiders import arguments, classes_of, docs
 from reactorhub.engine.isolated.child.told import tell_settings
 from reactorhub.engine.projects import PLAIN_FOLDER, ProjectConfig, settings_choice, top_packages
 from reactorhub.engine.scrapy.class_state import divide
-from reactorhub.engine.scrapy.environment import variables_of
+from reactorhub.engine.scrapy.environment import add_own_settings
 from reactorhub.engine.scrapy.loader import TolerantSpiderLoader, broken_module
 from reactorhub.engine.scrapy.private import UnmergedRunner, crawler_with, without_left_out
 from reactorhub.engine.scrapy.process import set_up_logging
@@ -159,9 +159,7 @@ class Project:
         choice = settings_choice(self.config)
         module = self.context.settings_module = choice.module
         self.context.section = choice.section
-        if module is not None:
-            settings.setmodule(module, priority="project")
-        settings.setdict(variables_of(self.context), priority="project")
+        add_own_settings(settings, self.context)
         if self.config.spider_modules:
             settings.set("SPIDER_MODULES", list(self.config.spider_modules), priority="cmdline")
         elif module is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Mapping
 from typing import Any, cast
@@ -58,8 +59,8 @@ class Bench:
         self.zygote = FakeZygote()
         self.killed: list[int] = []
         self.ends: list[CrawlEnd] = []
-        monkeypatch.setattr(crawl_module.os, "kill", lambda pid, number: self.killed.append(pid))
-        monkeypatch.setattr(crawl_module.os, "killpg", lambda pid, number: None)
+        monkeypatch.setattr(os, "kill", lambda pid, number: self.killed.append(pid))
+        monkeypatch.setattr(os, "killpg", lambda pid, number: None)
         self.crawl = IsolatedCrawl(self.clock, "run1", limit)
         self.crawl.done.addCallback(self.ends.append)
         self.crawl.begin(cast(Zygote, self.zygote), {"spider": "it"})

@@ -37,8 +37,7 @@ class ItemsFile:
         :param failed: called with the exception for each item that cannot be written.
         :raises OSError: if the file cannot be created.
         """
-        settings = crawler.settings
-        self.replaced = bool(settings.getdict("FEEDS") or settings.get("FEED_URI"))
+        self.replaced = has_feeds(crawler)
         if not self.replaced:
             self._file = _Lines(Path(self._path))
             self._exporter = ItemLines(self._file, encoding="utf-8")
@@ -60,6 +59,11 @@ class ItemsFile:
         except Exception as error:
             self._failed(error)
             raise
+
+
+def has_feeds(crawler: Crawler) -> bool:
+    """Return whether the settings of a crawl name feeds."""
+    return bool(crawler.settings.getdict("FEEDS") or crawler.settings.get("FEED_URI"))
 
 
 class ItemLines(JsonLinesItemExporter):

@@ -11,6 +11,7 @@ from scrapy.extensions.feedexport import FeedExporter
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from .feed import has_feeds
 from .project import last_line
 
 _NOT_SET_UP = "no feed could be set up; the log of the run says why"
@@ -20,7 +21,7 @@ NewBatches = Callable[[FeedExporter, Callable[[Any], Any]], None]
 class Storing:
     """What has become of the items of a crawl: the hub's own file and the project's feeds.
 
-    A writer of items that is no feed calls :meth:`failed` for what it cannot write.
+    What writes items without being a feed calls :meth:`failed` for each that it cannot write.
     """
 
     def __init__(self) -> None:
@@ -45,7 +46,7 @@ class Storing:
         self._exporters = [each for each in extensions.middlewares if isinstance(each, FeedExporter)]
         for exporter in self._exporters:
             wrap_new_batches(exporter, self._begin)
-        self._wanted = not self._exporters and _has_feeds(crawler) and _feeds_enabled(crawler)
+        self._wanted = not self._exporters and has_feeds(crawler) and _feeds_enabled(crawler)
 
     def unstored(self, scraped: int) -> int:
         """Return how many of the items that were scraped could not be stored."""
@@ -127,10 +128,6 @@ class _Batch:
         if failure.value is not None:
             self._broken(failure.value)
         return failure
-
-
-def _has_feeds(crawler: Crawler) -> bool:
-    return bool(crawler.settings.getdict("FEEDS") or crawler.settings.get("FEED_URI"))
 
 
 def _feeds_enabled(crawler: Crawler) -> bool:

@@ -10,7 +10,7 @@ from scrapy.pipelines.files import FilesPipeline
 from scrapy.pipelines.images import ImagesPipeline
 
 from reactorhub.containment.contexts import RUN
-from reactorhub.engine.scrapy.private import Part
+from reactorhub.engine.scrapy.private.relied_on import Part
 
 T = TypeVar("T")
 
