@@ -1,0 +1,1 @@
+"""Scrapy parts for projects of users."""
