@@ -22,13 +22,14 @@ from reactorhub.model.values import View
 from reactorhub.redis.address import redis_url_parts
 from reactorhub.redis.buffer import Write, WriteBuffer
 from reactorhub.redis.commands import LOAD, Command, RedisCommands, event_text
-from reactorhub.redis.connection import Link, LinkError, open_link
+from reactorhub.spiderkit.connection.errors import RedisUnavailable
+from reactorhub.spiderkit.connection.link import Link, open_link
 
 RUNS_PER_WRITE = 50  # so that encoding one write does not hold up the reactor
 EVENTS_PER_WRITE = 200  # events are smaller than views
 FIRST_DELAY = 0.2  # seconds; a server that restarts is back soon
 MAX_RETRY_DELAY = 3.0  # seconds; an outage ends for the hub at most so much later than for Redis
-_EXPECTED = (LinkError, ConnectError, OSError)
+_EXPECTED = (RedisUnavailable, ConnectError, OSError)
 
 
 def backoff(failures: int) -> float:
@@ -40,7 +41,7 @@ def _refusals(replies: Sequence[Any]) -> list[Exception]:
     errors = [reply for reply in replies if isinstance(reply, Exception)]
     refused = [error for error in errors if "WRONGTYPE" in str(error)]
     if len(refused) < len(errors):
-        raise LinkError(str(next(error for error in errors if error not in refused)))
+        raise RedisUnavailable(str(next(error for error in errors if error not in refused)))
     return refused
 
 
@@ -159,7 +160,7 @@ class RedisSink:
         write = self._buffer.take(RUNS_PER_WRITE, EVENTS_PER_WRITE)
         commands = self._writes(write)
         try:
-            refused = _refusals(await link.ask(commands))
+            refused = _refusals(await link.ask(commands, self._deadline))
         except BaseException:
             self._buffer.give_back(write)
             raise
