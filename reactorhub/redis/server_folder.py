@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
@@ -10,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
+
+from reactorhub.storage.lock import try_lock
 
 MAX_SOCKET_PATH = 100  # bytes; the kernel's limit is 107 on Linux and 103 on macOS
 MAX_LOG_SIZE = 1_000_000  # bytes; a longer log is set aside at the next start
@@ -49,11 +50,7 @@ class FolderLock:
 
     def acquire(self) -> bool:
         """Take the lock. Return whether that worked; if not, another server lives."""
-        try:
-            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+        return try_lock(self.descriptor)
 
     def note(self, pid: int | None, socket: Path) -> None:
         """Write down which server inherits the lock."""
