@@ -31,7 +31,7 @@ class BadEntry(ValueError):
 class Entry:
     """An entry as it was taken: its id in the feed's stream, its data, and the kind of key it came from.
 
-    ``kind`` is ``list``, ``set``, ``zset`` or ``stream``. ``deliveries`` counts how often the entry was taken.
+    ``kind`` is ``list``, ``set``, ``zset`` or ``stream``. ``deliveries`` counts how often it was taken.
     """
 
     id: str
@@ -257,8 +257,8 @@ _OBJECTS: dict[str, _Read] = {"cookies": _cookies, "headers": _headers, "formdat
 def stream_data(fields: Sequence[bytes]) -> bytes:
     """Return the data of a stream's entry, given its field names and values in turn.
 
-    The value of the only field is the data, whatever the field's name; a lone ``url`` is a URL. Several fields
-    are the keys of one JSON object. In these, objects, whole numbers and booleans are written as JSON.
+    The value of the only field is the data, whatever the field's name; a lone ``url`` is a URL. Several
+    fields are the keys of one JSON object. In these, objects, whole numbers and booleans are written as JSON.
     """
     if len(fields) == 2:
         return fields[1]

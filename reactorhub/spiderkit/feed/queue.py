@@ -23,6 +23,7 @@ from reactorhub.spiderkit.feed.scripts import (
     GIVE_BACK,
     KEEP,
     LEAVE,
+    MINE,
     PUSH,
     TAKE,
     TAKE_OVER,
@@ -144,8 +145,8 @@ class FeedQueue:
         if task_id is not None:
             keys.append(self.keys.task(task_id))
         at = _now()
-        letter = {"d": entry.data, "from": entry.kind, "reason": reason, "at": at, **more}
-        letter |= {"deliveries": str(entry.deliveries)}
+        about = {"reason": reason, "at": at, "deliveries": str(entry.deliveries), **more}
+        letter: dict[str, str | bytes] = {"d": entry.data, "from": entry.kind, **about}
         if entry.score is not None:
             letter["score"] = entry.score
         await self._client.run(BURY, keys, (GROUP, entry.id, TASK_TTL, at, MAX_DEAD, *_flat(letter)))
@@ -157,6 +158,11 @@ class FeedQueue:
         return int(
             await self._client.run(GIVE_BACK, keys, (GROUP, self._consumer, GIVEN_BACK, *newest_first))
         )
+
+    async def mine(self) -> list[str]:
+        """Return the ids of entries that are pending with this consumer, at most 1,000."""
+        rows = await self._client.run(MINE, (self.keys.stream,), (GROUP, self._consumer, MAX_TAKE))
+        return [row.decode() for row in rows]
 
     async def leave(self) -> None:
         """Forget this consumer, unless entries are pending with it."""

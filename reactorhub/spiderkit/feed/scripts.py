@@ -221,6 +221,16 @@ return count
 """
 )
 
+# KEYS: stream. ARGV: group, consumer, how many. Returns the ids of entries pending with the consumer.
+MINE = Script(
+    """
+local rows = redis.pcall('XPENDING', KEYS[1], ARGV[1], '-', '+', ARGV[3], ARGV[2])
+local ids = {}
+for _, row in ipairs(rows.err and {} or rows) do ids[#ids + 1] = row[1] end
+return ids
+"""
+)
+
 # KEYS: stream. ARGV: group, consumer. Removes the consumer, unless entries are pending with it.
 LEAVE = Script(
     """

@@ -35,7 +35,7 @@ class FeedCase(OneServer, TestCase):
     def pending(self) -> dict[str, list[str]]:
         """Return the data of pending entries by consumer, oldest first."""
         rows = self.server.ask("XPENDING", self.keys.stream, GROUP, "-", "+", 1000)
-        stream = {entry_id: flat for entry_id, flat in self.server.ask("XRANGE", self.keys.stream, "-", "+")}
+        stream = dict(self.server.ask("XRANGE", self.keys.stream, "-", "+"))
         found: dict[str, list[str]] = {}
         for entry_id, consumer, _, _ in rows:
             found.setdefault(consumer, []).append(stream[entry_id][1])

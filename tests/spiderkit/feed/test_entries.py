@@ -29,7 +29,11 @@ GOOD: list[tuple[str, bool, dict[str, Any]]] = [
     (entry(method=""), False, {}),
     (entry(method=None, meta=None), False, {}),
     (entry(meta={"job": [1]}), False, {"meta": {"job": [1]}}),
-    (entry(q="a b", n=3, f=1.5, yes=True), False, {"form": (("q", "a b"), ("n", "3"), ("f", "1.5"), ("yes", "true"))}),
+    (
+        entry(q="a b", n=3, f=1.5, yes=True),
+        False,
+        {"form": (("q", "a b"), ("n", "3"), ("f", "1.5"), ("yes", "true"))},
+    ),
     (entry(tag=["x", 2]), False, {"form": (("tag", "x"), ("tag", "2"))}),
     (entry(none=[]), False, {}),
     (entry(cookies={"a": "1", "b": 2}), False, {"cookies": {"a": "1", "b": "2"}}),
@@ -42,7 +46,11 @@ GOOD: list[tuple[str, bool, dict[str, Any]]] = [
     (entry(task_id=7, meta={"a": 1}), False, {"meta": {"a": 1, "task_id": "7"}}),
     (entry(callback="parse", priority=5), False, {"form": (("callback", "parse"), ("priority", "5"))}),
     (entry(body="x", dont_filter=False), False, {"form": (("body", "x"), ("dont_filter", "false"))}),
-    (entry(body="x", priority=-5, dont_filter=False), True, {"body": "x", "priority": -5, "dont_filter": False}),
+    (
+        entry(body="x", priority=-5, dont_filter=False),
+        True,
+        {"body": "x", "priority": -5, "dont_filter": False},
+    ),
     (entry(callback="one", errback="two"), True, {"callback": "one", "errback": "two"}),
     (entry(cb_kwargs={"a": [1]}, other="f"), True, {"cb_kwargs": {"a": [1]}, "form": (("other", "f"),)}),
     (entry(callback=None, body=None, priority=None), True, {}),
@@ -113,7 +121,8 @@ def test_spaces_at_the_ends_are_stripped(data: bytes | str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "encoding", "reason"), [(b"\xff", "utf-8", "cannot be decoded as utf-8"), (b" \n", "utf-8", "empty")]
+    ("data", "encoding", "reason"),
+    [(b"\xff", "utf-8", "cannot be decoded as utf-8"), (b" \n", "utf-8", "empty")],
 )
 def test_data_without_text(data: bytes, encoding: str, reason: str) -> None:
     """What is empty or cannot be decoded is bad."""
@@ -136,7 +145,21 @@ VALUES = st.recursive(
     max_leaves=6,
 )
 NAMES = st.sampled_from(
-    "url method meta headers cookies formdata body cb_kwargs priority dont_filter callback task_id q".split()
+    [
+        "url",
+        "method",
+        "meta",
+        "headers",
+        "cookies",
+        "formdata",
+        "body",
+        "cb_kwargs",
+        "priority",
+        "dont_filter",
+        "callback",
+        "task_id",
+        "q",
+    ]
 )
 
 
@@ -167,7 +190,16 @@ STREAM = [
     ([b"url", URL.encode()], URL),
     ([b"d", entry(priority=1).encode()], entry(priority=1)),
     (
-        [b"url", b"http://a.example", b"priority", b"-3", b"dont_filter", b"false", b"headers", b'{"X": "1"}'],
+        [
+            b"url",
+            b"http://a.example",
+            b"priority",
+            b"-3",
+            b"dont_filter",
+            b"false",
+            b"headers",
+            b'{"X": "1"}',
+        ],
         json.dumps({"url": "http://a.example", "priority": -3, "dont_filter": False, "headers": {"X": "1"}}),
     ),
     (
