@@ -115,7 +115,7 @@ class RedisClient:
         self.address = address
         self.state = ClientState(since=now())
         self._clock = clock
-        self._deadline = deadline
+        self.deadline = deadline
         self._setup = [words_of(command) for command in setup]
         self._now = now
         self._connect = connect
@@ -212,7 +212,7 @@ class RedisClient:
         return reply
 
     def _seconds(self, within: float | None) -> float:
-        return self._deadline if within is None else within
+        return self.deadline if within is None else within
 
     def _usable_link(self) -> Connection:
         if self._link is None:
@@ -232,7 +232,7 @@ class RedisClient:
     async def _serve(self) -> None:
         while not self._stopped:
             try:
-                link = await self._connect(self.address, self._clock, self._deadline, self._setup)
+                link = await self._connect(self.address, self._clock, self.deadline, self._setup)
                 await self._use(link)
             except Exception as error:  # noqa: BLE001 - whatever it was, the client tries again
                 self._note_failure(error)
