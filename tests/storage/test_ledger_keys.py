@@ -78,7 +78,9 @@ class KeySuite(LedgerSuite):
     async def test_an_old_run_takes_its_key_along(self) -> None:
         """The key of a run that is deleted after 7 days is free at once."""
         await self.add(
-            keyed(ended(1), "inbox:a"), replace(a_run(2), created_at=NOON + 8 * DAY), keyed(ended(3), "inbox:b")
+            keyed(ended(1), "inbox:a"),
+            replace(a_run(2), created_at=NOON + 8 * DAY),
+            keyed(ended(3), "inbox:b"),
         )
         await self.ledger.prune(NOON + DAY, 100)
         self.assertEqual(await self.ledger.keyed_runs(["inbox:a", "inbox:b"]), {})
