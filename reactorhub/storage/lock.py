@@ -98,6 +98,18 @@ class DataLock:
             self._held = None
 
 
+def try_lock(descriptor: int) -> bool:
+    """Lock an open file exclusively. Return whether that worked: False means that somebody else holds it.
+
+    Whoever inherits the descriptor holds the lock, too.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def _lock_patiently(descriptor: int) -> None:
     """Take the lock. Try again while a call of :meth:`DataLock.holder` shares it."""
     for _ in range(_ATTEMPTS - 1):

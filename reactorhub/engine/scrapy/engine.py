@@ -16,7 +16,8 @@ from reactorhub.engine.isolated.child.told import job_argument
 from reactorhub.engine.projects import ProjectConfig
 from reactorhub.engine.protocols import Crawl
 from reactorhub.engine.scrapy.class_state import own_class
-from reactorhub.engine.scrapy.crawl import HubCrawler, ScrapyCrawl
+from reactorhub.engine.scrapy.crawl import ScrapyCrawl
+from reactorhub.engine.scrapy.crawler import HubCrawler
 from reactorhub.engine.scrapy.process import import_components
 from reactorhub.engine.scrapy.project import Project
 from reactorhub.errors import UnknownSpider

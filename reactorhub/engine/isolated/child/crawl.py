@@ -65,7 +65,7 @@ class Crawl:
         self._crawler: IsolatedCrawler | None = None
         self._failure: str | None = None
         self._finish_reason: str | None = None
-        self._stopping = False
+        self._stopping = self._cutting = self._told = False
         self._reported: dict[str, Any] = {}
 
     def run(self) -> None:
@@ -172,16 +172,22 @@ class Crawl:
             self._when_running(self._stop_now)
 
     def _stop_now(self) -> None:
-        if self._crawler is not None:
+        if self._crawler is not None and not self._told:
+            self._told = True
             stop(self._crawler).addErrback(_say_unstoppable)
+            if self._cutting:
+                self._cut()
 
     def _when_running(self, act: Callable[[], object]) -> None:
         """Scrapy forgets a stop that comes while the spider opens: it is kept until the engine runs."""
-        engine = None if self._crawler is None else engine_of(self._crawler)
-        if engine is None or not engine.running:
-            installed_reactor().callLater(_LOOK_AGAIN, self._when_running, act)
-        else:
+        if self._is_running():
             act()
+        else:
+            installed_reactor().callLater(_LOOK_AGAIN, self._when_running, act)
+
+    def _is_running(self) -> bool:
+        engine = None if self._crawler is None else engine_of(self._crawler)
+        return engine is not None and engine.running
 
     def _heed_sigterm(self, act: Callable[..., object]) -> None:
         """Have SIGTERM do this, once the engine runs."""
@@ -199,8 +205,17 @@ class Crawl:
 
     def _abort(self) -> None:
         self._stop()
+        self._cutting = True
+        self._cut()
+
+    def _cut(self) -> None:
         if self._crawler is not None and engine_of(self._crawler) is not None:
-            self._crawler.in_flight.cut()
+            self._crawler.in_flight.cut(self._stop_if_running)
+
+    def _stop_if_running(self) -> None:
+        """Stop before a crawl whose downloads are cut off looks finished, where the stop still waits."""
+        if self._is_running():
+            self._stop_now()
 
     def _cancel(self) -> None:
         self._abort()
