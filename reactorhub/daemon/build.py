@@ -49,6 +49,7 @@ from reactorhub.notifications.channels.email import Email
 from reactorhub.notifications.channels.webhook import Webhook
 from reactorhub.notifications.notifier import Notifier
 from reactorhub.notifications.reporter import IncidentReporter
+from reactorhub.redis.address import redis_url_parts
 from reactorhub.redis.embedded import EmbeddedRedis
 from reactorhub.redis.sink import RedisSink
 from reactorhub.runs.dispatcher import Dispatcher
@@ -57,6 +58,7 @@ from reactorhub.runs.slots import Slots
 from reactorhub.schedules.auto_pause import AutoPause
 from reactorhub.schedules.book import ScheduleBook
 from reactorhub.schedules.scheduler import Scheduler
+from reactorhub.spiderkit.connection.client import RedisClient
 from reactorhub.storage.layout import DOCTOR, LEDGER, RunPaths
 from reactorhub.storage.ledger import Ledger
 from reactorhub.storage.old_files import OldFiles
@@ -100,13 +102,14 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
     """
     paths, pool = RunPaths(config.data_dir), ThreadPool(0, HUB_THREADS, "reactorhub")
     redis = EmbeddedRedis(config.data_dir, reactor) if config.redis and config.redis.embedded else None
+    client = _redis_client(config, redis, reactor)
     ledger = SqliteLedger(config.data_dir / LEDGER, reactor)
     heartbeat = Heartbeat(reactor)
     shared = ScrapyEngine(reactor, RunLogs(paths.log), paths.items, heartbeat.run_ends)
     isolated = IsolatedEngine(reactor, paths.log, paths.items, sys.executable, str(config.data_dir))
     doctor = ProcessDoctor(reactor, config.data_dir / DOCTOR)
     engine = EngineRouter(shared, isolated, doctor)
-    parts = _parts(config, ledger, engine, _sink(config, redis, reactor), reactor)
+    parts = _parts(config, ledger, engine, _sink(config, client, reactor), reactor)
     hub = Hub(config, parts, __version__)
     gc_pause = GcPause(reactor)
     scheduler = _scheduler(hub, _first_ticks(gc_pause, parts.services.slots), reactor)
@@ -236,11 +239,17 @@ def _released(result: Any, gc_pause: GcPause) -> Any:
     return result
 
 
-def _sink(config: HubConfig, redis: EmbeddedRedis | None, reactor: Any) -> Sink:
+def _redis_client(config: HubConfig, redis: EmbeddedRedis | None, reactor: Any) -> RedisClient | None:
     if config.redis is None:
-        return NullSink()
+        return None
     url = redis.url if redis is not None else config.redis.url
-    return RedisSink(url or "", config.redis.prefix, reactor, utc_now)
+    return RedisClient(redis_url_parts(url or ""), reactor, now=utc_now)
+
+
+def _sink(config: HubConfig, client: RedisClient | None, reactor: Any) -> Sink:
+    if config.redis is None or client is None:
+        return NullSink()
+    return RedisSink(client, config.redis.prefix, reactor, utc_now)
 
 
 def _channels(config: HubConfig, reactor: Any) -> dict[str, Channel]:

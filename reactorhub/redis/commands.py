@@ -9,21 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha1
 from itertools import chain
 from typing import Any, NamedTuple
 
 from reactorhub.model.values import View, time_text
 from reactorhub.redis.fields import flattened, json_bytes
+from reactorhub.spiderkit.connection.commands import Script, ScriptCall
 
-Command = tuple[str | bytes | int, ...]
 LOOK_BACK = (
     1000  # newest entries in which a repeated event is recognised: five full writes (EVENTS_PER_WRITE)
 )
 
 # KEYS: the hash to replace[, the spider's latest stats]. ARGV: seconds to live, fields, stats, and for the
 # latest stats: when the run started, its id, and the hub's own fields. The run that started last keeps them.
-REPLACE = """
+REPLACE = Script("""
 local function replace(key, fields)
   redis.call('DEL', key)
   if #fields > 0 then redis.call('HSET', key, unpack(fields)) end
@@ -41,11 +40,11 @@ if ARGV[4] .. ARGV[5] < (known[1] or '') .. (known[2] or '') then return 0 end
 for _, entry in ipairs(cjson.decode(ARGV[6])) do stats[#stats + 1] = entry end
 replace(KEYS[2], stats)
 return 1
-"""
+""")
 
 # KEYS: the stream. ARGV: its length, how many entries to look back for events that are there already,
 # then id, type and JSON of each event.
-APPEND = """
+APPEND = Script("""
 local seen = {}
 if tonumber(ARGV[2]) > 0 then
   for _, entry in ipairs(redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', ARGV[2])) do
@@ -59,7 +58,7 @@ for i = 3, #ARGV, 3 do
   end
 end
 return 1
-"""
+""")
 
 
 class EventText(NamedTuple):
@@ -75,14 +74,6 @@ def event_text(event: View) -> EventText:
     return EventText(str(event["id"]), str(event["type"]), json_bytes(event))
 
 
-def _digest(script: str) -> str:
-    return sha1(script.encode(), usedforsecurity=False).hexdigest()
-
-
-_REPLACE_SHA, _APPEND_SHA = _digest(REPLACE), _digest(APPEND)
-LOAD: tuple[Command, ...] = (("SCRIPT", "LOAD", REPLACE), ("SCRIPT", "LOAD", APPEND))
-
-
 def _pairs(fields: Mapping[str, Any]) -> bytes:
     return json_bytes(list(chain.from_iterable(fields.items())))
 
@@ -96,7 +87,7 @@ class RedisCommands:
     hub_ttl: int = 30  # fifteen heartbeats: a hub that is gone vanishes soon, a slow one does not
     max_events: int = 10_000  # about 10 MB with events of 1 KB
 
-    def save_run(self, view: View, at: datetime) -> Command:
+    def save_run(self, view: View, at: datetime) -> ScriptCall:
         """Replace ``run:<id>`` with this view, and its spider's ``stats:…`` unless a later run wrote it.
 
         A run that has not started has no stats and does not change those of its spider.
@@ -114,15 +105,15 @@ class RedisCommands:
         fields = flattened({name: value for name, value in view.items() if name != "stats"})
         stats = flattened({name: value for name, value in view["stats"].items() if name not in own})
         texts = (_pairs(fields), _pairs(stats), started or "", view["id"], _pairs(own))
-        return ("EVALSHA", _REPLACE_SHA, len(keys), *keys, self.run_ttl, *texts)
+        return REPLACE.call(keys, (self.run_ttl, *texts))
 
-    def save_hub(self, view: View) -> Command:
+    def save_hub(self, view: View) -> ScriptCall:
         """Replace ``hub:<name>`` with the hub's heartbeat."""
         key = f"{self.prefix}hub:{view['name']}"
-        return ("EVALSHA", _REPLACE_SHA, 1, key, self.hub_ttl, _pairs(flattened(view)), b"[]")
+        return REPLACE.call([key], (self.hub_ttl, _pairs(flattened(view)), b"[]"))
 
-    def append_events(self, events: Sequence[EventText], again: bool) -> Command:
+    def append_events(self, events: Sequence[EventText], again: bool) -> ScriptCall:
         """Append events to the stream. If ``again``, skip events that are among its newest entries."""
         look_back = LOOK_BACK if again else 0
         texts: Iterable[str | bytes] = chain.from_iterable(events)
-        return ("EVALSHA", _APPEND_SHA, 1, f"{self.prefix}events", self.max_events, look_back, *texts)
+        return APPEND.call([f"{self.prefix}events"], (self.max_events, look_back, *texts))

@@ -13,6 +13,8 @@ from reactorhub.events.memory import MemorySink, NullSink
 from reactorhub.events.sink import Sink
 from reactorhub.model.run import RunState
 from reactorhub.redis.sink import RedisSink
+from reactorhub.spiderkit.connection.address import address_of
+from reactorhub.spiderkit.connection.client import RedisClient
 from tests.events.sink_cases import after, event, run_id, view
 from tests.support.redis_server import OneServer, RedisServer
 
@@ -47,7 +49,13 @@ class RedisRoom:
 
     def __init__(self, server: RedisServer) -> None:
         self.server = server
-        self.sink = RedisSink(server.url, "t:", reactor, lambda: datetime.now(UTC), gather=0.01)
+        self.sink = RedisSink(
+            RedisClient(address_of(server.url), reactor),
+            "t:",
+            reactor,
+            lambda: datetime.now(UTC),
+            gather=0.01,
+        )
 
     def run(self, number: int) -> tuple[str, str]:
         """The state and the scraped items that are known of a run."""

@@ -23,6 +23,8 @@ from reactorhub.redis.address import redis_url_parts
 from reactorhub.redis.embedded import EmbeddedRedis, server_binary, tied_to_parent
 from reactorhub.redis.server_folder import MAX_LOG_SIZE
 from reactorhub.redis.sink import RedisSink
+from reactorhub.spiderkit.connection.address import address_of
+from reactorhub.spiderkit.connection.client import RedisClient
 from tests.events.sink_cases import after, run_id, until, view
 from tests.support.redis_server import ask
 
@@ -229,7 +231,9 @@ class EmbeddedRedisTests(TestCase):
         """A server that dies by itself is started again where it was, and a sink finds it there."""
         server = self.make()
         url = await server.start()
-        sink = RedisSink(url, "t:", reactor, lambda: datetime.now(UTC), gather=0.01)
+        sink = RedisSink(
+            RedisClient(address_of(url), reactor), "t:", reactor, lambda: datetime.now(UTC), gather=0.01
+        )
         await sink.start()
         for _ in range(2):
             pid = server.pid

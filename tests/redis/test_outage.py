@@ -9,7 +9,6 @@ from twisted.internet.defer import gatherResults
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import TestCase
 
-from reactorhub.errors import StartError
 from reactorhub.model.run import RunState
 from reactorhub.redis.buffer import WriteBuffer
 from tests.events.sink_cases import after, event, make_sink, run_id, until, view
@@ -161,8 +160,3 @@ class OutageTests(TestCase):
         self.assertEqual(sink.state().state, "disconnected")
         await sink.stop(0.1)
         self.assertEqual(server.ask("DBSIZE"), 0)
-
-    def test_bad_url(self) -> None:
-        """A URL that is none is refused when the sink is made."""
-        with self.assertRaisesRegex(StartError, "begins with redis://"):
-            make_sink(self, "http://localhost")

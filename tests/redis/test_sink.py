@@ -9,17 +9,12 @@ from twisted.trial.unittest import TestCase
 
 from reactorhub.model.run import RunState
 from reactorhub.redis.commands import RedisCommands
-from reactorhub.redis.sink import RedisSink, backoff
+from reactorhub.redis.sink import RedisSink
 from tests.events.sink_cases import after, event, make_sink, run_id, until, view
 from tests.support.redis_server import OneServer
 
 NOON_TEXT = "2026-03-01T12:00:00.000000Z"
 WEEK = 7 * 24 * 3600
-
-
-def test_backoff() -> None:
-    """Pauses between attempts double from 0.2 s up to 3 s."""
-    assert [backoff(failures) for failures in (1, 2, 3, 4, 5, 6, 1000)] == [0.2, 0.4, 0.8, 1.6, 3.0, 3.0, 3.0]
 
 
 class WritingTests(OneServer, TestCase):

@@ -124,7 +124,7 @@ class RedisClient:
 
     def start(self) -> Deferred[None]:
         """Start to connect. Fires after the first attempt, even if that failed. Never fails."""
-        self._become("reconnecting", "no attempt to connect has ended yet")
+        self._become("reconnecting")
         self._running = Deferred.fromCoroutine(self._serve())
         return self._tried
 
@@ -204,7 +204,7 @@ class RedisClient:
 
     def _usable_link(self) -> Connection:
         if self._link is None:
-            raise RedisUnavailable(f"Redis is not connected: {self.state.reason}")
+            raise RedisUnavailable(": ".join(filter(None, ("Redis is not connected", self.state.reason))))
         if self._outstanding >= MAX_OUTSTANDING:
             raise RedisUnavailable(f"{MAX_OUTSTANDING:,} calls wait for Redis already")
         return self._link
