@@ -15,6 +15,7 @@ from typing import Any
 
 from twisted.logger import Logger
 
+from reactorhub.redis.commands import HUB_TTL
 from reactorhub.redis.fields import flattened, pairs
 from reactorhub.spiderkit.connection.commands import Script, ScriptCall
 
@@ -26,7 +27,7 @@ local key, hubs, live, ttl = KEYS[1], KEYS[2], KEYS[3], tonumber(ARGV[1])
 local held = redis.call('HMGET', key, 'instance', 'folder_id', 'host', 'pid', 'data_dir')
 local same_folder = ARGV[5] == '1' and held[2] == ARGV[4]
 if held[1] and held[1] ~= ARGV[3] and not same_folder then
-  return {held[3] or '', held[4] or '', held[5] or '', redis.call('TTL', key)}
+  return {held[3] or '', held[4] or '', held[5] or ''}
 end
 redis.call('DEL', key)
 redis.call('HSET', key, unpack(cjson.decode(ARGV[6])))
@@ -68,7 +69,6 @@ class NameHolder:
     host: str
     pid: str
     data_dir: str
-    seconds_to_live: int
 
     def __str__(self) -> str:
         return f"pid {self.pid} on {self.host} with the data folder {self.data_dir}"
@@ -82,7 +82,7 @@ class HubName:
 
     _log = Logger()
 
-    def __init__(self, identity: HubIdentity, prefix: str, ttl: int) -> None:
+    def __init__(self, identity: HubIdentity, prefix: str, ttl: int = HUB_TTL) -> None:
         self.holder: NameHolder | None = None
         self._identity = identity
         self._ttl = ttl
@@ -109,7 +109,7 @@ class HubName:
         before, self.holder = self.holder, _holder(reply)
         self._held_once = self._held_once or self.holder is None
         if self.holder is not None and before is None:
-            self._log.error("{conflict}", conflict=self.conflict)
+            self._log.error("{conflict}: this hub writes no heartbeat", conflict=self.conflict)
         elif self.holder is None and before is not None:
             self._log.info("the name {name!r} is free again, and this hub has it", name=self._identity.name)
 
@@ -118,28 +118,12 @@ class HubName:
         """A sentence if another process has the name, else None."""
         if self.holder is None:
             return None
-        return (
-            f"another hub on this Redis is named {self._identity.name!r}: {self.holder};"
-            " this one writes no heartbeat until the name is free. Give each hub a hub.name of its own"
-        )
+        return f"another hub on this Redis has the hub.name {self._identity.name!r}, {self.holder}"
 
 
 def _holder(reply: Sequence[Any]) -> NameHolder | None:
     if not reply:
         return None
-    host, pid, data_dir, seconds = reply
-    return NameHolder(host=_text(host), pid=_text(pid), data_dir=_text(data_dir), seconds_to_live=int(seconds))
-
-
-def _text(value: bytes) -> str:
-    return value.decode("utf-8", "replace")
-
-
-def refusal(name: str, holder: NameHolder) -> str:
-    """Return why a hub does not start while another one has its name."""
-    return (
-        f"another hub on this Redis is named {name!r}: {holder}. Stop it, or give this hub another hub.name."
-        f" If it was killed, its name is free in {holder.seconds_to_live} seconds"
-    )
-
+    host, pid, data_dir = (value.decode("utf-8", "replace") for value in reply)
+    return NameHolder(host=host, pid=pid, data_dir=data_dir)
 

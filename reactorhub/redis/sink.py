@@ -68,6 +68,7 @@ class RedisSink:
         self,
         client: RedisClient,
         prefix: str,
+        identity: HubIdentity,
         clock: Any,
         now: Callable[[], datetime],
         *,
@@ -76,7 +77,8 @@ class RedisSink:
         buffer: WriteBuffer | None = None,
     ) -> None:
         self._client = client
-        self._commands = commands or RedisCommands(prefix=prefix)
+        self._name = HubName(identity, prefix)
+        self._commands = commands or RedisCommands(prefix=prefix, hub=identity.name)
         self._buffer = WriteBuffer() if buffer is None else buffer
         self._clock = clock
         self._now = now
@@ -85,16 +87,21 @@ class RedisSink:
         self._running: Deferred[None] = succeed(None)
         self._stopping = self._given_up = False
         self._failures = self._refused = 0
-        self._state, self._since = "off", now()
+        self._is_refused = False
+        self._state = ClientState(since=now())
 
     def start(self) -> Deferred[None]:
-        """Start the loop and the client. Fires after the first attempt to connect, even if that failed."""
+        """Start the loop and the client, and take the hub's name.
+
+        Fires after the first attempt to connect, even if that failed. If it has not failed, :meth:`state`
+        then says whether another hub has the name.
+        """
         self._client.watch(self._client_changed)
         self._running = Deferred.fromCoroutine(self._serve())
-        return self._client.start()
+        return Deferred.fromCoroutine(self._start())
 
     def stop(self, within: float) -> Deferred[None]:
-        """Write the rest, for at most ``within`` seconds, then stop the client. Never fails."""
+        """Write the rest and give the name back, within ``within`` seconds; stop the client. Never fails."""
         return Deferred.fromCoroutine(self._stop(within))
 
     def publish_run(self, run: View, at: datetime) -> None:
@@ -114,7 +121,18 @@ class RedisSink:
 
     def state(self) -> SinkState:
         """The state of the connection. ``dropped`` counts what the buffer dropped and what Redis refused."""
-        return SinkState(state=self._state, since=self._since, dropped=self._buffer.dropped + self._refused)
+        return SinkState(
+            state=self._state.state,
+            since=self._state.since,
+            reason=self._state.reason,
+            dropped=self._buffer.dropped + self._refused,
+            conflict=self._name.conflict,
+        )
+
+    async def _start(self) -> None:
+        await self._client.start()
+        with suppress(RedisUnavailable, RedisRefused):
+            self._name.heard((await self._client.ask([self._name.beat({})]))[0])
 
     async def _serve(self) -> None:
         while not self._finished():
