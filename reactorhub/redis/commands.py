@@ -18,7 +18,7 @@ from reactorhub.redis.fields import flattened, json_bytes, pairs
 from reactorhub.spiderkit.connection.commands import Script, ScriptCall
 
 HUB_TTL = 30  # seconds, fifteen heartbeats: a hub that is gone vanishes soon, a slow one does not
-LOOK_BACK = 1000  # newest entries in which a repeated event is recognised: five full writes (EVENTS_PER_WRITE)
+LOOK_BACK = 1000  # newest entries in which a repeated event is recognised: five full writes of events
 _FINAL = sorted(state.value for state in FINAL)
 _LIVE = sorted(state.value for state in RunState if state not in FINAL and state is not RunState.QUEUED)
 
@@ -27,12 +27,11 @@ def _lua_set(names: Iterable[str]) -> str:
     return ", ".join(f"{name} = true" for name in names)
 
 
-
-# KEYS: the run, the live runs, the spider's last runs[, the spider's latest stats]. ARGV: the run's id and state,
-# seconds that a run and a live run are kept, how many last runs are kept, the run's fields, its stats, and for the
-# latest stats: when the run started, and the fields of the hub's own. The run that started last keeps them.
-# A late view of a run that has ended changes nothing. Live runs are ordered by the server's clock: those of hubs
-# may differ.
+# KEYS: the run, the live runs, the spider's last runs[, the spider's latest stats]. ARGV: the run's id and
+# state, for how many seconds runs and live runs are kept, how many last runs are kept, the run's fields, its
+# stats, and for the latest stats: when the run started, and the hub's own fields. The run that started last
+# keeps them. A late view of a run that has ended changes nothing. The clock is the server's: those of hubs
+# differ.
 SAVE_RUN = Script(
     f"""
 local LIVE, FINAL = {{{_lua_set(_LIVE)}}}, {{{_lua_set(_FINAL)}}}
@@ -75,8 +74,8 @@ return 1
 """
 )
 
-# KEYS: the stream. ARGV: its length, how many entries to look back for events that are there already, the hub's
-# name, then id, type and JSON of each event.
+# KEYS: the stream. ARGV: its length, how many entries to look back for events that are there already, the
+# hub's name, then id, type and JSON of each event.
 APPEND = Script("""
 local seen = {}
 if tonumber(ARGV[2]) > 0 then
@@ -138,7 +137,7 @@ class RedisCommands:
             "started_at": started,
             "updated_at": time_text(at),
         }
-        fields = flattened({name: value for name, value in view.items() if name != "stats"} | {"hub": self.hub})
+        fields = flattened({**view, "stats": None, "hub": self.hub})
         stats = flattened({name: value for name, value in view["stats"].items() if name not in own})
         bounds = (self.run_ttl, self.live_ttl, self.max_last)
         texts = (pairs(fields), pairs(stats), started or "", pairs(own))

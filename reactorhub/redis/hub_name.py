@@ -3,8 +3,8 @@
 The hub that has a name writes its heartbeat, which expires 30 seconds after the last one. Each heartbeat says
 which process wrote it. A process that finds the heartbeat of another one does not overwrite it.
 
-There is one exception. A hub that was killed leaves a heartbeat behind. The next process on the same data folder
-takes the name over at once: the folder is locked, so the one that wrote the heartbeat is dead.
+There is one exception. A hub that was killed leaves a heartbeat behind. The next process on the same data
+folder takes the name over at once: the folder is locked, so the one that wrote the heartbeat is dead.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from reactorhub.redis.commands import HUB_TTL
 from reactorhub.redis.fields import flattened, pairs
 from reactorhub.spiderkit.connection.commands import Script, ScriptCall
 
-# KEYS: the heartbeat, the names of all hubs, the live runs. ARGV: seconds to live, the hub's name, its instance,
-# its folder, "1" if it may take the name over from an earlier process on the same folder, and the fields.
-# Returns nothing, or who has the name. Times are those of the server: the clocks of hubs may differ.
+# KEYS: the heartbeat, the names of all hubs, the live runs. ARGV: seconds to live, the hub's name, its
+# instance, its folder, "1" if it may take the name over from an earlier process on the same folder, and the
+# fields. Returns nothing, or who has the name. Times are the server's: the clocks of hubs differ.
 BEAT = Script("""
 local key, hubs, live, ttl = KEYS[1], KEYS[2], KEYS[3], tonumber(ARGV[1])
 local held = redis.call('HMGET', key, 'instance', 'folder_id', 'host', 'pid', 'data_dir')
@@ -91,7 +91,7 @@ class HubName:
         self._held_once = False
 
     def beat(self, view: Mapping[str, Any]) -> ScriptCall:
-        """Return the command that takes or keeps the name, with this heartbeat. Pass its reply to :meth:`heard`."""
+        """Return the command that takes or keeps the name. Pass its reply to :meth:`heard`."""
         who = self._identity
         take_over = b"0" if self._held_once else b"1"
         fields = pairs(flattened({**view, **asdict(who)}))
@@ -126,4 +126,3 @@ def _holder(reply: Sequence[Any]) -> NameHolder | None:
         return None
     host, pid, data_dir = (value.decode("utf-8", "replace") for value in reply)
     return NameHolder(host=host, pid=pid, data_dir=data_dir)
-

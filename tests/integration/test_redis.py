@@ -98,7 +98,7 @@ def told_of(redis: RedisServer) -> set[str]:
 def test_absent_at_start(hub: Hub, redis: RedisServer) -> None:
     """A hub without its Redis crawls, says that it is disconnected, and catches up when Redis comes."""
     runs = crawl(hub, 5)
-    assert state(hub) == "disconnected"
+    assert state(hub) == "reconnecting"
     redis.start()
     assert_caught_up(hub, redis, runs)
 
@@ -107,7 +107,7 @@ def test_killed_and_started_again(hub: Hub, redis: RedisServer) -> None:
     """Runs that ended while Redis was dead arrive in the server that takes its place, events too."""
     redis.kill()
     runs = crawl(hub, 5)
-    until(lambda: state(hub) == "disconnected", 30, "the loss of the connection")
+    until(lambda: state(hub) == "reconnecting", 30, "the loss of the connection")
     redis.start()
     assert_caught_up(hub, redis, runs)
 

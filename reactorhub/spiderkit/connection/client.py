@@ -132,6 +132,11 @@ class RedisClient:
         """Close the connection for good. Calls under way fail with RedisUnavailable. Never fails."""
         return Deferred.fromCoroutine(self._stop())
 
+    def reconnect(self, why: str) -> None:
+        """Close the connection, if there is one, and make another: this one leads to the wrong server."""
+        if self._link is not None:
+            self._link.abort(why)
+
     def watch(self, changed: Callable[[ClientState], None]) -> None:
         """Call ``changed`` with each new state, also if only its reason is new. It must not raise."""
         self._watchers.append(changed)
