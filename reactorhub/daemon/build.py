@@ -106,11 +106,13 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
     """
     paths, pool = RunPaths(config.data_dir), ThreadPool(0, HUB_THREADS, "reactorhub")
     redis = EmbeddedRedis(config.data_dir, reactor) if config.redis and config.redis.embedded else None
-    client = _redis_client(config, redis, reactor)
+    redis_url = _redis_url(config, redis)
+    client = None if redis_url is None else RedisClient(redis_url_parts(redis_url), reactor, now=utc_now)
     ledger = SqliteLedger(config.data_dir / LEDGER, reactor)
     heartbeat = Heartbeat(reactor)
     shared = ScrapyEngine(reactor, RunLogs(paths.log), paths.items, heartbeat.run_ends)
     isolated = IsolatedEngine(reactor, paths.log, paths.items, sys.executable, str(config.data_dir))
+    shared.redis, isolated.redis_url = client, redis_url
     doctor = ProcessDoctor(reactor, config.data_dir / DOCTOR)
     engine = EngineRouter(shared, isolated, doctor)
     parts = _parts(config, ledger, engine, _sink(config, client, reactor), reactor)
@@ -243,11 +245,10 @@ def _released(result: Any, gc_pause: GcPause) -> Any:
     return result
 
 
-def _redis_client(config: HubConfig, redis: EmbeddedRedis | None, reactor: Any) -> RedisClient | None:
+def _redis_url(config: HubConfig, redis: EmbeddedRedis | None) -> str | None:
     if config.redis is None:
         return None
-    url = redis.url if redis is not None else config.redis.url
-    return RedisClient(redis_url_parts(url or ""), reactor, now=utc_now)
+    return config.redis.url if redis is None else redis.url
 
 
 def _sink(config: HubConfig, client: RedisClient | None, reactor: Any) -> Sink:

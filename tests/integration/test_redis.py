@@ -32,6 +32,15 @@ SPIDERS = """
 
         def parse(self, response):
             yield {"n": self.n}
+
+    class Borrower(Number):
+        name = "borrower"
+
+        async def parse(self, response):
+            lent = getattr(self.crawler, "reactorhub_connection", None)
+            if lent is not None:
+                await lent.execute("HSET", "borrowed", self.n, response.url)
+            yield {"url": self.settings.get("REDIS_URL")}
 """
 
 
@@ -122,6 +131,14 @@ def test_frozen(hub: Hub, redis: RedisServer) -> None:
     finally:
         redis.thaw()
     assert_caught_up(hub, redis, runs)
+
+
+def test_runs_borrow_the_connection(hub: Hub, redis: RedisServer) -> None:
+    """A shared run uses the hub's connection in its callbacks; an isolated run is told the hub's Redis."""
+    runs = [hub.order("borrower", {"n": "1"}), hub.order("borrower", {"n": "2"}, isolate="process")]
+    assert [hub.wait_final(run)["state"] for run in runs] == ["succeeded", "succeeded"]
+    assert list(redis.hash("borrowed")) == ["1"]
+    assert [hub.items(run)[0]["url"] for run in runs] == [None, redis.url]
 
 
 def test_hub_ends_in_time_though_redis_is_frozen(hub: Hub, redis: RedisServer) -> None:
