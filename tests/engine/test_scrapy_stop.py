@@ -10,6 +10,12 @@ async def start(self):
     yield scrapy.Request(self.shop + "/slow/600")
 """
 
+MANY = """
+async def start(self):
+    for n in range(50):
+        yield scrapy.Request(self.shop + f"/book/{n + 1}.html")
+"""
+
 
 class StopTests(EngineCase):
     """Told to stop, a crawl ends at one of the rungs, in whatever state it is."""
@@ -57,13 +63,23 @@ class StopTests(EngineCase):
 
     async def test_stop_before_it_has_opened(self) -> None:
         """A stop that comes while the spider opens is kept and carried out."""
-        self.load({"it": spider(HANGING)})
+        self.load({"it": spider("custom_settings = {'DOWNLOAD_DELAY': 0.2}\n" + MANY)})
         crawl = self.launch()
         crawl.stop()
-        crawl.abort()
         end = await crawl.done
-        assert end.finish_reason in ("shutdown", "finished")
-        assert self.paths.log("test", "it", "run1").exists()
+        assert end.finish_reason == "shutdown"
+        assert end.stats["response_received_count"] < 50
+
+    async def test_abort_before_it_has_opened(self) -> None:
+        """Downloads that are cut off before the stop is heard do not let the crawl look finished."""
+        settings = "custom_settings = {'DOWNLOAD_SLOTS': {'127.0.0.1': {'delay': 30}}}\n"
+        self.load({"it": spider(HANGING), "two": spider(settings + MANY, "two")})
+        for name in ("it", "two"):
+            crawl = self.launch(name, name)
+            crawl.abort()
+            end = await crawl.done
+            assert end.finish_reason == "shutdown"
+            assert self.paths.log("test", name, name).exists()
 
     async def test_abort_cuts_hung_downloads(self) -> None:
         """Downloads under way and waiting are cut; those of the neighbour are not."""
@@ -80,18 +96,7 @@ class StopTests(EngineCase):
 
     async def test_abort_drops_what_waits_for_its_turn(self) -> None:
         """Fifty requests behind a long delay do not hold the end up."""
-        self.load(
-            {
-                "it": spider(
-                    """
-                    custom_settings = {"DOWNLOAD_DELAY": 30}
-                    async def start(self):
-                        for n in range(50):
-                            yield scrapy.Request(self.shop + f"/book/{n + 1}.html")
-                    """
-                )
-            }
-        )
+        self.load({"it": spider("custom_settings = {'DOWNLOAD_DELAY': 30}\n" + MANY)})
         crawl = self.launch()
         await until(lambda: crawl.stats().get("response_received_count"))
         crawl.abort()

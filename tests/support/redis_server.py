@@ -58,11 +58,11 @@ class RedisServer:
         login = f":{self.password}@" if self.password else ""
         return f"redis://{login}127.0.0.1:{self.port}/0"
 
-    def start(self) -> Self:
-        """Start the server; returns once it takes connections."""
+    def start(self, *more: str) -> Self:
+        """Start the server, with ``more`` options; returns once it takes connections."""
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", self._folder]
         login = ["--requirepass", self.password] if self.password else []
-        command = [find_server(), *options, *login]
+        command = [find_server(), *options, *login, *more]
         if setpriv := shutil.which("setpriv"):
             command = [setpriv, "--pdeathsig", "KILL", *command]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

@@ -12,14 +12,13 @@ from typing import Any
 
 from scrapy import Spider, signals
 from scrapy.core.engine import ExecutionEngine
-from scrapy.settings import Settings
 from scrapy.utils.defer import deferred_from_coro
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from reactorhub.containment.contexts import ProjectContext, RunContext
+from reactorhub.containment.contexts import RunContext
 from reactorhub.containment.leftovers import RunEnding
 from reactorhub.containment.logging_globals import forget_filters
 from reactorhub.containment.logging_views import close_handlers
@@ -27,21 +26,13 @@ from reactorhub.containment.streams import finish_lines
 from reactorhub.containment.threads import outside
 from reactorhub.engine.isolated.child.feed import ItemsFile
 from reactorhub.engine.isolated.child.fields import FieldCounter
-from reactorhub.engine.isolated.child.pages import Pages
-from reactorhub.engine.isolated.child.storing import Storing
-from reactorhub.engine.scrapy.class_state import divide_components
-from reactorhub.engine.scrapy.environment import make_paths_absolute
-from reactorhub.engine.scrapy.faults import count_faults
-from reactorhub.engine.scrapy.guards import InFlight, guard
+from reactorhub.engine.scrapy.crawler import HubCrawler
 from reactorhub.engine.scrapy.private import (
     CRAWLER_LOGGER,
-    HookedCrawler,
     engine_of,
     stats_of,
     stop_timers,
-    wrap_new_batches,
 )
-from reactorhub.engine.scrapy.private.parts import contain_parts
 from reactorhub.engine.scrapy.private.stats import count_live
 from reactorhub.errors import last_line
 from reactorhub.model.run import CrawlEnd
@@ -51,42 +42,6 @@ from reactorhub.policies.expectations import FIELD_COUNT
 
 _MAX_REASON = 200  # characters of a finish reason
 _LOOK_AGAIN = 0.05  # seconds between attempts to stop a crawl whose engine does not run yet
-
-
-class HubCrawler(HookedCrawler):
-    """A Crawler that knows its run and puts guards on its engine."""
-
-    run_context: RunContext
-    items: ItemsFile
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.in_flight = InFlight()
-        self.pages = Pages()
-        self.storing = Storing()
-
-    def settings_made(self, settings: Settings) -> None:
-        """See :meth:`HookedCrawler.settings_made`."""
-        project = self.run_context.parent
-        if isinstance(project, ProjectContext) and project.folder is not None:
-            make_paths_absolute(settings, project.folder)
-
-    def log_settings_made(self, settings: Settings) -> None:
-        """See :meth:`HookedCrawler.log_settings_made`. The first call comes before the run is known."""
-        run = self.__dict__.get("run_context")
-        if run is not None:
-            run.log.configure(settings)
-            if run.root_handler is not None:
-                run.root_handler.reset()
-
-    def engine_made(self, engine: ExecutionEngine) -> None:
-        """See :meth:`HookedCrawler.engine_made`."""
-        divide_components(self, engine)
-        contain_parts(self, engine)
-        guard(engine, self.in_flight)
-        count_faults(self, engine, self.run_context, self.pages)
-        self.storing.watch(self, wrap_new_batches)
-        self.items.begin(self, self.storing.failed)
 
 
 class ScrapyCrawl:
@@ -119,7 +74,7 @@ class ScrapyCrawl:
         self._run_log = context.log
         self._crawler: HubCrawler | None = None
         self._finish_reason: str | None = None
-        self._stopping = False
+        self._stopping = self._cutting = False
         self._look: IDelayedCall | None = None
         self._leftovers: RunEnding | None = None
 
@@ -195,13 +150,25 @@ class ScrapyCrawl:
             self._look = self._clock.callLater(_LOOK_AGAIN, self._stop_when_running)
             return
         self._go(self._crawler.stop_async())
+        if self._cutting:
+            self._cut()
 
     def abort(self) -> None:
         """See :class:`reactorhub.engine.protocols.Crawl`."""
         self.stop()
+        self._cutting = True
+        self._cut()
+
+    def _cut(self) -> None:
         engine = self._engine()
         if self._crawler is not None and engine is not None:
-            self._crawler.in_flight.cut(engine)
+            self._crawler.in_flight.cut(engine, self._look_now)
+
+    def _look_now(self) -> None:
+        """Stop before a crawl whose downloads are cut off looks finished, where the stop still waits."""
+        if self._look is not None:
+            self._look.cancel()
+            self._stop_when_running()
 
     def cancel_tasks(self) -> None:
         """See :class:`reactorhub.engine.protocols.Crawl`."""

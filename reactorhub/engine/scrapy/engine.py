@@ -16,13 +16,16 @@ from reactorhub.engine.isolated.child.told import job_argument
 from reactorhub.engine.projects import ProjectConfig
 from reactorhub.engine.protocols import Crawl
 from reactorhub.engine.scrapy.class_state import own_class
-from reactorhub.engine.scrapy.crawl import HubCrawler, ScrapyCrawl
+from reactorhub.engine.scrapy.crawl import ScrapyCrawl
+from reactorhub.engine.scrapy.crawler import HubCrawler
 from reactorhub.engine.scrapy.process import import_components
 from reactorhub.engine.scrapy.project import Project
 from reactorhub.errors import UnknownSpider
 from reactorhub.model.run import CrawlEnd, RunSpec
 from reactorhub.model.spider import Catalog
 from reactorhub.policies.expectations import counted_fields
+from reactorhub.spiderkit.connection.client import RedisClient
+from reactorhub.spiderkit.connection.lent import LentClient
 
 
 class LogOpener(Protocol):
@@ -47,6 +50,8 @@ class ScrapyEngine:
         """:param on_end: called whenever a crawl is about to close its log."""
         self.note: Callable[[str], str | None] = lambda project: None
         """Returns a sentence for the beginning of the log of a project's run, or None."""
+        self.redis: RedisClient | None = None
+        """Lent to each run as ``crawler.reactorhub_connection``."""
         self._clock = clock
         self._on_end = on_end
         self._logs = logs
@@ -142,6 +147,7 @@ class ScrapyEngine:
         own = own_class(spidercls, run_id)
         crawler = project.runner.crawler_for(HubCrawler, own, dict(spec.settings), run_id)
         assert isinstance(crawler, HubCrawler)
+        crawler.reactorhub_connection = None if self.redis is None else LentClient(self.redis)
         args = {**spec.args, **job_argument(spidercls, run_id)}
         return crawler, partial(project.runner.crawl, crawler, **args)
 

@@ -46,6 +46,7 @@ class InFlight:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._cutting: set[asyncio.Task[Any]] = set()
         self._closed = False
+        self._refused: Callable[[], object] = _nothing
         self.begun = False
         """Whether anything was downloaded, by code of the spider as well."""
 
@@ -53,6 +54,7 @@ class InFlight:
         """Download. Raises IgnoreRequest if the crawl has been cut off, or is cut off meanwhile."""
         self.begun = True
         if self._closed:
+            self._refused()
             raise _download_cut()
         return await self._waited(call(request), _download_cut)
 
@@ -63,9 +65,12 @@ class InFlight:
         """
         return self._waited(waiting, _code_cut)
 
-    def cut(self, engine: ExecutionEngine) -> None:
-        """Cut off everything that is awaited, and let no other download begin."""
-        self._closed = True
+    def cut(self, engine: ExecutionEngine, refused: Callable[[], object]) -> None:
+        """Cut off everything that is awaited, and let no other download begin.
+
+        :param refused: called before each download that would have begun fails.
+        """
+        self._closed, self._refused = True, refused
         for task in tuple(self._tasks):
             self._cut(task)
         drop_delays(engine)
@@ -97,6 +102,10 @@ class InFlight:
     def _cut(self, task: asyncio.Task[Any]) -> None:
         self._cutting.add(task)
         task.cancel()
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 def _download_cut() -> Exception:

@@ -32,7 +32,7 @@ from .processes import end_at_once
 from .project import last_line, project_settings
 from .records import Records
 from .reports import Reports
-from .told import ATTRIBUTE, has_own_job, job_argument, tell_settings
+from .told import ATTRIBUTE, has_own_job, job_argument, tell_redis, tell_settings
 
 REACTOR = "twisted.internet.asyncioreactor.AsyncioSelectorReactor"
 _REPORT_EVERY = 1.0  # seconds
@@ -66,7 +66,7 @@ class Crawl:
         self._crawler: IsolatedCrawler | None = None
         self._failure: str | None = None
         self._finish_reason: str | None = None
-        self._stopping = False
+        self._stopping = self._cutting = self._told = False
         self._reported: dict[str, Any] = {}
 
     def run(self) -> None:
@@ -85,6 +85,7 @@ class Crawl:
         if not has_own_job(spidercls):
             type.__setattr__(spidercls, ATTRIBUTE, run_id)
         tell_settings(settings, run_id)
+        tell_redis(settings, spidercls, self._order.get("redis_url"))
         self._crawler = crawler = IsolatedCrawler(spidercls, settings)
         settings.handed_on = False
         crawler.items = self._items
@@ -174,16 +175,22 @@ class Crawl:
             self._when_running(self._stop_now)
 
     def _stop_now(self) -> None:
-        if self._crawler is not None:
+        if self._crawler is not None and not self._told:
+            self._told = True
             stop(self._crawler).addErrback(_say_unstoppable)
+            if self._cutting:
+                self._cut()
 
     def _when_running(self, act: Callable[[], object]) -> None:
         """Scrapy forgets a stop that comes while the spider opens: it is kept until the engine runs."""
-        engine = None if self._crawler is None else engine_of(self._crawler)
-        if engine is None or not engine.running:
-            installed_reactor().callLater(_LOOK_AGAIN, self._when_running, act)
-        else:
+        if self._is_running():
             act()
+        else:
+            installed_reactor().callLater(_LOOK_AGAIN, self._when_running, act)
+
+    def _is_running(self) -> bool:
+        engine = None if self._crawler is None else engine_of(self._crawler)
+        return engine is not None and engine.running
 
     def _heed_sigterm(self, act: Callable[..., object]) -> None:
         """Have SIGTERM do this, once the engine runs."""
@@ -201,8 +208,17 @@ class Crawl:
 
     def _abort(self) -> None:
         self._stop()
+        self._cutting = True
+        self._cut()
+
+    def _cut(self) -> None:
         if self._crawler is not None and engine_of(self._crawler) is not None:
-            self._crawler.in_flight.cut()
+            self._crawler.in_flight.cut(self._stop_if_running)
+
+    def _stop_if_running(self) -> None:
+        """Stop before a crawl whose downloads are cut off looks finished, where the stop still waits."""
+        if self._is_running():
+            self._stop_now()
 
     def _cancel(self) -> None:
         self._abort()

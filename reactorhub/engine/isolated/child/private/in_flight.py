@@ -28,6 +28,7 @@ class InFlight:
         self._engine = engine
         self._pages = pages
         self._closed = False
+        self._refused: Callable[[], object] = lambda: None
         self._tasks: set[Any] = set()
         self._cutting: set[Any] = set()
         self._deferreds: set[Any] = set()
@@ -40,9 +41,12 @@ class InFlight:
         if hasattr(scraper.itemproc, "process_item_async"):
             scraper.itemproc.process_item_async = self._code(scraper.itemproc.process_item_async)
 
-    def cut(self) -> None:
-        """End all that is waited for, and let no other download begin."""
-        self._closed = True
+    def cut(self, refused: Callable[[], object]) -> None:
+        """End all that is waited for, and let no other download begin.
+
+        :param refused: called before each download that would have begun fails.
+        """
+        self._closed, self._refused = True, refused
         for task in tuple(self._tasks):
             self._cutting.add(task)
             task.cancel()
@@ -73,6 +77,7 @@ class InFlight:
         async def cuttable(request: Any) -> Any:
             self._pages.downloads = True
             if self._closed:
+                self._refused()
                 raise _cut_off()
             return await self._waited(download(request), _cut_off())
 
@@ -82,6 +87,7 @@ class InFlight:
         def cuttable(request: Any, spider: Any) -> Any:
             self._pages.downloads = True
             if self._closed:
+                self._refused()
                 raise _cut_off()
             deferred = download(request, spider)
             self._deferreds.add(deferred)
