@@ -138,6 +138,11 @@ class RedisClient:
         """Close the connection for good. Calls under way fail with RedisUnavailable. Never fails."""
         return Deferred.fromCoroutine(self._stop())
 
+    def reconnect(self, why: str) -> None:
+        """Close the connection, if there is one, and make another: this one leads to the wrong server."""
+        if self._link is not None:
+            self._link.abort(why)
+
     def watch(self, changed: Callable[[ClientState], None]) -> None:
         """Call ``changed`` with each new state, also if only its reason is new. It must not raise."""
         self._watchers.append(changed)
@@ -274,12 +279,14 @@ class RedisClient:
         self._attempt_ended()
 
     def _note_failure(self, error: Exception) -> None:
+        refused = isinstance(error, LoginRefused)
+        if refused and self.state.state != "auth_failed":
+            self._failures = 0  # the long delays are for a login that is refused again and again
         self._failures += 1
         if self._stopped:
             return
         if not isinstance(error, _EXPECTED):
             self._log.failure("the Redis client failed because of a bug; it will try again")
-        refused = isinstance(error, LoginRefused)
         self._become("auth_failed" if refused else "reconnecting", str(error) or type(error).__name__)
         self._attempt_ended()
 
