@@ -155,7 +155,6 @@ class UploaderTests(SynchronousTestCase):
 
 SPIDER = """
     import scrapy
-    from scrapy.exceptions import DontCloseSpider
 
     class Tiny(scrapy.Spider):
         name = "tiny"
@@ -164,14 +163,6 @@ SPIDER = """
         def parse(self, response):
             yield {"text": response.text}
             self.crawler.stats.set_value("seen", {"hello"})
-
-    class Connector:
-        async def connect(self):
-            import asyncio
-            await asyncio.sleep(0.01)
-
-        async def upload(self, spider_id, stats):
-            raise RuntimeError("the disk is full")
 """
 
 
@@ -236,18 +227,3 @@ def test_plain_scrapy_with_a_frozen_redis(spider_file: Path, redis: RedisServer)
         redis.thaw()
     assert log.count("The stats cannot be uploaded now") == 1
     assert "'finish_reason': 'finished'" in log and "ERROR" not in log
-
-
-def test_plain_scrapy_with_a_connector_of_its_own(spider_file: Path) -> None:
-    """A connector of coroutines is run on asyncio; what it raises is one warning."""
-    log = runspider(spider_file, "{}", STATSUPLOADER_CONNECTOR_CLASS="tiny.Connector")
-    assert log.count("The stats cannot be uploaded now: the disk is full") == 1
-    assert "'finish_reason': 'finished'" in log and "ERROR" not in log
-
-
-def test_plain_scrapy_with_a_mistake(spider_file: Path) -> None:
-    """A mistake in the settings is one warning, and the crawl goes on without the extension."""
-    log = runspider(spider_file, "{}", STATSUPLOADER_UPLOAD_MODE="SOMETIMES")
-    [line] = [line for line in log.splitlines() if "STATSUPLOADER_UPLOAD_MODE must be" in line]
-    assert "WARNING: Disabled reactorhub.spiderkit.StatsUploader" in line
-    assert "'finish_reason': 'finished'" in log and "Traceback" not in log
