@@ -115,7 +115,7 @@ class RedisClient:
         self.address = address
         self.state = ClientState(since=now())
         self._clock = clock
-        self._deadline = deadline
+        self.deadline = deadline
         self._setup = [words_of(command) for command in setup]
         self._now = now
         self._connect = connect
@@ -138,6 +138,11 @@ class RedisClient:
         """Close the connection for good. Calls under way fail with RedisUnavailable. Never fails."""
         return Deferred.fromCoroutine(self._stop())
 
+    def reconnect(self, why: str) -> None:
+        """Close the connection, if there is one, and make another: this one leads to the wrong server."""
+        if self._link is not None:
+            self._link.abort(why)
+
     def watch(self, changed: Callable[[ClientState], None]) -> None:
         """Call ``changed`` with each new state, also if only its reason is new. It must not raise."""
         self._watchers.append(changed)
@@ -158,6 +163,11 @@ class RedisClient:
         elif self._stopped:
             self._tell_waiting(RedisUnavailable(self.state.reason))
         return waiting
+
+    def connected_within(self, seconds: float) -> Deferred[None]:
+        """Return a Deferred that fires when the client is connected, or after so many seconds at most."""
+        waiting = self.when_connected().addTimeout(seconds, self._clock)
+        return waiting.addErrback(lambda _: None)
 
     async def execute(self, *command: Argument, within: float | None = None) -> Any:
         """Send one command and return the reply.
@@ -212,7 +222,7 @@ class RedisClient:
         return reply
 
     def _seconds(self, within: float | None) -> float:
-        return self._deadline if within is None else within
+        return self.deadline if within is None else within
 
     def _usable_link(self) -> Connection:
         if self._link is None:
@@ -232,7 +242,7 @@ class RedisClient:
     async def _serve(self) -> None:
         while not self._stopped:
             try:
-                link = await self._connect(self.address, self._clock, self._deadline, self._setup)
+                link = await self._connect(self.address, self._clock, self.deadline, self._setup)
                 await self._use(link)
             except Exception as error:  # noqa: BLE001 - whatever it was, the client tries again
                 self._note_failure(error)
@@ -269,12 +279,14 @@ class RedisClient:
         self._attempt_ended()
 
     def _note_failure(self, error: Exception) -> None:
+        refused = isinstance(error, LoginRefused)
+        if refused and self.state.state != "auth_failed":
+            self._failures = 0  # the long delays are for a login that is refused again and again
         self._failures += 1
         if self._stopped:
             return
         if not isinstance(error, _EXPECTED):
             self._log.failure("the Redis client failed because of a bug; it will try again")
-        refused = isinstance(error, LoginRefused)
         self._become("auth_failed" if refused else "reconnecting", str(error) or type(error).__name__)
         self._attempt_ended()
 

@@ -1,8 +1,8 @@
 """Everything in Scrapy that is private or that a feed replaces. A new version of Scrapy may change it.
 
 Scrapy has no signal for "this request has been handled", and none for "the spider begins to close". So
-methods of the engine of one crawl are replaced, on this engine alone. ``tests/spiderkit/feed/test_private.py``
-says what a new version no longer has.
+methods of the engine of one crawl are replaced, on this engine alone.
+``tests/spiderkit/feed/test_private.py`` says what a new version no longer has.
 """
 
 from __future__ import annotations

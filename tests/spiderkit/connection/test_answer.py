@@ -5,12 +5,23 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from reactorhub.spiderkit.connection.answer import Answer
+
+T = TypeVar("T")
+
+
+def in_loop(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in a loop that is not the reactor's, and is nobody's afterwards."""
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(coroutine)
+    finally:
+        loop.close()
 
 
 async def await_it(answer: Answer[str]) -> str:
@@ -37,7 +48,7 @@ class TaskTests(SynchronousTestCase):
             asyncio.get_running_loop().call_later(0.001, act, answer)
             return await outcome(await_it(answer))
 
-        return asyncio.run(main())
+        return in_loop(main())
 
     def test_a_result_that_comes_later(self) -> None:
         """The task goes on with the result."""
@@ -53,7 +64,7 @@ class TaskTests(SynchronousTestCase):
         """Nothing is waited for."""
         answer: Answer[str] = Answer()
         answer.callback("x")
-        self.assertEqual(asyncio.run(await_it(answer)), "got x")
+        self.assertEqual(in_loop(await_it(answer)), "got x")
 
     def test_a_task_that_is_cancelled(self) -> None:
         """The answer is cancelled, and the task ends as cancelled tasks do."""
@@ -66,7 +77,7 @@ class TaskTests(SynchronousTestCase):
             await asyncio.wait([task])
             return task.cancelled()
 
-        self.assertTrue(asyncio.run(main()))
+        self.assertTrue(in_loop(main()))
         self.assertEqual(len(cancelled), 1)
         cancelled.clear()
         gc.collect()
@@ -81,7 +92,7 @@ class TaskTests(SynchronousTestCase):
             answer.callback("x")
             return self.successResultOf(started)
 
-        self.assertEqual(asyncio.run(main()), "got x")
+        self.assertEqual(in_loop(main()), "got x")
 
 
 class TwistedTests(SynchronousTestCase):

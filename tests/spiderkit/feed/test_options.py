@@ -114,5 +114,5 @@ def test_no_server_is_named() -> None:
 @pytest.mark.parametrize("settings", [{"REDIS_URL": "http://x"}, {"REDIS_PORT": "x"}])
 def test_bad_server(settings: dict[str, Any]) -> None:
     """A bad address is a mistake of the settings."""
-    with pytest.raises(ValueError, match="Redis URL|REDIS_PORT"):
+    with pytest.raises(ValueError, match=r"Redis URL|REDIS_PORT"):
         address_from(server_params(Settings(settings)) or {})
