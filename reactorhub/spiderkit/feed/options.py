@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from scrapy.settings import BaseSettings
 
-from reactorhub.spiderkit.connection.address import RedisAddress, address_of
-
 DEFAULT_KEY = "%(name)s:start_urls"
 _ACKS = ("response", "tree")
-_SERVER_SETTINGS = ("REDIS_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_DB", "REDIS_PARAMS")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,46 +106,3 @@ def _encoding(name: str) -> str:
     except LookupError as error:
         raise ValueError(f"REDIS_ENCODING {name!r} is not an encoding that Python knows") from error
     return name
-
-
-def server_params(settings: BaseSettings) -> dict[str, Any] | None:
-    """Return what the settings say about the server, by redis-py's names; None if they name none."""
-    if not any(settings.get(name) for name in _SERVER_SETTINGS):
-        return None
-    params: dict[str, Any] = dict(settings.getdict("REDIS_PARAMS"))
-    for name in ("url", "host", "port", "db"):
-        if value := settings.get(f"REDIS_{name.upper()}"):
-            params[name] = value
-    return params
-
-
-def address_from(params: Mapping[str, Any]) -> RedisAddress:
-    """Return the address that redis-py would connect to, given these parameters.
-
-    :raises ValueError: if they contain a bad URL, port or database.
-    """
-    if url := params.get("url"):
-        found = address_of(str(url))
-        return replace(
-            found,
-            username=found.username or params.get("username"),
-            password=found.password or params.get("password"),
-        )
-    tls = str(params.get("ssl", "")).lower() in ("1", "true")
-    return RedisAddress(
-        host=str(params.get("host") or "127.0.0.1"),
-        port=_number("REDIS_PORT", params.get("port", 6379)),
-        path=params.get("unix_socket_path"),
-        tls=tls,
-        ca_file=params.get("ssl_ca_certs"),
-        db=_number("REDIS_DB", params.get("db", 0)),
-        username=params.get("username"),
-        password=params.get("password"),
-    )
-
-
-def _number(name: str, value: Any) -> int:
-    try:
-        return int(value)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be a whole number") from error

@@ -100,7 +100,7 @@ class Reader:
         lease: float,
         kind: str,
     ) -> None:
-        """:param kind: the kind of the source while it does not exist."""
+        """:param kind: the kind of the source before it exists for the first time."""
         self.bells: Bell | None = None
         self._queue = queue
         self._when_connected = when_connected
@@ -185,8 +185,10 @@ class Reader:
             await self._wait(taken.kind, taken.last_id)
 
     async def _wait(self, kind: str, last_id: str) -> None:
+        if kind != "none":
+            self._kind = kind
         if self.bells is not None:
-            self.bells.arm(self._kind if kind == "none" else kind, last_id)
+            self.bells.arm(self._kind, last_id)
         await self._news.wait(LOOK)
 
     def _room(self) -> int:

@@ -44,9 +44,19 @@ class Session:
     """Feeds one spider. The spider's crawler must have its engine before :meth:`open`."""
 
     def __init__(
-        self, spider: FedSpider, crawler: Crawler, options: FeedOptions, address: RedisAddress, clock: Any
+        self,
+        spider: FedSpider,
+        crawler: Crawler,
+        options: FeedOptions,
+        address: RedisAddress,
+        clock: Any,
+        *,
+        lent: Any = None,
     ) -> None:
-        """:param address: where to connect, if no hub lends its connection."""
+        """
+        :param address: the address of the server.
+        :param lent: the connection that a hub lends; without it the feed has one of its own.
+        """
         self.options = options
         self.address = address
         self.current: Entry | None = None
@@ -56,6 +66,7 @@ class Session:
         self._spider = spider
         self._crawler = crawler
         self._clock = clock
+        self._lent = lent
         self._accounts = Accounts(self._finished, tree=options.tree)
         self._idleness = Idleness(clock, options.max_idle_time, self._look_again)
         self._follower: Follower | None = None
@@ -66,15 +77,11 @@ class Session:
     @cached_property
     def client(self) -> Any:
         """The client for all commands that do not block: the hub's, or one of its own."""
-        lent = getattr(self._crawler, "reactorhub_connection", None)
-        if lent is not None and self.lent:
-            return lent
-        self._own_client = self._new_client()
-        return self._own_client
+        return self._own_client if self._lent is None else self._lent
 
-    lent = False
-    """Whether to use the connection that a hub lends."""
-    _own_client: RedisClient | None = None
+    @cached_property
+    def _own_client(self) -> RedisClient:
+        return self._new_client()
 
     @cached_property
     def queue(self) -> FeedQueue:
@@ -117,9 +124,8 @@ class Session:
         """Connect, and begin to feed the spider."""
         self._follower = Follower(self._engine, self._accounts, self.begin_to_close)
         self._follower.follow()
-        client = self.client
-        if self._own_client is not None:
-            client.start()
+        if self._lent is None:
+            self._own_client.start()
         self._reader.start()
         self._opened = True
 
@@ -313,7 +319,7 @@ class Session:
             self._log("warning", text, self._key, self.options.lease, error or type(error).__name__)
         self._outcomes.stop()
         await self._bells.stop()
-        if self._own_client is not None:
+        if self._lent is None:
             await self._own_client.stop()
 
     async def _end(self) -> None:

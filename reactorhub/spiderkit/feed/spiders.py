@@ -13,8 +13,9 @@ from scrapy.spiders import CrawlSpider
 from twisted.internet.defer import Deferred
 
 from reactorhub.spiderkit.connection.answer import Answer
+from reactorhub.spiderkit.connection.parameters import address_from, leads_to, server_params
 from reactorhub.spiderkit.feed.entries import STREAM, BadEntry, request_of, text_of
-from reactorhub.spiderkit.feed.options import address_from, options_of, server_params
+from reactorhub.spiderkit.feed.options import options_of
 from reactorhub.spiderkit.feed.private import entry_of
 from reactorhub.spiderkit.feed.requests import requests_in, scrapy_request
 from reactorhub.spiderkit.feed.server import blocking_server
@@ -196,14 +197,10 @@ def _decoded(data: bytes, encoding: str) -> str:
 def _session(spider: Any, crawler: Crawler, options: Any) -> Session:
     from twisted.internet import reactor  # noqa: PLC0415 - Scrapy has installed it by now
 
-    params = server_params(crawler.settings)
-    lent = getattr(crawler, "reactorhub_connection", None)
-    address = address_from(params or {})
-    if params is None and lent is not None:
-        address = getattr(lent, "address", address)
-    session = Session(spider, crawler, options, address, reactor)
-    session.lent = params is None and lent is not None
-    return session
+    params, lent = server_params(crawler.settings), getattr(crawler, "reactorhub_connection", None)
+    address = lent.address if params is None and lent is not None else address_from(params or {})
+    shared = lent if lent is not None and leads_to(lent.address, address) else None
+    return Session(spider, crawler, options, address, reactor, lent=shared)
 
 
 class RedisSpider(RedisMixin, Spider):

@@ -145,7 +145,19 @@ VALUES = st.recursive(
     max_leaves=6,
 )
 NAMES = st.sampled_from(
-    ["url", "method", "meta", "headers", "cookies", "formdata", "body", "cb_kwargs", "priority", "task_id", "q"]
+    [
+        "url",
+        "method",
+        "meta",
+        "headers",
+        "cookies",
+        "formdata",
+        "body",
+        "cb_kwargs",
+        "priority",
+        "task_id",
+        "q",
+    ]
 )
 
 

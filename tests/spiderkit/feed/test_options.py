@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from scrapy.settings import Settings
 
-from reactorhub.spiderkit.connection.address import RedisAddress
-from reactorhub.spiderkit.feed.options import FeedOptions, address_from, options_of, server_params
+from reactorhub.spiderkit.feed.options import FeedOptions, options_of
 
 
 def read(spider: dict[str, Any] | None = None, **settings: Any) -> FeedOptions:
@@ -76,43 +75,3 @@ def test_mistakes_are_named(spider: dict[str, Any], settings: dict[str, Any], me
     """A value that cannot be used is named, with what it must be."""
     with pytest.raises(ValueError, match=message.replace("(", r"\(").replace(")", r"\)")):
         read(spider, **settings)
-
-
-@pytest.mark.parametrize(
-    ("settings", "expected"),
-    [
-        (
-            {"REDIS_URL": "redis://u:p@h:1/2"},
-            RedisAddress(host="h", port=1, db=2, username="u", password="p"),
-        ),
-        ({"REDIS_HOST": "h", "REDIS_PORT": "1", "REDIS_DB": 2}, RedisAddress(host="h", port=1, db=2)),
-        ({"REDIS_PARAMS": {"password": "p", "db": 3}}, RedisAddress(db=3, password="p")),
-        (
-            {"REDIS_URL": "redis://h", "REDIS_HOST": "x", "REDIS_PARAMS": {"password": "p"}},
-            RedisAddress(host="h", password="p"),
-        ),
-        ({"REDIS_PARAMS": {"unix_socket_path": "/run/redis.sock"}}, RedisAddress(path="/run/redis.sock")),
-        (
-            {"REDIS_PARAMS": {"ssl": True, "ssl_ca_certs": "/ca.pem"}},
-            RedisAddress(tls=True, ca_file="/ca.pem"),
-        ),
-    ],
-)
-def test_server(settings: dict[str, Any], expected: RedisAddress) -> None:
-    """The address is the one that redis-py would get from scrapy-redis."""
-    params = server_params(Settings(settings))
-    assert params is not None
-    assert address_from(params) == expected
-
-
-def test_no_server_is_named() -> None:
-    """Then a hub's connection is used, or a server on this machine."""
-    assert server_params(Settings({"REDIS_URL": None, "REDIS_PARAMS": {}})) is None
-    assert address_from({}) == RedisAddress()
-
-
-@pytest.mark.parametrize("settings", [{"REDIS_URL": "http://x"}, {"REDIS_PORT": "x"}])
-def test_bad_server(settings: dict[str, Any]) -> None:
-    """A bad address is a mistake of the settings."""
-    with pytest.raises(ValueError, match=r"Redis URL|REDIS_PORT"):
-        address_from(server_params(Settings(settings)) or {})
