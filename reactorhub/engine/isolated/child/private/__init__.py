@@ -15,7 +15,6 @@ from scrapy.crawler import Crawler
 from scrapy.extensions.feedexport import FeedExporter
 from scrapy.settings import Settings
 from scrapy.spiderloader import SpiderLoader
-from scrapy.utils import log
 from scrapy.utils.defer import deferred_from_coro
 from twisted.internet.defer import Deferred
 
@@ -184,23 +183,3 @@ def stop(crawler: Crawler) -> Deferred[Any]:
     """Tell a running crawler to stop in order."""
     stop_async = getattr(crawler, "stop_async", None)
     return crawler.stop() if stop_async is None else deferred_from_coro(stop_async())
-
-
-def remember_versions() -> None:
-    """Have Scrapy look up once the versions that it logs for each crawl: that is 3 ms of CPU."""
-    for name in ("get_versions", "scrapy_components_versions"):  # the newer and the older name
-        look_up = getattr(log, name, None)
-        if look_up is not None:
-            setattr(log, name, _remembering(look_up))
-
-
-def _remembering(look_up: Callable[..., Any]) -> Callable[..., Any]:
-    known: dict[tuple[str, ...], Any] = {}
-
-    def remembered(software: Any = ()) -> Any:
-        key = tuple(software or ())
-        if key not in known:
-            known[key] = look_up(software) if software else look_up()
-        return known[key]
-
-    return remembered
