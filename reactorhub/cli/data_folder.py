@@ -10,6 +10,7 @@ from pathlib import Path
 
 from reactorhub.config import HubConfig
 from reactorhub.diagnosis.findings import DataFolderState
+from reactorhub.policies.limit_overrides import read_overrides
 from reactorhub.policies.limits import OVERRIDE, Limits
 from reactorhub.storage.layout import LEDGER, READY
 from reactorhub.storage.lock import DataLock
@@ -58,5 +59,5 @@ def ledger(data_dir: Path) -> Iterator[LedgerSnapshot | None]:
 
 def limits_of(config: HubConfig, found: LedgerSnapshot | None) -> Limits:
     """Return the limits of the file, overridden by those that an operator has set at run time."""
-    override = None if found is None else found.overrides().get(OVERRIDE)
-    return Limits(config.max_concurrent_runs, config.queues).overridden(override)
+    overrides = read_overrides(None if found is None else found.overrides().get(OVERRIDE))
+    return Limits(config.max_concurrent_runs, config.queues).overridden(overrides.values)

@@ -46,7 +46,7 @@ class Hub:
         self._now = parts.services.now
         self._ledger: Ledger = parts.services.ledger
         self._engine: Engine = parts.services.engine
-        self._limits = LiveLimits(self._ledger, parts.services.slots, _limits_of(config))
+        self._limits = LiveLimits(self._ledger, parts.services.slots, _limits_of(config), self._now)
         self._resolver = SpecResolver(
             self._engine, lambda: self._limits.in_force, lambda: self.config.projects
         )
@@ -229,6 +229,16 @@ class Hub:
         self._parts.publisher.event(EventType.LIMITS_CHANGED, {"limits": self.limits_view()})
         return self.limits_view()
 
+    async def hear_limits(self, words: Mapping[str, str], *, data_lost: bool) -> None:
+        """Change limits to what Redis says.
+
+        :param words: all limits in Redis, by name, as texts. One that makes no sense is ignored, and shown.
+        :param data_lost: whether Redis has lost its data, so that a limit that is gone means nothing.
+        :raises LedgerError: if the ledger cannot write. No limit changes.
+        """
+        if await self._limits.hear(words, data_lost=data_lost):
+            self._parts.publisher.event(EventType.LIMITS_CHANGED, {"limits": self.limits_view()})
+
     async def put_in_force(self, config: HubConfig) -> View:
         """Go on with another config; return what it changes: schedules and projects by name."""
         projects = self.config.projects
@@ -337,12 +347,17 @@ class Hub:
         return self._limits.in_force
 
     def limits_view(self) -> View:
-        """Return the limits in force, and under ``drift`` those that an operator has set."""
+        """Return the limits in force, and under ``drift`` those that override the file."""
         return self._limits.view()
 
     async def status(self) -> View:
         """Return the view of ``GET /api/status``."""
-        drift = {"limits": self._limits.view()["drift"], "paused": self._parts.book.all_paused()}
+        limits = self._limits.view()
+        drift = {
+            "limits": limits["drift"],
+            "ignored_limits": limits["ignored"],
+            "paused": self._parts.book.all_paused(),
+        }
         counts, notifications = await self._ledger.counts(), await self._ledger.notification_counts()
         return {**self._status.status(counts, notifications), "projects": self.code(), "drift": drift}
 

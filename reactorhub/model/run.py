@@ -123,6 +123,8 @@ class Run:
     pid: int | None = None  # of the process of an isolated run
     feeds: bool | None = None  # whether the project's own feeds took the items; None if nobody knows
     isolated_because: str | None = None  # why a run that may share the reactor has a process of its own
+    key: str | None = None  # of the order, such as "inbox:order-17": two orders with one key are one run
+    held: bool = False  # whether the run may not start yet, since another hub may take its order over
 
     @property
     def isolated(self) -> bool:
@@ -130,13 +132,13 @@ class Run:
         return self.spec.isolate is Isolate.PROCESS or self.isolated_because is not None
 
     def moved(self, to: RunState, **changes: Any) -> Run:
-        """Return this run in state ``to`` with ``changes`` applied.
+        """Return this run in state ``to`` with ``changes`` applied. It is no longer held.
 
         :raises IllegalTransition: if ``TRANSITIONS`` has no way from the current state to ``to``.
         """
         if to not in TRANSITIONS[self.state]:
             raise IllegalTransition(f"run {self.id} is {self.state.value} and cannot become {to.value}")
-        return replace(self, state=to, **changes)
+        return replace(self, state=to, held=False, **changes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

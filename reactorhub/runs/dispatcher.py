@@ -9,6 +9,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, FirstError, gatherResults
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from reactorhub.errors import ShuttingDown
 from reactorhub.events.types import EventType
@@ -24,6 +25,7 @@ from reactorhub.policies.retries import is_tried_again, next_attempt
 from reactorhub.runs.admission import Admission
 from reactorhub.runs.buffer import OverlapBuffer
 from reactorhub.runs.escalation import SHUTDOWN, Escalation
+from reactorhub.runs.keyed import Holds, KeyedOrder, KeyedOrders
 from reactorhub.runs.lifecycle import Lifecycle, RunServices
 from reactorhub.runs.registry import RunRegistry
 from reactorhub.schedules.book import ScheduleBook
@@ -67,6 +69,10 @@ class Dispatcher:
         self._open_batches: dict[str, Batch] = {}
         self._admission = Admission(services, book, self._registry, new_id, max_waiting)
         self._buffer = OverlapBuffer()
+        self._holds = Holds()
+        self._keyed = KeyedOrders(
+            services.ledger, self._admission, self._registry, lambda run: self._new(run, None)
+        )
         self._on_ended = on_ended
         self._stopping = False
 
@@ -74,6 +80,16 @@ class Dispatcher:
     def live_runs(self) -> Mapping[str, Lifecycle]:
         """The runs that are not final, by id, oldest first."""
         return self._registry.live_runs
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the hub is stopping, so that it takes no orders."""
+        return self._stopping
+
+    @property
+    def places(self) -> int:
+        """How many more runs may wait."""
+        return self._admission.places
 
     def limit_waiting(self, limit: int) -> None:
         """Change the limit of waiting runs."""
@@ -127,6 +143,42 @@ class Dispatcher:
         await self._kept([run], self._services.ledger.add_run(run))
         self._new(run, None)
         return run
+
+    async def submit_keyed(self, orders: Sequence[KeyedOrder], *, held: bool = False) -> list[Run | None]:
+        """Accept the runs of these orders that are new, all or none, and return the run of each order.
+
+        An order whose key is taken gives the run that is there, or None if that run has been deleted. New
+        runs are on disk when this returns.
+
+        :param held: whether the new runs may not start before :meth:`release`.
+        :raises QueueFull: if the new runs would exceed the limit of waiting runs now.
+        :raises ShuttingDown: if the hub is stopping.
+        :raises LedgerError: if the ledger could not write. No run starts.
+        """
+        self._refuse_if_stopping()
+        return await self._keyed.accept(orders, held)
+
+    def held(self) -> list[Run]:
+        """Return the runs that may not start before :meth:`release`, oldest first."""
+        return [live_run.run for run_id, live_run in self.live_runs.items() if run_id in self._holds]
+
+    def release(self, run_ids: Sequence[str]) -> None:
+        """Let held runs start. The ledger is told, but the runs do not wait for that."""
+        held = [run_id for run_id in run_ids if run_id in self._holds]
+        if held:
+            self._services.ledger.release_runs(held).addErrback(self._not_noted)
+        for run_id in held:
+            self._holds.release(run_id)
+
+    def withdraw(self, run_id: str, reason: str) -> None:
+        """Cancel a held run that may never start. It gives its key up, so that its order may come again."""
+        live_run = self.live_runs.get(run_id)
+        if live_run is not None and run_id in self._holds:
+            live_run.run = replace(live_run.run, key=None)
+            live_run.stop(
+                Stop(state=RunState.CANCELLED, reason=reason),
+                Escalation.graceful(live_run.run.spec.stop_grace),
+            )
 
     async def submit_all(self, specs: Sequence[RunSpec], on_complete: Mapping[str, Any]) -> Batch:
         """Accept all these runs as a batch, or none of them. They are on disk when this returns.
@@ -220,6 +272,9 @@ class Dispatcher:
         if self._stopping:
             raise ShuttingDown("the hub is shutting down and takes no new runs")
 
+    def _not_noted(self, failure: Failure) -> None:
+        self.log.warn("runs that start are still held in the ledger: {error}", error=failure.value)
+
     async def _kept(self, runs: Sequence[Run], write: Deferred[None]) -> None:
         """Wait until new runs are on disk. If the write fails, withdraw the runs."""
         try:
@@ -253,6 +308,8 @@ class Dispatcher:
         live_run.begin().addCallback(self._ended)
 
     def _overlap_wait(self, run: Run, schedule: Schedule | None) -> Deferred[None] | None:
+        if run.held:
+            return self._holds.wait(run.id)
         limit = starts_at_most(schedule, run)
         if limit is None or run.spec.schedule is None:
             self._enter(run)
@@ -296,6 +353,7 @@ class Dispatcher:
     def _ended(self, ended: Ended) -> None:
         run, follow_up = ended.run, ended.follow_up
         self._registry.remove(run)
+        self._holds.forget(run.id)
         if not self._stopping:
             self._go_on(ended)
             return

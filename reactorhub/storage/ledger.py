@@ -70,6 +70,21 @@ class Ledger(Outbox, Protocol):
     def add_run(self, run: Run) -> Deferred[None]:
         """Store a new run."""
 
+    def add_keyed_runs(self, runs: Sequence[Run]) -> Deferred[list[Run | None]]:
+        """Store new runs, each unless its key is taken, in one transaction.
+
+        Fires with what the ledger has for each of them: the run itself, or the run that has its key. None
+        stands for a run that had the key and has been deleted.
+
+        A key is taken for 7 days, and as long as its run is kept. Runs without a key are always stored.
+        """
+
+    def keyed_runs(self, wanted: Sequence[str]) -> Deferred[dict[str, Run | None]]:
+        """Those of the keys that are taken, each with its run; None if the run has been deleted."""
+
+    def release_runs(self, run_ids: Sequence[str]) -> Deferred[None]:
+        """Note that these runs are no longer held."""
+
     def save_run(self, run: Run) -> Deferred[None]:
         """Replace the stored run with the same id. Its place and its ``created_at`` do not change."""
 

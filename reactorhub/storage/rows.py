@@ -167,6 +167,7 @@ def _run(**fields: Any) -> Run:
     spec = {name: fields.pop(name) for name in _SPEC}
     spec["expect"] = spec["expect"] or {}  # NULL in runs that schema 1 or 2 wrote
     spec["isolate"] = spec["isolate"] or Isolate.NONE  # NULL in runs from before schema 6
+    fields["held"] = bool(fields["held"])  # NULL in runs from before schema 9
     return Run(spec=RunSpec(**spec), **fields)
 
 
@@ -205,6 +206,8 @@ RUNS = Table(
     Column("pid"),
     Column("feeds", BOOLEAN),
     Column("isolated_because", TEXT),
+    Column("key"),
+    Column("held", BOOLEAN),
 )
 TICKS = Table(
     Tick,

@@ -12,7 +12,10 @@ from twisted.trial.unittest import TestCase
 
 from reactorhub.model.run import Run, RunSpec, RunState
 from reactorhub.model.values import View
+from reactorhub.redis.hub_name import HubIdentity
 from reactorhub.redis.sink import RedisSink
+from reactorhub.spiderkit.connection.address import address_of
+from reactorhub.spiderkit.connection.client import RedisClient
 from reactorhub.wire.views import event_view, run_view
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -56,8 +59,10 @@ def event(number: int) -> View:
 
 def make_sink(case: TestCase, url: str, **options: Any) -> RedisSink:
     """Return a sink that is quick to write, quick to lose patience, and stops with the test."""
-    options = {"gather": 0.01, "deadline": 0.5} | options
-    sink = RedisSink(url, "t:", reactor, lambda: datetime.now(UTC), **options)
+    client = RedisClient(address_of(url), reactor, deadline=options.pop("deadline", 0.5))
+    identity = options.pop("identity", HubIdentity(name="main", instance="1"))
+    options = {"gather": 0.01} | options
+    sink = RedisSink(client, "t:", identity, reactor, lambda: datetime.now(UTC), **options)
     case.addCleanup(sink.stop, 0.1)
     return sink
 

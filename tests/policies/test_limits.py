@@ -5,30 +5,27 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from reactorhub.errors import InvalidRequest
-from reactorhub.policies.limits import Limits, merged
+from reactorhub.policies.limits import Limits
 
 FILE = Limits(4, {"default": 4, "heavy": 2})
 
 
 @pytest.mark.parametrize(
-    ("override", "limit", "queues"),
+    ("chosen", "limit", "queues"),
     [
-        (None, 4, {"default": 4, "heavy": 2}),
         ({}, 4, {"default": 4, "heavy": 2}),
         ({"max_concurrent_runs": 2}, 2, {"default": 4, "heavy": 2}),
         ({"max_concurrent_runs": 9}, 9, {"default": 9, "heavy": 2}),
-        ({"queues": {"heavy": 1}}, 4, {"default": 4, "heavy": 1}),
-        ({"max_concurrent_runs": 9, "queues": {"default": 3}}, 9, {"default": 3, "heavy": 2}),
-        ({"queues": {"gone": 7}}, 4, {"default": 4, "heavy": 2}),
+        ({"queues.heavy": 1}, 4, {"default": 4, "heavy": 1}),
+        ({"max_concurrent_runs": 9, "queues.default": 3}, 9, {"default": 3, "heavy": 2}),
+        ({"queues.gone": 7}, 4, {"default": 4, "heavy": 2}),
     ],
 )
-def test_an_override_wins_over_the_file(override: Any, limit: int, queues: dict[str, int]) -> None:
-    """An operator's limits take the place of the file's; a queue as wide as the hub grows with it."""
-    assert FILE.overridden(override) == Limits(limit, queues)
+def test_an_override_wins_over_the_file(chosen: Any, limit: int, queues: dict[str, int]) -> None:
+    """Limits that were set take the place of the file's; a queue as wide as the hub grows with it."""
+    assert FILE.overridden(chosen) == Limits(limit, queues)
 
 
 @pytest.mark.parametrize(
@@ -60,46 +57,31 @@ def test_what_makes_no_sense_is_refused_whole(wanted: dict[str, Any], fields: se
 def test_what_makes_sense_is_taken(wanted: dict[str, Any]) -> None:
     """Whole numbers from 1 on, for queues that there are, pass; none of them need be given."""
     FILE.check(wanted)
-    assert FILE.overridden(merged(None, wanted)).max_concurrent_runs >= 1
 
 
 @pytest.mark.parametrize(
-    ("wanted", "left"),
+    ("name", "text", "limit"),
+    [("max_concurrent_runs", "4", 4), ("queues.heavy", " 10000\n", 10_000), ("queues.heavy", "007", 7)],
+)
+def test_a_limit_given_as_text(name: str, text: str, limit: int) -> None:
+    """Digits are read as a whole number, with spaces at their ends."""
+    assert FILE.read(name, text) == limit
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
     [
-        ({"max_concurrent_runs": None}, {"queues": {"heavy": 1, "gone": 7}}),
-        ({"queues": {"heavy": None}}, {"max_concurrent_runs": 2, "queues": {"gone": 7}}),
-        ({"queues": {"gone": None, "heavy": 3}}, {"max_concurrent_runs": 2, "queues": {"heavy": 3}}),
-        ({"queues": None}, {"max_concurrent_runs": 2, "queues": {}}),
-        ({"max_concurrent_runs": None, "queues": None}, {}),
+        *(
+            ("max_concurrent_runs", text, "whole number")
+            for text in ("", "0", "-1", "4.0", "many", "1" * 999, "٣")
+        ),
+        ("queues.heavy", "10001", "whole number"),
+        ("queues.gone", "1", "no queue 'gone'; there are: default, heavy"),
+        ("queues.", "1", "no queue"),
+        ("heavy", "1", "no such limit; there are: max_concurrent_runs and queues.NAME"),
     ],
 )
-def test_null_takes_back_what_was_set(wanted: dict[str, Any], left: dict[str, Any]) -> None:
-    """What an operator takes back is the file's again, even for a queue that has gone."""
-    FILE.check(wanted)
-    override = {"max_concurrent_runs": 2, "queues": {"heavy": 1, "gone": 7}}
-    assert merged(override, wanted) == left
-    assert merged(None, wanted) in ({}, {"queues": {"heavy": 3}})
-
-
-numbers = st.integers(1, 99)
-changes = st.fixed_dictionaries(
-    {},
-    optional={
-        "max_concurrent_runs": numbers,
-        "queues": st.dictionaries(st.sampled_from(["default", "heavy"]), numbers),
-    },
-)
-
-
-@given(st.lists(changes, max_size=6))
-def test_changes_add_up(wanted: list[dict[str, Any]]) -> None:
-    """Of several changes the last word on each limit holds, and what nobody mentioned stays as it was."""
-    override: dict[str, Any] = {}
-    for each in wanted:
-        override = merged(override, each)
-    now = FILE.overridden(override)
-    for name in FILE.queues:
-        said = [each["queues"][name] for each in wanted if name in each.get("queues", {})]
-        assert not said or now.queues[name] == said[-1]
-    said = [each["max_concurrent_runs"] for each in wanted if "max_concurrent_runs" in each]
-    assert now.max_concurrent_runs == (said[-1] if said else 4)
+def test_a_text_that_makes_no_sense(name: str, text: str, why: str) -> None:
+    """A name or a text that is not a limit is refused, with what would be one."""
+    with pytest.raises(ValueError, match=why):
+        FILE.read(name, text)

@@ -7,7 +7,6 @@ import shutil
 import signal
 import sys
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,8 +20,8 @@ from reactorhub.errors import StartError
 from reactorhub.redis import embedded as embedded_redis
 from reactorhub.redis.address import redis_url_parts
 from reactorhub.redis.embedded import EmbeddedRedis, server_binary, tied_to_parent
-from reactorhub.redis.sink import RedisSink
-from tests.events.sink_cases import after, run_id, until, view
+from reactorhub.redis.server_folder import MAX_LOG_SIZE
+from tests.events.sink_cases import after, make_sink, run_id, until, view
 from tests.support.redis_server import ask
 
 HUB = """
@@ -59,6 +58,14 @@ def say(url: str, *command: str) -> Any:
     path = redis_url_parts(url).path
     assert path is not None
     return ask(Path(path), list(command))[0]
+
+
+def _answer(url: str, *command: str) -> Any:
+    """Send one command to a server that may be about to start."""
+    try:
+        return say(url, *command)
+    except OSError:
+        return None
 
 
 @pytest.mark.parametrize(
@@ -99,6 +106,14 @@ class EmbeddedRedisTests(TestCase):
         self.addCleanup(server.stop)
         return server
 
+    def start_hub(self, **environment: str) -> _Hub:
+        """Start a process of its own with a server in the test's data folder."""
+        hub, spawner = _Hub(), cast(Any, reactor)
+        command = [sys.executable, "-c", HUB, str(self.data_dir)]
+        spawner.spawnProcess(hub, sys.executable, command, env=os.environ | environment, path=str(ROOT))
+        self.addCleanup(hub.kill)
+        return hub
+
     async def test_answers_on_a_private_socket(self) -> None:
         """Once it has started it answers on a socket that only its user may open, and on no port."""
         url = await self.make().start()
@@ -131,17 +146,94 @@ class EmbeddedRedisTests(TestCase):
         self.assertNotEqual(again, url)
         self.assertEqual(say(again, "GET", "kept"), "yes")
 
+    async def test_data_outlives_a_kill(self) -> None:
+        """After kill -9 the server has every write that it has answered, and the times to live."""
+        server = self.make()
+        url = await server.start()
+        say(url, "RPUSH", "inbox", *map(str, range(100)))
+        say(url, "XADD", "events", "*", "id", "1")
+        say(url, "HSET", "limits", "max_concurrent_runs", "4")
+        say(url, "SET", "run", "a view", "EX", "1000")
+        pid = server.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: server.pid not in (None, pid))
+        await until(lambda: _answer(url, "PING") == "PONG")
+        self.assertEqual(say(url, "LRANGE", "inbox", "0", "-1"), [str(number) for number in range(100)])
+        self.assertEqual((say(url, "XLEN", "events"), say(url, "HLEN", "limits")), (1, 1))
+        self.assertGreater(say(url, "TTL", "run"), 900)
+
+    async def test_snapshot_of_an_older_hub(self) -> None:
+        """The data of a hub that had no append-only file is taken over, whatever moment it is killed at."""
+        first = self.make()
+        url = await first.start()
+        say(url, "SET", "kept", "yes")
+        say(url, "SAVE")
+        await first.stop()
+        folder = self.data_dir / "redis"
+        shutil.rmtree(folder / "appendonlydir")
+        adopted = folder / "appendonlydir" / "appendonly.aof.1.base.rdb"
+        for step in ("nothing done", "moved, but not listed"):
+            with self.subTest(step):
+                if step != "nothing done":
+                    (folder / "appendonlydir" / "appendonly.aof.manifest").unlink()
+                server = self.make()
+                self.assertEqual(say(await server.start(), "GET", "kept"), "yes")
+                self.assertTrue(adopted.exists())
+                await server.stop()
+
+    async def test_full_memory_spares_what_does_not_expire(self) -> None:
+        """A full server drops what would expire, never a queue or a stream; then it refuses writes."""
+        self.patch(embedded_redis, "SETTINGS", (*embedded_redis.SETTINGS, "--maxmemory", "8mb"))
+        url = await self.make().start()
+        say(url, "RPUSH", "inbox", *map(str, range(1000)))
+        say(url, "XADD", "feed:stream", "*", "url", "http://shop.example/")
+        say(url, "HSET", "limits", "max_concurrent_runs", "4")
+        for number in range(600):
+            say(url, "SET", f"run:{number}", "x" * 20_000, "EX", str(1000 + number))
+        self.assertLess(len(say(url, "KEYS", "run:*")), 500)
+        self.assertEqual(say(url, "EXISTS", "run:599"), 1)
+        kept = (say(url, "LLEN", "inbox"), say(url, "XLEN", "feed:stream"), say(url, "HLEN", "limits"))
+        self.assertEqual(kept, (1000, 1, 1))
+        answers = [str(say(url, "RPUSH", "inbox", "x" * 20_000)) for _ in range(600)]
+        self.assertIn("OOM", answers[-1])
+        self.assertEqual(say(url, "KEYS", "run:*"), [])
+        pushed = sum("OOM" not in answer for answer in answers)
+        self.assertEqual((say(url, "LLEN", "inbox"), say(url, "XLEN", "feed:stream")), (1000 + pushed, 1))
+
+    async def test_server_of_an_earlier_hub(self) -> None:
+        """A server that outlived its hub, for lack of util-linux, is ended before another opens the data."""
+        hub = self.start_hub(PATH="/nowhere")
+        pid = int(await hub.said)
+        (socket,) = self.data_dir.glob("redis/*.sock")
+        ask(socket, ["RPUSH", "inbox", "one"])
+        await hub.kill()
+        self.assertTrue(running(pid))
+        url = await self.make().start()
+        self.assertFalse(running(pid))
+        self.assertEqual(say(url, "LRANGE", "inbox", "0", "-1"), ["one"])
+
+    async def test_server_that_cannot_be_ended(self) -> None:
+        """A server of an earlier hub that does not end is an error that names it."""
+        self.patch(embedded_redis, "STOP_WITHIN", 0.3)
+        earlier = self.make()
+        await earlier.start()
+        assert earlier.pid is not None
+        os.kill(earlier.pid, signal.SIGSTOP)
+        with self.assertRaisesRegex(StartError, f"pid {earlier.pid} still uses .*redis: end it"):
+            await self.make().start()
+
     async def test_comes_back(self) -> None:
         """A server that dies by itself is started again where it was, and a sink finds it there."""
         server = self.make()
         url = await server.start()
-        sink = RedisSink(url, "t:", reactor, lambda: datetime.now(UTC), gather=0.01)
+        sink = make_sink(self, url)
         await sink.start()
         for _ in range(2):
             pid = server.pid
             assert pid is not None
             os.kill(pid, signal.SIGKILL)
-            await until(lambda: sink.state().state == "disconnected")
+            await until(lambda: sink.state().state == "reconnecting")
             await until(lambda: sink.state().state == "connected")
             self.assertNotEqual(server.pid, pid)
         sink.publish_run(view(1), after(0))
@@ -186,7 +278,7 @@ class EmbeddedRedisTests(TestCase):
         folder = self.data_dir / "redis"
         folder.mkdir()
         (folder / "old.sock").touch()
-        (folder / "redis.log").write_text("x" * (embedded_redis.MAX_LOG_SIZE + 1))
+        (folder / "redis.log").write_text("x" * (MAX_LOG_SIZE + 1))
         await self.make().start()
         self.assertEqual(len(list(folder.glob("*.sock"))), 1)
         self.assertLess((folder / "redis.log").stat().st_size, 100_000)
@@ -209,10 +301,7 @@ class EmbeddedRedisTests(TestCase):
 
     async def test_gone_when_the_hub_is_killed(self) -> None:
         """kill -9 of the process that started it ends the server too."""
-        hub, spawner = _Hub(), cast(Any, reactor)
-        command = [sys.executable, "-c", HUB, str(self.data_dir)]
-        spawner.spawnProcess(hub, sys.executable, command, env=os.environ, path=str(ROOT))
-        self.addCleanup(hub.kill)
+        hub = self.start_hub()
         pid = int(await hub.said)
         self.assertTrue(running(pid))
         await hub.kill()
@@ -227,6 +316,7 @@ class _Hub(ProcessProtocol):
     """A process of its own that runs an embedded server and prints its process id."""
 
     def __init__(self) -> None:
+        self._output = b""
         self.said: Deferred[bytes] = Deferred().addTimeout(15, reactor)  # type: ignore[arg-type]
         self.ended: Deferred[None] = Deferred()
 
@@ -237,7 +327,9 @@ class _Hub(ProcessProtocol):
         return self.ended
 
     def outReceived(self, data: bytes) -> None:
-        self.said.callback(data)
+        self._output += data
+        if data.endswith(b"\n"):
+            self.said.callback(self._output)
 
     def processEnded(self, reason: object) -> None:
         self.ended.callback(None)

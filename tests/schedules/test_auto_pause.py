@@ -6,6 +6,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from reactorhub.errors import LedgerError
+from reactorhub.model.values import time_text
 from tests.hub.test_policies import OneScheduleHarness
 from tests.support.deferreds import done, held_back
 from tests.support.hubs import config, hub_log
@@ -194,11 +195,20 @@ def test_a_schedule_that_was_resumed_is_not_paused_at_the_next_start() -> None:
 def test_status_tells_what_differs_from_the_file() -> None:
     """Pauses and limits set at run time are in one place, as drift."""
     harness = OneScheduleHarness(THREE)
-    assert done(harness.hub.status())["drift"] == {"limits": {}, "paused": []}
+    assert done(harness.hub.status())["drift"] == {
+        "limits": {},
+        "ignored_limits": [],
+        "paused": [],
+    }
     done(harness.hub.pause("a"))
     done(harness.hub.set_limits({"max_concurrent_runs": 3}))
     drift = done(harness.hub.status())["drift"]
-    assert drift == {"limits": {"max_concurrent_runs": 3, "queues": {}}, "paused": ["a"]}
+    limit = {"value": 3, "from": "api", "since": time_text(harness.now())}
+    assert drift == {
+        "limits": {"max_concurrent_runs": limit, "queues": {}},
+        "ignored_limits": [],
+        "paused": ["a"],
+    }
 
 
 def test_a_success_between_two_runs_that_were_tried_again() -> None:

@@ -82,6 +82,8 @@ FULL_RUN = Run(
     error="ValueError: no",
     stats={"item_scraped_count": 7, "elapsed_time_seconds": 1.25},
     pid=4711,
+    key="api:order-17",
+    held=True,
 )
 
 

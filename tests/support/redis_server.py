@@ -44,7 +44,10 @@ def free_port() -> int:
 
 
 class RedisServer:
-    """One server on one port; after :meth:`kill` it may be started again, with nothing left of its data."""
+    """One server on one port. After :meth:`kill` it may be started again.
+
+    Nothing is left of its data then, unless :meth:`save` was called before.
+    """
 
     def __init__(self, password: str | None = None) -> None:
         self.port = free_port()
@@ -58,11 +61,11 @@ class RedisServer:
         login = f":{self.password}@" if self.password else ""
         return f"redis://{login}127.0.0.1:{self.port}/0"
 
-    def start(self) -> Self:
-        """Start the server; returns once it takes connections."""
+    def start(self, *more: str) -> Self:
+        """Start the server, with ``more`` options; returns once it takes connections."""
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", self._folder]
         login = ["--requirepass", self.password] if self.password else []
-        command = [find_server(), *options, *login]
+        command = [find_server(), *options, *login, *more]
         if setpriv := shutil.which("setpriv"):
             command = [setpriv, "--pdeathsig", "KILL", *command]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -71,8 +74,13 @@ class RedisServer:
         for line in self._process.stdout:
             said.append(line)
             if "Ready to accept connections" in line:
+                (Path(self._folder) / "dump.rdb").unlink(missing_ok=True)
                 return self
         raise AssertionError("the Redis server did not start:\n" + "".join(said))
+
+    def save(self) -> None:
+        """Keep the data as they are now for the next start."""
+        self.ask("SAVE")
 
     def kill(self) -> None:
         """End the server as kill -9 does. Does nothing where it does not run."""
@@ -104,6 +112,10 @@ class RedisServer:
         if isinstance(replies[1], Exception):
             raise replies[1]
         return replies[1]
+
+    def ask_in(self, database: int, *command: str | int) -> Any:
+        """Send one command for another database; returns the reply as text."""
+        return ask(self.port, ["SELECT", database], list(command))[1]
 
     def hash(self, key: str) -> dict[str, str]:
         """Return a hash; empty where there is none."""

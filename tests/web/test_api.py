@@ -12,6 +12,7 @@ from reactorhub.errors import ConfigError, LedgerError, Mistake
 from reactorhub.model.doctor import ProjectReport
 from reactorhub.model.run import RunState
 from reactorhub.model.spider import BrokenModule
+from reactorhub.model.values import time_text
 from tests.support.hubs import SCHEDULES, START, HubHarness, config
 from tests.support.web_client import Web
 from tests.wire.test_views import RUN_FIELDS, SCHEDULE_FIELDS, TICK_FIELDS
@@ -296,7 +297,11 @@ def test_changes_of_limits_add_up() -> None:
     assert reply == {
         "max_concurrent_runs": 1,
         "queues": {"default": 2, "heavy": 7},
-        "drift": {"max_concurrent_runs": 1, "queues": {"heavy": 7}},
+        "drift": {
+            "max_concurrent_runs": {"value": 1, "from": "api", "since": time_text(START)},
+            "queues": {"heavy": {"value": 7, "from": "api", "since": time_text(START)}},
+        },
+        "ignored": [],
     }
 
 

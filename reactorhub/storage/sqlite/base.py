@@ -18,7 +18,7 @@ from reactorhub.model.schedule import ScheduleProgress, Tick
 from reactorhub.storage.ledger import LedgerCounts, Page, RunFilter
 from reactorhub.storage.outbox import NotificationCounts
 from reactorhub.storage.rows import read_cursor
-from reactorhub.storage.sqlite import listing, notifications, sql
+from reactorhub.storage.sqlite import keys, listing, notifications, sql
 from reactorhub.storage.sqlite.pruning import prune
 
 R = TypeVar("R")
@@ -41,6 +41,21 @@ class SqlLedger(ABC):
     def add_run(self, run: Run) -> Deferred[None]:
         """See Ledger.add_run."""
         return self._write(lambda db: sql.add_run(db, run))
+
+    def add_keyed_runs(self, runs: Sequence[Run]) -> Deferred[list[Run | None]]:
+        """See Ledger.add_keyed_runs."""
+        added = tuple(runs)
+        return self._write(lambda db: keys.add_keyed_runs(db, added))
+
+    def keyed_runs(self, wanted: Sequence[str]) -> Deferred[dict[str, Run | None]]:
+        """See Ledger.keyed_runs."""
+        names = tuple(wanted)
+        return self._read(lambda db: keys.keyed_runs(db, names))
+
+    def release_runs(self, run_ids: Sequence[str]) -> Deferred[None]:
+        """See Ledger.release_runs."""
+        released = tuple(run_ids)
+        return self._write(lambda db: keys.release_runs(db, released))
 
     def save_run(self, run: Run) -> Deferred[None]:
         """See Ledger.save_run."""

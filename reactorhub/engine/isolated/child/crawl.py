@@ -23,6 +23,7 @@ from .private import (
     Loader,
     OwnSettings,
     engine_of,
+    keep_to_log_enabled,
     own_settings,
     stats_of,
     stop,
@@ -32,7 +33,7 @@ from .project import last_line
 from .records import Records
 from .reports import Reports
 from .settings import project_settings
-from .told import ATTRIBUTE, has_own_job, job_argument, tell_settings
+from .told import ATTRIBUTE, has_own_job, job_argument, tell_redis, tell_settings
 
 REACTOR = "twisted.internet.asyncioreactor.AsyncioSelectorReactor"
 _REPORT_EVERY = 1.0  # seconds
@@ -77,6 +78,7 @@ class Crawl:
         install_reactor(REACTOR)
         self._heed_sigterm(lambda *_: self._stop())
         self._records.install()
+        keep_to_log_enabled()
         settings = self._settings()
         process = CrawlerProcess(settings)
         spidercls = process.spider_loader.load(self._order["spider"])
@@ -84,6 +86,7 @@ class Crawl:
         if not has_own_job(spidercls):
             type.__setattr__(spidercls, ATTRIBUTE, run_id)
         tell_settings(settings, run_id)
+        tell_redis(settings, spidercls, self._order.get("redis_url"))
         self._crawler = crawler = IsolatedCrawler(spidercls, settings)
         settings.handed_on = False
         crawler.items = self._items

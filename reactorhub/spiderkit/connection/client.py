@@ -1,0 +1,317 @@
+"""The client of Redis that reconnects after anything, and whose calls never wait for ever.
+
+While it is not connected, every call fails at once: nothing is queued. A call that gets no answer in time
+aborts the connection, because later answers would be late, too. A new one is tried after 0.2 s, then after
+longer and longer delays up to 3 s; up to 30 s after a refused login.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from contextvars import copy_context
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.error import ConnectError
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from reactorhub.spiderkit.connection.address import RedisAddress
+from reactorhub.spiderkit.connection.answer import Answer
+from reactorhub.spiderkit.connection.commands import (
+    Argument,
+    Command,
+    Script,
+    ScriptCall,
+    is_unknown_script,
+    words_of,
+)
+from reactorhub.spiderkit.connection.errors import LoginRefused, RedisUnavailable, raised
+
+MAX_OUTSTANDING = 1_000  # calls under way; more are refused, so that a slow server costs bounded memory
+FIRST_DELAY = 0.2  # seconds; a server that restarts is back soon
+MAX_RETRY_DELAY = 3.0  # seconds; an outage ends for the client at most so much later than for Redis
+MAX_LOGIN_DELAY = (
+    30.0  # seconds; a refused login is rarely repaired at once, and each attempt is logged there
+)
+_STOPPED = "the client was stopped"
+_EXPECTED = (RedisUnavailable, ConnectError, OSError)
+
+
+def backoff(failures: int, longest: float = MAX_RETRY_DELAY) -> float:
+    """Return the delay in seconds after ``failures`` failures in a row."""
+    return float(min(longest, FIRST_DELAY * 2 ** min(failures - 1, 10)))
+
+
+def utc_now() -> datetime:
+    """Return the time of the wall clock."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientState:
+    """The state of a client: ``off``, ``connected``, ``reconnecting`` or ``auth_failed``.
+
+    ``since`` is when it began, ``reason`` why the client is not connected.
+    """
+
+    state: str = "off"
+    since: datetime | None = None
+    reason: str = ""
+
+
+class Connection(Protocol):
+    """What the client needs of a :class:`~reactorhub.spiderkit.connection.link.Link`."""
+
+    lost: bool
+    gone: Deferred[str]
+
+    async def ask(self, commands: Sequence[tuple[Argument, ...]], within: float) -> list[Any]:
+        """Send commands; return replies, and errors as values."""
+
+    def abort(self, why: str) -> None:
+        """Abort the connection."""
+
+
+Connect = Callable[[RedisAddress, IReactorTime, float, Sequence[tuple[Argument, ...]]], Awaitable[Connection]]
+
+
+async def _connect(
+    address: RedisAddress, clock: Any, deadline: float, setup: Sequence[tuple[Argument, ...]]
+) -> Connection:
+    from reactorhub.spiderkit.connection.link import open_link  # noqa: PLC0415 - it installs a reactor
+
+    return await open_link(address, clock, deadline, setup)
+
+
+class RedisClient:
+    """Talks to one Redis server over one connection, and reconnects whenever it is lost.
+
+    ``clock`` is the reactor. ``deadline`` is how long Redis may take, in seconds, to accept a connection, to
+    log the client in, and for each call that names no time of its own. ``setup`` are commands that follow
+    each login. Replies are bytes, numbers, None and lists of them; names of commands are as redis-cli takes
+    them. A reader that blocks needs a client of its own.
+
+    Coroutines that Twisted runs and tasks of asyncio can await the calls. Whoever calls, the client's own
+    work is done in the context (:pep:`567`) in which it was made, and so belongs to its maker.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        address: RedisAddress,
+        clock: Any,
+        *,
+        deadline: float = 2.0,
+        setup: Sequence[Command] = (),
+        now: Callable[[], datetime] = utc_now,
+        connect: Connect = _connect,
+    ) -> None:
+        self.address = address
+        self.state = ClientState(since=now())
+        self._clock = clock
+        self.deadline = deadline
+        self._setup = [words_of(command) for command in setup]
+        self._now = now
+        self._connect = connect
+        self._link: Connection | None = None
+        self._running: Deferred[None] = succeed(None)
+        self._tried: Deferred[None] = Deferred()
+        self._waiting: list[Deferred[Any]] = []
+        self._home = copy_context()
+        self._watchers: list[Callable[[ClientState], None]] = []
+        self._stopped = False
+        self._outstanding = self._failures = 0
+
+    def start(self) -> Deferred[None]:
+        """Start to connect. Fires after the first attempt, even if that failed. Never fails."""
+        self._become("reconnecting")
+        self._running = Deferred.fromCoroutine(self._serve())
+        return self._tried
+
+    def stop(self) -> Deferred[None]:
+        """Close the connection for good. Calls under way fail with RedisUnavailable. Never fails."""
+        return Deferred.fromCoroutine(self._stop())
+
+    def reconnect(self, why: str) -> None:
+        """Close the connection, if there is one, and make another: this one leads to the wrong server."""
+        if self._link is not None:
+            self._link.abort(why)
+
+    def watch(self, changed: Callable[[ClientState], None]) -> None:
+        """Call ``changed`` with each new state, also if only its reason is new. It must not raise."""
+        self._watchers.append(changed)
+
+    def unwatch(self, changed: Callable[[ClientState], None]) -> None:
+        """End what :meth:`watch` began."""
+        self._watchers.remove(changed)
+
+    def when_connected(self) -> Answer[None]:
+        """Return a Deferred that fires as soon as the client is connected.
+
+        It fails with :exc:`RedisUnavailable` if the client is stopped before. It can be cancelled.
+        """
+        waiting: Answer[None] = Answer(self._waiting_no_more)
+        self._waiting.append(waiting)
+        if self._link is not None:
+            self._tell_waiting(None)
+        elif self._stopped:
+            self._tell_waiting(RedisUnavailable(self.state.reason))
+        return waiting
+
+    def connected_within(self, seconds: float) -> Deferred[None]:
+        """Return a Deferred that fires when the client is connected, or after so many seconds at most."""
+        waiting = self.when_connected().addTimeout(seconds, self._clock)
+        return waiting.addErrback(lambda _: None)
+
+    async def execute(self, *command: Argument, within: float | None = None) -> Any:
+        """Send one command and return the reply.
+
+        :param within: seconds that Redis may take; by default the client's deadline.
+        :raises RedisUnavailable: if Redis is not connected, or gives no answer in time.
+        :raises RedisRefused: if Redis answers with an error.
+        """
+        return await self._one(command, within)
+
+    async def run(
+        self,
+        script: Script,
+        keys: Sequence[str | bytes],
+        args: Sequence[Argument] = (),
+        within: float | None = None,
+    ) -> Any:
+        """Run a Lua script and return the reply. Raises as :meth:`execute` does."""
+        return await self._one(script.call(keys, args), within)
+
+    async def ask(self, commands: Sequence[Command], within: float | None = None) -> list[Any]:
+        """Send all commands at once and return the replies; an error with which Redis answered is a reply.
+
+        A script that Redis does not know is sent again, after the other commands.
+
+        :raises RedisUnavailable: if Redis is not connected, or does not answer all in time.
+        """
+        asking = self._home.copy().run(Deferred.fromCoroutine, self._ask(commands, within))
+        answer: Answer[list[Any]] = Answer(lambda _: asking.cancel())
+        asking.chainDeferred(answer)
+        return await answer
+
+    async def _ask(self, commands: Sequence[Command], within: float | None) -> list[Any]:
+        link = self._usable_link()
+        self._outstanding += 1
+        try:
+            replies = await link.ask([words_of(command) for command in commands], self._seconds(within))
+            unknown = [at for at, reply in enumerate(replies) if is_unknown_script(commands[at], reply)]
+            if unknown:
+                again = [_in_full(commands[at]) for at in unknown]
+                known = await link.ask(again, self._seconds(within))
+                for at, reply in zip(unknown, known, strict=True):
+                    replies[at] = reply
+        finally:
+            self._outstanding -= 1
+        return [self._checked(link, reply) for reply in replies]
+
+    async def _one(self, command: Command, within: float | None) -> Any:
+        [reply] = await self.ask([command], within)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    def _seconds(self, within: float | None) -> float:
+        return self.deadline if within is None else within
+
+    def _usable_link(self) -> Connection:
+        if self._link is None:
+            raise RedisUnavailable(": ".join(filter(None, ("Redis is not connected", self.state.reason))))
+        if self._outstanding >= MAX_OUTSTANDING:
+            raise RedisUnavailable(f"{MAX_OUTSTANDING:,} calls wait for Redis already")
+        return self._link
+
+    def _checked(self, link: Connection, reply: Any) -> Any:
+        if not isinstance(reply, Exception):
+            return reply
+        error = raised(reply)
+        if isinstance(error, LoginRefused):
+            link.abort(str(error))  # the next handshake finds out whether the login is still good
+        return error
+
+    async def _serve(self) -> None:
+        while not self._stopped:
+            try:
+                link = await self._connect(self.address, self._clock, self.deadline, self._setup)
+                await self._use(link)
+            except Exception as error:  # noqa: BLE001 - whatever it was, the client tries again
+                self._note_failure(error)
+            with suppress(CancelledError):
+                await self._pause()
+
+    async def _use(self, link: Connection) -> None:
+        began = self._clock.seconds()
+        self._link = link
+        self._become("connected")
+        self._attempt_ended()
+        try:
+            why = await link.gone
+        finally:
+            self._link = None
+            link.abort(_STOPPED)
+        if self._clock.seconds() - began > MAX_RETRY_DELAY:
+            self._failures = 0  # a server that drops each new connection is not tried five times a second
+        raise RedisUnavailable(why)
+
+    async def _pause(self) -> None:
+        if not self._stopped:
+            longest = MAX_LOGIN_DELAY if self.state.state == "auth_failed" else MAX_RETRY_DELAY
+            await deferLater(self._clock, backoff(self._failures, longest))
+
+    async def _stop(self) -> None:
+        self._stopped = True
+        if self._link is None:
+            self._running.cancel()
+        else:
+            self._link.abort(_STOPPED)
+        await self._running
+        self._become("off", _STOPPED)
+        self._attempt_ended()
+
+    def _note_failure(self, error: Exception) -> None:
+        refused = isinstance(error, LoginRefused)
+        if refused and self.state.state != "auth_failed":
+            self._failures = 0  # the long delays are for a login that is refused again and again
+        self._failures += 1
+        if self._stopped:
+            return
+        if not isinstance(error, _EXPECTED):
+            self._log.failure("the Redis client failed because of a bug; it will try again")
+        self._become("auth_failed" if refused else "reconnecting", str(error) or type(error).__name__)
+        self._attempt_ended()
+
+    def _attempt_ended(self) -> None:
+        if not self._tried.called:
+            self._tried.callback(None)
+
+    def _become(self, state: str, reason: str = "") -> None:
+        old = self.state
+        since = old.since if state == old.state else self._now()
+        self.state = ClientState(state=state, since=since, reason=reason)
+        if state in ("connected", "off"):
+            self._tell_waiting(None if state == "connected" else RedisUnavailable(reason))
+        if self.state != old:
+            for watcher in tuple(self._watchers):
+                watcher(self.state)
+
+    def _tell_waiting(self, error: Exception | None) -> None:
+        self._waiting, waiting = [], self._waiting
+        for each in waiting:
+            each.callback(None) if error is None else each.errback(error)
+
+    def _waiting_no_more(self, waiting: Deferred[Any]) -> None:
+        self._waiting.remove(waiting)
+
+
+def _in_full(command: Command) -> tuple[Argument, ...]:
+    return command.in_full if isinstance(command, ScriptCall) else command
