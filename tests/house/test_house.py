@@ -175,7 +175,7 @@ def test_each_library_has_one_room(library: str) -> None:
     assert not strangers, f"{strangers} import {library}, which is for {rooms} alone"
 
 
-PRIVATE = ("engine.scrapy.private", f"{CHILD}.private")
+PRIVATE = ("engine.scrapy.private", f"{CHILD}.private", "spiderkit.feed.private")
 """The modules that may name what is private in Scrapy, one for each engine that knows it."""
 
 

@@ -9,6 +9,7 @@ from scrapy import Request, Spider, signals
 from scrapy.crawler import Crawler, CrawlerRunner
 from scrapy.utils.defer import deferred_from_coro
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.task import deferLater
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
@@ -111,8 +112,9 @@ class CrawlCase(FeedCase):
         """Stop a crawl as SIGTERM does, and wait for its end."""
         if not done.called:
             stopping = deferred_from_coro(crawler.stop_async())
-            self.pages.release()
-            await stopping
+            while not stopping.called:
+                self.pages.release()
+                await deferLater(CLOCK, 0.01)
         await done
 
     def push(self, *paths: str) -> None:

@@ -20,11 +20,9 @@ class PressureTests(CrawlCase):
         """The next batch is taken before the one before is done, and no more."""
         self.push(*(f"/hold/{n}" for n in range(40)))
         self.begin(redis_batch_size="5")
-        most = 0
-        for _ in range(30):
-            await deferLater(CLOCK, 0.01)
-            most = max(most, self.left()[1])
-        assert (most, self.left()[0]) == (10, 30)
+        await until(lambda: self.left() == (30, 10, 0))
+        await deferLater(CLOCK, 0.2)
+        assert self.left() == (30, 10, 0)
         while self.pages.held or len(self.items) < 40:
             self.pages.release()
             await deferLater(CLOCK, 0.01)
