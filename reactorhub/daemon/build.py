@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -51,6 +53,7 @@ from reactorhub.notifications.notifier import Notifier
 from reactorhub.notifications.reporter import IncidentReporter
 from reactorhub.redis.address import redis_url_parts
 from reactorhub.redis.embedded import EmbeddedRedis
+from reactorhub.redis.hub_name import HubIdentity
 from reactorhub.redis.sink import RedisSink
 from reactorhub.runs.dispatcher import Dispatcher
 from reactorhub.runs.lifecycle import RunServices
@@ -59,6 +62,7 @@ from reactorhub.schedules.auto_pause import AutoPause
 from reactorhub.schedules.book import ScheduleBook
 from reactorhub.schedules.scheduler import Scheduler
 from reactorhub.spiderkit.connection.client import RedisClient
+from reactorhub.storage.folder_id import folder_id
 from reactorhub.storage.layout import DOCTOR, LEDGER, RunPaths
 from reactorhub.storage.ledger import Ledger
 from reactorhub.storage.old_files import OldFiles
@@ -102,11 +106,13 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
     """
     paths, pool = RunPaths(config.data_dir), ThreadPool(0, HUB_THREADS, "reactorhub")
     redis = EmbeddedRedis(config.data_dir, reactor) if config.redis and config.redis.embedded else None
-    client = _redis_client(config, redis, reactor)
+    redis_url = _redis_url(config, redis)
+    client = None if redis_url is None else RedisClient(redis_url_parts(redis_url), reactor, now=utc_now)
     ledger = SqliteLedger(config.data_dir / LEDGER, reactor)
     heartbeat = Heartbeat(reactor)
     shared = ScrapyEngine(reactor, RunLogs(paths.log), paths.items, heartbeat.run_ends)
     isolated = IsolatedEngine(reactor, paths.log, paths.items, sys.executable, str(config.data_dir))
+    shared.redis, isolated.redis_url = client, redis_url
     doctor = ProcessDoctor(reactor, config.data_dir / DOCTOR)
     engine = EngineRouter(shared, isolated, doctor)
     parts = _parts(config, ledger, engine, _sink(config, client, reactor), reactor)
@@ -239,17 +245,27 @@ def _released(result: Any, gc_pause: GcPause) -> Any:
     return result
 
 
-def _redis_client(config: HubConfig, redis: EmbeddedRedis | None, reactor: Any) -> RedisClient | None:
+def _redis_url(config: HubConfig, redis: EmbeddedRedis | None) -> str | None:
     if config.redis is None:
         return None
-    url = redis.url if redis is not None else config.redis.url
-    return RedisClient(redis_url_parts(url or ""), reactor, now=utc_now)
+    return config.redis.url if redis is None else redis.url
 
 
 def _sink(config: HubConfig, client: RedisClient | None, reactor: Any) -> Sink:
     if config.redis is None or client is None:
         return NullSink()
-    return RedisSink(client, config.redis.prefix, reactor, utc_now)
+    return RedisSink(client, config.redis.prefix, _identity(config), reactor, utc_now)
+
+
+def _identity(config: HubConfig) -> HubIdentity:
+    return HubIdentity(
+        name=config.name,
+        instance=IdMaker(utc_now)(),
+        folder_id=folder_id(config.data_dir),
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        data_dir=str(config.data_dir.absolute()),
+    )
 
 
 def _channels(config: HubConfig, reactor: Any) -> dict[str, Channel]:

@@ -38,6 +38,8 @@ from reactorhub.engine.scrapy.private import contain_for_all, refuse_crawls_at_i
 from reactorhub.engine.scrapy.private.classes import keep_store_settings_apart
 from reactorhub.engine.scrapy.process import prepare_logging
 from reactorhub.errors import ReactorHubError, StartError
+from reactorhub.events.sink import Sink
+from reactorhub.redis.commands import HUB_TTL
 from reactorhub.storage.layout import READY
 from reactorhub.storage.lock import DataLock
 from reactorhub.web.guard import GuardedSite
@@ -173,14 +175,14 @@ class HubService(Service):
     async def _start(self, built: Built) -> bool:
         built.pool.start()
         built.heartbeat.start()
+        if built.redis is not None:
+            await built.redis.start()
+        await self._take_name(built.parts.sink)
         await built.ledger.open()
         await built.hub.recover()
         await built.engine.recover()
         projects = self._config.projects
         await built.code.load(projects, partial(built.engine.load, projects, self._config.specs))
-        if built.redis is not None:
-            await built.redis.start()
-        await built.parts.sink.start()
         built.hub.warn_of_broken_modules(self._config.projects)
         built.hub.warn_of_unknown_spiders()
         await built.hub.adopt()
@@ -198,6 +200,18 @@ class HubService(Service):
         self._say_ready(built)
         built.gc_pause.settle()
         return True
+
+    async def _take_name(self, sink: Sink) -> None:
+        """Start the sink. Do not start beside another hub of the same name.
+
+        :raises StartError: if there is one. It may also appear later, if Redis is away now; status says so.
+        """
+        await sink.start()
+        if conflict := sink.state().conflict:
+            raise StartError(
+                f"{conflict}: stop that hub, or give this one another name with hub.name;"
+                f" a hub that was killed loses its name {HUB_TTL} seconds after its last heartbeat"
+            )
 
     async def _stop(self) -> None:
         built = self._built

@@ -13,11 +13,17 @@ from reactorhub.model.values import View
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SinkState:
-    """The state of a sink (``off``, ``connected`` or ``disconnected``), its start, and the dropped views."""
+    """The state of a sink: ``off``, ``connected``, ``reconnecting`` or ``auth_failed``.
+
+    ``since`` is when it began, ``reason`` why the sink is not connected, ``dropped`` how many views are lost.
+    ``conflict`` is a sentence if another hub has the name of this one.
+    """
 
     state: str
     since: datetime | None = None
+    reason: str = ""
     dropped: int = 0
+    conflict: str | None = None
 
 
 class Sink(Protocol):

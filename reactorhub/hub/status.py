@@ -99,5 +99,5 @@ class HubStatus:
             "runs": {state.value: states.count(state) for state in RunState if not state.final},
             "slots": {"limit": slots.limit, "used": slots.used, "queues": queues},
             "reactor": self._parts.lag.view(),
-            "redis": {"state": sink.state, "since": time_text(sink.since), "dropped": sink.dropped},
+            "redis": {**asdict(sink), "since": time_text(sink.since)},
         }

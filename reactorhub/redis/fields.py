@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from reactorhub.model.values import json_of
@@ -53,3 +54,8 @@ def _text(value: Any) -> str:
 def json_bytes(value: Any) -> bytes:
     """Return a value as compact JSON in UTF-8. Values that JSON or UTF-8 lacks become text or ``?``."""
     return _encode(value).encode("utf-8", "replace")
+
+
+def pairs(fields: Mapping[str, Any]) -> bytes:
+    """Return the fields of a hash as a JSON list of names and values in turn, as the scripts take them."""
+    return json_bytes(list(chain.from_iterable(fields.items())))

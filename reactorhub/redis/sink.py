@@ -8,6 +8,7 @@ until Redis is connected again; a batch that a connected Redis refuses is tried 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -19,19 +20,27 @@ from reactorhub.events.sink import Sink, SinkState
 from reactorhub.model.values import View
 from reactorhub.redis.buffer import Write, WriteBuffer
 from reactorhub.redis.commands import RedisCommands, event_text
+from reactorhub.redis.hub_name import HubIdentity, HubName
 from reactorhub.spiderkit.connection.client import ClientState, RedisClient, backoff
 from reactorhub.spiderkit.connection.commands import Command
-from reactorhub.spiderkit.connection.errors import RedisUnavailable
+from reactorhub.spiderkit.connection.errors import RedisRefused, RedisUnavailable, code_of
 
 RUNS_PER_WRITE = 50  # so that encoding one write does not hold up the reactor
 EVENTS_PER_WRITE = 200  # events are smaller than views
+MIN_TO_LEAVE = 0.1  # seconds to give the name back, however long the last writes took
+_AWAY = ("reconnecting", "auth_failed")
 
 
 def _refusals(replies: Sequence[Any]) -> list[Exception]:
+    """Return the errors that concern one write alone.
+
+    :raises Exception: the first error that concerns them all, such as a server that is out of memory.
+    """
     errors = [reply for reply in replies if isinstance(reply, Exception)]
     refused = [error for error in errors if "WRONGTYPE" in str(error)]
-    if len(refused) < len(errors):
-        raise RedisUnavailable(str(next(error for error in errors if error not in refused)))
+    for error in errors:
+        if error not in refused:
+            raise error
     return refused
 
 
@@ -68,6 +77,7 @@ class RedisSink:
         self,
         client: RedisClient,
         prefix: str,
+        identity: HubIdentity,
         clock: Any,
         now: Callable[[], datetime],
         *,
@@ -76,7 +86,8 @@ class RedisSink:
         buffer: WriteBuffer | None = None,
     ) -> None:
         self._client = client
-        self._commands = commands or RedisCommands(prefix=prefix)
+        self._name = HubName(identity, prefix)
+        self._commands = commands or RedisCommands(prefix=prefix, hub=identity.name)
         self._buffer = WriteBuffer() if buffer is None else buffer
         self._clock = clock
         self._now = now
@@ -85,16 +96,21 @@ class RedisSink:
         self._running: Deferred[None] = succeed(None)
         self._stopping = self._given_up = False
         self._failures = self._refused = 0
-        self._state, self._since = "off", now()
+        self._is_refused = False
+        self._state = ClientState(since=now())
 
     def start(self) -> Deferred[None]:
-        """Start the loop and the client. Fires after the first attempt to connect, even if that failed."""
+        """Start the loop and the client, and take the hub's name.
+
+        Fires after the first attempt to connect, even if that failed. If it has not failed, :meth:`state`
+        then says whether another hub has the name.
+        """
         self._client.watch(self._client_changed)
         self._running = Deferred.fromCoroutine(self._serve())
-        return self._client.start()
+        return Deferred.fromCoroutine(self._start())
 
     def stop(self, within: float) -> Deferred[None]:
-        """Write the rest, for at most ``within`` seconds, then stop the client. Never fails."""
+        """Write the rest and give the name back, within ``within`` seconds; stop the client. Never fails."""
         return Deferred.fromCoroutine(self._stop(within))
 
     def publish_run(self, run: View, at: datetime) -> None:
@@ -114,7 +130,18 @@ class RedisSink:
 
     def state(self) -> SinkState:
         """The state of the connection. ``dropped`` counts what the buffer dropped and what Redis refused."""
-        return SinkState(state=self._state, since=self._since, dropped=self._buffer.dropped + self._refused)
+        return SinkState(
+            state=self._state.state,
+            since=self._state.since,
+            reason=self._state.reason,
+            dropped=self._buffer.dropped + self._refused,
+            conflict=self._name.conflict,
+        )
+
+    async def _start(self) -> None:
+        await self._client.start()
+        with suppress(RedisUnavailable):
+            self._heard_of_name(await self._client.ask([self._name.beat({})]))
 
     async def _serve(self) -> None:
         while not self._finished():
@@ -139,12 +166,14 @@ class RedisSink:
         write = self._buffer.take(RUNS_PER_WRITE, EVENTS_PER_WRITE)
         commands = self._writes(write)
         try:
-            refused = _refusals(await self._client.ask(commands))
+            replies = await self._client.ask(commands)
+            refused = _refusals(replies)
         except BaseException:
             self._buffer.give_back(write)
             raise
-        if self._failures:
-            self._note_connected()
+        self._note_written()
+        if write.hub is not None:
+            self._heard_of_name(replies)
         if refused:
             self._note_refused(refused)
 
@@ -153,8 +182,12 @@ class RedisSink:
         if write.events:
             commands.append(self._commands.append_events(write.events, write.again))
         if write.hub is not None:
-            commands.append(self._commands.save_hub(write.hub))
+            commands.append(self._name.beat(write.hub))
         return commands
+
+    def _heard_of_name(self, replies: Sequence[Any]) -> None:
+        if not isinstance(replies[-1], Exception):
+            self._name.heard(replies[-1])
 
     def _finished(self) -> bool:
         return self._given_up or (self._stopping and not self._buffer)
@@ -165,6 +198,7 @@ class RedisSink:
 
     async def _stop(self, within: float) -> None:
         self._stopping = True
+        deadline = self._clock.seconds() + within
         bound = self._clock.callLater(within, self._give_up)
         self._wake()
         await self._running
@@ -172,7 +206,13 @@ class RedisSink:
             bound.cancel()
         if self._buffer:
             self._log.warn("{count} views and events were not sent to Redis in time", count=len(self._buffer))
+        else:
+            await self._leave(deadline - self._clock.seconds())
         await self._client.stop()
+
+    async def _leave(self, within: float) -> None:
+        with suppress(RedisUnavailable):
+            await self._client.ask([self._name.leave()], within=max(within, MIN_TO_LEAVE))
 
     def _give_up(self) -> None:
         self._given_up = True
@@ -180,42 +220,46 @@ class RedisSink:
         self._running.cancel()
 
     def _client_changed(self, state: ClientState) -> None:
-        match state.state:
-            case "connected":
-                self._note_connected()
-            case "off":
-                self._become("off")
-            case _:
-                self._note_outage(state.reason)
+        if state.state != "connected" or not self._is_refused:
+            self._become(state.state, state.reason)
         self._wake()
 
-    def _become(self, state: str) -> None:
-        if state != self._state:
-            self._state, self._since = state, self._now()
-
-    def _note_connected(self) -> None:
-        self._failures = 0
-        if self._state != "connected":
+    def _become(self, state: str, reason: str = "") -> None:
+        old = self._state
+        since = old.since if state == old.state else self._now()
+        self._state = ClientState(state=state, since=since, reason=reason)
+        if state == "connected" and old.state != "connected":
+            self._failures = 0
             self._log.info("connected to Redis at {address}", address=str(self._client.address))
+        elif state in _AWAY and reason and (state != old.state or not old.reason):
+            self._log_outage(reason)
+
+    def _log_outage(self, reason: str) -> None:
+        self._log.warn(
+            "Redis at {address} cannot be written to ({reason}); views and events wait in memory",
+            address=str(self._client.address),
+            reason=reason,
+        )
+
+    def _note_written(self) -> None:
+        self._failures, self._is_refused = 0, False
         self._become("connected")
 
     def _note_failure(self, error: Exception) -> None:
         self._failures += 1
         if self._given_up:
             return
-        if isinstance(error, RedisUnavailable):
-            self._note_outage(str(error))
-        else:
+        if isinstance(error, RedisRefused):
+            self._note_refusal(error)
+        elif not isinstance(error, RedisUnavailable):
             self._log.failure("the Redis sink failed because of a bug in the hub; it will try again")
 
-    def _note_outage(self, reason: str) -> None:
-        if reason and self._state != "disconnected":
-            self._log.warn(
-                "Redis at {address} cannot be written to ({reason}); views and events wait in memory",
-                address=str(self._client.address),
-                reason=reason,
-            )
-            self._become("disconnected")
+    def _note_refusal(self, error: RedisRefused) -> None:
+        """Note that Redis takes no writes now. It is not called connected before it has taken one."""
+        self._is_refused = True
+        self._become("reconnecting", str(error))
+        if code_of(error) == "READONLY":
+            self._client.reconnect(str(error))  # after a failover the address leads to the new primary
 
     def _note_refused(self, replies: Sequence[Exception]) -> None:
         if not self._refused:

@@ -9,6 +9,12 @@ from urllib.parse import quote
 LEDGER = "hub.db"
 """The ledger."""
 
+LOCK = "lock"
+"""The lock of the hub that uses the folder."""
+
+HUB_ID = "hub.id"
+"""The random part of the folder's identity, by which hubs that share a Redis tell each other apart."""
+
 READY = "ready.json"
 """The addresses of a running hub. The file exists only while the hub listens."""
 

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from reactorhub.errors import StartError
+from reactorhub.storage.layout import LOCK
 
 _ATTEMPTS = 3  # a command that asks for the holder shares the lock for an instant; a hub must outlast that
 _BETWEEN = 0.02  # seconds between two attempts: longer than holder() takes
@@ -31,7 +32,7 @@ class DataLock:
         """
         try:
             self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(self._data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            descriptor = os.open(self._data_dir / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
             try:
                 self._lock(descriptor)
             except BaseException:
@@ -66,7 +67,7 @@ class DataLock:
         :raises StartError: if the folder cannot be looked at, or is a file.
         """
         try:
-            descriptor = os.open(self._data_dir / "lock", os.O_RDONLY)
+            descriptor = os.open(self._data_dir / LOCK, os.O_RDONLY)
         except FileNotFoundError:
             return None
         except NotADirectoryError as error:

@@ -12,6 +12,7 @@ from twisted.trial.unittest import TestCase
 
 from reactorhub.model.run import Run, RunSpec, RunState
 from reactorhub.model.values import View
+from reactorhub.redis.hub_name import HubIdentity
 from reactorhub.redis.sink import RedisSink
 from reactorhub.spiderkit.connection.address import address_of
 from reactorhub.spiderkit.connection.client import RedisClient
@@ -59,7 +60,9 @@ def event(number: int) -> View:
 def make_sink(case: TestCase, url: str, **options: Any) -> RedisSink:
     """Return a sink that is quick to write, quick to lose patience, and stops with the test."""
     client = RedisClient(address_of(url), reactor, deadline=options.pop("deadline", 0.5))
-    sink = RedisSink(client, "t:", reactor, lambda: datetime.now(UTC), **{"gather": 0.01} | options)
+    identity = options.pop("identity", HubIdentity(name="main", instance="1"))
+    options = {"gather": 0.01} | options
+    sink = RedisSink(client, "t:", identity, reactor, lambda: datetime.now(UTC), **options)
     case.addCleanup(sink.stop, 0.1)
     return sink
 

@@ -32,6 +32,15 @@ SPIDERS = """
 
         def parse(self, response):
             yield {"n": self.n}
+
+    class Borrower(Number):
+        name = "borrower"
+
+        async def parse(self, response):
+            lent = getattr(self.crawler, "reactorhub_connection", None)
+            if lent is not None:
+                await lent.execute("HSET", "borrowed", self.n, response.url)
+            yield {"url": self.settings.get("REDIS_URL")}
 """
 
 
@@ -98,7 +107,7 @@ def told_of(redis: RedisServer) -> set[str]:
 def test_absent_at_start(hub: Hub, redis: RedisServer) -> None:
     """A hub without its Redis crawls, says that it is disconnected, and catches up when Redis comes."""
     runs = crawl(hub, 5)
-    assert state(hub) == "disconnected"
+    assert state(hub) == "reconnecting"
     redis.start()
     assert_caught_up(hub, redis, runs)
 
@@ -107,7 +116,7 @@ def test_killed_and_started_again(hub: Hub, redis: RedisServer) -> None:
     """Runs that ended while Redis was dead arrive in the server that takes its place, events too."""
     redis.kill()
     runs = crawl(hub, 5)
-    until(lambda: state(hub) == "disconnected", 30, "the loss of the connection")
+    until(lambda: state(hub) == "reconnecting", 30, "the loss of the connection")
     redis.start()
     assert_caught_up(hub, redis, runs)
 
@@ -122,6 +131,14 @@ def test_frozen(hub: Hub, redis: RedisServer) -> None:
     finally:
         redis.thaw()
     assert_caught_up(hub, redis, runs)
+
+
+def test_runs_borrow_the_connection(hub: Hub, redis: RedisServer) -> None:
+    """A shared run uses the hub's connection in its callbacks; an isolated run is told the hub's Redis."""
+    runs = [hub.order("borrower", {"n": "1"}), hub.order("borrower", {"n": "2"}, isolate="process")]
+    assert [hub.wait_final(run)["state"] for run in runs] == ["succeeded", "succeeded"]
+    assert list(redis.hash("borrowed")) == ["1"]
+    assert [hub.items(run)[0]["url"] for run in runs] == [None, redis.url]
 
 
 def test_hub_ends_in_time_though_redis_is_frozen(hub: Hub, redis: RedisServer) -> None:

@@ -7,7 +7,6 @@ import shutil
 import signal
 import sys
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,10 +21,7 @@ from reactorhub.redis import embedded as embedded_redis
 from reactorhub.redis.address import redis_url_parts
 from reactorhub.redis.embedded import EmbeddedRedis, server_binary, tied_to_parent
 from reactorhub.redis.server_folder import MAX_LOG_SIZE
-from reactorhub.redis.sink import RedisSink
-from reactorhub.spiderkit.connection.address import address_of
-from reactorhub.spiderkit.connection.client import RedisClient
-from tests.events.sink_cases import after, run_id, until, view
+from tests.events.sink_cases import after, make_sink, run_id, until, view
 from tests.support.redis_server import ask
 
 HUB = """
@@ -231,15 +227,13 @@ class EmbeddedRedisTests(TestCase):
         """A server that dies by itself is started again where it was, and a sink finds it there."""
         server = self.make()
         url = await server.start()
-        sink = RedisSink(
-            RedisClient(address_of(url), reactor), "t:", reactor, lambda: datetime.now(UTC), gather=0.01
-        )
+        sink = make_sink(self, url)
         await sink.start()
         for _ in range(2):
             pid = server.pid
             assert pid is not None
             os.kill(pid, signal.SIGKILL)
-            await until(lambda: sink.state().state == "disconnected")
+            await until(lambda: sink.state().state == "reconnecting")
             await until(lambda: sink.state().state == "connected")
             self.assertNotEqual(server.pid, pid)
         sink.publish_run(view(1), after(0))

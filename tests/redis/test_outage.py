@@ -31,7 +31,7 @@ class OutageTests(TestCase):
         server = self.make_server()
         sink = make_sink(self, server.url)
         await sink.start()
-        self.assertEqual(sink.state().state, "disconnected")
+        self.assertEqual(sink.state().state, "reconnecting")
         sink.publish_run(view(1), after(0))
         sink.publish_event(event(1))
         server.start()
@@ -48,7 +48,7 @@ class OutageTests(TestCase):
         for number in range(250):
             sink.publish_run(view(number), after(0))
         server.kill()
-        await until(lambda: sink.state().state == "disconnected")
+        await until(lambda: sink.state().state == "reconnecting")
         for number in range(200):
             sink.publish_run(view(number, RunState.SUCCEEDED), after(1))
             sink.publish_event(event(number))
@@ -71,7 +71,7 @@ class OutageTests(TestCase):
         server.freeze()
         sink.publish_event(event(0))
         sink.publish_run(view(1, items=0), after(0))
-        await until(lambda: sink.state().state == "disconnected")
+        await until(lambda: sink.state().state == "reconnecting")
         frozen_until = CLOCK.seconds() + 2.5
         for number in range(1, 100):
             sink.publish_event(event(number))
@@ -91,7 +91,7 @@ class OutageTests(TestCase):
         server.freeze()
         sink = make_sink(self, server.url + "?x=1")
         await sink.start()
-        self.assertEqual(sink.state().state, "disconnected")
+        self.assertEqual(sink.state().state, "reconnecting")
         server.thaw()
         await until(lambda: sink.state().state == "connected")
         await sink.stop(5)
@@ -117,7 +117,7 @@ class OutageTests(TestCase):
         self.assertLess(CLOCK.seconds() - began, 1)
 
     async def test_wrong_password(self) -> None:
-        """A refused login shows as disconnected, is tried again, piles up nothing and leaks no password."""
+        """A refused login shows as auth_failed, is tried again, piles up nothing and leaks no password."""
         server = self.make_server(password="right").start()
         said: list[LogEvent] = []
         globalLogPublisher.addObserver(said.append)
@@ -128,7 +128,8 @@ class OutageTests(TestCase):
         for number in range(1000):
             sink.publish_run(view(number), after(0))
             sink.publish_event(event(number))
-        self.assertEqual(sink.state().state, "disconnected")
+        self.assertEqual(sink.state().state, "auth_failed")
+        self.assertIn("WRONGPASS", sink.state().reason)
         self.assertEqual(sink.state().dropped, 1800)
         self.assertLessEqual(len(CLOCK.getDelayedCalls()), before)
         server.ask("CONFIG", "SET", "requirepass", "topsecret")
@@ -149,7 +150,7 @@ class OutageTests(TestCase):
         await sink.start()
         self.assertIn("user=hub", server.ask("CLIENT", "LIST"))
         await sink.stop(5)
-        self.assertIn("db3:keys=2", server.ask("INFO", "keyspace"))
+        self.assertIn("db3:keys=3", server.ask("INFO", "keyspace"))
 
     async def test_tls_against_a_plain_server(self) -> None:
         """Where TLS is asked for, nothing is sent to a server that does not speak it."""
@@ -157,6 +158,6 @@ class OutageTests(TestCase):
         sink = make_sink(self, f"rediss://localhost:{server.port}")
         sink.publish_event(event(1))
         await sink.start()
-        self.assertEqual(sink.state().state, "disconnected")
+        self.assertEqual(sink.state().state, "reconnecting")
         await sink.stop(0.1)
         self.assertEqual(server.ask("DBSIZE"), 0)

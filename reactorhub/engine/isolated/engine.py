@@ -41,6 +41,8 @@ class IsolatedEngine:
         :param python: the Python of projects that name none.
         :param data_dir: the hub's data folder, which no other hub has at the same time.
         """
+        self.redis_url: str | None = None
+        """The setting REDIS_URL of runs whose project says nothing of Redis."""
         self._data_dir = data_dir
         self._reactor = reactor
         self._log_path = log_path
@@ -188,6 +190,7 @@ class IsolatedEngine:
             "module": self._module(spec),
             "args": dict(spec.args),
             "settings": dict(spec.settings),
+            "redis_url": self.redis_url,
             "log": str(log),
             "items": str(self._items_path(spec.project, spec.spider, run_id).absolute()),
             "fields": sorted(counted_fields(spec.expect)),

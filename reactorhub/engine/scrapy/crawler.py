@@ -17,6 +17,7 @@ from reactorhub.engine.scrapy.faults import count_faults
 from reactorhub.engine.scrapy.guards import InFlight, guard
 from reactorhub.engine.scrapy.private import HookedCrawler, wrap_new_batches
 from reactorhub.engine.scrapy.private.parts import contain_parts
+from reactorhub.spiderkit.connection.lent import LentClient
 
 
 class HubCrawler(HookedCrawler):
@@ -24,6 +25,8 @@ class HubCrawler(HookedCrawler):
 
     run_context: RunContext
     items: ItemsFile
+    reactorhub_connection: LentClient | None = None
+    """The hub's own connection to Redis, for spiders and extensions; None if the hub has none."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -24,6 +24,8 @@ from reactorhub.errors import UnknownSpider
 from reactorhub.model.run import CrawlEnd, RunSpec
 from reactorhub.model.spider import Catalog
 from reactorhub.policies.expectations import counted_fields
+from reactorhub.spiderkit.connection.client import RedisClient
+from reactorhub.spiderkit.connection.lent import LentClient
 
 
 class LogOpener(Protocol):
@@ -48,6 +50,8 @@ class ScrapyEngine:
         """:param on_end: called whenever a crawl is about to close its log."""
         self.note: Callable[[str], str | None] = lambda project: None
         """Returns a sentence for the beginning of the log of a project's run, or None."""
+        self.redis: RedisClient | None = None
+        """Lent to each run as ``crawler.reactorhub_connection``."""
         self._clock = clock
         self._on_end = on_end
         self._logs = logs
@@ -143,6 +147,7 @@ class ScrapyEngine:
         own = own_class(spidercls, run_id)
         crawler = project.runner.crawler_for(HubCrawler, own, dict(spec.settings), run_id)
         assert isinstance(crawler, HubCrawler)
+        crawler.reactorhub_connection = None if self.redis is None else LentClient(self.redis)
         args = {**spec.args, **job_argument(spidercls, run_id)}
         return crawler, partial(project.runner.crawl, crawler, **args)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from reactorhub.spiderkit.connection.address import RedisAddress
+from reactorhub.spiderkit.connection.answer import Answer
 from reactorhub.spiderkit.connection.commands import (
     Argument,
     Command,
@@ -93,6 +95,9 @@ class RedisClient:
     log the client in, and for each call that names no time of its own. ``setup`` are commands that follow
     each login. Replies are bytes, numbers, None and lists of them; names of commands are as redis-cli takes
     them. A reader that blocks needs a client of its own.
+
+    Coroutines that Twisted runs and tasks of asyncio can await the calls. Whoever calls, the client's own
+    work is done in the context (:pep:`567`) in which it was made, and so belongs to its maker.
     """
 
     _log = Logger()
@@ -110,14 +115,15 @@ class RedisClient:
         self.address = address
         self.state = ClientState(since=now())
         self._clock = clock
-        self._deadline = deadline
+        self.deadline = deadline
         self._setup = [words_of(command) for command in setup]
         self._now = now
         self._connect = connect
         self._link: Connection | None = None
         self._running: Deferred[None] = succeed(None)
         self._tried: Deferred[None] = Deferred()
-        self._waiting: list[Deferred[None]] = []
+        self._waiting: list[Deferred[Any]] = []
+        self._home = copy_context()
         self._watchers: list[Callable[[ClientState], None]] = []
         self._stopped = False
         self._outstanding = self._failures = 0
@@ -132,6 +138,11 @@ class RedisClient:
         """Close the connection for good. Calls under way fail with RedisUnavailable. Never fails."""
         return Deferred.fromCoroutine(self._stop())
 
+    def reconnect(self, why: str) -> None:
+        """Close the connection, if there is one, and make another: this one leads to the wrong server."""
+        if self._link is not None:
+            self._link.abort(why)
+
     def watch(self, changed: Callable[[ClientState], None]) -> None:
         """Call ``changed`` with each new state, also if only its reason is new. It must not raise."""
         self._watchers.append(changed)
@@ -140,16 +151,16 @@ class RedisClient:
         """End what :meth:`watch` began."""
         self._watchers.remove(changed)
 
-    def when_connected(self) -> Deferred[None]:
+    def when_connected(self) -> Answer[None]:
         """Return a Deferred that fires as soon as the client is connected.
 
         It fails with :exc:`RedisUnavailable` if the client is stopped before. It can be cancelled.
         """
-        if self._link is not None:
-            return succeed(None)
-        waiting: Deferred[None] = Deferred(self._waiting_no_more)
+        waiting: Answer[None] = Answer(self._waiting_no_more)
         self._waiting.append(waiting)
-        if self._stopped:
+        if self._link is not None:
+            self._tell_waiting(None)
+        elif self._stopped:
             self._tell_waiting(RedisUnavailable(self.state.reason))
         return waiting
 
@@ -179,6 +190,12 @@ class RedisClient:
 
         :raises RedisUnavailable: if Redis is not connected, or does not answer all in time.
         """
+        asking = self._home.copy().run(Deferred.fromCoroutine, self._ask(commands, within))
+        answer: Answer[list[Any]] = Answer(lambda _: asking.cancel())
+        asking.chainDeferred(answer)
+        return await answer
+
+    async def _ask(self, commands: Sequence[Command], within: float | None) -> list[Any]:
         link = self._usable_link()
         self._outstanding += 1
         try:
@@ -200,7 +217,7 @@ class RedisClient:
         return reply
 
     def _seconds(self, within: float | None) -> float:
-        return self._deadline if within is None else within
+        return self.deadline if within is None else within
 
     def _usable_link(self) -> Connection:
         if self._link is None:
@@ -220,7 +237,7 @@ class RedisClient:
     async def _serve(self) -> None:
         while not self._stopped:
             try:
-                link = await self._connect(self.address, self._clock, self._deadline, self._setup)
+                link = await self._connect(self.address, self._clock, self.deadline, self._setup)
                 await self._use(link)
             except Exception as error:  # noqa: BLE001 - whatever it was, the client tries again
                 self._note_failure(error)
@@ -285,7 +302,7 @@ class RedisClient:
         for each in waiting:
             each.callback(None) if error is None else each.errback(error)
 
-    def _waiting_no_more(self, waiting: Deferred[None]) -> None:
+    def _waiting_no_more(self, waiting: Deferred[Any]) -> None:
         self._waiting.remove(waiting)
 
 

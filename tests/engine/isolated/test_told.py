@@ -9,7 +9,13 @@ import scrapy
 from scrapy.settings import Settings
 from scrapy.spiders import CrawlSpider
 
-from reactorhub.engine.isolated.child.told import has_own_job, job_argument, takes_job, tell_settings
+from reactorhub.engine.isolated.child.told import (
+    has_own_job,
+    job_argument,
+    takes_job,
+    tell_redis,
+    tell_settings,
+)
 
 
 class Plain(scrapy.Spider):
@@ -112,3 +118,23 @@ def test_settings_of_scrapyd_s_jobs(own: dict[str, Any], expected: str) -> None:
     settings.setdict(own, priority="project")
     tell_settings(settings, "0190")
     assert (settings["JOB"], settings["SCRAPY_JOB"]) == (expected, "0190")
+
+
+@pytest.mark.parametrize(
+    ("project", "spider", "expected"),
+    [
+        ({}, {}, "redis://hub"),
+        ({"REDIS_URL": "redis://own"}, {}, "redis://own"),
+        ({"REDIS_HOST": "own"}, {}, None),
+        ({}, {"REDIS_PARAMS": {"password": "x"}}, None),
+    ],
+)
+def test_the_redis_of_the_hub(project: dict[str, Any], spider: dict[str, Any], expected: str | None) -> None:
+    """A project that says nothing of Redis gets the hub's, below everything that may still be set."""
+    settings = Settings()
+    settings.setdict(project, priority="project")
+    tell_redis(settings, type("Spider", (Plain,), {"custom_settings": spider}), "redis://hub")
+    assert settings.get("REDIS_URL") == expected
+    settings.set("REDIS_URL", "redis://addon", priority="addon")
+    assert settings.get("REDIS_URL") == (expected if "REDIS_URL" in project else "redis://addon")
+    tell_redis(settings, Plain, None)

@@ -36,11 +36,13 @@ class FakeLink:
         self.lost = False
         self.gone: Deferred[str] = Deferred()
         self.asked: list[tuple[Any, ...]] = []
+        self.times: list[float] = []
         self.answers: list[Deferred[list[Any]]] = []
 
     async def ask(self, commands: Sequence[tuple[Any, ...]], within: float) -> list[Any]:
         """Note the commands, and wait for the test's answer."""
         self.asked.extend(commands)
+        self.times.append(within)
         answer: Deferred[list[Any]] = Deferred()
         self.answers.append(answer)
         return await answer

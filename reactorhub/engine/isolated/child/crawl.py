@@ -31,7 +31,7 @@ from .processes import end_at_once
 from .project import last_line, project_settings
 from .records import Records
 from .reports import Reports
-from .told import ATTRIBUTE, has_own_job, job_argument, tell_settings
+from .told import ATTRIBUTE, has_own_job, job_argument, tell_redis, tell_settings
 
 REACTOR = "twisted.internet.asyncioreactor.AsyncioSelectorReactor"
 _REPORT_EVERY = 1.0  # seconds
@@ -83,6 +83,7 @@ class Crawl:
         if not has_own_job(spidercls):
             type.__setattr__(spidercls, ATTRIBUTE, run_id)
         tell_settings(settings, run_id)
+        tell_redis(settings, spidercls, self._order.get("redis_url"))
         self._crawler = crawler = IsolatedCrawler(spidercls, settings)
         settings.handed_on = False
         crawler.items = self._items

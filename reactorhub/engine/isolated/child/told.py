@@ -1,4 +1,4 @@
-"""Tells a spider which run it works for, as scrapyd does: by ``_job`` and by settings."""
+"""Tells a spider which run it works for, as scrapyd does, and which Redis its hub uses."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from scrapy.settings import BaseSettings
 
 ATTRIBUTE = "_job"
 SETTINGS = ("JOB", "SCRAPY_JOB")
+_OF_REDIS = ("REDIS_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_DB", "REDIS_PARAMS")
 
 
 def tell_settings(settings: BaseSettings, run_id: str) -> None:
@@ -18,6 +19,13 @@ def tell_settings(settings: BaseSettings, run_id: str) -> None:
     for name in SETTINGS:
         if not settings.get(name):
             settings.set(name, run_id, priority="project")
+
+
+def tell_redis(settings: BaseSettings, spidercls: type[Spider], url: str | None) -> None:
+    """Set REDIS_URL below everything else, unless the project or the spider says which Redis it uses."""
+    own = spidercls.custom_settings or {}
+    if url and not any(settings.get(name) or own.get(name) for name in _OF_REDIS):
+        settings.set("REDIS_URL", url, priority="default")
 
 
 def job_argument(spidercls: type[Spider], run_id: str) -> Mapping[str, str]:
