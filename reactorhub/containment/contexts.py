@@ -11,6 +11,7 @@ import asyncio
 import gc
 import inspect
 import os
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import suppress
 from contextvars import Context, ContextVar
@@ -21,6 +22,7 @@ from threading import Thread, get_ident, local
 from typing import Any, NoReturn, ParamSpec, Protocol, TypeVar
 from weakref import WeakSet
 
+from reactorhub.containment.root_handler import RootHandler
 from reactorhub.errors import EscapedError, last_line
 
 
@@ -36,8 +38,11 @@ class RunLog(Protocol):
     def configure(self, settings: Mapping[str, Any]) -> None:
         """Apply the run's own LOG_* settings from here on."""
 
-    def take(self, record: LogRecord) -> None:
-        """Count a record of this run, and write it if its level is at least LOG_LEVEL."""
+    def take(self, record: LogRecord, handler: RootHandler | None = None) -> None:
+        """Count a record of this run, and write it if its level is at least LOG_LEVEL.
+
+        :param handler: what the run's code has set for this log at the root logger.
+        """
 
     def write(self, stream: str, line: str) -> None:
         """Write a line that the run's code has printed to ``stdout`` or ``stderr``. Counts nowhere."""
@@ -61,8 +66,12 @@ class Owner:
         self.over = False
         self.logging: Any = None
         """What the owner's code has set in ``logging``; None if nothing."""
+        self.root_handler: RootHandler | None = None
+        """What stands for the owner's log at the root logger, once code of the owner's has looked there."""
         self.globals: Any = None
         """What the owner's code has set in the modules ``logging`` and ``warnings``; None if nothing."""
+        self.warned: set[Any] = set()
+        """The warnings that have been shown to the owner's code."""
         self.streams: dict[str, Any] = {}
         """What the owner's code has assigned to ``sys.stdout`` and ``sys.stderr``."""
         self.unfinished: dict[str, Any] = {}
@@ -73,7 +82,7 @@ class Owner:
         return False
 
     def enter(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call ``call`` in a new context of this owner, which inherits nothing from the caller's."""
+        """Call ``call`` in a new :attr:`context` of this owner, which inherits nothing from the caller's."""
         return self.context.run(call, *args, **kwargs)
 
     @property
@@ -104,6 +113,26 @@ class ProjectContext(Owner):
         self.settings_module = settings_module
         self.section = section
         self.importing = False
+        self._imported = super().context
+        self._arithmetic: Any = None
+
+    def import_with(self, call: Callable[[], None]) -> None:
+        """Call what imports the project. The context variables that this sets hold for the project's runs."""
+        self._imported.run(call)
+        decimal = sys.modules.get("decimal")
+        if decimal is not None:
+            contexts = (each for each in self._imported.values() if isinstance(each, decimal.Context))
+            self._arithmetic = next(contexts, None)
+
+    @property
+    def context(self) -> Context:
+        """A new context of this project, in which its import is over."""
+        context = self._imported.copy()
+        if self._arithmetic is not None:
+            context.run(
+                sys.modules["decimal"].setcontext, self._arithmetic.copy()
+            )  # else all change the same
+        return context
 
     def _own(self) -> None:
         PROJECT.set(self)
@@ -170,7 +199,17 @@ class RunContext(Owner):
         with suppress(Exception):  # a class of the project's own may refuse
             setattr(error, _MARK, (self.run_id, seen))
 
+    @property
+    def context(self) -> Context:
+        """A new context of this run, with the context variables that the import of its project has set."""
+        if self.parent is None:
+            return super().context
+        context = self.parent.context
+        context.run(self._own)
+        return context
+
     def _own(self) -> None:
+        PROJECT.set(None)
         RUN.set(self)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from reactorhub.containment.contexts import Owner, here
+from reactorhub.containment.warned import every_time
 
 Undo = Callable[[], None]
 _TABLES = ("_levelToName", "_nameToLevel")
@@ -215,7 +216,7 @@ def _filtering(add_filter: Callable[..., None]) -> Callable[..., None]:
     def add(action: str, message: Any, category: Any, module: Any, lineno: int, *, append: bool) -> None:
         owner = here()
         if owner is not None:
-            category = _owned(owner, category)
+            action, category = every_time(action), _owned(owner, category)
         add_filter(action, message, category, module, lineno, append=append)
 
     return add

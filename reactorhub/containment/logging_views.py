@@ -9,7 +9,7 @@ the log of its run, or to the hub's, before any handler sees it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from typing import Any, SupportsIndex, cast
 from weakref import WeakSet
@@ -17,6 +17,7 @@ from weakref import WeakSet
 from twisted.logger import globalLogBeginner, globalLogPublisher
 
 from reactorhub.containment.contexts import EMITTING, Owner, here
+from reactorhub.containment.root_handler import RootHandler
 
 Deliver = Callable[[logging.LogRecord], None]
 Undo = Callable[[], None]
@@ -65,7 +66,7 @@ def changes(owner: Owner) -> list[str]:
     said = []
     for (subject, name), value in view.values.items():
         if subject is logging.root and name == "handlers":
-            if [type(handler) for handler in value] != [_PlaceHolder]:
+            if [type(handler) for handler in value] != [RootHandler]:
                 said.append("handlers of the root logger")
         elif subject is logging.root:
             said.append(f"{name} of the root logger")
@@ -130,10 +131,6 @@ def _replace(owner: Any, name: str, value: Any) -> Undo:
     return lambda: delattr(owner, name) if before is missing else setattr(owner, name, before)
 
 
-class _PlaceHolder(logging.NullHandler):
-    """Stands where Scrapy's root handler stands under ``scrapy crawl``: code counts on one being there."""
-
-
 class _Attribute:
     """An attribute of loggers that each owner may set for itself."""
 
@@ -149,8 +146,9 @@ class _Attribute:
             return logger.__dict__[self._name]
         found, holder = self.found(owner, logger)
         if self._is_list and holder is not owner:
-            is_root_s = holder is None and logger is logging.root and self._name == "handlers"
-            copied = [_PlaceHolder()] if is_root_s else list(found)
+            copied = list(found)
+            if logger is logging.root and self._name == "handlers":
+                copied = _with_root_handler(owner, [RootHandler()] if holder is None else copied)
             found = view_of(owner).values[logger, self._name] = copied
             _forget_enabled()
         return found
@@ -174,6 +172,13 @@ class _Attribute:
         if owner is not None and logger is logging.root and self._name == "handlers":
             return [], None  # the hub's own are none of its business
         return logger.__dict__[self._name], None
+
+
+def _with_root_handler(owner: Owner, handlers: list[logging.Handler]) -> list[logging.Handler]:
+    """Return the root logger's handlers with a handler of the owner's own for its log."""
+    own = [RootHandler() if type(handler) is RootHandler else handler for handler in handlers]
+    owner.root_handler = next((handler for handler in own if type(handler) is RootHandler), None)
+    return own
 
 
 class _Disable:
@@ -251,7 +256,7 @@ def _calling(deliver: Deliver) -> Callable[[Any, logging.LogRecord], None]:
         deliver(record)
         owner = here()
         found = [
-            each for known in known_chain(owner, logger) for each in known if type(each) is not _PlaceHolder
+            each for known in known_chain(owner, logger) for each in known if type(each) is not RootHandler
         ]
         if found and not getattr(EMITTING, "now", False):
             emit(owner, found, record)
@@ -304,7 +309,8 @@ def _made(view: View, plain: logging.LogRecord) -> logging.LogRecord:
     """Let an owner's factory make the record anew. A factory that raises is used no more."""
     factory = view.factory
     assert factory is not None
-    args = (plain.name, plain.levelno, plain.pathname, plain.lineno, plain.msg, plain.args, plain.exc_info)
+    values: Any = (plain.args,) if isinstance(plain.args, Mapping) else plain.args  # as a log call hands them
+    args = (plain.name, plain.levelno, plain.pathname, plain.lineno, plain.msg, values, plain.exc_info)
     try:
         record = factory(*args, plain.funcName, plain.stack_info)
         for name, value in plain.__dict__.items():

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from reactorhub.containment.root_handler import RootHandler
+
 
 class MemoryRunLog:
     """See :class:`reactorhub.containment.contexts.RunLog`. ``records`` holds all records, oldest first."""
@@ -20,7 +22,7 @@ class MemoryRunLog:
     def configure(self, settings: Mapping[str, Any]) -> None:
         """Do nothing: this log has no settings."""
 
-    def take(self, record: logging.LogRecord) -> None:
+    def take(self, record: logging.LogRecord, handler: RootHandler | None = None) -> None:
         """Keep a record."""
         self.records.append(record)
         self.counts[record.levelname] = self.counts.get(record.levelname, 0) + 1

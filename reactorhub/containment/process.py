@@ -17,6 +17,7 @@ from reactorhub.containment.modules import tell_modules_apart
 from reactorhub.containment.run_logs import routing
 from reactorhub.containment.streams import HubOutput, install_streams
 from reactorhub.containment.threads import carry_contexts_into_new_threads
+from reactorhub.containment.warned import show_once_to_each
 
 
 def contain_process(
@@ -33,6 +34,7 @@ def contain_process(
         carry_contexts_into_new_threads(),
         install_logging_views(routing(hub_log)),
         install_logging_globals(),
+        show_once_to_each(),
         install_streams(hub_output),
         contain_loop(loop),
         contain_children(loop),

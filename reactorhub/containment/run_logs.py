@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 from reactorhub.containment.contexts import RunContext, here
+from reactorhub.containment.root_handler import RootHandler
 
 _FORMAT = "%(asctime)s [%(name)s] %(levelname)s: %(message)s"  # Scrapy's default LOG_FORMAT
 _DATE_FORMAT = "%Y-%m-%d %H:%M:%S"  # Scrapy's default LOG_DATEFORMAT
+_PLAIN = logging.Formatter(_FORMAT, _DATE_FORMAT)
 
 
 class FileRunLog:
@@ -25,7 +28,8 @@ class FileRunLog:
         self.errors = 0
         self.lost = 0
         self._level = logging.DEBUG
-        self._formatter = logging.Formatter(_FORMAT, _DATE_FORMAT)
+        self._enabled = True
+        self._formatter = _PLAIN
         self._short_names = False
         self._file: IO[bytes] | None = _opened(path)
 
@@ -39,23 +43,30 @@ class FileRunLog:
         self._level = level if isinstance(level, int) else known.get(str(level), self._level)
         self._formatter = logging.Formatter(settings.get("LOG_FORMAT"), settings.get("LOG_DATEFORMAT"))
         self._short_names = bool(settings.get("LOG_SHORT_NAMES"))
-        if not settings.get("LOG_ENABLED", True):
+        self._enabled = bool(settings.get("LOG_ENABLED", True))
+        if not self._enabled:
             self._level = logging.CRITICAL + 1
 
-    def take(self, record: logging.LogRecord) -> None:
-        """Count and write a record of at least LOG_LEVEL. Errors are counted whatever LOG_LEVEL is."""
-        if self._file is None or (record.levelno < self._level and record.levelno < logging.ERROR):
+    def take(self, record: logging.LogRecord, handler: RootHandler | None = None) -> None:
+        """Count and write a record of at least LOG_LEVEL. Errors are counted whatever LOG_LEVEL is.
+
+        :param handler: what the run's code has set for this log. It changes what is written, and no count.
+        """
+        if self._file is None:
             return
-        self.counts[record.levelname] = self.counts.get(record.levelname, 0) + 1
-        if record.levelno >= logging.ERROR:
-            self.errors += 1
-        if record.levelno >= self._level:
-            self._write(record)
+        if record.levelno >= self._level or record.levelno >= logging.ERROR:
+            self.counts[record.levelname] = self.counts.get(record.levelname, 0) + 1
+            self.errors += record.levelno >= logging.ERROR
+        if handler is None:
+            if record.levelno >= self._level:
+                self._write(record, self._formatter)
+        elif self._enabled and handler.lets_through(record, self._level):
+            self._write(record, handler.formatter or self._formatter)
 
     def write(self, stream: str, line: str) -> None:
         """Write a printed line as a record of level INFO, whatever LOG_LEVEL is. It is not counted."""
         if self._file is not None:
-            self._write(logging.LogRecord(stream, logging.INFO, "", 0, "%s", (line,), None))
+            self._write(logging.LogRecord(stream, logging.INFO, "", 0, "%s", (line,), None), self._formatter)
 
     def close(self) -> None:
         """Close the file. Later records are not counted."""
@@ -63,20 +74,14 @@ class FileRunLog:
             self._file.close()
             self._file = None
 
-    def _write(self, record: logging.LogRecord) -> None:
+    def _write(self, record: logging.LogRecord, formatter: logging.Formatter) -> None:
         assert self._file is not None
         if self._short_names and record.name.startswith("scrapy."):
             record.name = "scrapy"
         try:
-            self._file.write(self._text(record).encode("utf-8", "backslashreplace") + b"\n")
+            self._file.write(_text(record, formatter).encode("utf-8", "backslashreplace") + b"\n")
         except OSError:
             self.lost += 1
-
-    def _text(self, record: logging.LogRecord) -> str:
-        try:
-            return self._formatter.format(record)
-        except BaseException:  # noqa: BLE001 - what is formatted may be of any class
-            return self._formatter.format(_unreadable(record))
 
 
 def routing(hub_log: Callable[[logging.LogRecord], None]) -> Callable[[logging.LogRecord], None]:
@@ -92,7 +97,7 @@ def routing(hub_log: Callable[[logging.LogRecord], None]) -> Callable[[logging.L
             if isinstance(owner, RunContext) and not owner.over:
                 if record.levelno >= logging.ERROR and record.exc_info and record.exc_info[1] is not None:
                     owner.logged(record.exc_info[1])
-                owner.log.take(record)
+                owner.log.take(record, owner.root_handler)
             else:
                 hub_log(record)
         except Exception:  # noqa: BLE001 - a log call must not raise
@@ -113,6 +118,20 @@ class RunLogs:
         :raises OSError: if the file cannot be opened.
         """
         return FileRunLog(self._path_of(project, spider, run_id))
+
+
+def _text(record: logging.LogRecord, formatter: logging.Formatter) -> str:
+    try:
+        return formatter.format(record)
+    except BaseException:  # noqa: BLE001 - what is formatted may be of any class
+        return _plain_text(record)
+
+
+def _plain_text(record: logging.LogRecord) -> str:
+    """Return the text of a record that lacks what LOG_FORMAT asks for, or that cannot be formatted."""
+    with suppress(BaseException):
+        return _PLAIN.format(record)
+    return _PLAIN.format(_unreadable(record))
 
 
 def _unreadable(record: logging.LogRecord) -> logging.LogRecord:

@@ -36,7 +36,7 @@ from reactorhub.engine.isolated.child.bytecode import distrust_old_bytecode
 from reactorhub.engine.scrapy.environment import answer_for_each_project
 from reactorhub.engine.scrapy.private import contain_for_all, refuse_crawls_at_import
 from reactorhub.engine.scrapy.private.classes import keep_store_settings_apart
-from reactorhub.engine.scrapy.process import prepare_logging
+from reactorhub.engine.scrapy.process import import_components, prepare_logging
 from reactorhub.errors import ReactorHubError, StartError
 from reactorhub.events.sink import Sink
 from reactorhub.redis.commands import HUB_TTL
@@ -137,6 +137,7 @@ class HubService(Service):
         for give_up in (self._lock.forget, self._close_ports, signals.forget):
             in_each_child(give_up)
         built.heartbeat.at_each_end.append(signals.put_right)
+        import_components()  # some change what all share, as urllib3 does with the filters of warnings
         built.heartbeat.each_second.append(ProcessState(loop).put_right)
 
     def _resolver(self) -> CachingResolver:

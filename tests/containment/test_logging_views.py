@@ -19,6 +19,7 @@ from twisted.python.log import PythonLoggingObserver
 from reactorhub.containment.contexts import EMITTING, ProjectContext, RunContext
 from reactorhub.containment.logging_views import changes, close_handlers, install_logging_views
 from reactorhub.containment.memory_log import MemoryRunLog
+from reactorhub.containment.root_handler import RootHandler
 from reactorhub.containment.run_logs import routing
 
 
@@ -260,6 +261,36 @@ def test_a_factory_of_a_run_s_own(stage: Stage) -> None:
     assert heard(stage.run) == [f"made: {line}" for line in ALL]
     stage.run.enter(logging.setLogRecordFactory, bad_factory)
     assert heard(stage.run) == ALL
+
+
+@staged
+def test_a_factory_gets_what_a_log_call_gives(stage: Stage) -> None:
+    """Scrapy hands over the values of its records in one mapping; the factory makes such records, too."""
+    plain = logging.getLogRecordFactory()
+
+    def factory(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = plain(*args, **kwargs)
+        record.spider_name = "books"
+        return record
+
+    stage.run.enter(logging.setLogRecordFactory, factory)
+    stage.run.enter(lambda: logging.getLogger("lab").info("%(a)s and %(b)s", {"a": 1, "b": 2}))
+    stage.run.enter(lambda: logging.getLogger("lab").info("%s", 3))
+    assert isinstance(stage.run.log, MemoryRunLog)
+    said = [(record.getMessage(), vars(record).get("spider_name")) for record in stage.run.log.records]
+    assert said == [("1 and 2", "books"), ("3", "books")]
+
+
+@staged
+def test_a_root_handler_of_its_own(stage: Stage) -> None:
+    """What a run sets on the handler that it finds at the root logger reaches no other owner."""
+    found = [
+        each.enter(lambda: list(logging.root.handlers)) for each in (stage.project, stage.run, stage.next)
+    ]
+    assert [[type(handler) for handler in handlers] for handlers in found] == [[RootHandler]] * 3
+    assert len({id(handlers[0]) for handlers in found}) == 3
+    assert [handlers[0] for handlers in found[1:]] == [stage.run.root_handler, stage.next.root_handler]
+    assert stage.other.root_handler is None
 
 
 @staged

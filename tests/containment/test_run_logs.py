@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from reactorhub.containment.contexts import RUN, RunContext
+from reactorhub.containment.root_handler import RootHandler
 from reactorhub.containment.run_logs import FileRunLog, routing
 from tests.support.shop_project import EngineCase, spider
 
@@ -161,6 +162,53 @@ def test_the_run_s_own_settings(
     lines = [line for line in text(tmp_path).splitlines() if "hello" in line or "oh no" in line]
     assert lines == written
     assert log.counts["ERROR"] == 1
+
+
+def test_a_format_may_ask_for_more_than_a_record_has(log: FileRunLog, tmp_path: Path) -> None:
+    """LOG_FORMAT may name fields that a project adds to its records; records without them are kept."""
+    log.configure({"LOG_FORMAT": "%(shop)s %(message)s"})
+    rich = record()
+    rich.shop = "books"
+    for each in (rich, record()):
+        log.take(each)
+    log.write("stdout", "printed")
+    lines = text(tmp_path).splitlines()
+    assert lines[0] == "books hello"
+    assert [line.partition("] ")[2] for line in lines[1:]] == ["INFO: hello", "INFO: printed"]
+
+
+def raising(record: logging.LogRecord) -> bool:
+    """A filter that raises."""
+    raise SystemExit(record.msg)
+
+
+def test_what_the_run_sets_on_its_handler(log: FileRunLog, tmp_path: Path) -> None:
+    """Level, filters and formatter decide what is written and how, and change no count."""
+    log.configure({"LOG_FORMAT": "%(message)s", "LOG_LEVEL": "INFO"})
+    handler = RootHandler()
+    log.take(record(text="untouched"), handler)
+    handler.setFormatter(logging.Formatter("SHOP %(message)s"))
+    handler.addFilter(lambda each: "secret" not in each.getMessage())
+    for said in ("plain", "a secret"):
+        log.take(record(text=said), handler)
+    handler.setLevel(logging.DEBUG)
+    log.take(record(logging.DEBUG, "fine"), handler)
+    handler.setLevel(logging.WARNING)
+    log.take(record(text="hidden"), handler)
+    handler.reset()
+    handler.addFilter(raising)
+    log.take(record(text="kept"), handler)
+    assert text(tmp_path).splitlines() == ["untouched", "SHOP plain", "SHOP fine", "kept"]
+    assert log.counts == {"INFO": 5}
+
+
+def test_a_handler_writes_nothing_where_the_log_is_off(log: FileRunLog, tmp_path: Path) -> None:
+    """LOG_ENABLED decides, whatever level the run's code sets."""
+    log.configure({"LOG_ENABLED": False})
+    handler = RootHandler()
+    handler.setLevel(logging.DEBUG)
+    log.take(record(), handler)
+    assert text(tmp_path) == ""
 
 
 def test_short_names(log: FileRunLog, tmp_path: Path) -> None:

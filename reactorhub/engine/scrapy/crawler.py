@@ -40,6 +40,14 @@ class HubCrawler(HookedCrawler):
         if isinstance(project, ProjectContext) and project.folder is not None:
             make_paths_absolute(settings, project.folder)
 
+    def log_settings_made(self, settings: Settings) -> None:
+        """See :meth:`HookedCrawler.log_settings_made`. The first call comes before the run is known."""
+        run = self.__dict__.get("run_context")
+        if run is not None:
+            run.log.configure(settings)
+            if run.root_handler is not None:
+                run.root_handler.reset()
+
     def engine_made(self, engine: ExecutionEngine) -> None:
         """See :meth:`HookedCrawler.engine_made`."""
         divide_components(self, engine)

@@ -61,7 +61,7 @@ class Project:
         path = list(sys.path)
         self.context.importing = True
         try:
-            self.context.enter(self._load)
+            self.context.import_with(self._load)
             self.context.enter(self._settle_logging)
         finally:
             MODULES.settle(self.context, path)

@@ -7,6 +7,7 @@ import logging
 import socket
 from collections.abc import Iterator
 from datetime import UTC
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from scrapy.settings import Settings
 from scrapy.utils import log as scrapy_log
 
 from reactorhub.engine.isolated.child.preload import preload
-from reactorhub.engine.isolated.child.private import own_settings, remember_versions
+from reactorhub.engine.isolated.child.private import keep_to_log_enabled, own_settings, remember_versions
 from reactorhub.engine.isolated.child.records import Records
 from reactorhub.engine.isolated.child.reports import Reports, plain
 from reactorhub.engine.isolated.connections import read_moment
@@ -109,15 +110,13 @@ def test_a_hub_that_does_not_read_stops_nobody(pair: tuple[socket.socket, Report
 
 
 @pytest.fixture
-def records(monkeypatch: pytest.MonkeyPatch) -> Iterator[Records]:
+def records(monkeypatch: pytest.MonkeyPatch) -> Records:
     """Records that are installed for one test."""
-    for method in ("error", "critical", "fatal", "log"):
+    for method in ("error", "critical", "fatal", "log", "handle", "callHandlers"):
         monkeypatch.setattr(logging.Logger, method, getattr(logging.Logger, method))
-    make = logging.getLogRecordFactory()
     records = Records()
     records.install()
-    yield records
-    logging.setLogRecordFactory(make)
+    return records
 
 
 def test_errors_count_where_they_are_made(records: Records) -> None:
@@ -147,6 +146,46 @@ def test_exceptions_count_in_records_that_are_muted(records: Records) -> None:
     except ValueError:
         log.exception("three")
     assert records.figures() == {"errors": 3, "exceptions": 3, "error": "ValueError: third"}
+
+
+def test_what_a_filter_drops_is_no_error(records: Records) -> None:
+    """A record that the project's filter drops does not count; its exception does."""
+    log = logging.getLogger("nobody.sees")
+    log.addFilter(lambda record: "drop" not in record.getMessage())
+    log.error("drop this")
+    log.error("keep this")
+    log.error("drop this", exc_info=ValueError("dropped"))
+    assert records.figures() == {"errors": 2, "exceptions": 1, "error": "ValueError: dropped"}
+
+
+def test_a_handler_may_log_and_make_records(records: Records) -> None:
+    """``makeLogRecord()`` is no log call; what a handler logs counts beside the record that it handles."""
+    logged = logging.getLogger("nobody.minds.handled")
+    logged.propagate = False
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            logging.makeLogRecord(record.__dict__)
+            logging.getLogger("nobody.minds").error("again", exc_info=ValueError("inner"))
+
+    logged.addHandler(Handler())
+    logged.error("one", exc_info=ValueError("outer"))
+    assert records.figures() == {"errors": 2, "exceptions": 2, "error": "ValueError: inner"}
+
+
+@pytest.mark.parametrize(("enabled", "lines"), [(True, "a \\udce9\n"), (False, "")])
+def test_the_file_of_a_log(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, enabled: bool, lines: str
+) -> None:
+    """It holds what UTF-8 cannot, escaped, and nothing where LOG_ENABLED is off."""
+    monkeypatch.setattr(scrapy_log, "_get_handler", scrapy_log._get_handler)
+    keep_to_log_enabled()
+    file = tmp_path / "run.log"
+    settings = Settings({"LOG_FILE": str(file), "LOG_ENABLED": enabled, "LOG_FORMAT": "%(message)s"})
+    handler = scrapy_log._get_handler(settings)
+    handler.emit(logging.LogRecord("x", logging.ERROR, "", 1, "a \udce9", (), None))
+    handler.close()
+    assert (file.read_text() if file.exists() else "") == lines
 
 
 def test_a_record_shows_the_line_of_its_caller(records: Records, caplog: pytest.LogCaptureFixture) -> None:

@@ -24,6 +24,7 @@ class Outcome:
     errors: int | None = 0
     reason: str = ""
     log: tuple[str, ...] = ()
+    not_in_log: tuple[str, ...] = ()
 
     def check(self, hub: Hub, run: Mapping[str, Any]) -> None:
         """:raises AssertionError: if the run is another."""
@@ -33,6 +34,8 @@ class Outcome:
         assert self.reason in (run["reason"] or ""), run
         for text in self.log:
             assert text in log, log
+        for text in self.not_in_log:
+            assert text not in log, log
         if self.items is not None:
             assert tuple(hub.items(run["id"])) == self.items, log
 

@@ -67,6 +67,61 @@ LOGGING = (
     ),
 )
 
+LOGGING += (
+    replace(
+        _habit(
+            "fields",
+            'self.logger.error("a %(mood)s error", {"mood": "bad"})' + YIELD,
+            Outcome(errors=1, log=("ERROR fields: a bad error", "INFO fields: Spider opened")),
+            top="""
+            import logging
+            plain = logging.getLogRecordFactory()
+
+            def factory(*args, **kwargs):
+                record = plain(*args, **kwargs)
+                record.project = "fields"
+                return record
+            logging.setLogRecordFactory(factory)
+            """,
+        ),
+        settings='LOG_FORMAT = "%(levelname)s %(project)s: %(message)s"\n',
+    ),
+    _habit(
+        "discreet",
+        'self.logger.info("the password is 1234")\nself.logger.info("no secret")' + YIELD,
+        Outcome(log=("SHOP: no secret",), not_in_log=("1234",)),
+        top="import logging\n",
+        body="""
+        async def start(self):
+            for handler in logging.getLogger().handlers:
+                handler.setFormatter(logging.Formatter("SHOP: %(message)s"))
+                handler.addFilter(lambda record: "password" not in record.getMessage())
+            yield scrapy.Request("data:text/html,one")
+
+        """,
+    ),
+    _habit(
+        "remade",
+        'logging.getLogger("remade").error("one error")' + YIELD,
+        Outcome(errors=1, log=("one error",)),
+        top="""
+        import logging
+
+        class Making(logging.Handler):
+            def emit(self, record):
+                logging.makeLogRecord(record.__dict__)
+        logging.getLogger().addHandler(Making())
+        """,
+    ),
+    _habit(
+        "silent",
+        ERROR,
+        Outcome(errors=1, not_in_log=("one error", "Spider opened")),
+        body='custom_settings = {"LOG_ENABLED": False}\n',
+    ),
+    _habit("lone", 'self.logger.error("cut: \\udce9")' + YIELD, Outcome(errors=1, log=("cut: \\udce9",))),
+)
+
 PRINTING = (
     _habit(
         "threaded",
@@ -102,7 +157,12 @@ PRINTING = (
         Outcome(log=("ZeroDivisionError",)),
         top="import traceback\n",
     ),
-    _habit("warning", 'warnings.warn("old ways")' + YIELD, top="import warnings\n"),
+    _habit(
+        "warning",
+        'warnings.warn("old ways")' + YIELD,
+        Outcome(log=("UserWarning: old ways",)),
+        top="import warnings\n",
+    ),
 )
 
 CLASS_STATE = (
@@ -142,6 +202,20 @@ CLASS_STATE = (
 )
 
 ITEMS = (
+    _habit(
+        "precise",
+        'yield {"third": str(Decimal(1) / 3), "shop": SHOP.get()}',
+        Outcome(items=({"third": "0.3333", "shop": "books"},)),
+        top="""
+        import decimal
+        from contextvars import ContextVar
+        from decimal import Decimal
+
+        SHOP = ContextVar("shop", default="none")
+        SHOP.set("books")
+        decimal.getcontext().prec = 4
+        """,
+    ),
     _habit(
         "typed",
         """

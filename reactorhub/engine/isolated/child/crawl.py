@@ -23,6 +23,7 @@ from .private import (
     Loader,
     OwnSettings,
     engine_of,
+    keep_to_log_enabled,
     own_settings,
     stats_of,
     stop,
@@ -76,6 +77,7 @@ class Crawl:
         install_reactor(REACTOR)
         self._heed_sigterm(lambda *_: self._stop())
         self._records.install()
+        keep_to_log_enabled()
         settings = self._settings()
         process = CrawlerProcess(settings)
         spidercls = process.spider_loader.load(self._order["spider"])

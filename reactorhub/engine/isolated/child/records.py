@@ -1,9 +1,10 @@
-"""Counts log records of level ERROR and above where they are made, whatever the project's levels are."""
+"""Counts log records of level ERROR and above before any handler sees them, and exceptions that are muted."""
 
 from __future__ import annotations
 
 import logging
 import sys
+import threading
 from typing import Any
 
 from .project import last_line
@@ -16,24 +17,37 @@ class Records:
         self._errors = 0
         self._exceptions = 0
         self._error: str | None = None
+        self._heard = threading.local()
 
     def install(self) -> None:
         """Count from now on. No run follows in this process, so nothing is put back."""
-        make = logging.getLogRecordFactory()
-
-        def counted(*args: Any, **kwargs: Any) -> logging.LogRecord:
-            record = make(*args, **kwargs)
-            if record.levelno >= logging.ERROR:
-                self._errors += 1
-                self._count(record.exc_info)
-            return record
-
-        logging.setLogRecordFactory(counted)
+        logging.Logger.handle = self._handling(logging.Logger.handle)  # type: ignore[method-assign]
+        logging.Logger.callHandlers = self._calling(logging.Logger.callHandlers)  # type: ignore[method-assign]
         muted = _hear_muted(self._muted)
         logging.Logger.error = muted(logging.Logger.error, logging.ERROR)  # type: ignore[method-assign]
         logging.Logger.critical = muted(logging.Logger.critical, logging.CRITICAL)  # type: ignore[method-assign]
         logging.Logger.fatal = logging.Logger.critical
         logging.Logger.log = muted(logging.Logger.log, None)  # type: ignore[method-assign]
+
+    def _handling(self, handle: Any) -> Any:
+        def handled(logger: logging.Logger, record: logging.LogRecord) -> None:
+            """A filter may drop the record: its exception counts all the same."""
+            self._heard.now = False
+            handle(logger, record)
+            if record.levelno >= logging.ERROR and not self._heard.now:
+                self._muted(record.exc_info)
+
+        return handled
+
+    def _calling(self, call_handlers: Any) -> Any:
+        def called(logger: logging.Logger, record: logging.LogRecord) -> None:
+            if record.levelno >= logging.ERROR:
+                self._errors += 1
+                self._count(record.exc_info)
+            call_handlers(logger, record)
+            self._heard.now = True  # here: a handler may log, too
+
+        return called
 
     def figures(self) -> dict[str, Any]:
         """Return the counts, and the last exception's last line."""

@@ -79,8 +79,12 @@ class HookedCrawler(Crawler):
         self.engine_made(engine)
         return engine
 
+    def log_settings_made(self, settings: Settings) -> None:
+        """Override to have the run's log heed LOG_... settings: the spider's, then those of all parts."""
+
     def _update_root_log_handler(self) -> None:
-        """Do nothing: Scrapy would replace the root log handler of the whole process."""
+        """Leave the root logger alone: Scrapy would replace the root log handler of the whole process."""
+        self.log_settings_made(self.settings)
 
 
 class UnmergedRunner(CrawlerRunner):

@@ -6,7 +6,9 @@ Each function asks for what it needs and leaves it at that where a version does 
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable
+from io import TextIOWrapper
 from typing import Any
 
 from scrapy import Spider
@@ -184,6 +186,24 @@ def stop(crawler: Crawler) -> Deferred[Any]:
     """Tell a running crawler to stop in order."""
     stop_async = getattr(crawler, "stop_async", None)
     return crawler.stop() if stop_async is None else deferred_from_coro(stop_async())
+
+
+def keep_to_log_enabled() -> None:
+    """Have Scrapy heed LOG_ENABLED although it logs to a file, and write any text into that file."""
+    get_handler = getattr(log, "_get_handler", None)
+    if get_handler is None:
+        return
+
+    def handler_for(settings: Settings) -> logging.Handler:
+        if not settings.getbool("LOG_ENABLED"):
+            return logging.NullHandler()
+        handler: logging.Handler = get_handler(settings)
+        stream = getattr(handler, "stream", None)
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+        return handler
+
+    log.__dict__["_get_handler"] = handler_for
 
 
 def remember_versions() -> None:
