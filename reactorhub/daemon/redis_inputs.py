@@ -9,6 +9,7 @@ from reactorhub.hub.status import HubParts
 from reactorhub.redis.inbox.keys import InboxKeys
 from reactorhub.redis.inbox.reader import RedisReader
 from reactorhub.spiderkit.connection.client import RedisClient
+from reactorhub.storage.folder_id import folder_id
 
 _NOT_READ = (
     "the hub no longer reads the inbox in Redis, from which the order came; the order still waits there"
@@ -27,7 +28,7 @@ class RedisInputs:
         if config.redis is not None and client is not None:
             self.reader = RedisReader(
                 client,
-                InboxKeys(config.redis.prefix, config.name),
+                InboxKeys(config.redis.prefix, config.name, folder_id(config.data_dir)),
                 services.clock,
                 services.now,
                 limits=HubLimits(hub),

@@ -54,23 +54,23 @@ class Taking:
         words = [word for each in taken for word in (each.entry, each.id, each.record)]
         keys = self._keys
         replies = await self._client.run(
-            scripts.TAKE, [source, keys.taken(keys.hub), keys.ids, keys.times], [keys.hub, *words]
+            scripts.TAKE, [source, keys.taken(keys.me), keys.ids, keys.times], [keys.me, *words]
         )
         await self._finish([each for each, reply in zip(taken, replies, strict=True) if reply == 1])
 
     async def settle(self) -> None:
         """Finish what earlier attempts have left: entries taken and not confirmed, and held runs."""
-        mine = self._keys.taken(self._keys.hub)
+        mine = self._keys.taken(self._keys.me)
         while records := await self._client.execute("LRANGE", mine, 0, scripts.AT_ONCE - 1):
             await self._finish(await self._readable(mine, records))
         await self._confirm([(run.id, b"", run.run_id, run.young) for run in self.owner.held()])
 
-    async def give_back(self, hub: str) -> int:
-        """Give back what another hub has taken from the common inbox and not confirmed, if it is gone.
+    async def give_back(self, who: str) -> int:
+        """Give back what somebody has taken from the common inbox and not confirmed, and who is gone.
 
         :return: how many entries.
         """
-        records = await self._client.execute("LRANGE", self._keys.taken(hub), 0, scripts.AT_ONCE - 1)
+        records = await self._client.execute("LRANGE", self._keys.taken(who), 0, scripts.AT_ONCE - 1)
         taken = []
         for record in records:
             try:
@@ -78,7 +78,7 @@ class Taking:
             except ValueError:
                 continue  # its own hub makes it a dead letter
         common = [each for each in taken if each.source == self._keys.inbox]
-        return max(0, await self._give_back(hub, common, gone=True)) if common else 0
+        return max(0, await self._give_back(common, of=who)) if common else 0
 
     async def bury(self, key: str, entries: Sequence[tuple[bytes, bytes, str, str]]) -> None:
         """Make dead letters of elements of a list: element, entry, reason, and an id that becomes free."""
@@ -108,15 +108,15 @@ class Taking:
         try:
             outcomes = await self.owner.accept([(each.id, each.entry) for each in taken])
         except NotNow:
-            await self._give_back(self._keys.hub, taken, gone=False)
+            await self._give_back(taken)
             raise
         pairs = list(zip(taken, outcomes, strict=True))
         unknown = [each for each, outcome in pairs if isinstance(outcome, Unknown)]
         if unknown:
-            await self._give_back(self._keys.hub, unknown, gone=False)
+            await self._give_back(unknown)
         bad = [(each, outcome) for each, outcome in pairs if isinstance(outcome, Bad)]
         if bad:
-            mine = self._keys.taken(self._keys.hub)
+            mine = self._keys.taken(self._keys.me)
             await self.bury(mine, [(each.record, each.entry, why.reason, each.id) for each, why in bad])
         await self._confirm(
             [
@@ -133,15 +133,15 @@ class Taking:
             some = entries[start : start + scripts.AT_ONCE]
             words = [word for entry in some for word in (*entry[:3], int(entry[3]))]
             owners = await self._client.run(
-                scripts.CONFIRM, [keys.taken(keys.hub), keys.ids, keys.times], [keys.hub, *words]
+                scripts.CONFIRM, [keys.taken(keys.me), keys.ids, keys.times], [keys.me, *words]
             )
             owned = [(run_id, owner) for (_, _, run_id, _), owner in zip(some, owners, strict=True) if run_id]
-            self.owner.confirm([run_id for run_id, owner in owned if owner == keys.hub.encode()])
+            self.owner.confirm([run_id for run_id, owner in owned if owner == keys.me.encode()])
             for run_id, owner in owned:
-                if owner != keys.hub.encode():
+                if owner != keys.me.encode():
                     self.owner.withdraw(run_id, _why_withdrawn(owner))
 
-    async def _give_back(self, hub: str, taken: Sequence[Taken], *, gone: bool) -> int:
+    async def _give_back(self, taken: Sequence[Taken], of: str = "") -> int:
         keys = self._keys
         words = [
             word
@@ -149,9 +149,7 @@ class Taking:
             for word in (each.record, each.id, each.source, self.owner.with_id(each.entry, each.id))
         ]
         reply: int = await self._client.run(
-            scripts.GIVE_BACK,
-            [keys.taken(hub), keys.ids, keys.times, keys.heartbeat(hub)],
-            [int(gone), *words],
+            scripts.GIVE_BACK, [keys.taken(of or keys.me), keys.ids, keys.times], [keys.prefix, of, *words]
         )
         return reply
 
@@ -159,4 +157,5 @@ class Taking:
 def _why_withdrawn(owner: bytes | None) -> str:
     if owner is None:
         return "the hub was away for longer than the inbox knows the ids of its entries"
-    return f"the hub {owner.decode('utf-8', 'replace')} has taken this entry of the inbox over"
+    hub = owner.decode("utf-8", "replace").partition("/")[0]
+    return f"the hub {hub} has taken this entry of the inbox over"

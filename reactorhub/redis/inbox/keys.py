@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 RESERVED = frozenset({"dead", "ids", "hubs"})
@@ -11,10 +12,20 @@ RESERVED = frozenset({"dead", "ids", "hubs"})
 
 @dataclass(frozen=True, slots=True)
 class InboxKeys:
-    """The keys under ``prefix`` that a hub called ``hub`` uses."""
+    """The keys under ``prefix`` that a hub called ``hub`` uses.
+
+    ``folder_id`` tells hubs apart that have one name, one after the other or by mistake at the same time.
+    What the hub on one data folder has taken, only a hub on that folder can finish.
+    """
 
     prefix: str
     hub: str
+    folder_id: str = ""
+
+    @property
+    def me(self) -> str:
+        """Who claims ids: the hub on this data folder."""
+        return f"{self.hub}/{self.folder_id}"
 
     @property
     def inbox(self) -> str:
@@ -33,7 +44,7 @@ class InboxKeys:
 
     @property
     def ids(self) -> str:
-        """The hash of claims: which hub, and once it is confirmed which run, belongs to an id."""
+        """The hash of claims: which hub, and once that is confirmed which run, belongs to an id."""
         return f"{self.inbox}:ids"
 
     @property
@@ -43,7 +54,7 @@ class InboxKeys:
 
     @property
     def hubs(self) -> str:
-        """The hash of the hubs that read the inbox: when each was last seen, and its spiders."""
+        """The hash of who reads the inbox: when each was last seen, and its spiders."""
         return f"{self.inbox}:hubs"
 
     @property
@@ -56,17 +67,9 @@ class InboxKeys:
         """The hash of limits for this hub, which win over those for all."""
         return f"{self.prefix}limits:{self.hub}"
 
-    def taken(self, hub: str) -> str:
-        """The list of entries that a hub has taken and not confirmed."""
-        return f"{self.inbox}:taken:{hub}"
-
-    def heartbeat(self, hub: str) -> str:
-        """The key that is there while a hub lives."""
-        return f"{self.prefix}hub:{hub}"
-
-    def of(self, hub: str) -> InboxKeys:
-        """The keys of another hub."""
-        return InboxKeys(self.prefix, hub)
+    def taken(self, who: str) -> str:
+        """The list of entries that somebody has taken and not confirmed."""
+        return f"{self.inbox}:taken:{who}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +106,8 @@ def hub_text(seconds: int, spiders: tuple[str, ...]) -> str:
     return f"{seconds} {json.dumps(spiders)}"
 
 
-def hubs_with(hubs: dict[str, bytes], spider: str, since: int) -> list[str]:
-    """Return the hubs that were seen since then and have a spider of this name."""
+def hubs_with(hubs: Mapping[str, bytes], spider: str, since: int) -> list[str]:
+    """Return those who were seen since then and have a spider of this name."""
     found = []
     for name, text in hubs.items():
         seen, _, spiders = text.partition(b" ")

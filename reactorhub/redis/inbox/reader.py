@@ -80,7 +80,7 @@ class RedisReader:
     async def _serve(self) -> None:
         while not self._stopping:
             try:
-                rest = 0 if await self._look() else POLL
+                rest = 0 if await self.look() else POLL
             except Exception as error:  # noqa: BLE001 - whatever it was, the next look may work
                 self._note(error)
                 rest = AFTER_TROUBLE
@@ -97,13 +97,18 @@ class RedisReader:
         except CancelledError:
             return
 
-    async def _look(self) -> bool:
-        """Read everything once. Return whether there may be more to take at once."""
+    async def look(self) -> bool:
+        """Read everything once. Return whether there may be more to take at once.
+
+        :raises NotNow: if the owner of inbox or limits cannot take what was read. It is still in Redis.
+        :raises RedisUnavailable: if Redis does not answer.
+        :raises RedisRefused: if Redis cannot write, or a key is of another kind.
+        """
         keys = self._keys
         known, taken, common, own, limits, own_limits = await self._client.run(
             scripts.LOOK,
-            [keys.inbox, keys.own, keys.limits, keys.own_limits, keys.hubs, keys.taken(keys.hub)],
-            [keys.hub],
+            [keys.inbox, keys.own, keys.limits, keys.own_limits, keys.hubs, keys.taken(keys.me)],
+            [keys.me],
         )
         if not any(isinstance(each, bytes) for each in (limits, own_limits)):
             await self._limits.hear_limits({**_words(limits), **_words(own_limits)}, data_lost=not known)
@@ -192,7 +197,7 @@ class RedisReader:
         flat = await self._client.execute("HGETALL", self._keys.hubs)
         pairs = zip(flat[::2], flat[1::2], strict=True)
         others = {name.decode("utf-8", "replace"): text for name, text in pairs}
-        others.pop(self._keys.hub, None)
+        others.pop(self._keys.me, None)
         return others
 
     async def _register(self, spiders: tuple[str, ...], *, known: bool) -> None:
@@ -203,18 +208,19 @@ class RedisReader:
         elif known and self._clock.seconds() - at < REGISTER:
             return
         text = hub_text(int(self._now().timestamp()), spiders)
-        await self._client.execute("HSET", self._keys.hubs, self._keys.hub, text)
+        await self._client.execute("HSET", self._keys.hubs, self._keys.me, text)
         self._registered = (self._clock.seconds(), spiders)
 
     async def _look_for_gone(self, taking: Taking) -> bool:
         oldest = int(self._now().timestamp()) - FORGET
         hubs = await self._client.run(
-            scripts.LEFT_BEHIND, [self._keys.hubs], [self._keys.hub, self._keys.prefix, oldest]
+            scripts.LEFT_BEHIND, [self._keys.hubs], [self._keys.me, self._keys.prefix, oldest]
         )
         back = 0
-        for hub in hubs:
-            name = hub.decode("utf-8", "replace")
-            if count := await taking.give_back(name):
+        for each in hubs:
+            who = each.decode("utf-8", "replace")
+            if count := await taking.give_back(who):
+                name = who.partition("/")[0]
                 self._log.info("{count} entries that hub {hub} had taken wait again", count=count, hub=name)
             back += count
         return back > 0

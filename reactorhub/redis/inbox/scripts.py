@@ -34,7 +34,7 @@ local function head(key, start)
 end
 """
 
-# KEYS: inbox, own inbox, limits, own limits, hubs, taken entries of the hub. ARGV: the hub's name.
+# KEYS: inbox, own inbox, limits, own limits, hubs, taken entries of the hub. ARGV: who the hub is.
 # Return: whether Redis knows the hub; how many entries the hub has taken and not confirmed; entries; own
 # entries; limits; own limits. A text instead of a list says what is wrong with the key.
 LOOK = Script(
@@ -63,7 +63,7 @@ local function there(key, entry)
 end
 """
 
-# KEYS: the list, taken entries of the hub, ids, times. ARGV: the hub's name; entry, id and record of each.
+# KEYS: the list, taken entries of the hub, ids, times. ARGV: who the hub is; entry, id and record of each.
 # Return for each: 1 taken; 0 not there any more; 2 dropped, because its id is another entry's.
 TAKE = Script(
     _THERE
@@ -93,8 +93,8 @@ return replies
 """
 )
 
-# KEYS: taken entries of the hub, ids, times. ARGV: the hub's name; id, record, run id, and whether a claim
-# that is gone may be renewed (1), of each. Return for each the hub whose entry it is; false if nobody's.
+# KEYS: taken entries of the hub, ids, times. ARGV: who the hub is; id, record, run id, and whether a claim
+# that is gone may be renewed (1), of each. Return for each whose entry it is; false if nobody's.
 CONFIRM = Script(
     """
 local now, replies = redis.call('TIME')[1], {}
@@ -113,15 +113,26 @@ return replies
 """
 )
 
-# KEYS: taken entries of a hub, ids, times, the hub's heartbeat. ARGV: whether the heartbeat must be gone (1);
-# record, id, list and entry of each, the last first. The entries go back to the heads of their lists, and
-# their ids are free again. Return how many went back; -1 if the hub lives.
+# Whether somebody lives: whoever has the hub's name now, on the same data folder.
+_LIVES = """
+local function lives(prefix, who)
+  local hub, folder = string.match(who, '^([^/]*)/(.*)$')
+  if not hub then return false end
+  local key = prefix .. 'hub:' .. hub
+  return redis.call('EXISTS', key) == 1 and (redis.call('HGET', key, 'folder_id') or '') == folder
+end
+"""
+
+# KEYS: entries that somebody has taken, ids, times. ARGV: the prefix of keys; who it is that must not live,
+# or '' if it is the hub itself; record, id, list and entry of each, the last first. The entries go back to
+# the heads of their lists, and their ids are free again. Return how many went back; -1 if the hub lives.
 GIVE_BACK = Script(
     _THERE
+    + _LIVES
     + """
-if ARGV[1] == '1' and redis.call('EXISTS', KEYS[4]) == 1 then return -1 end
+if ARGV[2] ~= '' and lives(ARGV[1], ARGV[2]) then return -1 end
 local count = 0
-for i = 2, #ARGV, 4 do
+for i = 3, #ARGV, 4 do
   local record, id, list, entry = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   if there(KEYS[1], record) then
     redis.call('LPUSH', list, entry)
@@ -173,18 +184,19 @@ return count
 """
 )
 
-# KEYS: hubs. ARGV: the hub's name, the prefix of keys, the oldest time at which a hub counts.
-# Return the other hubs that are gone and have left entries. Hubs that left none are forgotten in the end.
+# KEYS: hubs. ARGV: who the hub is, the prefix of keys, the oldest time at which a hub counts.
+# Return the others who are gone and have left entries. Those who left none are forgotten in the end.
 LEFT_BEHIND = Script(
-    """
+    _LIVES
+    + """
 local found = {}
-for _, hub in ipairs(redis.call('HKEYS', KEYS[1])) do
-  if hub ~= ARGV[1] and redis.call('EXISTS', ARGV[2] .. 'hub:' .. hub) == 0 then
-    if redis.call('LLEN', ARGV[2] .. 'inbox:taken:' .. hub) > 0 then
-      found[#found + 1] = hub
+for _, who in ipairs(redis.call('HKEYS', KEYS[1])) do
+  if who ~= ARGV[1] and not lives(ARGV[2], who) then
+    if redis.call('LLEN', ARGV[2] .. 'inbox:taken:' .. who) > 0 then
+      found[#found + 1] = who
     else
-      local seen = string.match(redis.call('HGET', KEYS[1], hub), '^%d+')
-      if not seen or tonumber(seen) < tonumber(ARGV[3]) then redis.call('HDEL', KEYS[1], hub) end
+      local seen = string.match(redis.call('HGET', KEYS[1], who), '^%d+')
+      if not seen or tonumber(seen) < tonumber(ARGV[3]) then redis.call('HDEL', KEYS[1], who) end
     end
   end
 end
