@@ -160,7 +160,9 @@ def _given(**values: Any) -> dict[str, Any]:
 
 def _merged(own: ScheduleKeys, common: ScheduleKeys) -> ScheduleKeys:
     """Merge the keys of a schedule into the defaults; nested sections are merged key by key."""
-    changes = _given(**{**dict(own), "catchup_window": own.window})
+    changes = _given(**{key: getattr(own, key) for key in own.model_fields_set})
+    if own.window is not None:
+        changes["catchup_window"] = own.window
     for key in {"args", "settings"} & changes.keys():
         changes[key] = {**(getattr(common, key) or {}), **changes[key]}
     if own.expect is not None and common.expect is not None:

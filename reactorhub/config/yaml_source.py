@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -101,6 +102,7 @@ def read_yaml(text: str, file: str, environ: Mapping[str, str]) -> Source:
         raise ConfigError([_syntax_mistake(error, text, file)]) from error
 
 
+@lru_cache(maxsize=10_000)  # thousands of schedules share keys, spiders and times
 def kind_of(text: str) -> Kind:
     """Return the type of ``text`` without quotes.
 

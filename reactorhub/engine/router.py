@@ -195,7 +195,8 @@ class EngineRouter:
         return spec.isolate is Isolate.PROCESS or (config is not None and config.python is not None)
 
     def _warm(self, specs: Iterable[RunSpec]) -> None:
-        wanted = {each.project for each in specs if self._because(each) or self._is_separate(each)}
+        kinds = {(each.project, each.isolate, each.spider): each for each in specs}  # of many schedules, few
+        wanted = {each.project for each in kinds.values() if self._because(each) or self._is_separate(each)}
         self._separate.warm(wanted & self._projects.keys())
 
     def _because(self, spec: RunSpec) -> str | None:

@@ -20,8 +20,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tests.integration.hubs import CHECKOUT, Hub, alive, until
+from tests.integration.hubs import CHECKOUT, FRESH, Hub, alive, until
 from tests.support.redis_server import free_port
+from tests.support.warm_start import WARM
 
 KINDS: Mapping[str, frozenset[str]] = {
     "yaml": frozenset({"fragment", "save", "broken"}),
@@ -189,6 +190,7 @@ class PracticeGround:
                 copy = folder / source.relative_to(CHECKOUT)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 copy.write_text(self.here(source.read_text("utf-8")), "utf-8")
+        self._commands = [] if FRESH else [str(WARM.commands(folder / ".commands"))]
         (folder / ".curlrc").write_text("silent\nshow-error\n")  # as on a terminal: no progress meter
         config = self.here(config or (CHECKOUT / CONFIG).read_text("utf-8"))
         http = self.here("tcp:6800:interface=127.0.0.1")
@@ -216,7 +218,7 @@ class PracticeGround:
         assert len(results) == 2 * len(todo), f"{todo[len(results) // 2].where} did not end:\n{rest}"
 
     def _run(self, script: str) -> str:
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        path = os.pathsep.join([*self._commands, str(Path(sys.executable).parent), os.environ["PATH"]])
         environ = {**os.environ, "PATH": path, "CURL_HOME": str(self.folder), "LC_ALL": "C.UTF-8"}
         (self.folder / ".script").write_text(script, "utf-8")
         with (self.folder / ".printed").open("wb") as output, suppress(subprocess.TimeoutExpired):
@@ -228,6 +230,7 @@ class PracticeGround:
                 stdout=output,
                 timeout=MAX_SECONDS,
                 check=False,
+                pass_fds=() if FRESH else [WARM.orders.fileno()],
             )
         return (self.folder / ".printed").read_text("utf-8", "replace")
 

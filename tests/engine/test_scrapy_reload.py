@@ -157,7 +157,7 @@ class ReloadTests(EngineCase):
     async def test_memory_stays_flat(self) -> None:
         """Versions that nobody uses are gone, with their classes and modules."""
         self.begin()
-        rounds = int(os.environ.get("REACTORHUB_TEST_RELOADS", "24"))
+        rounds = int(os.environ.get("REACTORHUB_TEST_RELOADS", "16"))
         tracemalloc.start()
         try:
             await self.rounds(8, 100)
@@ -167,7 +167,7 @@ class ReloadTests(EngineCase):
         finally:
             tracemalloc.stop()
         assert (after["spiders"], after["modules"]) == (before["spiders"], before["modules"])
-        assert after["objects"] - before["objects"] < 1_000, "as little after 300 rounds as after 24"
+        assert after["objects"] - before["objects"] < 1_000, "as little after 300 rounds as after 16"
         assert after["bytes"] - before["bytes"] < 200_000
 
     async def rounds(self, count: int, first: int) -> None:

@@ -1,14 +1,18 @@
-"""Redis is absent, killed, frozen or started again: crawls and API do not notice, and it catches up."""
+"""Redis fails in every way it can: crawls, API and the reactor do not notice, and it catches up."""
 
 from __future__ import annotations
 
 import json
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pytest
 
+from tests.conftest import LONG
 from tests.integration.hubs import FINAL, Hub, seconds_to_end, until, write_project
 from tests.support.redis_server import RedisServer
 from tests.support.stopwatch import Stopwatch
@@ -22,6 +26,8 @@ CONFIG = """
     schedules: {{}}
 """
 SPIDERS = """
+    import asyncio
+    import time
     import scrapy
 
     class Number(scrapy.Spider):
@@ -33,15 +39,152 @@ SPIDERS = """
         def parse(self, response):
             yield {"n": self.n}
 
-    class Borrower(Number):
-        name = "borrower"
+    def waited():
+        # Seconds for which this process was ready to run, and others had the processors.
+        with open("/proc/self/schedstat") as file:
+            return int(file.read().split()[1]) / 1e9
 
-        async def parse(self, response):
-            lent = getattr(self.crawler, "reactorhub_connection", None)
-            if lent is not None:
-                await lent.execute("HSET", "borrowed", self.n, response.url)
-            yield {"url": self.settings.get("REDIS_URL")}
+    class Neighbour(scrapy.Spider):
+        # Notes how long each page took to come, and how late the reactor was meanwhile.
+        name = "neighbour"
+        custom_settings = {"LOG_LEVEL": "INFO"}
+        worst_lag = 0.0
+
+        async def start(self):
+            self.last = time.monotonic(), waited()
+            yield self.next_page()
+            while True:
+                begin, before = time.monotonic(), waited()
+                await asyncio.sleep(0.01)
+                late = time.monotonic() - begin - 0.01 - (waited() - before)
+                self.worst_lag = max(self.worst_lag, late)
+
+        def next_page(self):
+            return scrapy.Request(f"{self.shop}/slow/0.03", dont_filter=True)
+
+        def parse(self, response):
+            now, before = (time.monotonic(), waited()), self.last
+            self.last, lag, self.worst_lag = now, self.worst_lag, 0.0
+            yield {"at": now[0], "gap": now[0] - before[0] - (now[1] - before[1]), "lag": lag}
+            yield self.next_page()
 """
+HOLD = 10.0 if LONG else 0.3  # seconds for which a fault lasts after all else has been seen
+ROUNDS = 3 if LONG else 1
+MAX_LAG = (
+    0.15  # seconds by which the reactor may be later than without a fault; a blocking call takes 2 or more
+)
+MAX_GAP = 0.25  # seconds by which a page of the neighbour may come later
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """The longest gap between two pages of the neighbour, and the worst lag of the reactor, in seconds."""
+
+    gap: float
+    lag: float
+
+
+class Neighbour:
+    """A crawl that goes on through all faults."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._run_id = hub.order("neighbour")
+        until(self._pages, 20, "the neighbour's first pages")
+
+    def _pages(self) -> list[dict[str, float]]:
+        file = list((self._hub.data / "items").rglob(f"{self._run_id}.*"))
+        return self._hub.items(self._run_id) if file else []
+
+    def pace(self, since: float) -> Pace:
+        """Return how it went from a moment of :func:`time.monotonic` until now."""
+        now = time.monotonic()
+        until(lambda: self._pages()[-1]["at"] > now, 20, "the neighbour's next page")
+        pages = [page for page in self._pages() if page["at"] > since]
+        return Pace(max(page["gap"] for page in pages), max(page["lag"] for page in pages))
+
+    @cached_property
+    def undisturbed(self) -> Pace:
+        """How it goes while Redis works and others crawl, too."""
+        begin = time.monotonic()
+        crawl(self._hub, 3)
+        until(lambda: time.monotonic() - begin > 1 + HOLD, 30, "a while")
+        return self.pace(begin)
+
+    def assert_undisturbed(self, since: float) -> None:
+        """Compare how it went since a moment with how it goes without a fault."""
+        pace, usual = self.pace(since), self.undisturbed
+        assert pace.lag <= usual.lag + MAX_LAG, f"{pace}, without the fault {usual}"
+        assert pace.gap <= usual.gap + MAX_GAP, f"{pace}, without the fault {usual}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """A way in which Redis fails, and what the status says meanwhile."""
+
+    begin: Callable[[RedisServer], object]
+    end: Callable[[RedisServer], object]
+    state: str = "reconnecting"
+    reason: str
+
+
+def restart(redis: RedisServer) -> None:
+    """Start the server again."""
+    redis.start()
+
+
+def lock_out(redis: RedisServer) -> None:
+    """Change the password, and close all connections."""
+    redis.ask("CONFIG", "SET", "requirepass", "another")
+    redis.password = "another"
+    redis.ask("CLIENT", "KILL", "TYPE", "normal")
+
+
+def let_in(redis: RedisServer) -> None:
+    """Take the password back."""
+    redis.ask("CONFIG", "SET", "requirepass", "")
+    redis.password = None
+
+
+def freeze_in_handshake(redis: RedisServer) -> None:
+    """Close all connections and stop the server, so that the next ones are taken by the kernel alone."""
+    redis.ask("CLIENT", "KILL", "TYPE", "normal")
+    redis.freeze()
+
+
+def saved_and_killed(redis: RedisServer) -> None:
+    """End the server so that the next one has its data."""
+    redis.save()
+    redis.kill()
+
+
+FAULTS = {
+    "killed": Fault(begin=RedisServer.kill, end=restart, reason="refused|closed|lost"),
+    "killed, and back with its data": Fault(
+        begin=saved_and_killed, end=restart, reason="refused|closed|lost"
+    ),
+    "frozen": Fault(begin=RedisServer.freeze, end=RedisServer.thaw, reason="no answer within 2 s"),
+    "frozen in the handshake": Fault(
+        begin=freeze_in_handshake, end=RedisServer.thaw, reason="no answer within 2 s|closed"
+    ),
+    "wrong password": Fault(begin=lock_out, end=let_in, state="auth_failed", reason="NOAUTH|WRONGPASS"),
+    "slow": Fault(
+        begin=lambda redis: redis.ask("CLIENT", "PAUSE", 1500, "ALL"),
+        end=lambda redis: redis.ask("PING"),
+        state="connected",
+        reason="^$",
+    ),
+    "out of memory": Fault(
+        begin=lambda redis: redis.ask("CONFIG", "SET", "maxmemory", "1"),
+        end=lambda redis: redis.ask("CONFIG", "SET", "maxmemory", "0"),
+        reason="OOM",
+    ),
+    "a replica": Fault(
+        begin=lambda redis: redis.ask("REPLICAOF", "127.0.0.1", "1"),
+        end=lambda redis: redis.ask("REPLICAOF", "NO", "ONE"),
+        reason="READONLY",
+    ),
+}
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +202,12 @@ def hub(tmp_path_factory: pytest.TempPathFactory, redis: RedisServer) -> Iterato
     write_project(hub.folder / "lab", lab=SPIDERS)
     with hub:
         yield hub
+
+
+@pytest.fixture(scope="module")
+def neighbour(hub: Hub) -> Neighbour:
+    """A crawl that goes on through all faults."""
+    return Neighbour(hub)
 
 
 def quick(hub: Hub, path: str) -> Any:
@@ -79,9 +228,9 @@ def crawl(hub: Hub, count: int) -> list[str]:
     return runs
 
 
-def state(hub: Hub) -> str:
-    """How the hub says that its Redis fares."""
-    return str(quick(hub, "/api/status")["redis"]["state"])
+def connection(hub: Hub) -> dict[str, Any]:
+    """What the status says of the connection."""
+    return dict(quick(hub, "/api/status")["redis"])
 
 
 def assert_caught_up(hub: Hub, redis: RedisServer, runs: list[str]) -> None:
@@ -94,51 +243,50 @@ def assert_caught_up(hub: Hub, redis: RedisServer, runs: list[str]) -> None:
     until(arrived, 30, "the final stats of all runs")
     latest = redis.hash("reactorhub:stats:lab:number")
     assert latest["state"] == "succeeded" and latest["item_scraped_count"] == "1"
-    until(lambda: state(hub) == "connected", 30, "the connection")
-    until(lambda: set(runs) <= told_of(redis), 30, "the events of all ends")
+    until(lambda: connection(hub)["state"] == "connected", 30, "the connection")
+    assert connection(hub)["reason"] == ""
+    until(lambda: set(runs) <= ended(redis), 30, "the events of all ends")
+    assert set(runs) <= set(redis.ask("LRANGE", "reactorhub:last:lab:number", 0, -1))
 
 
-def told_of(redis: RedisServer) -> set[str]:
+def ended(redis: RedisServer) -> set[str]:
     """Return the ids of the runs whose end is among the events."""
     events = [json.loads(event["event"]) for event in redis.events("reactorhub:events")]
     return {event["run"]["id"] for event in events if event["type"] == "run.finished"}
 
 
-def test_absent_at_start(hub: Hub, redis: RedisServer) -> None:
-    """A hub without its Redis crawls, says that it is disconnected, and catches up when Redis comes."""
-    runs = crawl(hub, 5)
-    assert state(hub) == "reconnecting"
+def test_absent_at_start(hub: Hub, redis: RedisServer, neighbour: Neighbour) -> None:
+    """A hub without its Redis crawls, says why it is not connected, and catches up when Redis comes."""
+    begin = time.monotonic()
+    runs = crawl(hub, 3)
+    assert (connection(hub)["state"], "refused" in connection(hub)["reason"]) == ("reconnecting", True)
+    pace = neighbour.pace(begin)
     redis.start()
     assert_caught_up(hub, redis, runs)
+    usual = neighbour.undisturbed
+    assert pace.lag <= usual.lag + MAX_LAG and pace.gap <= usual.gap + MAX_GAP, (pace, usual)
 
 
-def test_killed_and_started_again(hub: Hub, redis: RedisServer) -> None:
-    """Runs that ended while Redis was dead arrive in the server that takes its place, events too."""
-    redis.kill()
-    runs = crawl(hub, 5)
-    until(lambda: state(hub) == "reconnecting", 30, "the loss of the connection")
-    redis.start()
-    assert_caught_up(hub, redis, runs)
-
-
-def test_frozen(hub: Hub, redis: RedisServer) -> None:
-    """A Redis that answers nothing for three seconds delays no run and no reply."""
-    redis.freeze()
+@pytest.mark.parametrize("round_", range(ROUNDS))
+@pytest.mark.parametrize("name", FAULTS)
+def test_fault(hub: Hub, redis: RedisServer, neighbour: Neighbour, name: str, round_: int) -> None:
+    """No fault of Redis delays a run, a reply, a page of another crawl or the reactor. All arrives after."""
+    fault = FAULTS[name]
+    usual = neighbour.undisturbed
+    assert usual.lag < 1
+    begin = time.monotonic()
+    fault.begin(redis)
     try:
-        begin = time.monotonic()
-        runs = crawl(hub, 5)
-        until(lambda: quick(hub, "/healthz") and time.monotonic() - begin > 3, 30, "three seconds")
+        runs = crawl(hub, 3)
+        until(lambda: connection(hub)["state"] == fault.state, 30, f"the state {fault.state}")
+        assert re.search(fault.reason, connection(hub)["reason"]), connection(hub)
+        held = time.monotonic() + HOLD
+        until(lambda: quick(hub, "/healthz") and time.monotonic() > held, HOLD + 30, "a while")
     finally:
-        redis.thaw()
+        fault.end(redis)
     assert_caught_up(hub, redis, runs)
-
-
-def test_runs_borrow_the_connection(hub: Hub, redis: RedisServer) -> None:
-    """A shared run uses the hub's connection in its callbacks; an isolated run is told the hub's Redis."""
-    runs = [hub.order("borrower", {"n": "1"}), hub.order("borrower", {"n": "2"}, isolate="process")]
-    assert [hub.wait_final(run)["state"] for run in runs] == ["succeeded", "succeeded"]
-    assert list(redis.hash("borrowed")) == ["1"]
-    assert [hub.items(run)[0]["url"] for run in runs] == [None, redis.url]
+    neighbour.assert_undisturbed(begin)
+    assert connection(hub)["dropped"] == 0
 
 
 def test_hub_ends_in_time_though_redis_is_frozen(hub: Hub, redis: RedisServer) -> None:
@@ -146,6 +294,9 @@ def test_hub_ends_in_time_though_redis_is_frozen(hub: Hub, redis: RedisServer) -
     redis.freeze()
     try:
         crawl(hub, 1)
+        for run in hub.get("/api/runs?state=running")[1]["runs"]:
+            hub.post(f"/api/runs/{run['id']}/cancel", {"force": True})
+            hub.wait_final(run["id"])
         seconds = seconds_to_end(hub)[1]
     finally:
         redis.thaw()

@@ -59,3 +59,31 @@ def test_a_stopwatch_leaves_out_what_its_processes_waited_for_a_processor() -> N
     assert waited() >= before
     now[0] -= 3600
     assert watch.seconds == 0
+
+
+COMPLETION = "complete -o nosort -F _reactorhub_completion reactorhub"
+
+
+def test_a_shell_has_forks_too(tmp_path: Path) -> None:
+    """A command of a shell is a fork with the files, folder and variables of the shell."""
+    (tmp_path / "inner").mkdir()
+    path = f"{WARM.commands(tmp_path / 'commands')}{os.pathsep}{os.environ['PATH']}"
+    script = """
+        cd inner
+        echo 'schedules: {}' > here.yaml
+        reactorhub check here.yaml --no-spiders | tail -1
+        echo 'schedules: {a: 1}' | reactorhub check /dev/stdin > mistakes.txt; echo $?
+        REACTORHUB_CONFIG=nowhere.yaml twistd -n --pidfile= reactorhub 2>&1 | grep -o nowhere.yaml | head -1
+        _REACTORHUB_COMPLETE=bash_source reactorhub | grep -o "complete -o.*"
+    """
+    found = subprocess.run(
+        ["bash", "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": path},
+        pass_fds=[WARM.orders.fileno()],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert found.stdout.splitlines() == ["0 schedules, no mistakes", "1", "nowhere.yaml", COMPLETION], found

@@ -199,7 +199,7 @@ def difference(found: dict[Any, Any], foretold: dict[Any, Any]) -> str:
 
 
 HubAgainstOracle.TestCase.settings = settings(
-    max_examples=1000 if SOAKING else 100,
+    max_examples=1000 if SOAKING else 60,
     stateful_step_count=40 if SOAKING else 20,
     deadline=None,
     derandomize=not SOAKING,  # the same examples for everybody; the soak looks further

@@ -44,7 +44,10 @@ def free_port() -> int:
 
 
 class RedisServer:
-    """One server on one port; after :meth:`kill` it may be started again, with nothing left of its data."""
+    """One server on one port. After :meth:`kill` it may be started again.
+
+    Nothing is left of its data then, unless :meth:`save` was called before.
+    """
 
     def __init__(self, password: str | None = None) -> None:
         self.port = free_port()
@@ -71,8 +74,13 @@ class RedisServer:
         for line in self._process.stdout:
             said.append(line)
             if "Ready to accept connections" in line:
+                (Path(self._folder) / "dump.rdb").unlink(missing_ok=True)
                 return self
         raise AssertionError("the Redis server did not start:\n" + "".join(said))
+
+    def save(self) -> None:
+        """Keep the data as they are now for the next start."""
+        self.ask("SAVE")
 
     def kill(self) -> None:
         """End the server as kill -9 does. Does nothing where it does not run."""

@@ -4,6 +4,8 @@ A hub spends most of the processor time of its start on imports, and the tests s
 worker starts this module once as a process, and asks it for one fork after the other: :class:`WarmStarter`.
 A fork has the folder, the environment, the files and the arguments of a process that starts from scratch. It
 begins with the first line of the program, and installs its reactor itself. Tests of the start have no fork.
+
+A shell has forks too: :meth:`WarmStarter.commands` writes small commands that ask for one in their place.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, NoReturn
+
+from tests.support.warm_command import order
 
 IMPORTED = (
     "twisted.internet.asyncioreactor",
@@ -102,6 +106,13 @@ class WarmStarter:
     def __init__(self) -> None:
         self._orders: socket.socket | None = None
 
+    @property
+    def orders(self) -> socket.socket:
+        """Where orders for forks are sent; nobody but the starter reads them."""
+        if self._orders is None:
+            self._orders = _begin()
+        return self._orders
+
     def start(
         self,
         arguments: Sequence[str],
@@ -111,14 +122,26 @@ class WarmStarter:
         errors: IO[bytes],
     ) -> WarmProcess:
         """Start a program in a fork: ``twistd``, or the command ``reactorhub``, by the name of its file."""
-        if self._orders is None:
-            self._orders = _begin()
-        ours, theirs = socket.socketpair()
-        order = {"arguments": list(arguments), "folder": str(folder), "environment": dict(environment)}
-        with theirs:
-            fds = [output.fileno(), errors.fileno(), theirs.fileno()]
-            socket.send_fds(self._orders, [json.dumps(order).encode()], fds)
-        return WarmProcess(ours)
+        with Path(os.devnull).open("rb") as nothing:
+            fds = [file.fileno() for file in (nothing, output, errors)]
+            return WarmProcess(order(self.orders, arguments, str(folder), environment, fds))
+
+    def commands(self, folder: Path) -> Path:
+        """Write commands into a folder that start the programs in forks; return the folder, for PATH.
+
+        Whoever runs them must inherit :attr:`orders`.
+        """
+        folder.mkdir()
+        for program in PROGRAMS:
+            command = folder / program
+            command.write_text(
+                f"#!{sys.executable} -ISB\n"
+                f"import runpy\n"
+                f"begin = runpy.run_path({str(Path(__file__).with_name('warm_command.py'))!r})['begin']\n"
+                f"begin({self.orders.fileno()}, {str(Path(sys.executable).with_name(program))!r})\n"
+            )
+            command.chmod(0o755)
+        return folder
 
     def run(
         self, arguments: Sequence[str], folder: Path, environment: Mapping[str, str]
@@ -168,7 +191,7 @@ def serve(orders: socket.socket) -> None:
     """Fork for each order, until the other side is gone. Each hub has a parent that reports its end."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the parents are not waited for
     while True:
-        message, fds, _, _ = socket.recv_fds(orders, 1 << 20, 3)
+        message, fds, _, _ = socket.recv_fds(orders, 1 << 20, 4)
         if not message:
             return
         if os.fork() == 0:
@@ -180,35 +203,35 @@ def serve(orders: socket.socket) -> None:
             os.close(fd)
 
 
-def _supervise(order: dict[str, object], output: int, errors: int, status: int) -> None:
+def _supervise(order: dict[str, object], status: int, *files: int) -> None:
     """Fork once more: return in the hub's process; report its end, and end, in its parent."""
     pid = os.fork()
     if pid:
-        os.close(output)
-        os.close(errors)
+        for file in files:
+            os.close(file)
         os.write(status, f"{pid}\n".encode())
         _, ended = os.waitpid(pid, 0)
         os.write(status, f"{os.waitstatus_to_exitcode(ended)}\n".encode())
         os._exit(0)
     _end_with_parent()
     os.close(status)
-    _become(order, output, errors)
+    _become(order, files)
 
 
 def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _become(order: dict[str, object], output: int, errors: int) -> NoReturn:
+def _become(order: dict[str, object], files: Sequence[int]) -> NoReturn:
     """Run the program as a new process would; ends the process as the interpreter does."""
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(output, 1)
-    os.dup2(errors, 2)
+    for number, file in enumerate(files):
+        os.dup2(file, number)
     os.closerange(3, 256)
     os.environ.clear()
     os.environ.update(order["environment"])  # type: ignore[call-overload]
     os.chdir(str(order["folder"]))
     sys.argv[:] = order["arguments"]  # type: ignore[call-overload]
+    sys.modules["__main__"].__package__ = None  # as in a script: click looks here for the command's name
     sys.path[0] = str(Path(sys.argv[0]).parent)
     module, function = PROGRAMS[Path(sys.argv[0]).name]
     sys.exit(getattr(import_module(module), function)())

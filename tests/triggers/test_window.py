@@ -166,7 +166,7 @@ DENSE = [
 ]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     rule=st.sampled_from(
         [

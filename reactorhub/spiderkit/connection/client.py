@@ -274,12 +274,14 @@ class RedisClient:
         self._attempt_ended()
 
     def _note_failure(self, error: Exception) -> None:
+        refused = isinstance(error, LoginRefused)
+        if refused and self.state.state != "auth_failed":
+            self._failures = 0  # the long delays are for a login that is refused again and again
         self._failures += 1
         if self._stopped:
             return
         if not isinstance(error, _EXPECTED):
             self._log.failure("the Redis client failed because of a bug; it will try again")
-        refused = isinstance(error, LoginRefused)
         self._become("auth_failed" if refused else "reconnecting", str(error) or type(error).__name__)
         self._attempt_ended()
 
