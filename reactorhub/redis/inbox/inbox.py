@@ -59,10 +59,10 @@ class Taking:
         await self._finish([each for each, reply in zip(taken, replies, strict=True) if reply == 1])
 
     async def settle(self) -> None:
-        """Finish what earlier attempts have left: entries taken and not confirmed, and held runs."""
+        """Finish what earlier attempts have left: entries that are not confirmed, and held runs."""
         mine = self._keys.taken(self._keys.me)
-        while records := await self._client.execute("LRANGE", mine, 0, scripts.AT_ONCE - 1):
-            await self._finish(await self._readable(mine, records))
+        records = await self._client.execute("LRANGE", mine, 0, scripts.AT_ONCE - 1)
+        await self._finish(await self._readable(mine, records))
         await self._confirm([(run.id, b"", run.run_id, run.young) for run in self.owner.held()])
 
     async def give_back(self, who: str) -> int:

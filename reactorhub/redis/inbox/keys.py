@@ -96,8 +96,10 @@ def read_taken(record: bytes) -> Taken:
     """
     try:
         source, entry_id, entry = json.loads(record)
+        if not (isinstance(source, str) and isinstance(entry_id, str)):
+            raise TypeError("a list and an id must be texts")
         return Taken(source, entry_id, entry.encode())
-    except (TypeError, AttributeError, UnicodeError) as error:
+    except (TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"not a record of the inbox: {error}") from None
 
 

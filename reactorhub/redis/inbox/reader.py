@@ -126,6 +126,8 @@ class RedisReader:
         inbox, more = taking.owner, False
         if taken or inbox.held():
             await taking.settle()
+        if taken > scripts.AT_ONCE:
+            return True  # what was taken before comes first
         await self._register(inbox.spiders(), known=known)  # before it takes anything: others look for it
         if inbox.places() < 1:
             return False

@@ -20,7 +20,7 @@ from reactorhub.spiderkit.connection.errors import RedisRefused
 from reactorhub.storage.ledger import RunFilter
 from tests.support.deferreds import done
 from tests.support.hubs import hub_log
-from tests.support.inbox_hub import PREFIX, InboxHub, entry
+from tests.support.inbox_hub import PREFIX, InboxHub, Killed, entry
 from tests.support.redis_server import OneServer, RedisServer
 
 INBOX, DEAD, IDS = f"{PREFIX}inbox", f"{PREFIX}inbox:dead", f"{PREFIX}inbox:ids"
@@ -376,8 +376,6 @@ class WaitingTests(InboxCase):
         """What was taken before memory ran out starts: to confirm it frees memory."""
         self.push(entry("1", id="a"))
         hub = self.hub()
-        confirm = scripts.CONFIRM
-        del confirm
         taking = hub.reader._taking
         assert taking is not None
         wait, finish = Deferred[None](), taking._finish
@@ -445,11 +443,12 @@ class HeldTests(InboxCase):
         taking = first.reader._taking
         assert taking is not None
 
-        async def nothing(_: Any) -> None:
-            return None
+        async def killed(_: Any) -> None:
+            raise Killed
 
-        taking._confirm = nothing  # type: ignore[method-assign]
-        await first.live()
+        taking._confirm = killed  # type: ignore[method-assign]
+        with self.assertRaises(Killed):
+            await first.live()
         after = self.hub(ledger=first.ledger)
         after.owner.withdraw_all("the inbox is not read")
         after.start_runs()
@@ -540,7 +539,8 @@ class ServiceTests(InboxCase):
 
     async def test_a_redis_that_is_killed_and_starts_again(self) -> None:
         """With an append-only file nothing is lost and nothing starts twice."""
-        server = RedisServer("--appendonly", "yes", "--appendfsync", "always").start()
+        durable = ("--appendonly", "yes", "--appendfsync", "always")
+        server = RedisServer().start(*durable)
         self.addCleanup(server.close)
         self.patch(reader, "POLL", 0.01)
         self.patch(reader, "AFTER_TROUBLE", 0.05)
@@ -551,7 +551,7 @@ class ServiceTests(InboxCase):
         for _ in range(3):
             await self.looks(1)
             server.kill()
-            server.start()
+            server.start(*durable)
             server.ask("RPUSH", INBOX, entry(len(names)))
             names.append(str(len(names)))
         clock: Any = reactor
