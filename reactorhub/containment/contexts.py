@@ -301,6 +301,11 @@ def this_is_a_child() -> None:
     _is_child = True
 
 
+def is_child() -> bool:
+    """Return whether this process is a child that a run has forked: what it does, it does to itself."""
+    return _is_child
+
+
 def _leave(error: BaseException) -> NoReturn:
     code = error.code if isinstance(error, SystemExit) else 1
     os._exit(0 if code is None else code if isinstance(code, int) else 1)

@@ -199,7 +199,7 @@ def _parts(config: HubConfig, ledger: Ledger, engine: EngineRouter, sink: Sink, 
     )
     book = ScheduleBook(ledger, utc_now, reactor, reporter)
     views = ScheduleViews(services, book, publisher)
-    ended_runs = EndedRuns(ledger, publisher, views, AutoPause(ledger, book))
+    ended_runs = EndedRuns(ledger, publisher, views, AutoPause(ledger, book), utc_now)
     return HubParts(
         services=services,
         dispatcher=Dispatcher(

@@ -71,6 +71,10 @@ class EventPublisher:
         self._sink.publish_run(view, self._now())
         self.event(EventType.of_run(run.state), {"run": view})
 
+    def publish_again(self, run: Run) -> None:
+        """Publish the view of a run without an event, if the sink may have missed it."""
+        self._sink.publish_run(run_view(run), self._now())
+
     def event(self, kind: EventType, about: Mapping[str, View]) -> None:
         """Publish an event. ``about`` maps a noun, such as ``run``, to the view of the event's subject."""
         self._sink.publish_event(event_view(self._new_id(), kind.value, self._now(), about))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from datetime import datetime, timedelta
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -12,10 +13,13 @@ from reactorhub.events.publisher import EventPublisher
 from reactorhub.events.types import EventType
 from reactorhub.hub.schedules import ScheduleViews
 from reactorhub.model.follow_up import FollowUp
-from reactorhub.model.run import Run
+from reactorhub.model.run import FINAL, Run
 from reactorhub.schedules.auto_pause import AutoPause
-from reactorhub.storage.ledger import Ledger
+from reactorhub.storage.ledger import Ledger, RunFilter
 from reactorhub.wire.views import batch_view
+
+MAX_REPUBLISHED = 500  # runs at a start; a sink takes them in ten writes
+_RECENT = timedelta(days=1)
 
 
 class EndedRuns:
@@ -24,17 +28,27 @@ class EndedRuns:
     log = Logger()
 
     def __init__(
-        self, ledger: Ledger, publisher: EventPublisher, views: ScheduleViews, failures: AutoPause
+        self,
+        ledger: Ledger,
+        publisher: EventPublisher,
+        views: ScheduleViews,
+        failures: AutoPause,
+        now: Callable[[], datetime],
     ) -> None:
         self._ledger = ledger
         self._publisher = publisher
         self._views = views
         self._failures = failures
+        self._now = now
 
     async def recover(self) -> None:
-        """Pause the schedules that may have missed their pause because the hub died."""
+        """Do what may be left undone because the hub died: pause schedules, and publish how runs ended."""
         for run in await self._failures.overdue():
             await self._pause_if_failing(run)
+        recent = RunFilter(states=FINAL, since=self._now() - _RECENT)
+        newest_first = (await self._ledger.runs(recent, MAX_REPUBLISHED)).rows
+        for run in reversed(newest_first):
+            self._publisher.publish_again(run)
 
     def ended(self, run: Run, follow_up: FollowUp) -> None:
         """Report the batch that this end completes, and pause the schedule if it has failed too often."""

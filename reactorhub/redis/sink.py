@@ -14,12 +14,13 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from reactorhub.events.sink import Sink, SinkState
 from reactorhub.model.values import View
 from reactorhub.redis.buffer import Write, WriteBuffer
-from reactorhub.redis.commands import RedisCommands, event_text
+from reactorhub.redis.commands import HUB_TTL, RedisCommands, event_text
 from reactorhub.redis.hub_name import HubIdentity, HubName
 from reactorhub.spiderkit.connection.client import ClientState, RedisClient, backoff
 from reactorhub.spiderkit.connection.commands import Command
@@ -27,6 +28,7 @@ from reactorhub.spiderkit.connection.errors import RedisRefused, RedisUnavailabl
 
 RUNS_PER_WRITE = 50  # so that encoding one write does not hold up the reactor
 EVENTS_PER_WRITE = 200  # events are smaller than views
+KEEP_NAME_EVERY = HUB_TTL / 3  # seconds between two heartbeats before the hub publishes its own
 MIN_TO_LEAVE = 0.1  # seconds to give the name back, however long the last writes took
 _AWAY = ("reconnecting", "auth_failed")
 
@@ -98,6 +100,8 @@ class RedisSink:
         self._failures = self._refused = 0
         self._is_refused = False
         self._state = ClientState(since=now())
+        self._keeping = LoopingCall(self._keep_name)
+        self._keeping.clock = clock
 
     def start(self) -> Deferred[None]:
         """Start the loop and the client, and take the hub's name.
@@ -125,6 +129,7 @@ class RedisSink:
 
     def publish_hub(self, hub: View) -> None:
         """See Sink.publish_hub."""
+        self._stop_keeping()
         self._buffer.set_hub(hub)
         self._work.ring()
 
@@ -139,9 +144,19 @@ class RedisSink:
         )
 
     async def _start(self) -> None:
+        self._keeping.start(KEEP_NAME_EVERY, now=False)
         await self._client.start()
         with suppress(RedisUnavailable):
             self._heard_of_name(await self._client.ask([self._name.beat({})]))
+
+    def _keep_name(self) -> None:
+        """Write a heartbeat that says only which process this is: a hub may take long to start."""
+        self._buffer.set_hub({})
+        self._work.ring()
+
+    def _stop_keeping(self) -> None:
+        if self._keeping.running:
+            self._keeping.stop()
 
     async def _serve(self) -> None:
         while not self._finished():
@@ -198,6 +213,7 @@ class RedisSink:
 
     async def _stop(self, within: float) -> None:
         self._stopping = True
+        self._stop_keeping()
         deadline = self._clock.seconds() + within
         bound = self._clock.callLater(within, self._give_up)
         self._wake()

@@ -201,6 +201,17 @@ def test_a_restart_takes_up_what_there_was() -> None:
     assert harness.begun(runs[4].id).run_id == runs[4].id
 
 
+def test_a_restart_publishes_the_last_ends_again() -> None:
+    """A hub that died before Redis had heard how a run ended says it at the next start, without an event."""
+    before = started()
+    runs = [done(before.hub.submit(Order(spider="prices"))) for _ in range(2)]
+    before.begun(runs[0].id).finish()
+    before.turn()
+    harness = started(before.ledger)
+    assert harness.sink.runs[runs[0].id]["state"] == "succeeded"
+    assert [event["run"]["id"] for event in harness.sink.events] == [runs[1].id]
+
+
 def test_a_restart_lets_a_buffered_run_begin() -> None:
     """A run by hand that had no slot yet waits for nobody, as before; a buffered one lets it end first."""
     before = started()

@@ -8,6 +8,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import TestCase
 
+from reactorhub.redis import sink as sink_module
 from reactorhub.redis.hub_name import HubIdentity, HubName
 from reactorhub.redis.sink import RedisSink
 from reactorhub.spiderkit.connection.address import address_of
@@ -97,6 +98,16 @@ class HubNameTests(OneServer, TestCase):
         self.assertEqual(self.server.ask("ZRANGE", "t:hubs", 0, -1), ["lab"])
         formats = [entry["log_format"] for entry in said if "conflict" in entry or "free again" in str(entry)]
         self.assertEqual(len(formats), 2)
+
+    async def test_long_start(self) -> None:
+        """A hub that takes long to start keeps its name, until it publishes heartbeats of its own."""
+        self.patch(sink_module, "KEEP_NAME_EVERY", 0.05)
+        sink = await self.start(1)
+        self.server.ask("EXPIRE", "t:hub:lab", 5)
+        await until(lambda: self.server.ask("TTL", "t:hub:lab") > 20)
+        sink.publish_hub({"name": "lab", "time": "now"})
+        await until(lambda: "time" in self.server.hash("t:hub:lab"))
+        self.assertFalse(sink._keeping.running)
 
     async def test_same_folder(self) -> None:
         """After kill -9 the next process on the same folder has the name at once."""

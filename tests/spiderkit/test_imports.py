@@ -14,7 +14,7 @@ FOLDER = Path(reactorhub.spiderkit.__file__).parent
 MODULES = sorted(
     ".".join(("reactorhub", *path.relative_to(FOLDER.parent).with_suffix("").parts)).removesuffix(".__init__")
     for path in FOLDER.rglob("*.py")
-    if path.name != "link.py"
+    if path.name not in ("link.py", "http.py")
 )
 
 
@@ -30,7 +30,7 @@ def after_import(modules: list[str]) -> set[str]:
 
 @pytest.fixture(scope="module")
 def loaded() -> set[str]:
-    """The modules that come with the whole kit, apart from the one that connects."""
+    """The modules that come with the whole kit, apart from those that connect."""
     return after_import(MODULES)
 
 

@@ -99,7 +99,9 @@ class HubHarness:
         )
         self.book = ScheduleBook(self.ledger, self.now, self.clock, reporter)
         views = ScheduleViews(self.services, self.book, self.publisher)
-        ended_runs = EndedRuns(self.ledger, self.publisher, views, AutoPause(self.ledger, self.book))
+        ended_runs = EndedRuns(
+            self.ledger, self.publisher, views, AutoPause(self.ledger, self.book), self.now
+        )
         self.on_ended = ended_runs.ended  # a test may put another function here
         self.dispatcher = Dispatcher(
             self.services,

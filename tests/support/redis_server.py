@@ -113,6 +113,10 @@ class RedisServer:
             raise replies[1]
         return replies[1]
 
+    def ask_in(self, database: int, *command: str | int) -> Any:
+        """Send one command for another database; returns the reply as text."""
+        return ask(self.port, ["SELECT", database], list(command))[1]
+
     def hash(self, key: str) -> dict[str, str]:
         """Return a hash; empty where there is none."""
         flat = self.ask("HGETALL", key)

@@ -26,7 +26,11 @@ _REACTOR = Harm(
     "reactor", "starts, stops or replaces the reactor of all crawls", "raise CloseSpider to end a crawl"
 )
 
-_QUITS = Harm("process-exit", "ends the whole process", "raise CloseSpider to end a crawl")
+_QUITS = Harm(
+    "process-exit", "would end the hub; here it raises an exception", "raise CloseSpider to end a crawl"
+)
+
+_FORKS = Harm("process-exit", "copies the whole hub", "use asyncio.create_subprocess_exec")
 
 PROCESS_WIDE: Mapping[str, Harm] = table(
     (
@@ -67,7 +71,11 @@ PROCESS_WIDE: Mapping[str, Harm] = table(
         "sys.exit builtins.exit builtins.quit",
         Harm("exit", "becomes an error of the run", "raise CloseSpider to end a crawl"),
     ),
-    ("os._exit os.abort os.execv os.execl os.execvp os.fork", _QUITS),
+    (
+        "os._exit os.abort os.execv os.execve os.execl os.execvp signal.raise_signal _thread.interrupt_main",
+        _QUITS,
+    ),
+    ("os.fork", _FORKS),
     ("scrapy.crawler.CrawlerProcess scrapy.crawler.AsyncCrawlerProcess scrapy.cmdline.execute", _PROCESS),
     (
         "twisted.internet.reactor.run twisted.internet.reactor.stop twisted.internet.reactor.crash "

@@ -8,7 +8,7 @@ What no project asks is answered as Scrapy does.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from reactorhub.containment.replacing import Undo, replace_code
 _PATHS = ("JOBDIR", "FEED_TEMPDIR")
 _STORES = ("FILES_STORE", "IMAGES_STORE")
 _OF_THE_COMMAND = ("CHECK", "PYTHON_SHELL")  # settings that Scrapy takes from variables named SCRAPY_...
+_OF_STATS = ".JsonLinesConnector"  # the connector of spiderkit.StatsUploader that writes to a file
 _DATA_FOLDER = ".scrapy"
 
 
@@ -144,6 +145,8 @@ def make_paths_absolute(settings: BaseSettings, folder: Path) -> None:
         located = {_feed_in_folder(uri, folder): options for uri, options in feeds.items()}
         if located.keys() != feeds.keys():
             settings.set("FEEDS", located, priority=settings.getpriority("FEEDS") or 0)
+    if str(settings.get("STATSUPLOADER_CONNECTOR_CLASS")).endswith(_OF_STATS):
+        _change(settings, "STATSUPLOADER_CONNECT_CONFS", lambda value: _stats_in_folder(value, folder))
 
 
 def _change(settings: BaseSettings, name: str, change: Callable[[Any], Any]) -> None:
@@ -162,6 +165,12 @@ def _store_in_folder(value: Any, folder: Path) -> Any:
     if scheme not in ("", "file"):
         return value
     return f"{scheme}{slashes}{folder / path}"
+
+
+def _stats_in_folder(value: Any, folder: Path) -> Any:
+    if not isinstance(value, Mapping) or "path" not in value:
+        return value
+    return {**value, "path": _in_folder(value["path"], folder)}
 
 
 def _feed_in_folder(uri: Any, folder: Path) -> Any:

@@ -164,6 +164,11 @@ class RedisClient:
             self._tell_waiting(RedisUnavailable(self.state.reason))
         return waiting
 
+    def connected_within(self, seconds: float) -> Deferred[None]:
+        """Return a Deferred that fires when the client is connected, or after so many seconds at most."""
+        waiting = self.when_connected().addTimeout(seconds, self._clock)
+        return waiting.addErrback(lambda _: None)
+
     async def execute(self, *command: Argument, within: float | None = None) -> Any:
         """Send one command and return the reply.
 

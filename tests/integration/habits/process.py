@@ -8,6 +8,7 @@ from tests.integration.habits.habit import Habit, Order, Outcome, spider
 from tests.integration.hubs import Hub
 
 YIELD = '\nyield {"url": response.url}\n'
+REFUSED = Outcome((), "failed", 1, "would end the hub")
 LEFT = Outcome(items=(), state="failed", errors=1, reason="SystemExit")
 
 
@@ -69,6 +70,19 @@ process.start()
         project="leaving",
         spiders={"leaving": spider("leaving", "sys.exit(3)", top="import sys\n")},
         orders=(Order("leaving", LEFT), Order("leaving", LEFT)),
+    ),
+    Habit(
+        does="ends its process, by `os._exit()` or a signal to itself",
+        project="quitting",
+        spiders={
+            "exiting": spider("exiting", "os._exit(3)", top="import os\n"),
+            "killing": spider("killing", "os.kill(os.getpid(), signal.SIGUSR1)", top="import os, signal\n"),
+        },
+        orders=(
+            Order("exiting", Outcome((), "failed", 0, "exit"), REFUSED),
+            Order("killing", Outcome((), "failed", 0, "killed by SIGUSR1"), REFUSED),
+        ),
+        shared="the run gets an exception that says why",
     ),
     Habit(
         does="ends itself with a reason of its own, which `expect.finish_reason` names",

@@ -1,0 +1,122 @@
+"""What spiders use of the kit in a real hub: its connection to Redis, and the upload of their stats."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.hubs import Hub, until, write_project
+from tests.support.redis_server import RedisServer
+from tests.support.stopwatch import Stopwatch
+
+CONFIG = """
+    hub:
+      name: kit
+      demo_site: tcp:0:interface=127.0.0.1
+      projects: {{lab: {{path: lab}}}}
+      redis: {{url: "{redis}"}}
+    schedules: {{}}
+"""
+SPIDERS = """
+    import scrapy
+
+    class Borrower(scrapy.Spider):
+        name = "borrower"
+
+        async def start(self):
+            yield scrapy.Request(f"{self.shop}/one/{self.n}.html")
+
+        async def parse(self, response):
+            lent = getattr(self.crawler, "reactorhub_connection", None)
+            if lent is not None:
+                await lent.execute("HSET", "borrowed", self.n, response.url)
+            yield {"url": self.settings.get("REDIS_URL")}
+
+    class Sender(Borrower):
+        name = "sender"
+        custom_settings = {
+            "EXTENSIONS": {"reactorhub.spiderkit.StatsUploader": 500},
+            "STATSUPLOADER_CONNECT_CONFS": {"key": "sent"},
+            "STATSUPLOADER_GEN_SPIDERID": lambda spider: spider.name + spider.n,
+        }
+
+        async def parse(self, response):
+            yield {"n": self.n}
+
+    class OwnSender(Sender):
+        name = "own"
+        custom_settings = {
+            **Sender.custom_settings,
+            "STATSUPLOADER_CONNECT_CONFS": {"key": "sent", "url": "OTHER"},
+        }
+
+    class FileSender(Sender):
+        name = "file"
+        custom_settings = {
+            **Sender.custom_settings,
+            "STATSUPLOADER_CONNECTOR_CLASS": "reactorhub.spiderkit.JsonLinesConnector",
+            "STATSUPLOADER_CONNECT_CONFS": {"path": "stats.jl"},
+        }
+"""
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[RedisServer]:
+    """The server of the hub."""
+    server = RedisServer().start()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory, redis: RedisServer) -> Iterator[Hub]:
+    """A hub with Redis."""
+    hub = Hub(tmp_path_factory.mktemp("kit"), CONFIG.format(redis=redis.url))
+    write_project(hub.folder / "lab", lab=SPIDERS.replace("OTHER", redis.url.removesuffix("0") + "1"))
+    with hub:
+        yield hub
+
+
+def test_runs_borrow_the_connection(hub: Hub, redis: RedisServer) -> None:
+    """A shared run uses the hub's connection in its callbacks; an isolated run is told the hub's Redis."""
+    runs = [hub.order("borrower", {"n": "1"}), hub.order("borrower", {"n": "2"}, isolate="process")]
+    assert [hub.wait_final(run)["state"] for run in runs] == ["succeeded", "succeeded"]
+    assert list(redis.hash("borrowed")) == ["1"]
+    assert [hub.items(run)[0]["url"] for run in runs] == [None, redis.url]
+
+
+def test_runs_upload_their_stats(hub: Hub, redis: RedisServer) -> None:
+    """Over the hub's connection, one of its own, in an isolated run, in a file: all stats are there."""
+    runs = [
+        hub.order("sender", {"n": "1"}),
+        hub.order("sender", {"n": "2"}, isolate="process"),
+        hub.order("own", {"n": "3"}),
+        hub.order("file", {"n": "4"}),
+    ]
+    assert [hub.wait_final(run)["state"] for run in runs] == ["succeeded"] * 4
+    until(lambda: set(redis.hash("sent")) == {"sender1", "sender2"}, 10, "the stats in Redis")
+    texts = [*redis.hash("sent").values(), redis.ask_in(1, "HGET", "sent", "own3")]
+    line = json.loads((hub.folder / "lab" / "stats.jl").read_text(encoding="utf-8"))
+    assert line["spider_id"] == "file4"
+    for stats in (*map(json.loads, texts), line["stats"]):
+        assert (stats["item_scraped_count"], stats["finish_reason"]) == (1, "finished")
+    for log in map(hub.log, runs):
+        assert "Left behind" not in log and "stats cannot" not in log
+
+
+def test_a_frozen_redis_delays_no_run(hub: Hub, redis: RedisServer) -> None:
+    """Runs that upload end as fast as ever while Redis does not answer; afterwards uploads arrive again."""
+    redis.freeze()
+    try:
+        watch = Stopwatch(hub.pid)
+        for number in range(5, 9):
+            run = hub.order("sender", {"n": str(number)})
+            assert hub.wait_final(run)["state"] == "succeeded"
+        assert watch.seconds < 2, "the runs waited for Redis"
+    finally:
+        redis.thaw()
+    until(lambda: hub.get("/api/status")[1]["redis"]["state"] == "connected", 10, "the connection")
+    hub.wait_final(hub.order("sender", {"n": "9"}))
+    until(lambda: "sender9" in redis.hash("sent"), 10, "the stats of the last run")
