@@ -21,7 +21,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from reactorhub.spiderkit.connection.address import RedisAddress
-from reactorhub.spiderkit.connection.answer import Answer
+from reactorhub.spiderkit.connection.answer import Answer, answer_of
 from reactorhub.spiderkit.connection.commands import (
     Argument,
     Command,
@@ -196,9 +196,7 @@ class RedisClient:
         :raises RedisUnavailable: if Redis is not connected, or does not answer all in time.
         """
         asking = self._home.copy().run(Deferred.fromCoroutine, self._ask(commands, within))
-        answer: Answer[list[Any]] = Answer(lambda _: asking.cancel())
-        asking.chainDeferred(answer)
-        return await answer
+        return await answer_of(asking)
 
     async def _ask(self, commands: Sequence[Command], within: float | None) -> list[Any]:
         link = self._usable_link()

@@ -10,7 +10,6 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import NotConfigured
 from scrapy.utils.misc import build_from_crawler
 from scrapy.utils.reactor import is_reactor_installed
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
@@ -94,20 +93,20 @@ class StatsUploader:
             self._news = False
             self._outbox.send()
 
-    def _spider_closed(self) -> Deferred[None] | None:
+    async def _spider_closed(self) -> None:
         """Wait for the end of the engine: until then, other extensions may still count something.
 
         An engine that did not start does not end either; such a crawl was closed while it opened.
         """
         if self._repeat.running:
             self._repeat.stop()
-        return None if self._engine_started else self._engine_stopped()
+        if not self._engine_started:
+            await self._engine_stopped()
 
-    def _engine_stopped(self) -> Deferred[None] | None:
-        if self._finished:
-            return None
-        self._finished = True
-        return self._outbox.finish()
+    async def _engine_stopped(self) -> None:
+        if not self._finished:
+            self._finished = True
+            await self._outbox.finish()
 
 
 def _connector(crawler: Crawler, options: UploaderOptions) -> Any:

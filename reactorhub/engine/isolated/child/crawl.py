@@ -29,9 +29,10 @@ from .private import (
     stop,
 )
 from .processes import end_at_once
-from .project import last_line, project_settings
+from .project import last_line
 from .records import Records
 from .reports import Reports
+from .settings import project_settings
 from .told import ATTRIBUTE, has_own_job, job_argument, tell_redis, tell_settings
 
 REACTOR = "twisted.internet.asyncioreactor.AsyncioSelectorReactor"
