@@ -160,6 +160,13 @@ class Dispatcher:
         self._refuse_if_stopping()
         return await self._keyed.accept(orders, held)
 
+    async def keyed_runs(self, keys: Sequence[str]) -> Mapping[str, Run | None]:
+        """Return those of the keys that are taken, each with its run; None if the run has been deleted.
+
+        :raises LedgerError: if the ledger cannot read.
+        """
+        return await self._services.ledger.keyed_runs(keys) if keys else {}
+
     def held(self) -> list[Run]:
         """Return the runs that may not start before :meth:`release`, oldest first."""
         return [live_run.run for run_id, live_run in self.live_runs.items() if run_id in self._holds]
