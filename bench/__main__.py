@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,6 +20,7 @@ from pathlib import Path
 from bench.contenders import Bare, Contender, Fresh, Hub, Isolated, Scrapyd, Shop
 from bench.errors import BenchError
 from bench.fairness import Fairness, FairnessBench
+from bench.feed import Feed, FeedBench
 from bench.figures import Contest, History, Report, Round, Target, isolation_targets
 from bench.history import measure
 from bench.measure import Meter, fsync_seconds
@@ -28,6 +29,7 @@ from bench.punctuality import Punctuality, Scale
 from bench.table import (
     as_json,
     fairness_markdown,
+    feed_markdown,
     history_markdown,
     isolation_markdown,
     markdown,
@@ -82,6 +84,7 @@ class Bench:
         self.history: History | None = None
         self.timetable: Timetable | None = None
         self.fairness: Fairness | None = None
+        self.feed: Feed | None = None
         self._plan = plan
         self._folder = folder
 
@@ -110,6 +113,7 @@ class Bench:
             self.history = self._history(meter)
         self.timetable = self.run_schedules()
         self.fairness = self.run_fairness()
+        self.feed = self.run_feed()
 
     def run_isolation(self) -> list[Target]:
         """Measure only what a process of its own costs, beside scrapyd and a fresh process for each crawl."""
@@ -132,6 +136,10 @@ class Bench:
     def run_fairness(self) -> Fairness:
         """Measure only how crawls in the hub's own process share it."""
         return FairnessBench(self._project, self._folder, _say).measure()
+
+    def run_feed(self) -> Feed:
+        """Measure only spiders that Redis feeds, beside those of scrapy-redis."""
+        return FeedBench(self._folder, _say).measure()
 
     def _history(self, meter: Meter) -> History:
         _say(f"a past of {self._plan.past:,} runs and ticks")
@@ -172,6 +180,16 @@ class Bench:
         return Path(shutil.copytree(HERE / "project", self._folder / name, ignore=copied))
 
 
+PARTS: dict[str, Callable[[Bench], str]] = {
+    "history": lambda bench: history_markdown(bench.run_history()),
+    "schedules": lambda bench: timetable_markdown(bench.run_schedules()),
+    "fairness": lambda bench: fairness_markdown(bench.run_fairness()),
+    "feed": lambda bench: feed_markdown(bench.run_feed()),
+    "isolation": lambda bench: isolation_markdown(bench.run_isolation(), contests(bench.findings)),
+}
+"""What can be measured by itself: each returns what was found, as Markdown."""
+
+
 def _turns(staying: dict[str, Contender], number: int) -> list[tuple[str, Contender]]:
     """Return the contenders so that each comes first in every other round."""
     turns = list(staying.items())
@@ -203,6 +221,7 @@ def report(bench: Bench) -> Report:
         history=bench.history,
         timetable=bench.timetable,
         fairness=bench.fairness,
+        feed=bench.feed,
     )
 
 
@@ -219,7 +238,7 @@ def _plan(arguments: Sequence[str] | None) -> tuple[Plan, argparse.Namespace]:
     parser.add_argument(
         "part",
         nargs="?",
-        choices=["history", "schedules", "isolation", "fairness"],
+        choices=PARTS,
         help="measure and print this part only",
     )
     parser.add_argument(
@@ -260,17 +279,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
             bench = Bench(plan, Path(folder))
-            if chosen.part == "history":
-                print(history_markdown(bench.run_history()))
-                return 0
-            if chosen.part == "schedules":
-                print(timetable_markdown(bench.run_schedules()))
-                return 0
-            if chosen.part == "fairness":
-                print(fairness_markdown(bench.run_fairness()))
-                return 0
-            if chosen.part == "isolation":
-                print(isolation_markdown(bench.run_isolation(), contests(bench.findings)))
+            if chosen.part is not None:
+                print(PARTS[chosen.part](bench))
                 return 0
             bench.run()
     except BenchError as error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bench.fairness import Fairness
+    from bench.feed import Feed
     from bench.timetable import Timetable
 
 MEGABYTE = 1_000_000
@@ -135,7 +136,8 @@ class Report:
     """Everything one bench has found: the short crawls by contender, the long ones by contender.
 
     ``fsyncs`` are the seconds that the disk took for each fsync while the hub's delays were measured.
-    ``timetable`` is what was found of a hub with thousands of schedules, ``fairness`` how crawls share one.
+    ``timetable`` is what was found of a hub with thousands of schedules, ``fairness`` how crawls share one,
+    ``feed`` what feeding spiders from Redis costs.
     """
 
     date: str
@@ -148,6 +150,7 @@ class Report:
     history: History | None = None
     timetable: Timetable | None = None
     fairness: Fairness | None = None
+    feed: Feed | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +181,7 @@ def targets(report: Report) -> list[Target]:
     ]
     found = [rule() for rule, known in rules if known]
     found += [*isolation_targets(short), *history_targets(report.history)]
-    for part in (report.timetable, report.fairness):
+    for part in (report.timetable, report.fairness, report.feed):
         found += [] if part is None else part.targets()
     return found
 
