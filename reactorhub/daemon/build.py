@@ -23,6 +23,7 @@ from reactorhub.containment.lag import LagMeter
 from reactorhub.containment.run_logs import RunLogs
 from reactorhub.daemon.gc import GcPause
 from reactorhub.daemon.heartbeat import Heartbeat
+from reactorhub.daemon.redis_inputs import RedisInputs
 from reactorhub.engine.code_files import CodeFiles, code_files
 from reactorhub.engine.doctor.process import ProcessDoctor
 from reactorhub.engine.isolated.engine import IsolatedEngine
@@ -92,6 +93,7 @@ class Built:
     redis: EmbeddedRedis | None
     parts: HubParts
     hub: Hub
+    inputs: RedisInputs
     scheduler: Scheduler
     retention: Retention
     reloader: Reloader
@@ -165,6 +167,7 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
         redis=redis,
         parts=parts,
         hub=hub,
+        inputs=RedisInputs(config, hub, parts, client),
         scheduler=scheduler,
         retention=retention,
         reloader=reloader,

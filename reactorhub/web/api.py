@@ -22,8 +22,9 @@ from reactorhub.storage.ledger import RunFilter
 from reactorhub.web.disconnects import shielded
 from reactorhub.web.files import MAX_LINES, RunFiles, whole
 from reactorhub.web.problems import fields_of, problem, status_of
-from reactorhub.web.requests import MAX_ROWS, Query, body_of, fields_in, json_object, order_of
+from reactorhub.web.requests import MAX_ROWS, Query, body_of, fields_in, order_of
 from reactorhub.wire.batch_orders import read_batch_order
+from reactorhub.wire.json_object import json_object
 from reactorhub.wire.orders import encoded_moment, read_pause
 from reactorhub.wire.views import tick_view
 

@@ -17,7 +17,8 @@ from scrapy.settings import Settings
 from scrapy.utils import log as scrapy_log
 
 from reactorhub.engine.isolated.child.preload import preload
-from reactorhub.engine.isolated.child.private import keep_to_log_enabled, own_settings, remember_versions
+from reactorhub.engine.isolated.child.private import keep_to_log_enabled, own_settings
+from reactorhub.engine.isolated.child.private.haste import remember_versions
 from reactorhub.engine.isolated.child.records import Records
 from reactorhub.engine.isolated.child.reports import Reports, plain
 from reactorhub.engine.isolated.connections import read_moment

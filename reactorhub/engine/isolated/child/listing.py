@@ -11,8 +11,9 @@ from scrapy.utils.reactor import install_reactor
 from .crawl import REACTOR
 from .private import Loader
 from .private.imports import no_crawls
-from .project import broken, project_settings
+from .project import broken
 from .reports import Reports
+from .settings import project_settings
 from .spiders import arguments, classes_of, docstring
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import sys
 import threading
 import warnings
@@ -12,14 +11,10 @@ from importlib import import_module
 
 import scrapy
 from scrapy.exceptions import NotConfigured
-from scrapy.http import HtmlResponse
 from scrapy.settings import BaseSettings, Settings
-from scrapy.utils.log import log_scrapy_info
 from scrapy.utils.misc import load_object
-from scrapy.utils.response import get_base_url
-from twisted.internet.ssl import CertificateOptions
 
-from .private import remember_versions
+from .private.haste import prepare
 
 _MODULES = (
     "asyncio",
@@ -61,26 +56,13 @@ def preload() -> dict[str, str]:
         for path in sorted(set(_paths(Settings()))):
             with suppress(ImportError, NotConfigured, AttributeError, NameError):  # some need another library
                 load_object(path)
-        _warm_up()
+        prepare()
     if "twisted.internet.reactor" in sys.modules:
         raise RuntimeError("importing Scrapy has installed a reactor; no process can be forked from this one")
     if threading.active_count() != 1:
         raise RuntimeError("importing Scrapy has started a thread; no process can be forked from this one")
     python = ".".join(map(str, sys.version_info[:3]))
     return {"python": python, "scrapy": scrapy.__version__}
-
-
-def _warm_up() -> None:
-    """Do once what each crawl would have to do at first: compile patterns, look up versions, set up TLS."""
-    html = b"<html><head><meta charset=utf-8></head><body><a class=b href=/x>x</a></body></html>"
-    response = HtmlResponse("http://localhost/", body=html)
-    response.css("a.b::attr(href)").getall()
-    response.xpath("//a/text()").getall()
-    get_base_url(response)
-    CertificateOptions().getContext()
-    remember_versions()
-    log_scrapy_info(Settings({"LOG_ENABLED": False}))
-    copy.deepcopy(Settings())
 
 
 def _paths(settings: BaseSettings) -> Iterator[str]:

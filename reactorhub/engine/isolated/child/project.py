@@ -1,4 +1,4 @@
-"""The project of an order: its settings, as Scrapy's own command would have them in the project's folder."""
+"""The modules of a project, each imported for itself."""
 
 from __future__ import annotations
 
@@ -7,28 +7,6 @@ from collections.abc import Iterator
 from importlib import import_module
 from pkgutil import iter_modules
 from types import ModuleType
-from typing import Any
-
-from scrapy.settings import Settings
-from scrapy.utils.project import get_project_settings
-
-# The hub's own defaults: above Scrapy's, below whatever a project says. A console that executes code is there
-# on request only.
-DEFAULTS = {"CONCURRENT_ITEMS": 8, "TELNETCONSOLE_ENABLED": False, "REMOTE_CONTROL_ENABLED": False}
-
-
-def project_settings(order: dict[str, Any]) -> Settings:
-    """Import the project's settings and return them.
-
-    :raises BaseException: whatever the settings module raises.
-    """
-    settings = get_project_settings() if "SCRAPY_SETTINGS_MODULE" in order["environment"] else Settings()
-    settings.setdict(DEFAULTS, priority="command")
-    if order["spider_modules"]:
-        settings.set("SPIDER_MODULES", order["spider_modules"], priority="cmdline")
-    elif "SCRAPY_SETTINGS_MODULE" not in order["environment"]:
-        settings.set("SPIDER_MODULES", ["spiders"], priority="project")
-    return settings
 
 
 class Modules:

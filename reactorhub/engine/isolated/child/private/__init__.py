@@ -206,23 +206,3 @@ def keep_to_log_enabled() -> None:
         return handler
 
     log.__dict__["_get_handler"] = handler_for
-
-
-def remember_versions() -> None:
-    """Have Scrapy look up once the versions that it logs for each crawl: that is 3 ms of CPU."""
-    for name in ("get_versions", "scrapy_components_versions"):  # the newer and the older name
-        look_up = getattr(log, name, None)
-        if look_up is not None:
-            setattr(log, name, _remembering(look_up))
-
-
-def _remembering(look_up: Callable[..., Any]) -> Callable[..., Any]:
-    known: dict[tuple[str, ...], Any] = {}
-
-    def remembered(software: Any = ()) -> Any:
-        key = tuple(software or ())
-        if key not in known:
-            known[key] = look_up(software) if software else look_up()
-        return known[key]
-
-    return remembered
