@@ -42,7 +42,7 @@ def test_an_import_starts_nothing(name: str, start: Callable[[], Any]) -> None:
 
 def test_an_import_may_await_what_ends() -> None:
     """``run_until_complete()`` works at the top of a module, as under ``scrapy crawl``."""
-    loop: Any = reactor._asyncioEventloop  # type: ignore[attr-defined]  # noqa: SLF001
+    loop: Any = reactor._asyncioEventloop  # type: ignore[attr-defined]
 
     class Idle:
         """Stands for a loop that does not run: that of the tests does."""
