@@ -167,7 +167,7 @@ class _Stillborn:
     """A crawl that failed before it began."""
 
     pid: int | None = None
-    feeds = False
+    feeds = service = False
     isolated_because: str | None = None
 
     def __init__(self, failure: str) -> None:

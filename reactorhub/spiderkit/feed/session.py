@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
+from time import time
 from typing import Any, Protocol
 
 from scrapy import Request
@@ -277,6 +278,10 @@ class Session:
         if not self._connected or self._trouble:
             self._connected, self._trouble = True, ""
             self._look_again()
+
+    async def register(self) -> None:
+        """See :class:`reactorhub.spiderkit.feed.reader.Spider`."""
+        await self.queue.register(time())
 
     def trouble(self, error: Exception) -> None:
         """See :class:`reactorhub.spiderkit.feed.reader.Spider`."""

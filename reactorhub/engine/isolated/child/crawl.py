@@ -33,7 +33,7 @@ from .project import last_line
 from .records import Records
 from .reports import Reports
 from .settings import project_settings
-from .told import ATTRIBUTE, has_own_job, job_argument, tell_redis, tell_settings
+from .told import ATTRIBUTE, has_own_job, is_service, job_argument, tell_redis, tell_settings
 
 REACTOR = "twisted.internet.asyncioreactor.AsyncioSelectorReactor"
 _REPORT_EVERY = 1.0  # seconds
@@ -141,8 +141,9 @@ class Crawl:
         crawler.signals.connect(self._opened, signals.spider_opened)
         crawler.signals.connect(self._closed, signals.spider_closed)
 
-    def _opened(self) -> None:
-        self._reports.send({"opened": True, "feeds": self._items.replaced})
+    def _opened(self, spider: Spider) -> None:
+        service = is_service(type(spider))
+        self._reports.send({"opened": True, "feeds": self._items.replaced, "service": service})
 
     def _closed(self, spider: Spider, reason: object) -> None:
         self._finish_reason = str(reason)[:_MAX_REASON]
