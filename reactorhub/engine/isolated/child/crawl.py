@@ -96,6 +96,7 @@ class Crawl:
         self._crawler = crawler = IsolatedCrawler(spidercls, settings)
         settings.handed_on = False
         crawler.items = self._items
+        crawler.reactorhub_feeds = self._order.get("feeds")
         self._items.watch(crawler)
         self._connect(crawler)
         args = {**self._order["args"], **job_argument(spidercls, run_id)}

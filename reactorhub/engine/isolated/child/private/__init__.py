@@ -101,6 +101,7 @@ class IsolatedCrawler(Crawler):
 
     items: ItemsFile
     in_flight: InFlight
+    reactorhub_feeds: str | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
