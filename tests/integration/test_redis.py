@@ -89,12 +89,12 @@ class Neighbour:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._run_id = hub.order("neighbour")
+        self.run_id = hub.order("neighbour")
         until(self._pages, 20, "the neighbour's first pages")
 
     def _pages(self) -> list[dict[str, float]]:
-        file = list((self._hub.data / "items").rglob(f"{self._run_id}.*"))
-        return self._hub.items(self._run_id) if file else []
+        file = list((self._hub.data / "items").rglob(f"{self.run_id}.*"))
+        return self._hub.items(self.run_id) if file else []
 
     def pace(self, since: float) -> Pace:
         """Return how it went from a moment of :func:`time.monotonic` until now."""

@@ -79,7 +79,10 @@ class RedisConnector:
         :raises RedisUnavailable: if the server cannot be reached. It is waited for if it was reached before.
         :raises RedisRefused: if the server does not take the stats.
         """
-        return Deferred.fromCoroutine(self._upload(spider_id, json_text(stats)))
+        text = json_text(stats)
+        if self.outlives_crawl:
+            return self._client.soon("HSET", self._key, spider_id, text)  # type: ignore[no-any-return]
+        return Deferred.fromCoroutine(self._upload(spider_id, text))
 
     def close(self) -> Deferred[None] | None:
         """Close the connection, unless it is lent."""

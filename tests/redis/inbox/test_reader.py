@@ -172,7 +172,7 @@ class RefusedTests(InboxCase):
         await self.client.execute("RPUSH", INBOX, b'{"spider": "\xff"}')
         await self.hub().live()
         [[_, fields]] = await self.client.execute("XRANGE", DEAD, "-", "+")
-        self.assertEqual((fields[1], fields[3]), (b'{"spider": "\xff"}', b"the entry is not UTF-8"))
+        self.assertEqual((fields[1], fields[5]), (b'{"spider": "\xff"}', b"the entry is not UTF-8"))
 
     async def test_texts_that_no_database_takes(self) -> None:
         """Lone surrogates and NUL, which JSON can write, start a run or are dead letters; nothing waits."""
