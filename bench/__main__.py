@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,17 +20,19 @@ from pathlib import Path
 from bench.contenders import Bare, Contender, Fresh, Hub, Isolated, Scrapyd, Shop
 from bench.errors import BenchError
 from bench.fairness import Fairness, FairnessBench
-from bench.figures import Contest, History, Report, Round, Target, isolation_targets
+from bench.figures import Contest, History, Part, Report, Round, Target, isolation_targets
 from bench.history import measure
 from bench.measure import Meter, fsync_seconds
 from bench.procfs import PROC, machine
 from bench.punctuality import Punctuality, Scale
+from bench.redis_stats import StatsBench
 from bench.table import (
     as_json,
     fairness_markdown,
     history_markdown,
     isolation_markdown,
     markdown,
+    redis_markdown,
     timetable_markdown,
 )
 from bench.timetable import Timetable
@@ -82,6 +84,7 @@ class Bench:
         self.history: History | None = None
         self.timetable: Timetable | None = None
         self.fairness: Fairness | None = None
+        self.redis: list[Part] = []
         self._plan = plan
         self._folder = folder
 
@@ -110,6 +113,18 @@ class Bench:
             self.history = self._history(meter)
         self.timetable = self.run_schedules()
         self.fairness = self.run_fairness()
+        self.redis = self.run_redis()
+
+    def part(self, name: str) -> str:
+        """Measure only one part; return it as Markdown."""
+        parts: dict[str, Callable[[], str]] = {
+            "history": lambda: history_markdown(self.run_history()),
+            "schedules": lambda: timetable_markdown(self.run_schedules()),
+            "fairness": lambda: fairness_markdown(self.run_fairness()),
+            "redis": lambda: redis_markdown(self.run_redis()),
+            "isolation": lambda: isolation_markdown(self.run_isolation(), contests(self.findings)),
+        }
+        return parts[name]()
 
     def run_isolation(self) -> list[Target]:
         """Measure only what a process of its own costs, beside scrapyd and a fresh process for each crawl."""
@@ -132,6 +147,10 @@ class Bench:
     def run_fairness(self) -> Fairness:
         """Measure only how crawls in the hub's own process share it."""
         return FairnessBench(self._project, self._folder, _say).measure()
+
+    def run_redis(self) -> list[Part]:
+        """Measure only what is done with Redis."""
+        return [StatsBench(self._project, self._folder, _say).measure()]
 
     def _history(self, meter: Meter) -> History:
         _say(f"a past of {self._plan.past:,} runs and ticks")
@@ -203,6 +222,7 @@ def report(bench: Bench) -> Report:
         history=bench.history,
         timetable=bench.timetable,
         fairness=bench.fairness,
+        redis=bench.redis,
     )
 
 
@@ -219,7 +239,7 @@ def _plan(arguments: Sequence[str] | None) -> tuple[Plan, argparse.Namespace]:
     parser.add_argument(
         "part",
         nargs="?",
-        choices=["history", "schedules", "isolation", "fairness"],
+        choices=["history", "schedules", "isolation", "fairness", "redis"],
         help="measure and print this part only",
     )
     parser.add_argument(
@@ -260,17 +280,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
             bench = Bench(plan, Path(folder))
-            if chosen.part == "history":
-                print(history_markdown(bench.run_history()))
-                return 0
-            if chosen.part == "schedules":
-                print(timetable_markdown(bench.run_schedules()))
-                return 0
-            if chosen.part == "fairness":
-                print(fairness_markdown(bench.run_fairness()))
-                return 0
-            if chosen.part == "isolation":
-                print(isolation_markdown(bench.run_isolation(), contests(bench.findings)))
+            if chosen.part is not None:
+                print(bench.part(chosen.part))
                 return 0
             bench.run()
     except BenchError as error:

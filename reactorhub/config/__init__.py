@@ -45,6 +45,7 @@ class RedisConfig:
     url: str | None = field(default=None, repr=False)
     embedded: bool = False
     prefix: str = REDIS_PREFIX
+    inbox: bool = True  # whether orders in Redis become runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,7 +204,8 @@ def _redis(keys: RedisKeys | None) -> RedisConfig | None:
     if keys is None:
         return None
     prefix = keys.prefix or REDIS_PREFIX
-    return RedisConfig(url=keys.url, embedded=keys.embedded or False, prefix=prefix)
+    inbox = keys.inbox is not False
+    return RedisConfig(url=keys.url, embedded=keys.embedded or False, prefix=prefix, inbox=inbox)
 
 
 def _below(folder: Path, path: str) -> Path:

@@ -160,6 +160,7 @@ class RedisKeys(Keys):
     url: Line | None = None
     embedded: Flag | None = None
     prefix: Line | None = None
+    inbox: Flag | None = None
 
     @model_validator(mode="after")
     def _one_server(self) -> RedisKeys:

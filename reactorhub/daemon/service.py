@@ -194,6 +194,7 @@ class HubService(Service):
         built.parts.publisher.start(
             lambda: tuple(built.parts.dispatcher.live_runs.values()), built.hub.heartbeat
         )
+        built.inputs.start()
         built.retention.start(built.hub.config.retention)
         built.reloader.watch(self._signature)
         built.code.watch()
@@ -221,6 +222,7 @@ class HubService(Service):
         self._started.cancel()
         built.reloader.stop()
         built.code.stop()
+        await built.inputs.stop()
         await built.scheduler.stop()
         await built.retention.stop()
         await built.parts.dispatcher.stop(built.hub.config.shutdown_grace, self._hurry)

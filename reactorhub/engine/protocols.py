@@ -27,6 +27,10 @@ class Crawl(Protocol):
     def feeds(self) -> bool:
         """Whether the project's own feeds take the items, so there is no items file. Known once opened."""
 
+    @property
+    def service(self) -> bool:
+        """Whether the spider waits for work, and so may never end by itself. Known once opened."""
+
     isolated_because: str | None
     """Why it has a process, where that was left to the doctor; else None."""
 

@@ -22,6 +22,7 @@ class ScriptedCrawl:
 
     pid: int | None = None
     feeds = False
+    service = False
     isolated_because: str | None = None
 
     def __init__(self, run_id: str, spec: RunSpec, yields_to: str = "stop") -> None:

@@ -16,7 +16,7 @@ from reactorhub.errors import QueueFull, UnknownSpider
 from reactorhub.events.types import EventType
 from reactorhub.hub.resolver import SpecResolver
 from reactorhub.hub.status import HubParts, HubStatus
-from reactorhub.model.run import Run, RunState, Stop
+from reactorhub.model.run import Run, RunSpec, RunState, Stop
 from reactorhub.model.schedule import Schedule, Tick
 from reactorhub.model.values import View
 from reactorhub.policies.agenda import Missed
@@ -147,6 +147,14 @@ class Hub:
         :raises QueueFull: if the limit of waiting runs is reached.
         """
         return await self._parts.dispatcher.submit(self._resolver.spec(order))
+
+    def spec_of(self, order: Order) -> RunSpec:
+        """Return the spec of the run that an order asks for.
+
+        :raises UnknownSpider: if no project has the spider, or several do and none was named.
+        :raises InvalidRequest: if there is no such queue, or the isolation cannot be had.
+        """
+        return self._resolver.spec(order)
 
     async def submit_batch(self, order: BatchOrder) -> View:
         """Accept many runs together, and one more run for when they are final.

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, DeferredList, FirstError, gatherRes
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from reactorhub.engine.protocols import Crawl
 from reactorhub.errors import ShuttingDown
 from reactorhub.events.types import EventType
 from reactorhub.model.batch import Batch
@@ -35,6 +36,7 @@ from reactorhub.wire.views import tick_view
 Emit = Callable[[EventType, Mapping[str, View]], None]
 OnEnded = Callable[[Run, FollowUp], None]
 
+_SHUT_DOWN = Stop(state=RunState.INTERRUPTED, reason="the hub was shut down")
 _DIED = "the hub ended while the run was under way"
 
 
@@ -158,6 +160,13 @@ class Dispatcher:
         self._refuse_if_stopping()
         return await self._keyed.accept(orders, held)
 
+    async def keyed_runs(self, keys: Sequence[str]) -> Mapping[str, Run | None]:
+        """Return those of the keys that are taken, each with its run; None if the run has been deleted.
+
+        :raises LedgerError: if the ledger cannot read.
+        """
+        return await self._services.ledger.keyed_runs(keys) if keys else {}
+
     def held(self) -> list[Run]:
         """Return the runs that may not start before :meth:`release`, oldest first."""
         return [live_run.run for run_id, live_run in self.live_runs.items() if run_id in self._holds]
@@ -246,12 +255,27 @@ class Dispatcher:
         self._stopping = True
         for live_run in tuple(self.live_runs.values()):
             live_run.put_down()
+        self.stop_services()
         everyone = DeferredList([live_run.finished() for live_run in self.live_runs.values()])
         await self._first_of(everyone, hurry, grace)
-        order = Stop(state=RunState.INTERRUPTED, reason="the hub was shut down")
         for live_run in tuple(self.live_runs.values()):
-            live_run.stop(order, SHUTDOWN)
+            live_run.stop(_SHUT_DOWN, SHUTDOWN)
         await everyone
+
+    def stop_services(self) -> None:
+        """Stop the crawls that wait for work, since they would never end by themselves.
+
+        What they have not handled goes back to where they got it. Those that have not opened yet are stopped
+        as soon as they have.
+        """
+        for live_run in tuple(self.live_runs.values()):
+            if live_run.crawl is not None:
+                live_run.crawl.opened.addCallback(self._stop_service, live_run, live_run.crawl)
+
+    @staticmethod
+    def _stop_service(opened: None, live_run: Lifecycle, crawl: Crawl) -> None:
+        if crawl.service:
+            live_run.stop(_SHUT_DOWN, Escalation.graceful(live_run.run.spec.stop_grace))
 
     async def _first_of(self, everyone: Deferred[Any], hurry: Deferred[Any], grace: float) -> None:
         either: Deferred[None] = Deferred()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from twisted.internet.defer import Deferred
 
+from reactorhub.errors import QueueFull
 from reactorhub.model.run import Run, RunSpec
 from reactorhub.runs.admission import Admission
 from reactorhub.runs.registry import RunRegistry
@@ -53,6 +54,8 @@ class KeyedOrders:
 
     async def _add(self, fresh: Iterable[tuple[str, RunSpec]], held: bool) -> list[Run | None]:
         keys, specs = zip(*fresh, strict=True)
+        if len(specs) > self._admission.places:
+            raise QueueFull(f"{len(specs)} more runs would exceed the limit of waiting runs; try again later")
         reserved = self._admission.order(*specs)
         runs = [replace(run, key=key, held=held) for key, run in zip(keys, reserved, strict=True)]
         begun: set[str] = set()

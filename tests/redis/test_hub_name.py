@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import TestCase
@@ -13,9 +16,10 @@ from reactorhub.redis.hub_name import HubIdentity, HubName
 from reactorhub.redis.sink import RedisSink
 from reactorhub.spiderkit.connection.address import address_of
 from reactorhub.spiderkit.connection.client import RedisClient
+from reactorhub.spiderkit.connection.commands import ScriptCall
 from tests.events.sink_cases import make_sink, until
 from tests.support.hubs import hub_log
-from tests.support.redis_server import OneServer
+from tests.support.redis_server import OneServer, ask
 
 
 def identity(number: int, folder: str | None = None) -> HubIdentity:
@@ -196,3 +200,60 @@ class HubNameTests(OneServer, TestCase):
             {name: found[name] for name in wanted} | {"data_dir": found["data_dir"]},
             wanted | {"data_dir": "/srv/1"},
         )
+
+
+@dataclass
+class Process:
+    """A process that is named ``lab``, and what the rule says of it."""
+
+    instance: str
+    folder: str
+    name: HubName
+    had_it: bool = False
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("beat"), st.integers(0, 4)),
+        st.tuples(st.just("leave"), st.integers(0, 4)),
+        st.tuples(st.just("expire"), st.just(0)),
+    ),
+    max_size=30,
+)
+
+
+class RuleTests(OneServer, TestCase):
+    """The scripts against the rule in plain words."""
+
+    def ask(self, call: ScriptCall) -> Any:
+        """Run a script on the server."""
+        replies = ask(self.server.port, list(call.in_full))
+        return [text.encode() for text in replies[0]] if isinstance(replies[0], list) else replies[0]
+
+    @given(STEPS)
+    @settings(max_examples=60)
+    def test_one_has_the_name(self, steps: list[tuple[str, int]]) -> None:
+        """The name goes to whoever asks while it is free, and once to the next process on the same folder."""
+        self.server.ask("FLUSHALL")
+        processes = [Process(f"instance-{n}", folder, _name(n, folder)) for n, folder in enumerate("aabbc")]
+        holder: Process | None = None
+        for step, number in steps:
+            process = processes[number]
+            if step == "expire":
+                self.server.ask("DEL", "t:hub:lab")
+                holder = None
+            elif step == "leave":
+                self.ask(process.name.leave())
+                holder = None if holder is process else holder
+            else:
+                process.name.heard(self.ask(process.name.beat({})))
+                successor = holder is not None and holder.folder == process.folder and not process.had_it
+                if holder in (None, process) or successor:
+                    holder, process.had_it = process, True
+                self.assertEqual(process.name.conflict is None, holder is process)
+            found = self.server.hash("t:hub:lab").get("instance")
+            self.assertEqual(found, holder.instance if holder else None)
+
+
+def _name(number: int, folder: str) -> HubName:
+    return HubName(identity(number, folder), "t:")

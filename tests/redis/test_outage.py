@@ -17,6 +17,11 @@ from tests.support.redis_server import RedisServer
 CLOCK: Any = reactor
 
 
+def about_redis(said: list[LogEvent]) -> list[str]:
+    """Return the lines of the log that are about Redis."""
+    return [line for line in map(formatEvent, said) if "Redis" in line]
+
+
 class OutageTests(TestCase):
     """Each test has a server of its own to be rough with."""
 
@@ -25,6 +30,13 @@ class OutageTests(TestCase):
         server = RedisServer(**options)
         self.addCleanup(server.close)
         return server
+
+    def collect_log(self) -> list[LogEvent]:
+        """Return a list to which the log is appended until the test ends."""
+        said: list[LogEvent] = []
+        globalLogPublisher.addObserver(said.append)
+        self.addCleanup(globalLogPublisher.removeObserver, said.append)
+        return said
 
     async def test_absent_then_started(self) -> None:
         """Starting without a server does not fail; what was published meanwhile arrives once there is one."""
@@ -96,6 +108,42 @@ class OutageTests(TestCase):
         await until(lambda: sink.state().state == "connected")
         await sink.stop(5)
 
+    async def test_replica(self) -> None:
+        """A server that became a replica is left until one takes writes. The log says it once."""
+        server = self.make_server().start()
+        said = self.collect_log()
+        sink = make_sink(self, server.url)
+        await sink.start()
+        server.ask("REPLICAOF", "127.0.0.1", "1")
+        sink.publish_event(event(1))
+        states: list[str] = []
+        sink._client.watch(lambda state: states.append(state.state))
+        await until(lambda: states.count("reconnecting") > 1)
+        self.assertEqual(sink.state().state, "reconnecting")
+        self.assertIn("READONLY", sink.state().reason)
+        server.ask("REPLICAOF", "NO", "ONE")
+        await until(lambda: server.ask("XLEN", "t:events") == 1)
+        await until(lambda: sink.state().state == "connected")
+        self.assertEqual((sink.state().reason, sink.state().dropped), ("", 0))
+        await sink.stop(5)
+        self.assertEqual(["READONLY" in line for line in about_redis(said)], [False, True, False])
+
+    async def test_full_server_is_logged_once(self) -> None:
+        """A server that refuses write after write is one line in the log, and another when it has room."""
+        server = self.make_server().start()
+        said = self.collect_log()
+        sink = make_sink(self, server.url)
+        await sink.start()
+        server.ask("CONFIG", "SET", "maxmemory", "1")
+        for number in range(3):
+            sink.publish_event(event(number))
+            await until(lambda number=number: sink._failures > number)
+        self.assertIn("OOM", sink.state().reason)
+        server.ask("CONFIG", "SET", "maxmemory", "0")
+        await until(lambda: sink.state().state == "connected")
+        await sink.stop(5)
+        self.assertEqual(["OOM" in line for line in about_redis(said)], [False, True, False])
+
     async def test_stop_is_bounded(self) -> None:
         """Stopping takes no longer than allowed, though the server is frozen and views are left."""
         server = self.make_server().start()
@@ -119,9 +167,7 @@ class OutageTests(TestCase):
     async def test_wrong_password(self) -> None:
         """A refused login shows as auth_failed, is tried again, piles up nothing and leaks no password."""
         server = self.make_server(password="right").start()
-        said: list[LogEvent] = []
-        globalLogPublisher.addObserver(said.append)
-        self.addCleanup(globalLogPublisher.removeObserver, said.append)
+        said = self.collect_log()
         sink = make_sink(self, f"redis://:topsecret@127.0.0.1:{server.port}", buffer=WriteBuffer(100, 100))
         await sink.start()
         before = len(CLOCK.getDelayedCalls())
@@ -136,7 +182,7 @@ class OutageTests(TestCase):
         server.password = "topsecret"
         await until(lambda: len(server.ask("KEYS", "t:run:*")) == 100)
         await sink.stop(5)
-        lines = [formatEvent(entry) for entry in said if "Redis" in formatEvent(entry)]
+        lines = about_redis(said)
         self.assertEqual(len(lines), 2, lines)
         self.assertIn("invalid", lines[0])
         self.assertNotIn("topsecret", "".join(lines) + repr(said))

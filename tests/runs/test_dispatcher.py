@@ -111,11 +111,14 @@ def test_adopted_runs_keep_their_order_and_are_not_told_of_again() -> None:
 class Stopping:
     """A dispatcher told to stop with one crawl going on and one run waiting."""
 
-    def __init__(self, yields_to: str = "stop", grace: float = 60.0) -> None:
+    def __init__(self, yields_to: str = "stop", grace: float = 60.0, *, opened: bool = False) -> None:
         self.harness = HubHarness()
         self.harness.engine.yields_to = yields_to
         self.runs = [submitted(self.harness, queue="heavy") for _ in range(2)]
         self.harness.advance()
+        if opened:
+            self.harness.engine.crawls[0].service = True
+            self.harness.engine.crawls[0].open()
         self.hurry: Deferred[None] = Deferred()
         self.stopped = Deferred.fromCoroutine(self.harness.dispatcher.stop(grace, self.hurry))
 
@@ -146,6 +149,24 @@ def test_shutdown_stops_crawls_after_the_grace() -> None:
     assert stopping.stopped.called
     assert (stopping.state(0), stopping.state(1)) == (RunState.INTERRUPTED, RunState.QUEUED)
     assert stopping.harness.clock.getDelayedCalls() == []
+
+
+def test_shutdown_stops_services_when_the_grace_begins() -> None:
+    """A spider that waits for work would never end by itself, so it is told to stop at once."""
+    stopping = Stopping(opened=True)
+    assert stopping.stopped.called
+    assert (stopping.state(0), stopping.state(1)) == (RunState.INTERRUPTED, RunState.QUEUED)
+    assert stopping.harness.clock.getDelayedCalls() == []
+
+
+def test_shutdown_stops_services_as_soon_as_they_have_opened() -> None:
+    """Before that nobody knows that they are services."""
+    stopping = Stopping()
+    (crawl,) = stopping.harness.engine.crawls
+    crawl.service = True
+    assert not stopping.stopped.called
+    crawl.open()
+    assert stopping.stopped.called
 
 
 def test_shutdown_does_not_wait_for_the_unwilling() -> None:

@@ -34,7 +34,7 @@ class IsolatedCrawl:
         self.opened: Deferred[None] = Deferred()
         self.done: Deferred[CrawlEnd] = Deferred()
         self.pid: int | None = None
-        self.feeds = False
+        self.feeds = self.service = False
         self.isolated_because: str | None = None
         self._clock = clock
         self._run_id = run_id
@@ -101,7 +101,7 @@ class IsolatedCrawl:
         if self._garbled:
             return  # whoever wrote the garbage may have written this report
         if "opened" in report:
-            self.feeds = bool(report.get("feeds"))
+            self.feeds, self.service = bool(report.get("feeds")), bool(report.get("service"))
             if not self.opened.called:
                 self.opened.callback(None)
         elif isinstance(report.get("live"), dict):

@@ -26,6 +26,7 @@ from reactorhub.containment.streams import finish_lines
 from reactorhub.containment.threads import outside
 from reactorhub.engine.isolated.child.feed import ItemsFile
 from reactorhub.engine.isolated.child.fields import FieldCounter
+from reactorhub.engine.isolated.child.told import is_service
 from reactorhub.engine.scrapy.crawler import HubCrawler
 from reactorhub.engine.scrapy.private import (
     CRAWLER_LOGGER,
@@ -119,6 +120,11 @@ class ScrapyCrawl:
     def feeds(self) -> bool:
         """See :class:`reactorhub.engine.protocols.Crawl`."""
         return self._items.replaced
+
+    @property
+    def service(self) -> bool:
+        """See :class:`reactorhub.engine.protocols.Crawl`."""
+        return self._crawler is not None and is_service(self._crawler.spidercls)
 
     def stats(self) -> Mapping[str, Any]:
         """See :class:`reactorhub.engine.protocols.Crawl`."""

@@ -63,3 +63,10 @@ class Answer(Deferred[T]):
             self.addErrback(lambda _: None)  # the task will not read it any more
         super().cancel()
         return False
+
+
+def answer_of(deferred: Deferred[T]) -> Answer[T]:
+    """Return the result of a Deferred as an :class:`Answer`. Cancelling it cancels the Deferred."""
+    answer: Answer[T] = Answer(lambda _: deferred.cancel())
+    deferred.chainDeferred(answer)
+    return answer

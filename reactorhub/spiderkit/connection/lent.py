@@ -98,6 +98,14 @@ class LentClient:
         """A call that gives up early would abort the connection of all."""
         return None if within is None else min(max(within, self._client.deadline), MAX_WITHIN)
 
+    def soon(self, *command: Argument) -> Answer[Any]:
+        """See :meth:`RedisClient.soon`.
+
+        :raises ValueError: if the command waits for data or changes the connection.
+        """
+        _check(command)
+        return self._client.soon(*command)
+
     @contextmanager
     def _counted(self) -> Iterator[None]:
         if self._outstanding >= MAX_LENT:

@@ -53,6 +53,19 @@ def address_from(params: Mapping[str, Any]) -> RedisAddress:
     )
 
 
+def leads_to(lent: RedisAddress, named: RedisAddress) -> bool:
+    """Whether both are the same database of the same server, and the login is not another one."""
+    login = (named.username, named.password)
+    return _place(lent) == _place(named) and login in ((None, None), (lent.username, lent.password))
+
+
+def _place(address: RedisAddress) -> tuple[Any, ...]:
+    if address.path is not None:
+        return (address.path, address.db)
+    host = "127.0.0.1" if address.host == "localhost" else address.host
+    return (host, address.port, address.tls, address.db)
+
+
 def _whole(name: str, value: Any, default: int) -> int:
     try:
         return default if value is None else int(value)

@@ -16,6 +16,7 @@ from scrapy.utils.defer import deferred_from_coro
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
+from reactorhub.spiderkit.connection.answer import answer_of
 from reactorhub.spiderkit.stats.plain import Plain
 
 MAX_UPLOAD = 5.0  # seconds of one upload; and of all that is left when the crawl is over
@@ -62,12 +63,11 @@ class Outbox:
         self._wanted = True
         self._work()
 
-    def finish(self) -> Deferred[None]:
-        """Upload the stats for the last time, and close the connector. Fires within seconds. Never fails."""
+    async def finish(self) -> None:
+        """Upload the stats for the last time, and close the connector. Takes seconds at most; never fails."""
         self.send()
-        if self._outlives:
-            return succeed(None)
-        return Deferred.fromCoroutine(self._finish())
+        if not self._outlives:
+            await answer_of(Deferred.fromCoroutine(self._finish()))
 
     def _work(self) -> None:
         if self._working is None:

@@ -10,7 +10,12 @@ from twisted.internet.defer import Deferred
 from reactorhub.spiderkit.connection.address import RedisAddress
 from reactorhub.spiderkit.connection.client import ClientState, RedisClient
 from reactorhub.spiderkit.connection.errors import RedisUnavailable
-from reactorhub.spiderkit.connection.parameters import SERVER_PARAMS, address_from, server_params
+from reactorhub.spiderkit.connection.parameters import (
+    SERVER_PARAMS,
+    address_from,
+    leads_to,
+    server_params,
+)
 from reactorhub.spiderkit.stats.plain import Plain, json_text
 
 DEFAULT_KEY = "scrapy.stats"
@@ -54,7 +59,7 @@ class RedisConnector:
         named = self._address
         if named is None and (params := server_params(crawler.settings)) is not None:
             named = address_from(params)
-        if lent is not None and (named is None or _leads_to(lent.address, named)):
+        if lent is not None and (named is None or leads_to(lent.address, named)):
             self._client, self.outlives_crawl = lent, True
         self._address = named or RedisAddress()
 
@@ -74,7 +79,10 @@ class RedisConnector:
         :raises RedisUnavailable: if the server cannot be reached. It is waited for if it was reached before.
         :raises RedisRefused: if the server does not take the stats.
         """
-        return Deferred.fromCoroutine(self._upload(spider_id, json_text(stats)))
+        text = json_text(stats)
+        if self.outlives_crawl:
+            return self._client.soon("HSET", self._key, spider_id, text)  # type: ignore[no-any-return]
+        return Deferred.fromCoroutine(self._upload(spider_id, text))
 
     def close(self) -> Deferred[None] | None:
         """Close the connection, unless it is lent."""
@@ -93,16 +101,3 @@ class RedisConnector:
 
     def _changed(self, state: ClientState) -> None:
         self._reached = self._reached or state.state == "connected"
-
-
-def _leads_to(lent: RedisAddress, named: RedisAddress) -> bool:
-    """Whether both are the same database of the same server, and the login is not another one."""
-    login = (named.username, named.password)
-    return _place(lent) == _place(named) and login in ((None, None), (lent.username, lent.password))
-
-
-def _place(address: RedisAddress) -> tuple[Any, ...]:
-    if address.path is not None:
-        return (address.path, address.db)
-    host = "127.0.0.1" if address.host == "localhost" else address.host
-    return (host, address.port, address.tls, address.db)

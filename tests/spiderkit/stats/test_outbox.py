@@ -43,6 +43,11 @@ def failing() -> None:
     raise KeyError("down")
 
 
+def finish(outbox: Outbox) -> Deferred[None]:
+    """Begin the end of an outbox."""
+    return Deferred.fromCoroutine(outbox.finish())
+
+
 class OutboxTests(SynchronousTestCase):
     """One outbox, whose stats are the number of times that they were read."""
 
@@ -76,7 +81,7 @@ class OutboxTests(SynchronousTestCase):
         del self.connector.do["upload"]
         first.callback(None)
         self.assertEqual(self.connector.calls[2:], [("upload", "me", 2)])
-        self.successResultOf(self.outbox.finish())
+        self.successResultOf(finish(self.outbox))
         self.assertEqual(self.connector.calls[3:], [("upload", "me", 3), "close"])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
@@ -94,7 +99,7 @@ class OutboxTests(SynchronousTestCase):
         bare = Bare()
         outbox = Outbox(bare, self.clock, lambda: ("me", {}))
         outbox.connect()
-        self.successResultOf(outbox.finish())
+        self.successResultOf(finish(outbox))
         self.assertEqual(bare.seen, ["me"])
 
     def test_failures_are_said_once(self) -> None:
@@ -135,7 +140,7 @@ class OutboxTests(SynchronousTestCase):
             self.connector.do[name] = Deferred
         self.outbox.send()
         self.clock.advance(1)
-        finished = self.outbox.finish()
+        finished = finish(self.outbox)
         self.clock.advance(MAX_UPLOAD)
         self.assertNoResult(finished)
         self.clock.advance(MAX_CLOSE)
@@ -146,7 +151,7 @@ class OutboxTests(SynchronousTestCase):
         """At the end a connector that never connected is given up as well."""
         self.connector.do["connect"] = Deferred
         self.outbox.connect()
-        finished = self.outbox.finish()
+        finished = finish(self.outbox)
         self.said(lambda: self.clock.pump([MAX_UPLOAD, MAX_CLOSE]))
         self.successResultOf(finished)
         self.assertNotIn("close", self.connector.calls[:1])
@@ -156,7 +161,7 @@ class OutboxTests(SynchronousTestCase):
         self.connector.outlives_crawl = True  # type: ignore[attr-defined]
         outbox, last = self.make(), Deferred[None]()
         self.connector.do["upload"] = lambda: last
-        self.successResultOf(outbox.finish())
+        self.successResultOf(finish(outbox))
         self.assertEqual((self.connector.calls[-1], self.clock.getDelayedCalls()), (("upload", "me", 1), []))
         last.callback(None)
         self.assertNotIn("close", self.connector.calls)

@@ -8,7 +8,7 @@ from typing import Any
 
 from scrapy.settings import Settings
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from reactorhub.spiderkit import RedisConnector
@@ -33,9 +33,10 @@ class Lent:
         self.state = ClientState(state="connected")
         self.asked: list[Any] = []
 
-    async def execute(self, *command: Any) -> None:
+    def soon(self, *command: Any) -> Deferred[None]:
         """Note the command."""
         self.asked.append(command)
+        return succeed(None)
 
 
 class ServerTests(SynchronousTestCase):

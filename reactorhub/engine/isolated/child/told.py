@@ -10,6 +10,7 @@ from scrapy import Spider
 from scrapy.settings import BaseSettings
 
 ATTRIBUTE = "_job"
+SERVICE = "reactorhub_service"
 SETTINGS = ("JOB", "SCRAPY_JOB")
 _OF_REDIS = ("REDIS_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_DB", "REDIS_PARAMS")
 
@@ -31,6 +32,11 @@ def tell_redis(settings: BaseSettings, spidercls: type[Spider], url: str | None)
 def job_argument(spidercls: type[Spider], run_id: str) -> Mapping[str, str]:
     """Return the argument ``_job`` if this spider takes it, else no argument."""
     return {ATTRIBUTE: run_id} if takes_job(spidercls) else {}
+
+
+def is_service(spidercls: type[Spider]) -> bool:
+    """Whether the spiders of a class wait for work: such a class says so by its attribute :data:`SERVICE`."""
+    return getattr(spidercls, SERVICE, False) is True
 
 
 def has_own_job(spidercls: type[Spider]) -> bool:

@@ -1,0 +1,1 @@
+"""Spiders that wait for URLs in Redis, and lose none of them."""

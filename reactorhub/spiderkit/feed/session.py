@@ -1,0 +1,359 @@
+"""The feed of one open spider: from the first entry to what goes back when the spider closes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from time import time
+from typing import Any, Protocol
+
+from scrapy import Request
+from scrapy.core.engine import ExecutionEngine
+from scrapy.crawler import Crawler
+from scrapy.exceptions import CloseSpider
+from scrapy.utils.defer import deferred_from_coro
+from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
+
+from reactorhub.spiderkit.connection.address import RedisAddress
+from reactorhub.spiderkit.connection.client import RedisClient
+from reactorhub.spiderkit.connection.errors import RedisRefused, RedisUnavailable
+from reactorhub.spiderkit.feed.accounts import Accounts
+from reactorhub.spiderkit.feed.bells import Bells
+from reactorhub.spiderkit.feed.entries import BadEntry, Entry
+from reactorhub.spiderkit.feed.idleness import Idleness
+from reactorhub.spiderkit.feed.listing import list_feed
+from reactorhub.spiderkit.feed.options import FeedOptions
+from reactorhub.spiderkit.feed.outcomes import DeadLetter, Outcomes
+from reactorhub.spiderkit.feed.private import Follower, as_start, backlog, close, look_again, mark
+from reactorhub.spiderkit.feed.queue import FeedKeys, FeedQueue, Handled, new_consumer
+from reactorhub.spiderkit.feed.reader import Reader
+from reactorhub.spiderkit.feed.requests import task_of
+
+CLOSE_WITHIN = 2.0  # seconds that a closing spider waits for Redis; the lease takes care of the rest
+
+
+class FedSpider(Protocol):
+    """What a feed needs of its spider."""
+
+    name: str
+    logger: Any
+
+    def next_requests(self) -> Iterable[Any]:
+        """Return the requests of the entry that is being delivered."""
+
+
+class Session:
+    """Feeds one spider. The spider's crawler must have its engine before :meth:`open`."""
+
+    def __init__(
+        self,
+        spider: FedSpider,
+        crawler: Crawler,
+        options: FeedOptions,
+        address: RedisAddress,
+        clock: Any,
+        *,
+        lent: Any = None,
+    ) -> None:
+        """
+        :param address: the address of the server.
+        :param lent: the connection that a hub lends; without it the feed has one of its own.
+        """
+        self.options = options
+        self.address = address
+        self.current: Entry | None = None
+        """The entry that is being delivered."""
+        self.used = False
+        """Whether the spider made requests of this entry."""
+        self._spider = spider
+        self._crawler = crawler
+        self._clock = clock
+        self._lent = lent
+        self._accounts = Accounts(self._finished, tree=options.tree)
+        self._idleness = Idleness(clock, options.max_idle_time, self._look_again)
+        self._follower: Follower | None = None
+        self._going_back: Deferred[Any] = succeed(None)
+        self._trouble = ""
+        self._connected = self._opened = self._closing = self._reads_itself = False
+
+    @cached_property
+    def client(self) -> Any:
+        """The client for all commands that do not block: the hub's, or one of its own."""
+        return self._own_client if self._lent is None else self._lent
+
+    @cached_property
+    def _own_client(self) -> RedisClient:
+        return self._new_client()
+
+    @cached_property
+    def queue(self) -> FeedQueue:
+        """The feed in Redis."""
+        keys = FeedKeys(self.options.redis_key)
+        return FeedQueue(self.client, keys, new_consumer(), self.options.lease)
+
+    @cached_property
+    def _outcomes(self) -> Outcomes:
+        return Outcomes(self.queue, self._spider.name, self._clock, self._told, self.trouble)
+
+    @cached_property
+    def _reader(self) -> Reader:
+        options = self.options
+        reader = Reader(
+            self.queue,
+            self.client.when_connected,
+            self._accounts,
+            self,
+            self._clock,
+            batch=options.batch,
+            lease=options.lease,
+            kind=options.kind,
+        )
+        reader.bells = self._bells = Bells(
+            self.queue.keys, self.client, self._new_client, self._clock, reader.ring
+        )
+        return reader
+
+    def _new_client(self) -> RedisClient:
+        return RedisClient(self.address, self._clock)
+
+    @property
+    def _engine(self) -> ExecutionEngine:
+        engine = self._crawler.engine
+        assert engine is not None
+        return engine
+
+    def open(self) -> None:
+        """Connect, and begin to feed the spider."""
+        self._follower = Follower(self._engine, self._accounts, self.begin_to_close)
+        self._follower.follow()
+        if self._lent is None:
+            self._own_client.start()
+        self._reader.start()
+        self._opened = True
+        listing = list_feed(self._crawler, self.client, self.options.redis_key)
+        deferred_from_coro(listing).addErrback(self._not_listed)
+
+    def _not_listed(self, failure: Failure) -> None:
+        self._log("debug", "The hub does not list the feed %s: %s", self.options.redis_key, failure.value)
+
+    def ring(self) -> None:
+        """Look at the feed now."""
+        if self._opened:
+            self._reader.ring()
+
+    def scheduler_is_empty(self) -> None:
+        """Note that the spider may run dry soon."""
+        if self._opened:
+            self._reader.has_space()
+
+    def stays(self) -> bool:
+        """Return whether an idle spider has to stay open. Call this only when it is idle."""
+        if lost := self._accounts.settle():
+            self._log("debug", "%d entries count as handled: a component lost their requests", len(lost))
+        if not self._connected or len(self._accounts):
+            self._idleness.interrupt()
+            return True
+        return self._idleness.stays(self._crawler.stats.get_value("scheduler/enqueued", 0))
+
+    @property
+    def reads_itself(self) -> bool:
+        """Whether the spider's own ``next_requests`` reads Redis, without a look at what is delivered."""
+        return self._reads_itself
+
+    async def deliver(self, entries: Sequence[Entry]) -> None:
+        """See :class:`reactorhub.spiderkit.feed.reader.Spider`."""
+        self._idleness.interrupt()
+        self._count("taken", len(entries))
+        self._count("taken_over", sum(entry.deliveries > 1 for entry in entries))
+        await deferred_from_coro(self._deliver_all(entries))
+
+    async def _deliver_all(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            if not self._closing and not self._reads_itself and entry.id in self._accounts:
+                await self._deliver(entry)
+
+    async def _deliver(self, entry: Entry) -> None:
+        try:
+            self._check_deliveries(entry)
+            async for output in await as_start(self._engine, self._requests_of(entry)):
+                await self._send(entry, output)
+        except CloseSpider as error:
+            close(self._engine, error.reason or "cancelled")
+        except BadEntry as error:
+            self._log("warning", "An entry of %s is a dead letter: %s", self.options.redis_key, error)
+            self._bury(entry, str(error))
+        except Exception as error:
+            self._spider.logger.exception("An entry of %s is a dead letter", self.options.redis_key)
+            self._bury(entry, f"a spider middleware raised {type(error).__name__}: {error}")
+        else:
+            if self._reads_itself:
+                self._give_back(self._accounts.ids)
+            self._accounts.delivered(entry.id)
+
+    def _check_deliveries(self, entry: Entry) -> None:
+        most = self.options.max_deliveries
+        if entry.deliveries > most:
+            raise BadEntry(f"the entry was delivered {most} times, and was not handled within its lease")
+
+    def _requests_of(self, entry: Entry) -> list[Any]:
+        self.current, self.used = entry, False
+        try:
+            found = list(self._spider.next_requests())
+        except (BadEntry, CloseSpider):
+            raise
+        except Exception as error:
+            self._spider.logger.exception("next_requests failed")
+            raise BadEntry(f"next_requests raised {type(error).__name__}: {error}") from error
+        finally:
+            self.current = None
+        if not self.used:
+            self._let_read_itself()
+        return found
+
+    def _let_read_itself(self) -> None:
+        self._reads_itself = True
+        self._reader.stop()
+        self._log(
+            "warning",
+            "next_requests of the spider %s reads Redis itself, and does not call super(): its entries are "
+            "read when the spider is idle, block the reactor, and are lost if the process dies",
+            self._spider.name,
+        )
+
+    async def _send(self, entry: Entry, output: Any) -> None:
+        if not isinstance(output, Request):
+            await self._engine.scraper.start_itemproc_async(output, response=None)
+        elif not self._closing:
+            if not self._reads_itself:
+                mark(output, entry.id)
+                if (task := task_of(output)) is not None:
+                    self._accounts.of_task(entry.id, task)
+            self._engine.crawl(output)
+
+    def _bury(self, entry: Entry, reason: str) -> None:
+        task = self._accounts.task_of(entry.id)
+        self._accounts.forget([entry.id])
+        self._outcomes.bury(DeadLetter(entry, reason[:1000], task))
+        self._reader.has_space()
+
+    def _finished(self, handled: Handled) -> None:
+        self._outcomes.handled(handled)
+        self._reader.has_space()
+
+    def item(self, entry_id: str | None) -> None:
+        """Count an item of an entry."""
+        if entry_id is not None:
+            self._accounts.item(entry_id)
+
+    def error(self, entry_id: str | None) -> None:
+        """Count an exception of an entry."""
+        if entry_id is not None:
+            self._accounts.error(entry_id)
+
+    def backlog(self) -> int:
+        """See :class:`reactorhub.spiderkit.feed.reader.Spider`."""
+        return backlog(self._engine)
+
+    async def report(self) -> None:
+        """See :class:`reactorhub.spiderkit.feed.reader.Spider`."""
+        await self._outcomes.flush()
+
+    def unfinished(self) -> list[str]:
+        """See :class:`reactorhub.spiderkit.feed.reader.Spider`."""
+        return [*self._accounts.ids, *self._outcomes.ids]
+
+    def surrendered(self, ids: set[str]) -> None:
+        """See :class:`reactorhub.spiderkit.feed.reader.Spider`."""
+        gone = [each for each in ids if each in self._accounts]
+        if gone:
+            self._accounts.forget(gone)
+            self._log("warning", "%d entries of %s are not this spider's any more", len(gone), self._key)
+            self._reader.has_space()
+
+    def connected(self) -> None:
+        """See :class:`reactorhub.spiderkit.feed.reader.Spider`."""
+        if self._trouble:
+            self._log("info", "Redis is back: the spider goes on to read %s", self._key)
+        if not self._connected or self._trouble:
+            self._connected, self._trouble = True, ""
+            self._look_again()
+
+    async def register(self) -> None:
+        """See :class:`reactorhub.spiderkit.feed.reader.Spider`."""
+        await self.queue.register(time())
+
+    def trouble(self, error: Exception) -> None:
+        """See :class:`reactorhub.spiderkit.feed.reader.Spider`."""
+        self._connected = False
+        if not self._trouble and not self._closing:
+            self._trouble = str(error)
+            self._log("warning", "The spider waits, since Redis cannot be used for %s: %s", self._key, error)
+
+    @property
+    def _key(self) -> str:
+        return self.options.redis_key
+
+    def begin_to_close(self) -> None:
+        """Take nothing more, and give back at once what cannot be finished any more."""
+        if self._closing or self._follower is None:
+            return
+        self._closing = self._accounts.closing = True
+        self._idleness.interrupt()
+        self._reader.stop()
+        self._give_back(self._accounts.unfinishable(self._follower.running()))
+
+    def _give_back(self, ids: Sequence[str]) -> None:
+        self._accounts.forget(ids)
+        if ids:
+            self._going_back = Deferred.fromCoroutine(self._try_to_give_back(ids))
+
+    async def _try_to_give_back(self, ids: Sequence[str]) -> None:
+        try:
+            self._count("given_back", await self.queue.give_back(ids))
+        except (RedisUnavailable, RedisRefused) as error:
+            self.trouble(error)
+
+    def closed(self) -> Deferred[None]:
+        """Acknowledge what was handled, give back the rest, and disconnect. Never fails, and never lasts."""
+        self.begin_to_close()
+        return Deferred.fromCoroutine(self._close())
+
+    async def _close(self) -> None:
+        if not self._opened:
+            return
+        ending = Deferred.fromCoroutine(self._end())
+        ending.addTimeout(CLOSE_WITHIN, self._clock)
+        try:
+            await ending
+        except Exception as error:  # noqa: BLE001 - whatever it was, the lease takes care of the entries
+            text = "What the spider has not handled of %s goes to others within %g s: %s"
+            self._log("warning", text, self._key, self.options.lease, error or type(error).__name__)
+        self._outcomes.stop()
+        await self._bells.stop()
+        if self._lent is None:
+            await self._own_client.stop()
+
+    async def _end(self) -> None:
+        await self._reader.ended()
+        await self._going_back
+        await self._outcomes.flush()
+        while ids := await self.queue.mine():
+            self._count("given_back", await self.queue.give_back(ids))
+        await self.queue.leave()
+
+    def _look_again(self) -> None:
+        if self._opened and not self._closing:
+            look_again(self._engine)
+
+    def _told(self, acknowledged: int, buried: int) -> None:
+        self._count("acknowledged", acknowledged)
+        self._count("dead", buried)
+
+    def _count(self, what: str, number: int) -> None:
+        if number:
+            self._crawler.stats.inc_value(f"feed/{what}", number)
+
+    def _log(self, level: str, text: str, *values: object) -> None:
+        log: Callable[..., None] = getattr(self._spider.logger, level)
+        log(text, *values)
