@@ -54,6 +54,7 @@ RELIED_ON: tuple[Part, ...] = (
         "replaced, as asyncio.run is: refused to imports with a sentence that says what to do",
         ("self", "future"),
     ),
+    Part("atexit:register", "replaced: what a run registers is called at its end; unregister likewise"),
     Part("os:chdir", "replaced: refused to runs and imports, and its neighbours in the module"),
     Part("os:_exit", "replaced, likewise: it would end the hub, as os.kill() and others would"),
     Part("signal:signal", "replaced: refused to runs and imports, and its neighbours in the module"),

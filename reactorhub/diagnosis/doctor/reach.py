@@ -87,7 +87,7 @@ class Reach:
         yield from self._attributes(ref)
 
     def _attributes(self, ref: ClassRef) -> Iterator[Code]:
-        """Functions in the body of a class, such as the processors of an item loader, or of its item class."""
+        """Functions in the body of a class, such as the processors of an item loader or its item class."""
         waiting, seen = [ref], {ref.key}
         while waiting:
             each = waiting.pop()
