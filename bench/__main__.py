@@ -21,11 +21,12 @@ from bench.contenders import Bare, Contender, Fresh, Hub, Isolated, Scrapyd, Sho
 from bench.errors import BenchError
 from bench.fairness import Fairness, FairnessBench
 from bench.feed import Feed, FeedBench
-from bench.figures import Contest, History, Report, Round, Target, isolation_targets
+from bench.figures import Contest, History, Part, Report, Round, Target, isolation_targets
 from bench.history import measure
 from bench.measure import Meter, fsync_seconds
 from bench.procfs import PROC, machine
 from bench.punctuality import Punctuality, Scale
+from bench.redis_stats import StatsBench
 from bench.table import (
     as_json,
     fairness_markdown,
@@ -33,6 +34,7 @@ from bench.table import (
     history_markdown,
     isolation_markdown,
     markdown,
+    redis_markdown,
     timetable_markdown,
 )
 from bench.timetable import Timetable
@@ -85,6 +87,7 @@ class Bench:
         self.timetable: Timetable | None = None
         self.fairness: Fairness | None = None
         self.feed: Feed | None = None
+        self.redis: list[Part] = []
         self._plan = plan
         self._folder = folder
 
@@ -114,6 +117,19 @@ class Bench:
         self.timetable = self.run_schedules()
         self.fairness = self.run_fairness()
         self.feed = self.run_feed()
+        self.redis = self.run_redis()
+
+    def part(self, name: str) -> str:
+        """Measure only one part; return it as Markdown."""
+        parts: dict[str, Callable[[], str]] = {
+            "history": lambda: history_markdown(self.run_history()),
+            "schedules": lambda: timetable_markdown(self.run_schedules()),
+            "fairness": lambda: fairness_markdown(self.run_fairness()),
+            "feed": lambda: feed_markdown(self.run_feed()),
+            "redis": lambda: redis_markdown(self.run_redis()),
+            "isolation": lambda: isolation_markdown(self.run_isolation(), contests(self.findings)),
+        }
+        return parts[name]()
 
     def run_isolation(self) -> list[Target]:
         """Measure only what a process of its own costs, beside scrapyd and a fresh process for each crawl."""
@@ -140,6 +156,10 @@ class Bench:
     def run_feed(self) -> Feed:
         """Measure only spiders that Redis feeds, beside those of scrapy-redis."""
         return FeedBench(self._folder, _say).measure()
+
+    def run_redis(self) -> list[Part]:
+        """Measure only what is done with Redis."""
+        return [StatsBench(self._project, self._folder, _say).measure()]
 
     def _history(self, meter: Meter) -> History:
         _say(f"a past of {self._plan.past:,} runs and ticks")
@@ -180,16 +200,6 @@ class Bench:
         return Path(shutil.copytree(HERE / "project", self._folder / name, ignore=copied))
 
 
-PARTS: dict[str, Callable[[Bench], str]] = {
-    "history": lambda bench: history_markdown(bench.run_history()),
-    "schedules": lambda bench: timetable_markdown(bench.run_schedules()),
-    "fairness": lambda bench: fairness_markdown(bench.run_fairness()),
-    "feed": lambda bench: feed_markdown(bench.run_feed()),
-    "isolation": lambda bench: isolation_markdown(bench.run_isolation(), contests(bench.findings)),
-}
-"""What can be measured by itself: each returns what was found, as Markdown."""
-
-
 def _turns(staying: dict[str, Contender], number: int) -> list[tuple[str, Contender]]:
     """Return the contenders so that each comes first in every other round."""
     turns = list(staying.items())
@@ -222,6 +232,7 @@ def report(bench: Bench) -> Report:
         timetable=bench.timetable,
         fairness=bench.fairness,
         feed=bench.feed,
+        redis=bench.redis,
     )
 
 
@@ -238,7 +249,7 @@ def _plan(arguments: Sequence[str] | None) -> tuple[Plan, argparse.Namespace]:
     parser.add_argument(
         "part",
         nargs="?",
-        choices=PARTS,
+        choices=["history", "schedules", "isolation", "fairness", "redis", "feed"],
         help="measure and print this part only",
     )
     parser.add_argument(
@@ -280,7 +291,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
             bench = Bench(plan, Path(folder))
             if chosen.part is not None:
-                print(PARTS[chosen.part](bench))
+                print(bench.part(chosen.part))
                 return 0
             bench.run()
     except BenchError as error:

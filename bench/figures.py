@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from bench.fairness import Fairness
@@ -137,7 +137,7 @@ class Report:
 
     ``fsyncs`` are the seconds that the disk took for each fsync while the hub's delays were measured.
     ``timetable`` is what was found of a hub with thousands of schedules, ``fairness`` how crawls share one,
-    ``feed`` what feeding spiders from Redis costs.
+    ``redis`` what is done with Redis, ``feed`` what feeding spiders from it costs.
     """
 
     date: str
@@ -151,6 +151,7 @@ class Report:
     timetable: Timetable | None = None
     fairness: Fairness | None = None
     feed: Feed | None = None
+    redis: Sequence[Part] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +170,16 @@ class Target:
         return self.value <= self.limit if self.at_most else self.value >= self.limit
 
 
+class Part(Protocol):
+    """Something that was measured by itself."""
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return what is not a target, as text."""
+
+    def targets(self) -> list[Target]:
+        """Return what was to be reached."""
+
+
 def targets(report: Report) -> list[Target]:
     """Return the targets that the report has figures for."""
     short, long = report.short, report.long
@@ -181,7 +192,7 @@ def targets(report: Report) -> list[Target]:
     ]
     found = [rule() for rule, known in rules if known]
     found += [*isolation_targets(short), *history_targets(report.history)]
-    for part in (report.timetable, report.fairness, report.feed):
+    for part in (report.timetable, report.fairness, report.feed, *report.redis):
         found += [] if part is None else part.targets()
     return found
 

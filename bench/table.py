@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.fairness import Fairness
 from bench.feed import Feed
-from bench.figures import Contest, History, Report, Target, history_targets, percentile, ratio, targets
+from bench.figures import Contest, History, Part, Report, Target, history_targets, percentile, ratio, targets
 from bench.timetable import Timetable
 
 _NOTES = """\
@@ -30,6 +30,8 @@ def markdown(report: Report) -> str:
         parts.insert(-2, _fairness(report.fairness))
     if report.feed is not None:
         parts.insert(-2, _feed(report.feed))
+    if report.redis:
+        parts.insert(-2, _redis(report.redis))
     if report.history is not None:
         parts.insert(-2, history_table(report.history))
     return "\n\n".join(parts) + "\n"
@@ -116,6 +118,15 @@ def _long(report: Report) -> str:
 def _timetable(timetable: Timetable) -> str:
     body = [[what, f"{figure(value)} {unit}"] for what, value, unit in timetable.rows()]
     return rows((f"{timetable.schedules:,} schedules", "measured"), body)
+
+
+def redis_markdown(parts: Sequence[Part]) -> str:
+    """Return what was measured with Redis, by itself, with its targets."""
+    return "\n\n".join((_redis(parts), _targets(each for part in parts for each in part.targets()))) + "\n"
+
+
+def _redis(parts: Sequence[Part]) -> str:
+    return rows(("Redis", "measured"), [row for part in parts for row in part.rows()])
 
 
 def _fairness(fairness: Fairness) -> str:

@@ -93,6 +93,13 @@ class UnknownChannel(NotFound):
         super().__init__(f"there is no channel {name!r} under hub.notify")
 
 
+class UnknownFeed(NotFound):
+    """There is no feed with this key in Redis."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"there is no feed {key!r}; GET /api/feeds lists all")
+
+
 class UnknownSpider(NotFound):
     """No configured project has this spider, or several have it and the request names none of them."""
 
@@ -107,6 +114,10 @@ class QueueFull(ReactorHubError):
 
 class ShuttingDown(ReactorHubError):
     """The hub is stopping and accepts no new orders."""
+
+
+class RedisError(ReactorHubError):
+    """Redis did not answer, or refused a command."""
 
 
 class LedgerError(ReactorHubError):

@@ -54,6 +54,7 @@ from reactorhub.notifications.notifier import Notifier
 from reactorhub.notifications.reporter import IncidentReporter
 from reactorhub.redis.address import redis_url_parts
 from reactorhub.redis.embedded import EmbeddedRedis
+from reactorhub.redis.feeds import Feeds
 from reactorhub.redis.hub_name import HubIdentity
 from reactorhub.redis.sink import RedisSink
 from reactorhub.runs.dispatcher import Dispatcher
@@ -115,6 +116,7 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
     shared = ScrapyEngine(reactor, RunLogs(paths.log), paths.items, heartbeat.run_ends)
     isolated = IsolatedEngine(reactor, paths.log, paths.items, sys.executable, str(config.data_dir))
     shared.redis, isolated.redis_url = client, redis_url
+    shared.feeds = isolated.feeds = f"{config.redis.prefix}feeds" if config.redis else None
     doctor = ProcessDoctor(reactor, config.data_dir / DOCTOR)
     engine = EngineRouter(shared, isolated, doctor)
     parts = _parts(config, ledger, engine, _sink(config, client, reactor), reactor)
@@ -176,6 +178,7 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
             hub,
             RunFiles(paths, in_thread, lambda: hub.config.retention, utc_now),
             partial(reloader.reload, code=True),
+            Feeds(client, config.redis.prefix if config.redis else ""),
         ),
     )
 

@@ -18,9 +18,13 @@ from reactorhub.forecast.upcoming import next_view
 from reactorhub.hub.hub import Hub
 from reactorhub.model.run import Run, RunState
 from reactorhub.model.values import View, json_of, stats_view
+from reactorhub.redis.feeds import Feeds
 from reactorhub.storage.ledger import RunFilter
 from reactorhub.web.disconnects import shielded
+from reactorhub.web.feed_routes import FeedRoutes
 from reactorhub.web.files import MAX_LINES, RunFiles, whole
+from reactorhub.web.json_reply import json_reply as _json
+from reactorhub.web.json_reply import say_json as _say_json
 from reactorhub.web.problems import fields_of, problem, status_of
 from reactorhub.web.requests import MAX_ROWS, Query, body_of, fields_in, order_of
 from reactorhub.wire.batch_orders import read_batch_order
@@ -32,17 +36,22 @@ MAX_WAIT = 120.0  # seconds
 _LIST = ("limit", "cursor")
 
 
-class Api:
+class Api(FeedRoutes):
     """The routes of a hub."""
 
-    app = Klein()
+    app: Klein = FeedRoutes.app
     app.url_map.merge_slashes = False
     log = Logger()
 
     def __init__(
-        self, hub: Hub, files: RunFiles, reload: Callable[[], Coroutine[Deferred[Any], Any, View]]
+        self,
+        hub: Hub,
+        files: RunFiles,
+        reload: Callable[[], Coroutine[Deferred[Any], Any, View]],
+        feeds: Feeds,
     ) -> None:
         self._hub = hub
+        self._feeds = feeds
         self._files = files
         self._reload = reload
 
@@ -271,16 +280,6 @@ class Api:
         run = await shielded(order)
         request.setHeader(b"location", f"/api/runs/{run.id}".encode())
         return _json(request, self._hub.live_view(run), HTTPStatus.CREATED)
-
-
-def _json(request: IRequest, view: object, status: HTTPStatus = HTTPStatus.OK) -> bytes:
-    _say_json(request, status)
-    return json_of(view).encode() + b"\n"
-
-
-def _say_json(request: IRequest, status: HTTPStatus = HTTPStatus.OK) -> None:
-    request.setResponseCode(status.value, status.phrase.encode())
-    request.setHeader(b"content-type", b"application/json")
 
 
 def _states(text: str) -> list[RunState]:

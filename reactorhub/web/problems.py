@@ -16,6 +16,7 @@ from reactorhub.errors import (
     NotFound,
     QueueFull,
     ReactorHubError,
+    RedisError,
     ShuttingDown,
     UnknownSpider,
     UnreadableBody,
@@ -31,6 +32,7 @@ STATUSES: Mapping[type[ReactorHubError], HTTPStatus] = {
     QueueFull: HTTPStatus.TOO_MANY_REQUESTS,
     ShuttingDown: HTTPStatus.SERVICE_UNAVAILABLE,
     LedgerError: HTTPStatus.SERVICE_UNAVAILABLE,
+    RedisError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 _RETRY_AFTER = {HTTPStatus.TOO_MANY_REQUESTS: b"5", HTTPStatus.SERVICE_UNAVAILABLE: b"5"}  # seconds
 

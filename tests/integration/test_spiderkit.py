@@ -22,6 +22,8 @@ CONFIG = """
 SPIDERS = """
     import scrapy
 
+    from reactorhub.spiderkit import RedisSpider
+
     class Borrower(scrapy.Spider):
         name = "borrower"
 
@@ -59,6 +61,10 @@ SPIDERS = """
             "STATSUPLOADER_CONNECTOR_CLASS": "reactorhub.spiderkit.JsonLinesConnector",
             "STATSUPLOADER_CONNECT_CONFS": {"path": "stats.jl"},
         }
+
+    class Fed(RedisSpider):
+        name = "fed"
+        max_idle_time = 1
 """
 
 
@@ -120,3 +126,22 @@ def test_a_frozen_redis_delays_no_run(hub: Hub, redis: RedisServer) -> None:
     until(lambda: hub.get("/api/status")[1]["redis"]["state"] == "connected", 10, "the connection")
     hub.wait_final(hub.order("sender", {"n": "9"}))
     until(lambda: "sender9" in redis.hash("sent"), 10, "the stats of the last run")
+
+
+def test_feeds_of_spiders_and_their_dead_letters(hub: Hub, redis: RedisServer) -> None:
+    """The API lists the feeds of shared and of isolated runs, and lets dead letters be read again."""
+    runs = []
+    for key, isolate in (("shared:urls", "none"), ("isolated:urls", "process")):
+        redis.ask("RPUSH", key, "not a URL")
+        runs.append(hub.order("fed", {"redis_key": key}, isolate=isolate))
+    for run in runs:
+        hub.wait_final(run)
+    feeds = {feed["key"]: feed for feed in hub.get("/api/feeds")[1]["feeds"]}
+    assert list(feeds) == ["reactorhub:inbox", "isolated:urls", "shared:urls"]
+    for key in ("shared:urls", "isolated:urls"):
+        assert (feeds[key]["waiting"], feeds[key]["in_flight"], feeds[key]["dead"]) == (0, 0, 1)
+        [letter] = hub.get(f"/api/feeds/{key}/dead")[1]["dead"]
+        assert (letter["entry"], letter["spider"], letter["from"]) == ("not a URL", "fed", "list")
+        assert "neither a URL" in letter["reason"]
+        assert hub.post(f"/api/feeds/{key}/dead/requeue") == (200, {"requeued": 1})
+    assert [feed["waiting"] for feed in hub.get("/api/feeds")[1]["feeds"]] == [0, 1, 1]

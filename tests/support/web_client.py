@@ -19,6 +19,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from reactorhub.config import HubConfig
+from reactorhub.redis.feeds import Feeds
 from reactorhub.storage.layout import RunPaths
 from reactorhub.web.api import Api
 from reactorhub.web.files import RunFiles
@@ -110,12 +111,13 @@ class Web:
 
     harness: HubHarness = field(default_factory=HubHarness)
     data_dir: Path = Path("/nowhere")
+    feeds: Feeds = field(default_factory=lambda: Feeds(None, ""))
 
     def __post_init__(self) -> None:
         self.file: HubConfig | Exception = self.harness.config
         self.paths = RunPaths(self.data_dir)
         files = RunFiles(self.paths, execute, lambda: self.harness.hub.config.retention, self.harness.now)
-        self.api = Api(self.harness.hub, files, self.reload)
+        self.api = Api(self.harness.hub, files, self.reload, self.feeds)
         self.site = GuardedSite(self.api.app.resource(), self.harness.clock)
         Deferred.fromCoroutine(self.harness.hub.recover())
 

@@ -43,6 +43,8 @@ class IsolatedEngine:
         """
         self.redis_url: str | None = None
         """The setting REDIS_URL of runs whose project says nothing of Redis."""
+        self.feeds: str | None = None
+        """Given to each run as ``crawler.reactorhub_feeds``."""
         self._data_dir = data_dir
         self._reactor = reactor
         self._log_path = log_path
@@ -191,6 +193,7 @@ class IsolatedEngine:
             "args": dict(spec.args),
             "settings": dict(spec.settings),
             "redis_url": self.redis_url,
+            "feeds": self.feeds,
             "log": str(log),
             "items": str(self._items_path(spec.project, spec.spider, run_id).absolute()),
             "fields": sorted(counted_fields(spec.expect)),

@@ -27,6 +27,8 @@ class HubCrawler(HookedCrawler):
     items: ItemsFile
     reactorhub_connection: LentClient | None = None
     """The hub's own connection to Redis, for spiders and extensions; None if the hub has none."""
+    reactorhub_feeds: str | None = None
+    """The key of the sorted set in which fed spiders leave the keys of their feeds."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

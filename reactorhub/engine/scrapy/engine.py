@@ -52,6 +52,8 @@ class ScrapyEngine:
         """Returns a sentence for the beginning of the log of a project's run, or None."""
         self.redis: RedisClient | None = None
         """Lent to each run as ``crawler.reactorhub_connection``."""
+        self.feeds: str | None = None
+        """Given to each run as ``crawler.reactorhub_feeds``."""
         self._clock = clock
         self._on_end = on_end
         self._logs = logs
@@ -148,6 +150,7 @@ class ScrapyEngine:
         crawler = project.runner.crawler_for(HubCrawler, own, dict(spec.settings), run_id)
         assert isinstance(crawler, HubCrawler)
         crawler.reactorhub_connection = None if self.redis is None else LentClient(self.redis)
+        crawler.reactorhub_feeds = self.feeds
         args = {**spec.args, **job_argument(spidercls, run_id)}
         return crawler, partial(project.runner.crawl, crawler, **args)
 

@@ -80,8 +80,11 @@ class Taking:
         common = [each for each in taken if each.source == self._keys.inbox]
         return max(0, await self._give_back(common, of=who)) if common else 0
 
-    async def bury(self, key: str, entries: Sequence[tuple[bytes, bytes, str, str]]) -> None:
-        """Make dead letters of elements of a list: element, entry, reason, and an id that becomes free."""
+    async def bury(self, key: str, entries: Sequence[tuple[bytes, bytes, str, str, str]]) -> None:
+        """Make dead letters of elements of a list.
+
+        :param entries: element, entry, where it came from, reason, and an id that becomes free, of each.
+        """
         keys = self._keys
         words = [word for entry in entries for word in entry]
         await self._client.run(scripts.BURY, [key, keys.dead, keys.ids, keys.times], [self._moment(), *words])
@@ -97,7 +100,7 @@ class Taking:
             try:
                 readable.append(read_taken(record))
             except ValueError as error:
-                unreadable.append((record, record, str(error), ""))
+                unreadable.append((record, record, self._keys.inbox, str(error), ""))
         if unreadable:
             await self.bury(mine, unreadable)
         return readable
@@ -117,7 +120,9 @@ class Taking:
         bad = [(each, outcome) for each, outcome in pairs if isinstance(outcome, Bad)]
         if bad:
             mine = self._keys.taken(self._keys.me)
-            await self.bury(mine, [(each.record, each.entry, why.reason, each.id) for each, why in bad])
+            await self.bury(
+                mine, [(each.record, each.entry, each.source, why.reason, each.id) for each, why in bad]
+            )
         await self._confirm(
             [
                 (each.id, each.record, outcome.run_id, True)

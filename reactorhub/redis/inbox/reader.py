@@ -159,7 +159,7 @@ class RedisReader:
         bad = [(entry, verdict.reason) for entry, verdict in verdicts if isinstance(verdict, Bad)]
         bad += await self._nobodys(source, verdicts)
         if bad:
-            await taking.bury(source, [(entry, entry, reason, "") for entry, reason in bad])
+            await taking.bury(source, [(entry, entry, source, reason, "") for entry, reason in bad])
         wanted = [(entry, verdict.id) for entry, verdict in verdicts if isinstance(verdict, Wanted)]
         wanted = wanted[: taking.owner.places()]
         if wanted:

@@ -11,6 +11,7 @@ from reactorhub.spiderkit.connection.commands import Script
 
 AT_ONCE = 50  # entries that one script handles: about a millisecond of Redis
 MAX_ENTRY = 64 * 1024  # bytes, as much as the body of an order by API
+MAX_DEAD = 100_000  # dead letters; about that many of the newest are kept
 MAX_FIELDS = 1_000  # fields that a hash of limits may have
 DAYS_OF_CLAIM = 7
 _SEARCH = 2_000  # elements at the head of a list among which an entry is looked for
@@ -146,16 +147,17 @@ return count
 """
 )
 
-# KEYS: the list, the dead letters, ids, times. ARGV: the time; element of the list, entry, reason, and the id
-# that becomes free ('' for none) of each. Return how many entries became dead letters.
+# KEYS: the list, the dead letters, ids, times. ARGV: the time; element of the list, entry, the list that it
+# came from, reason, and the id that becomes free ('' for none) of each. Return how many became dead letters.
 BURY = Script(
     _THERE
-    + """
+    + f"""
 local count = 0
-for i = 2, #ARGV, 4 do
-  local element, entry, reason, id = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+for i = 2, #ARGV, 5 do
+  local element, entry, source, reason, id = unpack(ARGV, i, i + 4)
   if there(KEYS[1], element) then
-    redis.call('XADD', KEYS[2], '*', 'entry', entry, 'reason', reason, 'at', ARGV[1], 'deliveries', 1)
+    redis.call('XADD', KEYS[2], 'MAXLEN', '~', {MAX_DEAD}, '*',
+      'entry', entry, 'from', source, 'reason', reason, 'at', ARGV[1], 'deliveries', 1)
     redis.call('LREM', KEYS[1], 1, element)
     if id ~= '' then
       redis.call('HDEL', KEYS[3], id)
@@ -175,7 +177,8 @@ local count = 0
 for at = {AT_ONCE - 1}, 0, -1 do
   local entry = redis.call('LINDEX', KEYS[1], at)
   if entry and #entry > {MAX_ENTRY} then
-    redis.call('XADD', KEYS[2], '*', 'entry', entry, 'reason', ARGV[2], 'at', ARGV[1], 'deliveries', 1)
+    redis.call('XADD', KEYS[2], 'MAXLEN', '~', {MAX_DEAD}, '*',
+      'entry', entry, 'from', KEYS[1], 'reason', ARGV[2], 'at', ARGV[1], 'deliveries', 1)
     redis.call('LREM', KEYS[1], 1, entry)
     count = count + 1
   end

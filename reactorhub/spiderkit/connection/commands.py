@@ -50,6 +50,17 @@ def words_of(command: Command) -> tuple[Argument, ...]:
     return command.by_name if isinstance(command, ScriptCall) else command
 
 
+def encoded(words: Sequence[Argument]) -> tuple[bytes, ...]:
+    """Return the words of a command as they are sent.
+
+    :raises UnicodeEncodeError: if one cannot be written as UTF-8.
+    :raises ValueError: if there are none. Redis would not answer, and all later replies would be late.
+    """
+    if not words:
+        raise ValueError("a command to Redis has at least a name")
+    return tuple(word if isinstance(word, bytes) else str(word).encode() for word in words)
+
+
 def is_unknown_script(command: Command, reply: object) -> bool:
     """Whether a server answered that it does not know the script of this call."""
     return (

@@ -22,7 +22,7 @@ from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFrom
 from twisted.python.failure import Failure
 
 from reactorhub.spiderkit.connection.address import RedisAddress
-from reactorhub.spiderkit.connection.commands import Argument
+from reactorhub.spiderkit.connection.commands import Argument, encoded
 from reactorhub.spiderkit.connection.errors import LoginRefused, RedisUnavailable, code_of
 
 T = TypeVar("T")
@@ -117,8 +117,8 @@ class Link:
         """
         if self.lost:
             raise RedisUnavailable(self._protocol.why)
-        encoded = [tuple(map(_encoded, command)) for command in commands]
-        replies = [self._protocol.execute_command(*command) for command in encoded]
+        lines = [encoded(command) for command in commands]
+        replies = [self._protocol.execute_command(*words) for words in lines]
         try:
             results = await _bounded(DeferredList(replies, consumeErrors=True), within, self._clock)
         except RedisUnavailable as error:
@@ -171,10 +171,6 @@ def _login(address: RedisAddress) -> list[Words]:
         return []
     user = (address.username,) if address.username else ()
     return [("AUTH", *user, address.password or "")]
-
-
-def _encoded(word: Argument) -> bytes:
-    return word if isinstance(word, bytes) else str(word).encode()
 
 
 def _error_of(failure: Failure) -> Any:

@@ -13,6 +13,7 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import CloseSpider
 from scrapy.utils.defer import deferred_from_coro
 from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
 
 from reactorhub.spiderkit.connection.address import RedisAddress
 from reactorhub.spiderkit.connection.client import RedisClient
@@ -21,6 +22,7 @@ from reactorhub.spiderkit.feed.accounts import Accounts
 from reactorhub.spiderkit.feed.bells import Bells
 from reactorhub.spiderkit.feed.entries import BadEntry, Entry
 from reactorhub.spiderkit.feed.idleness import Idleness
+from reactorhub.spiderkit.feed.listing import list_feed
 from reactorhub.spiderkit.feed.options import FeedOptions
 from reactorhub.spiderkit.feed.outcomes import DeadLetter, Outcomes
 from reactorhub.spiderkit.feed.private import Follower, as_start, backlog, close, look_again, mark
@@ -129,6 +131,11 @@ class Session:
             self._own_client.start()
         self._reader.start()
         self._opened = True
+        listing = list_feed(self._crawler, self.client, self.options.redis_key)
+        deferred_from_coro(listing).addErrback(self._not_listed)
+
+    def _not_listed(self, failure: Failure) -> None:
+        self._log("debug", "The hub does not list the feed %s: %s", self.options.redis_key, failure.value)
 
     def ring(self) -> None:
         """Look at the feed now."""

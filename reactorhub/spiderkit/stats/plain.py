@@ -16,7 +16,9 @@ MAX_STATS = 1_000  # of one crawl; a spider that counts by URL would fill the me
 MAX_TEXT = 10_000  # characters; a traceback fits, a page does not
 MAX_DEPTH = 8  # of values in values; deeper ones are shown as text
 DROPPED = "_dropped_stats"
-_SIMPLE = (bool, int, type(None))
+_SIMPLE = frozenset({bool, int, type(None)})
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":"))
 
 Plain = dict[str, Any]
 
@@ -28,7 +30,11 @@ def plain_stats(stats: Mapping[Any, Any]) -> Plain:
     NaN and the infinities, which JSON lacks, are None. A timedelta is its seconds. Anything else is its text.
     Texts are cut after 10,000 characters. Stats beyond the first 1,000 are counted in ``_dropped_stats``.
     """
-    plain = {_key(name): _plain(value, MAX_DEPTH) for name, value in _first(stats.items())}
+    plain: Plain = {}
+    for name, value in tuple(stats.items())[:MAX_STATS]:
+        plain[name if type(name) is str else _key(name)] = (
+            value if type(value) in _SIMPLE else _plain(value, MAX_DEPTH)
+        )
     if len(stats) > MAX_STATS:
         plain[DROPPED] = len(stats) - MAX_STATS
     return plain
@@ -36,7 +42,7 @@ def plain_stats(stats: Mapping[Any, Any]) -> Plain:
 
 def json_text(value: Any) -> str:
     """Return plain values as compact JSON that can be encoded in UTF-8."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = _ENCODER.encode(value)
     return text.encode("utf-8", "replace").decode()
 
 

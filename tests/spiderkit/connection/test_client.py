@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from reactorhub.spiderkit.connection.address import RedisAddress
 from reactorhub.spiderkit.connection.client import (
+    GATHER,
     MAX_LOGIN_DELAY,
     MAX_OUTSTANDING,
     ClientState,
@@ -224,6 +225,42 @@ class ClientTests(SynchronousTestCase):
         first, second, third = self.successResultOf(call)
         self.assertEqual((first, second), (b"a", 1))
         self.assertIsInstance(third, RedisRefused)
+
+    def test_soon(self) -> None:
+        """Commands of callers in no hurry go out together, and each has its own reply or error."""
+        link = self.connected()
+        first, second, third = (self.client.soon("HSET", "h", str(n), "x") for n in range(3))
+        self.assertEqual(link.asked, [])
+        self.clock.advance(GATHER)
+        self.assertEqual([words[2] for words in link.asked], [b"0", b"1", b"2"])
+        link.answers[0].callback([1, ValueError("OOM full"), 0])
+        self.assertEqual((self.successResultOf(first), self.successResultOf(third)), (1, 0))
+        self.failureResultOf(second, RedisRefused)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_soon_fails_as_other_calls_do(self) -> None:
+        """Without a connection at once, with a lost one when it is lost, and with too many; none stays."""
+        self.failureResultOf(self.client.soon("PING"), RedisUnavailable)
+        link = self.connected()
+        with self.assertRaises(UnicodeEncodeError):
+            self.client.soon("ECHO", "\ud800")
+        calls = [self.client.soon("PING") for _ in range(MAX_OUTSTANDING)]
+        self.failureResultOf(self.client.soon("PING"), RedisUnavailable)
+        self.clock.advance(GATHER)
+        link.abort("closed by peer")
+        for call in calls:
+            self.failureResultOf(call, RedisUnavailable)
+        self.clock.advance(0.2)
+        self.attempts[-1].callback(FakeLink())
+        late, cancelled = self.client.soon("PING"), self.client.soon("PING")
+        cancelled.cancel()
+        self.failureResultOf(cancelled, CancelledError)
+        stopped = self.client.stop()
+        self.failureResultOf(self.client.soon("PING"), RedisUnavailable)
+        self.client._link.abort("closed by peer")  # type: ignore[union-attr]
+        self.successResultOf(stopped)
+        self.failureResultOf(late, RedisUnavailable)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_setup(self) -> None:
         """The commands of the setup go to each new connection."""

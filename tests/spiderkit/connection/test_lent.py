@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from reactorhub.spiderkit.connection.address import RedisAddress
-from reactorhub.spiderkit.connection.client import RedisClient
+from reactorhub.spiderkit.connection.client import GATHER, RedisClient
 from reactorhub.spiderkit.connection.commands import Script
 from reactorhub.spiderkit.connection.errors import RedisUnavailable
 from reactorhub.spiderkit.connection.lent import MAX_LENT, LentClient
@@ -31,7 +31,8 @@ class LentClientTests(SynchronousTestCase):
         async def connect(*_: Any) -> FakeLink:
             return link
 
-        self.client = RedisClient(RedisAddress(db=2), Clock(), connect=connect)
+        self.clock = Clock()
+        self.client = RedisClient(RedisAddress(db=2), self.clock, connect=connect)
         self.client.start()
         self.lent = LentClient(self.client)
 
@@ -39,7 +40,7 @@ class LentClientTests(SynchronousTestCase):
         """Every kind of call reaches the server, and its reply the borrower."""
         script = Script("return 1")
         calls = [
-            self.lent.execute("XREAD", "STREAMS", "s", "0"),
+            self.lent.execute("XREAD", "STREAMS", "block", "0"),
             self.lent.run(script, ["k"]),
             self.lent.ask([("PING",), script.call([])]),
         ]
@@ -47,6 +48,13 @@ class LentClientTests(SynchronousTestCase):
         for answer, replies in zip(self.link.answers, ([b"x"], [1], [b"y", 2]), strict=True):
             answer.callback(replies)
         self.assertEqual([self.successResultOf(each) for each in waiting], [b"x", 1, [b"y", 2]])
+
+    def test_soon(self) -> None:
+        """A call that is in no hurry is made by the client, in its own time."""
+        call = self.lent.soon("INCR", "n")
+        self.clock.advance(GATHER)
+        self.link.answers[0].callback([7])
+        self.assertEqual(self.successResultOf(call), 7)
 
     def test_the_state_is_the_client_s(self) -> None:
         """Address, state and changes are those of the client."""
@@ -65,10 +73,17 @@ class LentClientTests(SynchronousTestCase):
         for commands, why in ((HOLD_UP, "hold up"), (CHANGE, "changes the connection")):
             for command in commands.split(","):
                 words = tuple(word.encode() for word in command.split())
+                with self.assertRaises(ValueError):
+                    self.lent.soon(*words)
                 for call in (self.lent.execute(*words), self.lent.ask([("PING",), words])):
                     error = self.failureResultOf(Deferred.fromCoroutine(call), ValueError)
                     self.assertRegex(str(error.value), f"{why}.* RedisClient of your own")
         self.assertEqual(self.link.asked, [])
+
+    def test_nothing_is_not_a_command(self) -> None:
+        """A command without a name is refused: Redis would never answer it."""
+        self.assertRaises(ValueError, self.lent.soon)
+        self.link.abort("closed by peer")
 
     def test_how_long_a_call_may_take(self) -> None:
         """A borrower can neither give up before the client would, nor wait for minutes."""

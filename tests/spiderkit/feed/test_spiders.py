@@ -223,7 +223,14 @@ class FeedTests(CrawlCase):
         counts = self.server.hash(self.keys.task("t1"))
         assert tasks == ["t1", "t1"]
         del counts["updated_at"]
-        assert counts == {"handled": "3", "items": "2", "failed": "1", "errors": "1"}
+        assert counts == {
+            "handled": "3",
+            "requests": "3",
+            "responses": "2",
+            "items": "2",
+            "failed": "1",
+            "errors": "1",
+        }
 
     async def test_spider_pushes_without_blocking(self) -> None:
         """Text goes to the source, a mapping to the stream, from a coroutine of the spider."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from scrapy.settings import Settings
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from reactorhub.spiderkit import RedisConnector
@@ -33,9 +33,10 @@ class Lent:
         self.state = ClientState(state="connected")
         self.asked: list[Any] = []
 
-    async def execute(self, *command: Any) -> None:
+    def soon(self, *command: Any) -> Deferred[None]:
         """Note the command."""
         self.asked.append(command)
+        return succeed(None)
 
 
 class ServerTests(SynchronousTestCase):
@@ -112,6 +113,15 @@ class ServerTests(SynchronousTestCase):
         self.successResultOf(connector.upload("me", {"n": 1}))
         self.assertIsNone(connector.close())
         self.assertEqual(lent.asked, [("HSET", "k", "me", '{"n":1}')])
+
+    def test_a_lent_object_that_only_executes(self) -> None:
+        """An object with no more than ``execute`` does, whatever kind of result it returns."""
+        asked: list[Any] = []
+        for result in (None, succeed(1)):
+            lent = SimpleNamespace(execute=lambda *words, result=result: asked.append(words) or result)
+            connector = RedisConnector.from_crawler(crawler(lent), key="k", host="127.0.0.1")
+            self.successResultOf(connector.upload("me", {}))
+        self.assertEqual(asked, [("HSET", "k", "me", "{}")] * 2)
 
 
 class WritingTests(OneServer, TestCase):

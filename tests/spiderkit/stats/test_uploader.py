@@ -101,6 +101,19 @@ class UploaderTests(SynchronousTestCase):
         seconds = [stats.get("seconds", 0) for _, stats in memory.uploads]
         self.assertEqual(seconds, [0, 10, 20, 30, 35])
 
+    def test_intervals_share_turns(self) -> None:
+        """Uploads of crawls that began at any time come at the same tenths of a second, and none drifts."""
+        for began, late in ((0.0, 0.0), (0.03, 0.0), (7.777, 0.004)):
+            memory = self.crawl(UPLOAD_MODE="UPLOAD_INTERVAL", UPLOAD_INTERVAL=1)
+            self.extension._timer.cancel()  # type: ignore[union-attr]
+            self.clock.advance(began)
+            self.extension._repeat()
+            for number in range(1, 20):
+                [timer] = self.clock.getDelayedCalls()
+                self.assertAlmostEqual(timer.getTime(), round(began + number, 1))
+                self.clock.advance(timer.getTime() - self.clock.seconds() + late)
+            self.assertEqual(len(memory.uploads), 21)
+
     def test_an_engine_that_does_not_start(self) -> None:
         """A crawl that is closed while it opens uploads when its spider closes, and not twice."""
         memory = self.crawl()
