@@ -16,6 +16,7 @@ from reactorhub.spiderkit.feed.accounts import Accounts
 from reactorhub.spiderkit.feed.entries import Entry
 from reactorhub.spiderkit.feed.queue import FeedQueue
 
+SOURCES = ("list", "set", "zset", "stream")
 LOOK = 2.0  # seconds after which an idle reader looks at the feed although nothing has rung
 BUSY = 0.1  # seconds between looks at a scheduler with many requests
 REFUSED = 1.0  # seconds until a refused command is tried again
@@ -149,7 +150,8 @@ class Reader:
 
     def has_space(self) -> None:
         """Note that an entry is not open any more, or that the scheduler is empty."""
-        self._space.set()
+        if len(self._accounts) <= self._batch:
+            self._space.set()
 
     async def _serve(self) -> None:
         while not self._stopped:
@@ -196,8 +198,11 @@ class Reader:
             await self._spider.register()
 
     async def _wait(self, kind: str, last_id: str) -> None:
-        if kind != "none":
+        if kind in SOURCES:
             self._kind = kind
+        elif kind != "none":
+            kinds = "a list, a set, a sorted set or a stream"
+            self._spider.trouble(TypeError(f"the key is a {kind}, and must be {kinds}"))
         if self.bells is not None:
             self.bells.arm(self._kind, last_id)
         await self._news.wait(LOOK)

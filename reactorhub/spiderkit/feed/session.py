@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import cached_property
 from time import time
 from typing import Any, Protocol
@@ -30,6 +30,7 @@ from reactorhub.spiderkit.feed.queue import FeedKeys, FeedQueue, Handled, new_co
 from reactorhub.spiderkit.feed.reader import Reader
 from reactorhub.spiderkit.feed.requests import task_of
 
+READER_WITHIN = 0.5  # seconds that a closing spider waits for what takes entries and makes requests
 CLOSE_WITHIN = 2.0  # seconds that a closing spider waits for Redis; the lease takes care of the rest
 
 
@@ -335,12 +336,18 @@ class Session:
             await self._own_client.stop()
 
     async def _end(self) -> None:
-        await self._reader.ended()
+        await self._bounded(self._reader.ended())
         await self._going_back
         await self._outcomes.flush()
         while ids := await self.queue.mine():
             self._count("given_back", await self.queue.give_back(ids))
         await self.queue.leave()
+
+    async def _bounded(self, ending: Coroutine[Any, Any, None]) -> None:
+        """Wait for the reader, but not long: a middleware of the project may keep it busy."""
+        waiting = Deferred.fromCoroutine(ending)
+        waiting.addTimeout(READER_WITHIN, self._clock, onTimeoutCancel=lambda _result, _timeout: None)
+        await waiting
 
     def _look_again(self) -> None:
         if self._opened and not self._closing:
