@@ -14,7 +14,7 @@ from twisted.internet.task import deferLater
 from reactorhub.spiderkit.connection.errors import RedisRefused, RedisUnavailable
 from reactorhub.spiderkit.feed.accounts import Accounts
 from reactorhub.spiderkit.feed.entries import Entry
-from reactorhub.spiderkit.feed.queue import FeedQueue
+from reactorhub.spiderkit.feed.queue import FeedQueue, Taken
 
 SOURCES = ("list", "set", "zset", "stream")
 LOOK = 2.0  # seconds after which an idle reader looks at the feed although nothing has rung
@@ -68,8 +68,8 @@ class Spider(Protocol):
     async def deliver(self, entries: Sequence[Entry]) -> None:
         """Make the requests of entries. Never raises."""
 
-    async def report(self) -> None:
-        """Tell Redis what became of entries, so that these leave the stream before others come.
+    async def take(self, count: int) -> Taken:
+        """Take at most so many entries, after those that were handled have left the stream.
 
         :raises RedisUnavailable: or :exc:`RedisRefused`, as the queue does.
         """
@@ -115,7 +115,7 @@ class Reader:
         self._batch = batch
         self._lease = lease
         self._kind = kind
-        self._stopped = False
+        self._stopped = self._waits_for_backlog = False
         self._due, self._registered = True, False
         self._space, self._news = Event(clock), Event(clock)
         self._connecting: Deferred[None] = succeed(None)
@@ -149,8 +149,13 @@ class Reader:
         self._news.set()
 
     def has_space(self) -> None:
-        """Note that an entry is not open any more, or that the scheduler is empty."""
+        """Note that an entry is not open any more."""
         if len(self._accounts) <= self._batch:
+            self._space.set()
+
+    def request_is_over(self) -> None:
+        """Note that the spider has one request less."""
+        if self._waits_for_backlog and self._spider.backlog() < self._batch:
             self._space.set()
 
     async def _serve(self) -> None:
@@ -176,7 +181,9 @@ class Reader:
         self._space.clear()
         room = self._room()
         if not room:
-            await self._space.wait(LOOK if len(self._accounts) > self._batch else BUSY)
+            self._waits_for_backlog = len(self._accounts) <= self._batch
+            await self._space.wait(BUSY if self._waits_for_backlog else LOOK)
+            self._waits_for_backlog = False
             return
         self._news.clear()
         if self._due:
@@ -184,8 +191,7 @@ class Reader:
             await self._deliver(await self._queue.take_over(room))
             if not (room := self._room()):
                 return
-        await self._spider.report()
-        taken = await self._queue.take(room)
+        taken = await self._spider.take(room)
         self._spider.connected()
         await self._register_once()
         await self._deliver(taken.entries)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from time import time
 from typing import Any, Protocol
 
-from scrapy import Request
+from scrapy import Request, signals
 from scrapy.core.engine import ExecutionEngine
 from scrapy.crawler import Crawler
 from scrapy.exceptions import CloseSpider
@@ -25,8 +25,16 @@ from reactorhub.spiderkit.feed.idleness import Idleness
 from reactorhub.spiderkit.feed.listing import list_feed
 from reactorhub.spiderkit.feed.options import FeedOptions
 from reactorhub.spiderkit.feed.outcomes import DeadLetter, Outcomes
-from reactorhub.spiderkit.feed.private import Follower, as_start, backlog, close, look_again, mark
-from reactorhub.spiderkit.feed.queue import FeedKeys, FeedQueue, Handled, new_consumer
+from reactorhub.spiderkit.feed.private import (
+    Follower,
+    as_start,
+    backlog,
+    close,
+    entry_of,
+    look_again,
+    mark,
+)
+from reactorhub.spiderkit.feed.queue import FeedKeys, FeedQueue, Handled, Taken, new_consumer
 from reactorhub.spiderkit.feed.reader import Reader
 from reactorhub.spiderkit.feed.requests import task_of
 
@@ -76,7 +84,7 @@ class Session:
         self._follower: Follower | None = None
         self._going_back: Deferred[Any] = succeed(None)
         self._trouble = ""
-        self._connected = self._opened = self._closing = self._reads_itself = False
+        self._connected = self._opened = self._closing = self._reads_itself = self._counts_items = False
 
     @cached_property
     def client(self) -> Any:
@@ -126,7 +134,8 @@ class Session:
 
     def open(self) -> None:
         """Connect, and begin to feed the spider."""
-        self._follower = Follower(self._engine, self._accounts, self.begin_to_close)
+        over = self._reader.request_is_over
+        self._follower = Follower(self._engine, self._accounts, closing=self.begin_to_close, over=over)
         self._follower.follow()
         if self._lent is None:
             self._own_client.start()
@@ -142,11 +151,6 @@ class Session:
         """Look at the feed now."""
         if self._opened:
             self._reader.ring()
-
-    def scheduler_is_empty(self) -> None:
-        """Note that the spider may run dry soon."""
-        if self._opened:
-            self._reader.has_space()
 
     def stays(self) -> bool:
         """Return whether an idle spider has to stay open. Call this only when it is idle."""
@@ -229,8 +233,15 @@ class Session:
             if not self._reads_itself:
                 mark(output, entry.id)
                 if (task := task_of(output)) is not None:
-                    self._accounts.of_task(entry.id, task)
+                    self._belongs_to(entry, task)
             self._engine.crawl(output)
+
+    def _belongs_to(self, entry: Entry, task: str) -> None:
+        """Count for a task. Only then items are counted: a handler of their signal costs 50 µs for each."""
+        self._accounts.of_task(entry.id, task)
+        if not self._counts_items:
+            self._counts_items = True
+            self._crawler.signals.connect(self._item, signal=signals.item_scraped)
 
     def _bury(self, entry: Entry, reason: str) -> None:
         task = self._accounts.task_of(entry.id)
@@ -242,8 +253,8 @@ class Session:
         self._outcomes.handled(handled)
         self._reader.has_space()
 
-    def item(self, entry_id: str | None) -> None:
-        """Count an item of an entry."""
+    def _item(self, response: Any) -> None:
+        entry_id = entry_of(getattr(response, "request", None))
         if entry_id is not None:
             self._accounts.item(entry_id)
 
@@ -256,9 +267,9 @@ class Session:
         """See :class:`reactorhub.spiderkit.feed.reader.Spider`."""
         return backlog(self._engine)
 
-    async def report(self) -> None:
+    async def take(self, count: int) -> Taken:
         """See :class:`reactorhub.spiderkit.feed.reader.Spider`."""
-        await self._outcomes.flush()
+        return await self._outcomes.along_with(partial(self.queue.take, count))
 
     def unfinished(self) -> list[str]:
         """See :class:`reactorhub.spiderkit.feed.reader.Spider`."""

@@ -64,7 +64,7 @@ class RedisMixin:
         self.redis_key, self.redis_encoding = options.redis_key, options.encoding
         self.redis_batch_size, self.max_idle_time = options.batch, options.max_idle_time
         self._session = _session(self, crawler, options)
-        self._listen(crawler, self._session)
+        self._listen(crawler)
         text = "Reading start URLs from redis key '%s' (batch size: %s, encoding: %s)"
         self.logger.info(text, options.redis_key, options.batch, options.encoding)
 
@@ -74,13 +74,11 @@ class RedisMixin:
         if isinstance(domains, Iterator):
             self.allowed_domains = list(domains)
 
-    def _listen(self, crawler: Crawler, session: Session) -> None:
+    def _listen(self, crawler: Crawler) -> None:
         connect = crawler.signals.connect
         connect(self._feed_opened, signal=signals.spider_opened)
         connect(self.spider_idle, signal=signals.spider_idle)
         connect(self._feed_closed, signal=signals.spider_closed)
-        connect(session.scheduler_is_empty, signal=signals.scheduler_empty)
-        connect(self._feed_item, signal=signals.item_scraped)
         connect(self._feed_error, signal=signals.item_error)
         connect(self._feed_error, signal=signals.spider_error)
 
@@ -91,10 +89,6 @@ class RedisMixin:
     async def _feed_closed(self) -> None:
         assert self._session is not None
         await _awaitable(self._session.closed())
-
-    def _feed_item(self, response: Any) -> None:
-        assert self._session is not None
-        self._session.item(entry_of(getattr(response, "request", None)))
 
     def _feed_error(self, response: Any) -> None:
         assert self._session is not None
