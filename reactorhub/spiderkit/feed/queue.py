@@ -25,15 +25,11 @@ from reactorhub.spiderkit.feed.scripts import (
     LEAVE,
     MINE,
     PUSH,
-    REGISTER,
     TAKE,
     TAKE_OVER,
 )
 
 GROUP = "reactorhub"
-FEEDS = "reactorhub:feeds"
-"""A sorted set of the ``redis_key`` of each feed, by the time when a spider last read it."""
-
 GIVEN_BACK = "given-back"
 """The consumer of entries that nobody has, but that were delivered before."""
 
@@ -128,13 +124,6 @@ class FeedQueue:
         self._client = client
         self._consumer = consumer
         self._silence = max(1, int(lease * SILENT * 1000))
-
-    async def register(self, seconds: float) -> None:
-        """Add the feed to the names of all feeds, so that it can be found. Those unused for a week go.
-
-        :param seconds: the time, in seconds since the epoch.
-        """
-        await self._client.run(REGISTER, (FEEDS,), (self.keys.source, int(seconds), int(seconds) - TASK_TTL))
 
     async def take(self, count: int, handled: Sequence[Handled] = ()) -> Taken:
         """Take at most ``count`` entries: first from the stream, then from the source.

@@ -22,7 +22,6 @@ BUSY = 0.1  # seconds between looks at a scheduler with many requests
 REFUSED = 1.0  # seconds until a refused command is tried again
 UNAVAILABLE = 0.2  # seconds until a client that was connected a moment ago is asked again
 LOOKS_PER_LEASE = 8  # how often it is looked for entries of consumers that died, in one lease
-REGISTER = 600.0  # seconds between two times that the feed's name is written
 KEEPS_PER_LEASE = 4  # how often own entries are kept, in one lease
 
 
@@ -80,9 +79,6 @@ class Spider(Protocol):
     def surrendered(self, ids: set[str]) -> None:
         """Note that another consumer has these entries, or that Redis lost them."""
 
-    async def register(self) -> None:
-        """Write the feed's name to the names of all feeds."""
-
     def connected(self) -> None:
         """Note that Redis can be reached, and takes commands."""
 
@@ -116,7 +112,7 @@ class Reader:
         self._lease = lease
         self._kind = kind
         self._stopped = self._waits_for_backlog = False
-        self._due, self._registered = True, False
+        self._due = True
         self._space, self._news = Event(clock), Event(clock)
         self._connecting: Deferred[None] = succeed(None)
         self._reading: Deferred[None] = succeed(None)
@@ -128,7 +124,6 @@ class Reader:
         self._timers = [
             Deferred.fromCoroutine(self._every(self._lease / LOOKS_PER_LEASE, self._look_due)),
             Deferred.fromCoroutine(self._every(self._lease / KEEPS_PER_LEASE, self._keep)),
-            Deferred.fromCoroutine(self._every(REGISTER, self._spider.register)),
         ]
 
     def stop(self) -> None:
@@ -193,15 +188,9 @@ class Reader:
                 return
         taken = await self._spider.take(room)
         self._spider.connected()
-        await self._register_once()
         await self._deliver(taken.entries)
         if len(taken.entries) < room and not self._stopped:
             await self._wait(taken.kind, taken.last_id)
-
-    async def _register_once(self) -> None:
-        if not self._registered:
-            self._registered = True
-            await self._spider.register()
 
     async def _wait(self, kind: str, last_id: str) -> None:
         if kind in SOURCES:

@@ -100,10 +100,10 @@ class RedisMixin:
         It is called once for each entry. An override may filter or change what ``super()`` returns.
         """
         session = self._session
-        entry = None if session is None else session.current
+        entry = None if session is None else session.delivery.current
         if session is None or entry is None:
             return
-        session.used = True
+        session.delivery.used = True
         data = _decoded(entry.data, session.options.encoding) if session.options.decode else entry.data
         try:
             yield from requests_in(self.make_request_from_data(data))
@@ -122,7 +122,7 @@ class RedisMixin:
         :raises BadEntry: if the entry gives no request.
         """
         session = self._session
-        entry = None if session is None else session.current
+        entry = None if session is None else session.delivery.current
         full = entry is not None and entry.kind == STREAM
         text = text_of(data, self.redis_encoding or "utf-8")
         return scrapy_request(request_of(text, full=full), self)  # type: ignore[arg-type]  # it is a mixin
@@ -132,7 +132,7 @@ class RedisMixin:
         session = self._session
         if session is None:
             return
-        if session.reads_itself:
+        if session.delivery.bypassed:
             engine = self.crawler.engine
             assert engine is not None
             for request in self.next_requests():
