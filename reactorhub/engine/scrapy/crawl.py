@@ -18,6 +18,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from reactorhub.containment.at_exit import call_at_exit
 from reactorhub.containment.contexts import RunContext
 from reactorhub.containment.leftovers import RunEnding
 from reactorhub.containment.logging_globals import forget_filters
@@ -216,6 +217,7 @@ class ScrapyCrawl:
     def _close(self, end: CrawlEnd) -> None:
         facts = self._facts(end)
         self._items.close()
+        call_at_exit(self._context)
         close_handlers(self._context)
         finish_lines(self._context)
         forget_filters(self._context)

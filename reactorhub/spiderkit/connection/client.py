@@ -139,7 +139,10 @@ class RedisClient:
         return self._tried
 
     def stop(self) -> Deferred[None]:
-        """Close the connection for good. Calls under way fail with RedisUnavailable. Never fails."""
+        """Close the connection for good. Calls under way fail with RedisUnavailable. Never fails.
+
+        What :meth:`soon` has gathered is sent before, which takes the client's deadline at most.
+        """
         return Deferred.fromCoroutine(self._stop())
 
     def reconnect(self, why: str) -> None:
@@ -226,7 +229,7 @@ class RedisClient:
         :raises UnicodeEncodeError: if a word cannot be written as UTF-8.
         """
         answer: Answer[Any] = Answer()
-        if self._link is None or len(self._gathered) >= MAX_OUTSTANDING:
+        if self._link is None or self._stopped or len(self._gathered) >= MAX_OUTSTANDING:
             answer.errback(self._refusal())
             return answer
         words = encoded(command)
@@ -235,9 +238,9 @@ class RedisClient:
         self._gathered.append((words, answer))
         return answer
 
-    def _send_gathered(self) -> None:
+    def _send_gathered(self) -> Deferred[None]:
         gathered, self._gathered = self._gathered, []
-        Deferred.fromCoroutine(self._send_together(gathered))
+        return Deferred.fromCoroutine(self._send_together(gathered))
 
     async def _send_together(self, gathered: Sequence[tuple[Command, Answer[Any]]]) -> None:
         replies: Sequence[Any]
@@ -306,14 +309,14 @@ class RedisClient:
 
     async def _stop(self) -> None:
         self._stopped = True
+        if self._gather is not None and self._gather.active():
+            self._gather.cancel()
+            await self._send_gathered()
         if self._link is None:
             self._running.cancel()
         else:
             self._link.abort(_STOPPED)
         await self._running
-        if self._gather is not None and self._gather.active():
-            self._gather.cancel()
-            self._send_gathered()  # to fail
         self._become("off", _STOPPED)
         self._attempt_ended()
 

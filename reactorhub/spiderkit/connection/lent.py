@@ -123,13 +123,18 @@ def _bounded(within: float | None) -> float | None:
 
 def _check(command: Sequence[Argument]) -> None:
     name = _word(command[0]) if command else ""
-    if name in _BLOCKING or (name in _READS and "BLOCK" in map(_word, command)):
+    if name in _BLOCKING or (name in _READS and "BLOCK" in _options(command)):
         raise ValueError(f"{name} waits for data and would hold up every other call: {_OWN}")
     if name in _OF_THE_CONNECTION:
         raise ValueError(f"{name} changes the connection, which others use, too: {_OWN}")
 
 
 _OWN = "send it through a RedisClient of your own"
+
+
+def _options(command: Sequence[Argument]) -> list[str]:
+    words = list(map(_word, command))
+    return words[: words.index("STREAMS")] if "STREAMS" in words else words
 
 
 def _word(argument: Argument) -> str:

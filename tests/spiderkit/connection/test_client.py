@@ -255,7 +255,10 @@ class ClientTests(SynchronousTestCase):
         late, cancelled = self.client.soon("PING"), self.client.soon("PING")
         cancelled.cancel()
         self.failureResultOf(cancelled, CancelledError)
-        self.successResultOf(self.client.stop())
+        stopped = self.client.stop()
+        self.failureResultOf(self.client.soon("PING"), RedisUnavailable)
+        self.client._link.abort("closed by peer")  # type: ignore[union-attr]
+        self.successResultOf(stopped)
         self.failureResultOf(late, RedisUnavailable)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 

@@ -40,7 +40,7 @@ class LentClientTests(SynchronousTestCase):
         """Every kind of call reaches the server, and its reply the borrower."""
         script = Script("return 1")
         calls = [
-            self.lent.execute("XREAD", "STREAMS", "s", "0"),
+            self.lent.execute("XREAD", "STREAMS", "block", "0"),
             self.lent.run(script, ["k"]),
             self.lent.ask([("PING",), script.call([])]),
         ]
@@ -79,6 +79,11 @@ class LentClientTests(SynchronousTestCase):
                     error = self.failureResultOf(Deferred.fromCoroutine(call), ValueError)
                     self.assertRegex(str(error.value), f"{why}.* RedisClient of your own")
         self.assertEqual(self.link.asked, [])
+
+    def test_nothing_is_not_a_command(self) -> None:
+        """A command without a name is refused: Redis would never answer it."""
+        self.assertRaises(ValueError, self.lent.soon)
+        self.link.abort("closed by peer")
 
     def test_how_long_a_call_may_take(self) -> None:
         """A borrower can neither give up before the client would, nor wait for minutes."""

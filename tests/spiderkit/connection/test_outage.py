@@ -80,6 +80,8 @@ class CallTests(OneServer, TestCase):
         other = Deferred.fromCoroutine(client.execute("ECHO", "x"))
         with self.assertRaises(UnicodeEncodeError):
             await client.ask([("ECHO", "y"), ("ECHO", "\ud800")])
+        with self.assertRaisesRegex(ValueError, "at least a name"):
+            await client.execute()
         self.assertEqual(await client.execute("ECHO", "z"), b"z")
         self.assertEqual(await other, b"x")
 
@@ -141,6 +143,13 @@ class CallTests(OneServer, TestCase):
         await gatherResults([client.stop(), client.stop()])
         await self.assertFailure(blocked, RedisUnavailable)
         await until(lambda: "name=stopped" not in self.server.ask("CLIENT", "LIST"))
+
+    async def test_stop_sends_what_was_gathered(self) -> None:
+        """Commands that wait for others are written before the client closes."""
+        client = await self.connected()
+        replies = [client.soon("INCR", "gathered") for _ in range(3)]
+        await client.stop()
+        self.assertEqual([await reply for reply in replies], [1, 2, 3])
 
     async def test_tls(self) -> None:
         """A server whose authority the URL names is trusted; any other is not, and is sent nothing."""

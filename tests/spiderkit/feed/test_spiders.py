@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from typing import Any
 from unittest.mock import patch
 
@@ -294,6 +295,17 @@ class IdiomTests(CrawlCase):
         await done
         assert crawler.stats.get_value("finish_reason") == "finished"
 
+    async def test_feeds_of_scrapy(self) -> None:
+        """They read every attribute of the spider, and must not make a blocking client by that."""
+        file = self.mktemp()
+        self.push("/p/1")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            _, done = self.begin(settings={"FEEDS": {file: {"format": "csv"}}}, max_idle_time=0.2)
+            await done
+        with open(file) as lines:  # noqa: ASYNC230, PTH123 - a few bytes
+            assert lines.read().split() == ["url", f"{self.site}/p/1"]
+
     async def test_domain_argument_of_the_example(self) -> None:
         """The example's __init__ turns an argument into allowed_domains, and form requests stay such."""
         kinds: list[type] = []
@@ -301,7 +313,7 @@ class IdiomTests(CrawlCase):
         class It(ShopSpider):
             def __init__(self, *args: Any, **kwargs: Any) -> None:
                 domain = kwargs.pop("domain", "")
-                self.allowed_domains = list(filter(None, domain.split(",")))
+                self.allowed_domains = filter(None, domain.split(","))
                 super().__init__(*args, **kwargs)
 
             def parse(self, response: Any) -> Any:
