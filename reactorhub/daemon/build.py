@@ -118,7 +118,7 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
     shared.redis, isolated.redis_url = client, redis_url
     shared.feeds = isolated.feeds = f"{config.redis.prefix}feeds" if config.redis else None
     doctor = ProcessDoctor(reactor, config.data_dir / DOCTOR)
-    engine = EngineRouter(shared, isolated, doctor)
+    engine = EngineRouter(shared, isolated, doctor, reactor)
     parts = _parts(config, ledger, engine, _sink(config, client, reactor), reactor)
     hub = Hub(config, parts, __version__)
     gc_pause = GcPause(reactor)
