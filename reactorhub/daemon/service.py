@@ -44,7 +44,7 @@ from reactorhub.storage.layout import READY
 from reactorhub.storage.lock import DataLock
 from reactorhub.web.guard import GuardedSite
 
-SPIDER_THREADS = 32  # threads that all spiders share: for name look-ups, feed storage and deferToThread
+SPIDER_THREADS = 128  # threads that all spiders share: for name look-ups, feed storage and deferToThread
 
 
 class HubService(Service):
