@@ -30,8 +30,15 @@ SPIDERS = """
     import time
     import scrapy
 
+    UPLOADS = {
+        "EXTENSIONS": {"reactorhub.spiderkit.StatsUploader": 500},
+        "STATSUPLOADER_UPLOAD_MODE": "UPLOAD_INTERVAL",
+        "STATSUPLOADER_UPLOAD_INTERVAL": 0.2,
+    }
+
     class Number(scrapy.Spider):
         name = "number"
+        custom_settings = UPLOADS
 
         async def start(self):
             yield scrapy.Request(f"{self.shop}/one/{self.n}.html")
@@ -47,7 +54,7 @@ SPIDERS = """
     class Neighbour(scrapy.Spider):
         # Notes how long each page took to come, and how late the reactor was meanwhile.
         name = "neighbour"
-        custom_settings = {"LOG_LEVEL": "INFO"}
+        custom_settings = {"LOG_LEVEL": "INFO", **UPLOADS}
         worst_lag = 0.0
 
         async def start(self):
