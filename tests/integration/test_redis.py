@@ -38,8 +38,16 @@ SPIDERS = """
         def parse(self, response):
             yield {"url": response.url}
 
+    UPLOADS = {
+        "EXTENSIONS": {"reactorhub.spiderkit.StatsUploader": 500},
+        "STATSUPLOADER_UPLOAD_MODE": "UPLOAD_INTERVAL",
+        "STATSUPLOADER_UPLOAD_INTERVAL": 0.2,
+        "STATSUPLOADER_CONNECT_CONFS": {"key": "uploaded"},
+    }
+
     class Number(scrapy.Spider):
         name = "number"
+        custom_settings = UPLOADS
 
         async def start(self):
             yield scrapy.Request(f"{self.shop}/one/{self.n}.html")
@@ -53,15 +61,9 @@ SPIDERS = """
             return int(file.read().split()[1]) / 1e9
 
     class Neighbour(scrapy.Spider):
-        # Notes how long each page took to come, and how late the reactor was meanwhile. Redis gets its stats.
+        # Notes how long each page took to come, and how late the reactor was meanwhile.
         name = "neighbour"
-        custom_settings = {
-            "LOG_LEVEL": "INFO",
-            "EXTENSIONS": {"reactorhub.spiderkit.StatsUploader": 500},
-            "STATSUPLOADER_UPLOAD_MODE": "UPLOAD_INTERVAL",
-            "STATSUPLOADER_UPLOAD_INTERVAL": 0.2,
-            "STATSUPLOADER_CONNECT_CONFS": {"key": "uploaded"},
-        }
+        custom_settings = {"LOG_LEVEL": "INFO", **UPLOADS}
         worst_lag = 0.0
 
         async def start(self):

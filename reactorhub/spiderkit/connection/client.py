@@ -120,27 +120,18 @@ class RedisClient:
         """Call ``changed`` with each new state, also if only its reason is new."""
         self._watchers.append(changed)
 
-    def unwatch(self, changed: Callable[[ClientState], None]) -> None:
-        """End what :meth:`watch` began."""
-        self._watchers.remove(changed)
-
     def when_connected(self) -> Answer[None]:
         """Return a Deferred that fires as soon as the client is connected.
 
         It fails with :exc:`RedisUnavailable` if the client is stopped before. It can be cancelled.
         """
-        waiting: Answer[None] = Answer(self._waiting_no_more)
+        waiting: Answer[None] = Answer(self._waits_no_more)
         self._waiting[waiting] = copy_context()
         if self._link is not None:
             self._tell_waiting(None)
         elif self._stopped:
             self._tell_waiting(RedisUnavailable(self.state.reason))
         return waiting
-
-    def connected_within(self, seconds: float) -> Deferred[None]:
-        """Return a Deferred that fires when the client is connected, or after so many seconds at most."""
-        waiting = self.when_connected().addTimeout(seconds, self._clock)
-        return waiting.addErrback(lambda _: None)
 
     async def execute(self, *command: Argument, within: float | None = None) -> Any:
         """Send one command and return the reply.
@@ -173,13 +164,14 @@ class RedisClient:
 
     async def _ask(self, commands: Sequence[Command], within: float | None) -> list[Any]:
         link = self._usable_link()
+        seconds = self.deadline if within is None else within
         self._outstanding += 1
         try:
-            replies = await link.ask([words_of(command) for command in commands], self._seconds(within))
+            replies = await link.ask([words_of(command) for command in commands], seconds)
             unknown = [at for at, reply in enumerate(replies) if is_unknown_script(commands[at], reply)]
             if unknown:
                 again = [_in_full(commands[at]) for at in unknown]
-                known = await link.ask(again, self._seconds(within))
+                known = await link.ask(again, seconds)
                 for at, reply in zip(unknown, known, strict=True):
                     replies[at] = reply
         finally:
@@ -203,9 +195,6 @@ class RedisClient:
         if isinstance(reply, Exception):
             raise reply
         return reply
-
-    def _seconds(self, within: float | None) -> float:
-        return self.deadline if within is None else within
 
     def _usable_link(self) -> Connection:
         if self._link is None or self._outstanding >= MAX_OUTSTANDING:
@@ -299,11 +288,12 @@ class RedisClient:
             self._log.failure("a watcher of the Redis client failed")
 
     def _tell_waiting(self, error: Exception | None) -> None:
-        self._waiting, waiting = {}, self._waiting
+        waiting = dict(self._waiting)
+        self._waiting.clear()
         for each, context in waiting.items():
             context.run(fire, each, error)
 
-    def _waiting_no_more(self, waiting: Deferred[Any]) -> None:
+    def _waits_no_more(self, waiting: Deferred[Any]) -> None:
         del self._waiting[waiting]
 
 

@@ -287,11 +287,9 @@ class ClientTests(SynchronousTestCase):
     def test_a_watcher_that_fails(self) -> None:
         """Its error is in the log, the other watchers are called, and the client goes on."""
         self.client.watch(lambda state: {}[state])
-        self.client.watch(seen := self.states.append)
         self.connected()
         self.assertEqual(self.client.state.state, "connected")
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 2)
-        self.client.unwatch(seen)
 
     def test_whose_code_runs(self) -> None:
         """What follows a reply, or the connection, runs in the context of who asked."""
