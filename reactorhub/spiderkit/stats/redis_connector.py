@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from scrapy.crawler import Crawler
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from reactorhub.spiderkit.connection.address import RedisAddress
 from reactorhub.spiderkit.connection.client import ClientState, RedisClient
@@ -71,6 +72,7 @@ class RedisConnector:
             return None
         from twisted.internet import reactor  # noqa: PLC0415 - it is installed only now
 
+        self._clock: Any = reactor
         self._client = client = RedisClient(self._address or RedisAddress(), reactor)
         client.watch(self._changed)
         return client.start()
@@ -101,8 +103,12 @@ class RedisConnector:
             await result_of(client.execute("HSET", self._key, spider_id, text))
             return
         if self._reached and client.state.state == "reconnecting":
-            await client.connected_within(MAX_WAIT)
+            await client.when_connected().addTimeout(MAX_WAIT, self._clock).addErrback(_ignore)
         await client.execute("HSET", self._key, spider_id, text)
 
     def _changed(self, state: ClientState) -> None:
         self._reached = self._reached or state.state == "connected"
+
+
+def _ignore(_: Failure) -> None:
+    """Let the call that follows say why there is no connection."""

@@ -290,9 +290,18 @@ class OutageTests(TestCase):
         await client.start()
         self.assertEqual(client.state.state, "reconnecting")
 
-    async def test_no_such_host(self) -> None:
-        """A name that nobody knows is an outage with that reason."""
-        client = make_client(self, f"redis://no-such-host.invalid:{free_port()}", deadline=5)
-        await client.start()
-        self.assertEqual(client.state.state, "reconnecting")
-        self.assertRegex(client.state.reason, "no-such-host.invalid|no answer")
+    async def test_places_that_cannot_be(self) -> None:
+        """A name that nobody knows, or that nobody can have, is an outage with that reason, and no bug."""
+        for url, reason in (
+            (f"redis://no-such-host.invalid:{free_port()}", "no-such-host.invalid|no answer"),
+            (f"redis://no_such_host:{free_port()}", "no_such_host|no answer"),
+            ("rediss://under_score", "no certificate can be for the name 'under_score'"),
+            ("redis://two..dots", "two..dots"),
+            (f"unix:///{'x' * 108}", "at most 107 bytes"),
+        ):
+            client = make_client(self, url, deadline=5)
+            await client.start()
+            self.assertEqual(client.state.state, "reconnecting")
+            self.assertRegex(client.state.reason, reason)
+            await client.stop()
+        self.assertEqual(self.flushLoggedErrors(), [])

@@ -233,6 +233,25 @@ class FeedTests(CrawlCase):
             "errors": "1",
         }
 
+    async def test_counts_of_a_task_include_what_followed(self) -> None:
+        """A task counts redirects; with REDIS_ACK = tree also the requests and items of what followed."""
+
+        class It(ShopSpider):
+            def parse(self, response: Any) -> Any:
+                yield {"url": response.url}
+                if "/p/parent" in response.url:
+                    yield Request(response.urljoin("/p/child"))
+
+        for ack, requests, items in (("tree", "3", "2"), ("response", "2", "1")):
+            entry = {"url": f"{self.site}/moved/parent", "task_id": ack}
+            self.server.ask("RPUSH", f"feed-{ack}", json.dumps(entry))
+            crawler, done = self.begin(It, settings={"REDIS_ACK": ack}, redis_key=f"feed-{ack}")
+            await until(lambda crawler=crawler: crawler.stats.get_value("item_scraped_count") == 2)
+            await until(lambda crawler=crawler: crawler.stats.get_value("feed/acknowledged") == 1)
+            await self.stopped(crawler, done)
+            counts = self.server.hash(f"feed-{ack}:tasks:{ack}")
+            assert (counts["requests"], counts["responses"], counts["items"]) == (requests, items, items)
+
     async def test_spider_pushes_without_blocking(self) -> None:
         """Text goes to the source, a mapping to the stream, from a coroutine of the spider."""
 
