@@ -141,9 +141,9 @@ return lost
 """
 )
 
-# KEYS: stream, then the hash of each task. ARGV: group, seconds that a task's hash lives, the time, how many ids
-# of entries without a task follow, these, and then for each entry of a task: its id, the number of its task's
-# key, and what is added to the counts of the task.
+# KEYS: stream, then the hash of each task. ARGV: group, seconds that a task's hash lives, the time, how many
+# ids of entries without a task follow, these, and then for each entry of a task: its id, the number of its
+# task's key, and what is added to the counts of the task.
 ACKNOWLEDGE = Script(
     """
 local stream, group, without = KEYS[1], ARGV[1], tonumber(ARGV[4])
