@@ -113,7 +113,8 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
     client = None if redis_url is None else RedisClient(redis_url_parts(redis_url), reactor, now=utc_now)
     ledger = SqliteLedger(config.data_dir / LEDGER, reactor)
     heartbeat = Heartbeat(reactor)
-    shared = ScrapyEngine(reactor, RunLogs(paths.log), paths.items, heartbeat.run_ends)
+    logs = RunLogs(paths.log)
+    shared = ScrapyEngine(reactor, logs, paths.items, heartbeat.run_ends, heartbeat.imported)
     isolated = IsolatedEngine(reactor, paths.log, paths.items, sys.executable, str(config.data_dir))
     shared.redis, isolated.redis_url = client, redis_url
     shared.feeds = isolated.feeds = f"{config.redis.prefix}feeds" if config.redis else None

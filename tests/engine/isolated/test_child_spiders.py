@@ -165,7 +165,7 @@ def test_a_spider_whose_module_is_broken(tmp_path: Path, capsys: pytest.CaptureF
     try:
         loader = Loader.from_settings(Settings({"SPIDER_MODULES": ["half_done_spiders"]}))
         with pytest.raises(
-            ImportError, match="'prices'.*half_done_spiders.prices .*No module named 'no_such"
+            ImportError, match=r"'prices'.*half_done_spiders.prices .*No module named 'no_such"
         ):
             loader.load("prices")
         assert "import no_such_package" in capsys.readouterr().err

@@ -107,7 +107,7 @@ class Loader(SpiderLoader):
 
 def _not_imported(spider_name: str, broken: list[dict[str, str]]) -> ImportError:
     for each in broken:
-        print(each["traceback"], file=sys.stderr)  # the run's log
+        sys.stderr.write(each["traceback"])  # the run's log
     shown = ", ".join(f"{each['module']} ({each['error']})" for each in broken[:_MAX_SHOWN])
     return ImportError(f"there is no spider {spider_name!r}, and cannot be imported: {shown}")
 
