@@ -11,6 +11,7 @@ from reactorhub.spiderkit.connection.commands import Script
 
 AT_ONCE = 50  # entries that one script handles: about a millisecond of Redis
 MAX_ENTRY = 64 * 1024  # bytes, as much as the body of an order by API
+_ROOM = 1024  # more bytes that an entry may have, because the hub adds an id to one that it gives back
 MAX_FIELDS = 1_000  # fields that a hash of limits may have
 DAYS_OF_CLAIM = 7
 _SEARCH = 2_000  # elements at the head of a list among which an entry is looked for
@@ -26,7 +27,7 @@ local function head(key, start)
     local entry = redis.call('LINDEX', key, at)
     if not entry then break end
     size = size + #entry
-    if #entry > {MAX_ENTRY} then entry = false
+    if #entry > {MAX_ENTRY + _ROOM} then entry = false
     elseif size > {8 * MAX_ENTRY} and #found > 0 then break end
     found[#found + 1] = entry
   end
@@ -175,7 +176,7 @@ BURY_LONG = Script(
 local count = 0
 for at = {AT_ONCE - 1}, 0, -1 do
   local entry = redis.call('LINDEX', KEYS[1], at)
-  if entry and #entry > {MAX_ENTRY} then
+  if entry and #entry > {MAX_ENTRY + _ROOM} then
     redis.call('XADD', KEYS[2], '*',
       'entry', entry, 'from', KEYS[1], 'reason', ARGV[2], 'at', ARGV[1], 'deliveries', 1)
     redis.call('LREM', KEYS[1], 1, entry)

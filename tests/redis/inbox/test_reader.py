@@ -230,12 +230,6 @@ class RefusedTests(InboxCase):
 class OtherHubsTests(InboxCase):
     """Entries for spiders that this hub does not have."""
 
-    def with_spiders(self, name: str, *spiders: str) -> InboxHub:
-        """A hub with these spiders."""
-        hub = self.hub(name)
-        hub.harness.engine.spiders = {"shop": list(spiders)}  # type: ignore[attr-defined]
-        return hub
-
     async def later(self, hub: InboxHub) -> None:
         """Look after the hub has lost its patience with entries that nobody knows."""
         seconds = hub.reader._clock.seconds
@@ -274,6 +268,30 @@ class OtherHubsTests(InboxCase):
         await hub.live()
         await self.later(hub)
         self.assertEqual(self.waiting(), [])
+
+    async def test_a_spider_that_several_projects_have(self) -> None:
+        """Where no hub can choose the project, the entry is a dead letter."""
+        engine = {"shop": ["prices"], "other": ["prices"]}
+        one, two = self.hub("one", spiders=engine), self.hub("two", spiders=engine)
+        self.push(entry("x"), entry("1", project="other"))
+        for hub in (one, two, one):
+            await hub.live()
+        await self.later(one)
+        self.assertEqual((one.started, self.waiting(), list(self.dead())), (["1"], [], [entry("x")]))
+
+    async def test_entries_for_a_hub_whose_data_folder_is_gone(self) -> None:
+        """A hub of the same name on another folder takes over what was for this name alone."""
+        before = self.hub("web", folder_id="old")
+        before.owner.accept = lambda _: before.owner.never  # type: ignore[method-assign,attr-defined]
+        self.push(entry("1"), key=f"{INBOX}:web")
+        with self.assertRaises(AttributeError):
+            await before.reader.look()
+        other, after = self.hub("other"), self.hub("web", folder_id="new")
+        await after.beat()
+        for hub in (other, after):
+            await hub.live()
+        await after.live()
+        self.assertEqual((other.started, after.started), ([], ["1"]))
 
     async def test_a_hub_says_which_spiders_it_has(self) -> None:
         """Others read it; a hub that is not seen for a month is forgotten."""
@@ -335,6 +353,21 @@ class WaitingTests(InboxCase):
         await hub.live()
         self.assertEqual(hub.started, list("123"))
 
+    async def test_the_longest_entry_goes_back(self) -> None:
+        """It gets an id, and is not too long afterwards, whatever its letters are."""
+        text = entry("1", tags=["ü" * 100]).replace("\\u00fc", "ü")
+        text += " " * (scripts.MAX_ENTRY - len(text.encode()))
+        self.push(text)
+        hub = self.hub()
+        hub.harness.dispatcher.limit_waiting(0)
+        hub.owner.places = lambda: 1  # type: ignore[method-assign]
+        with self.assertRaises(NotNow):
+            await hub.reader.look()
+        self.assertIn('"id"', self.waiting()[0])
+        hub.harness.dispatcher.limit_waiting(100)
+        await hub.live()
+        self.assertEqual(hub.started, ["1"])
+
     async def test_a_hub_that_stops(self) -> None:
         """It takes nothing more."""
         hub = self.hub()
@@ -360,7 +393,7 @@ class WaitingTests(InboxCase):
         """Nothing is taken and nothing is lost while Redis refuses writes; then the entries start."""
         self.push(entry("1"), entry("2", id="b"), "{")
         hub = self.hub()
-        await hub.reader._register((), known=False)
+        await hub.reader._register(tuple, known=False)
         self.server.ask("CONFIG", "SET", "maxmemory", "1mb", "maxmemory-policy", "noeviction")
         try:
             self.server.ask("CONFIG", "SET", "maxmemory", "1")
@@ -400,7 +433,7 @@ class WaitingTests(InboxCase):
     async def test_a_redis_that_only_reads(self) -> None:
         """A replica refuses writes: entries wait, limits are read."""
         hub = self.hub()
-        await hub.reader._register(hub.owner.spiders(), known=False)
+        await hub.reader._register(hub.owner.spiders, known=False)
         self.push(entry("1"))
         self.server.ask("HSET", f"{PREFIX}limits", "max_concurrent_runs", "7")
         self.server.ask("REPLICAOF", "127.0.0.1", "1")
