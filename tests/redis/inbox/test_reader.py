@@ -116,6 +116,16 @@ class EntryTests(InboxCase):
         self.assertEqual(len(names), 61)
         self.assertEqual(len(set(names) - {"a", "b"}), 60)
 
+    async def test_one_id_over_two_hubs(self) -> None:
+        """What one hub has run, another one does not run, even from a list of its own."""
+        self.push(entry("1", id="x"))
+        one, two = self.hub("one"), self.hub("two")
+        await one.live()
+        self.push(entry("2", id="x"))
+        self.push(entry("3", id="x"), key=f"{INBOX}:two")
+        await two.live()
+        self.assertEqual((one.started, two.started, self.waiting()), (["1"], [], []))
+
     async def test_an_inbox_for_one_hub(self) -> None:
         """What is pushed to a hub's own list starts there and nowhere else."""
         self.push(entry("1"), key=f"{INBOX}:two")
