@@ -121,6 +121,7 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
     engine = EngineRouter(shared, isolated, doctor)
     parts = _parts(config, ledger, engine, _sink(config, client, reactor), reactor)
     hub = Hub(config, parts, __version__)
+    inputs = RedisInputs(config, hub, parts, client)
     gc_pause = GcPause(reactor)
     scheduler = _scheduler(hub, _first_ticks(gc_pause, parts.services.slots), reactor)
     in_thread: Callable[..., Deferred[Any]] = partial(threads.deferToThreadPool, reactor, pool)
@@ -169,7 +170,7 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
         redis=redis,
         parts=parts,
         hub=hub,
-        inputs=RedisInputs(config, hub, parts, client),
+        inputs=inputs,
         scheduler=scheduler,
         retention=retention,
         reloader=reloader,
@@ -178,7 +179,7 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
             hub,
             RunFiles(paths, in_thread, lambda: hub.config.retention, utc_now),
             partial(reloader.reload, code=True),
-            Feeds(client, config.redis.prefix if config.redis else ""),
+            Feeds(client, config.redis.prefix if config.redis else "", inputs.trouble),
         ),
     )
 

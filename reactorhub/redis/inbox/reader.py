@@ -20,6 +20,7 @@ from reactorhub.spiderkit.connection.errors import RedisRefused, RedisUnavailabl
 
 POLL = 0.4  # seconds between two looks: a new limit is in force within a second
 AFTER_TROUBLE = 0.8  # seconds
+STOP_WITHIN = 1.0  # seconds
 PATIENCE = 10.0  # seconds for which an entry that no hub knows waits for one that is starting
 EVERY = 5.0  # seconds between two looks for hubs that are gone, and for spiders that are new here
 REGISTER = 60.0  # seconds after which a hub says again that it reads the inbox
@@ -72,15 +73,23 @@ class RedisReader:
         self._over = Deferred.fromCoroutine(self._serve())
 
     async def stop(self) -> None:
-        """Look no more. Returns once the look under way is over, which takes a few seconds at most."""
+        """Look no more. Returns once the look under way is over; after a second that is cut off.
+
+        It may be cut off at any point: the next start goes on there.
+        """
         self._stopping = True
         self._pause.cancel()
+        bound = self._clock.callLater(STOP_WITHIN, self._over.cancel)
         await self._over
+        if bound.active():
+            bound.cancel()
 
     async def _serve(self) -> None:
         while not self._stopping:
             try:
                 rest = 0 if await self.look() else POLL
+            except CancelledError:
+                return
             except Exception as error:  # noqa: BLE001 - whatever it was, the next look may work
                 self._note(error)
                 rest = AFTER_TROUBLE

@@ -13,6 +13,8 @@ AT_ONCE = 50  # entries that one script handles: about a millisecond of Redis
 MAX_ENTRY = 64 * 1024  # bytes, as much as the body of an order by API
 _ROOM = 1024  # more bytes that an entry may have, because the hub adds an id to one that it gives back
 MAX_FIELDS = 1_000  # fields that a hash of limits may have
+MAX_WORD = 1_000  # bytes of a limit or its name
+MAX_DEAD = 100_000  # dead letters; the oldest are dropped beyond it
 DAYS_OF_CLAIM = 7
 _SEARCH = 2_000  # elements at the head of a list among which an entry is looked for
 
@@ -46,7 +48,11 @@ local function hash(key)
   if kind == 'none' then return {{}} end
   if kind ~= 'hash' then return key .. ' is a ' .. kind .. ', but must be a hash' end
   if redis.call('HLEN', key) > {MAX_FIELDS} then return key .. ' has more than {MAX_FIELDS} fields' end
-  return redis.call('HGETALL', key)
+  local flat = redis.call('HGETALL', key)
+  for _, word in ipairs(flat) do
+    if #word > {MAX_WORD} then return key .. ' has a text of more than {MAX_WORD} bytes' end
+  end
+  return flat
 end
 local own = {{}}
 if KEYS[2] ~= KEYS[1] then own = head(KEYS[2], 0) end
@@ -151,12 +157,12 @@ return count
 # came from, reason, and the id that becomes free ('' for none) of each. Return how many became dead letters.
 BURY = Script(
     _THERE
-    + """
+    + f"""
 local count = 0
 for i = 2, #ARGV, 5 do
   local element, entry, source, reason, id = unpack(ARGV, i, i + 4)
   if there(KEYS[1], element) then
-    redis.call('XADD', KEYS[2], '*',
+    redis.call('XADD', KEYS[2], 'MAXLEN', '~', {MAX_DEAD}, '*',
       'entry', entry, 'from', source, 'reason', reason, 'at', ARGV[1], 'deliveries', 1)
     redis.call('LREM', KEYS[1], 1, element)
     if id ~= '' then
@@ -177,7 +183,7 @@ local count = 0
 for at = {AT_ONCE - 1}, 0, -1 do
   local entry = redis.call('LINDEX', KEYS[1], at)
   if entry and #entry > {MAX_ENTRY + _ROOM} then
-    redis.call('XADD', KEYS[2], '*',
+    redis.call('XADD', KEYS[2], 'MAXLEN', '~', {MAX_DEAD}, '*',
       'entry', entry, 'from', KEYS[1], 'reason', ARGV[2], 'at', ARGV[1], 'deliveries', 1)
     redis.call('LREM', KEYS[1], 1, entry)
     count = count + 1

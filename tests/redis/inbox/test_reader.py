@@ -415,6 +415,19 @@ class WaitingTests(InboxCase):
         await hub.live()
         self.assertEqual((hub.started, self.waiting(), list(self.dead())), (["1", "2"], [], ["{"]))
 
+    async def test_redis_that_refuses_writes(self) -> None:
+        """So it is where Redis waits for replicas, or where its disk is full."""
+        self.push(entry("1"))
+        hub = self.hub()
+        self.server.ask("CONFIG", "SET", "min-replicas-to-write", "1")
+        try:
+            with self.assertRaisesRegex(RedisRefused, "NOREPLICAS"):
+                await hub.live()
+        finally:
+            self.server.ask("CONFIG", "SET", "min-replicas-to-write", "0")
+        await hub.live()
+        self.assertEqual((hub.started, self.waiting()), (["1"], []))
+
     async def test_an_entry_is_confirmed_without_memory(self) -> None:
         """What was taken before memory ran out starts: to confirm it frees memory."""
         self.push(entry("1", id="a"))
@@ -547,6 +560,9 @@ class LimitTests(InboxCase):
         await hub.live()
         ignored = [each["field"] for each in hub.harness.hub.limits_view()["ignored"]]
         self.assertEqual((ignored, hub.harness.slots.limit), (["max_concurrent_runs", "\\xff"], 100))
+        self.server.ask("HSET", f"{PREFIX}limits", "x", "1" * 2000)
+        with self.assertRaisesRegex(RedisRefused, "t:limits has a text of more than 1000 bytes"):
+            await hub.live()
         self.server.ask("DEL", f"{PREFIX}limits")
         self.server.ask("SET", f"{PREFIX}limits", "4")
         with self.assertRaisesRegex(RedisRefused, "t:limits is a string, but must be a hash"):
@@ -579,6 +595,27 @@ class ServiceTests(InboxCase):
             await hub.reader.stop()
         said = [each["log_format"] for each in log if "inbox in Redis" in (each.get("log_format") or "")]
         self.assertEqual(said, ["the inbox in Redis waits: {trouble}", "the inbox in Redis is read again"])
+
+    async def test_a_hub_stops_while_redis_is_frozen(self) -> None:
+        """It waits a second for the look under way, not longer."""
+        self.patch(reader, "STOP_WITHIN", 0.05)
+        self.patch(reader, "POLL", 0.01)
+        hub = self.hub()
+        hub.reader.start()
+        await self.looks(3)
+        self.server.freeze()
+        try:
+            await self.looks(3)
+            clock: Any = reactor
+            began = clock.seconds()
+            with hub_log() as log:
+                await hub.reader.stop()
+            self.assertLess(clock.seconds() - began, 1.5)
+        finally:
+            self.server.thaw()
+        self.assertEqual(
+            [each["log_format"] for each in log if "inbox" in (each.get("log_format") or "")], []
+        )
 
     async def test_a_redis_that_is_killed_and_starts_again(self) -> None:
         """With an append-only file nothing is lost and nothing starts twice."""
