@@ -34,7 +34,7 @@ SPIDERS = """
 Ready = Callable[[str], Hub]
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 ROUNDS = 25 if LONG else 3
-AT_ONCE = 60
+AT_ONCE = 40
 TABLE = "SELECT id, state, json_extract(args, '$.n') AS n FROM runs ORDER BY seq"
 
 
