@@ -15,8 +15,8 @@ run: .venv/run  ## start the hub on schedule.yaml
 test: .venv/dev  ## all tests: units, docs, layers, real processes
 	@$(SIDE_BY_SIDE)
 
-test-quick: .venv/dev  ## the tests that start no hub, for the loop of writing code
-	@$(SIDE_BY_SIDE) -m "not real_hub"
+test-quick: .venv/dev  ## the tests that start no hub and are not slow, for the loop of writing code
+	@$(SIDE_BY_SIDE) -m "not real_hub and not slow"
 
 soak: .venv/dev  ## the tests of when runs start, for ten minutes
 	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest tests/oracle tests/triggers tests/policies/test_agenda.py \
@@ -26,6 +26,7 @@ soak: .venv/dev  ## the tests of when runs start, for ten minutes
 
 faults: .venv/dev  ## kills, storms and cancels in long rounds, with every hub started from scratch
 	ROUNDS=long FRESH_HUBS=1 $(BIN)/python -m pytest tests/integration/test_chains.py tests/integration/test_crash.py \
+		tests/integration/test_fleet_kills.py \
 		tests/integration/test_feed_kills.py tests/spiderkit/feed/test_faults.py \
 		tests/integration/test_harm.py tests/integration/test_isolated.py tests/integration/test_redis.py \
 		tests/integration/test_reload_stress.py \

@@ -156,6 +156,8 @@ class RunContext(Owner):
         """The threads that the run's code has started."""
         self.in_threads: dict[object, str] = {}
         """The names of the run's functions that shared threads execute now."""
+        self.at_exit: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = []
+        """What the run's code has registered with ``atexit``."""
         self.copies: dict[object, Any] = {}
         """What the run has in the place of attributes of classes that other runs share."""
         self.exceptions = 0

@@ -6,13 +6,13 @@ from collections.abc import Hashable, Mapping
 from types import MappingProxyType
 from typing import Generic, NamedTuple, TypeVar
 
-TURN = 0.005
+TURN = 0.0025
 """Seconds after which a turn ends, as soon as the callback that runs has returned."""
 
-FREE = 2 * TURN
+FREE = 4 * TURN
 """Seconds that the callbacks of all runs together take between two looks at the network before any waits."""
 
-CREDIT = 4 * TURN
+CREDIT = 8 * TURN
 """Seconds that a run which did not want the reactor may catch up, at most."""
 
 R = TypeVar("R", bound=Hashable)

@@ -6,7 +6,7 @@ them through for one turn; those that come later wait until the loop has looked 
 run that has had least time has the next turn. Callbacks of the hub itself never wait. While they
 go on, such as those of a request that has come, the next turn waits for them, up to :data:`MAX_LOOKS`.
 
-As long as the runs want less than two turns between two looks at the network, nothing waits.
+As long as the runs want less than four turns between two looks at the network, nothing waits.
 """
 
 from __future__ import annotations

@@ -7,11 +7,13 @@ exception or, for signals, a warning in its log.
 from __future__ import annotations
 
 import _thread
+import asyncio
 import logging
 import os
 import signal
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import wraps
 from types import ModuleType
 from typing import Any
 
@@ -53,6 +55,10 @@ def guard_process() -> Undo:
             for name in names:
                 guarded = _refusing(f"{module.__name__}.{name}", getattr(module, name), why, refused)
                 stack.callback(_replace(module, name, guarded))
+        for owner, name in ((asyncio, "run"), (asyncio.BaseEventLoop, "run_until_complete")):
+            stack.callback(
+                _replace(owner, name, _not_at_import(f"{name}() of asyncio", getattr(owner, name)))
+            )
         for name in _SIGNALS:
             call = getattr(signal, name)
             stack.callback(_replace(signal, name, _ignoring(f"signal.{name}", call)))
@@ -85,6 +91,18 @@ def _refusing(name: str, call: Call, why: str, refused: Callable[..., bool]) -> 
         raise PermissionError(f"{name} {why}, or isolate: process")
 
     return refusing
+
+
+def _not_at_import(name: str, call: Call) -> Call:
+    """Refuse an import what asyncio refuses, too, as the hub's loop runs: but say what to do."""
+
+    @wraps(call)
+    def awaiting(*args: Any, **kwargs: Any) -> Any:
+        if importing(_owner()) and asyncio._get_running_loop() is not None:
+            refuse_import(name)
+        return call(*args, **kwargs)
+
+    return awaiting
 
 
 def _ignoring(name: str, call: Call) -> Call:

@@ -263,5 +263,5 @@ def refuse_import(name: str) -> NoReturn:
     """
     raise ImportError(
         f"this module calls {name} when it is imported, which would affect all other runs; "
-        'put the call below `if __name__ == "__main__":`'
+        'put the call below `if __name__ == "__main__":`, or write isolate: process for the project'
     )

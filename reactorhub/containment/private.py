@@ -49,6 +49,12 @@ RELIED_ON: tuple[Part, ...] = (
         ("self", "path"),
     ),
     Part("sys:meta_path", "the finder of projects' modules stands in the place of PathFinder, and asks it"),
+    Part(
+        "asyncio:BaseEventLoop.run_until_complete",
+        "replaced, as asyncio.run is: refused to imports with a sentence that says what to do",
+        ("self", "future"),
+    ),
+    Part("atexit:register", "replaced: what a run registers is called at its end; unregister likewise"),
     Part("os:chdir", "replaced: refused to runs and imports, and its neighbours in the module"),
     Part("os:_exit", "replaced, likewise: it would end the hub, as os.kill() and others would"),
     Part("signal:signal", "replaced: refused to runs and imports, and its neighbours in the module"),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from logging import LogRecord
 
+from reactorhub.containment.at_exit import keep_exits_apart
 from reactorhub.containment.contexts import watch_collector
 from reactorhub.containment.forks import contain_children
 from reactorhub.containment.imports import guard_process
@@ -35,6 +36,7 @@ def contain_process(
         install_logging_views(routing(hub_log)),
         install_logging_globals(),
         show_once_to_each(),
+        keep_exits_apart(),
         install_streams(hub_output),
         contain_loop(loop),
         contain_children(loop),

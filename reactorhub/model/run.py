@@ -150,7 +150,8 @@ class CrawlEnd:
     and above, ``exceptions`` those of them that carried an exception; ``error`` is the last one's last line.
 
     ``pages`` counts the responses that were passed to the spider, None where nobody has counted; ``refused``
-    the requests that brought none, by what became of them: a status, a rule or an exception. ``asked`` says
+    the requests that brought none, by what became of them: a status, a rule or a failed download. ``raised``
+    counts those for which code of the project raised, by the exceptions' last lines. ``asked`` says
     whether the crawl made any request, and ``no_request_why`` why it made none, where its code shows that.
     ``unstored`` counts the items that were scraped and could not be stored; ``unstored_why`` is the cause.
     """
@@ -164,6 +165,7 @@ class CrawlEnd:
     error: str | None = None
     pages: int | None = None
     refused: Mapping[str, int] = field(default_factory=dict)
+    raised: Mapping[str, int] = field(default_factory=dict)
     asked: bool = True
     no_request_why: str | None = None
     unstored: int = 0

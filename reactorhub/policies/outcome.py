@@ -52,12 +52,20 @@ def _nothing_won(end: CrawlEnd) -> Iterator[str]:
     """Yield why a crawl without an item has failed. A reason of its own that is expected excuses refusals."""
     if end.items:
         return
-    if end.pages == 0 and end.refused and _usual(end.finish_reason or ""):
-        yield f"every page was refused: {_listed(end.refused)}"
+    if end.pages == 0 and _usual(end.finish_reason or ""):
+        yield from _no_page(end)
     if not end.asked and end.no_request_why is not None:
         yield f"the crawl ended without one request: {end.no_request_why}"
     if end.exceptions:
         yield f"{_exceptions(end.exceptions)} and no item; the last exception: {end.error}"
+
+
+def _no_page(end: CrawlEnd) -> Iterator[str]:
+    """Yield what became of the pages, if there were any and none was passed to the spider."""
+    refused = f"was refused: {_listed(end.refused)}" if end.refused else ""
+    raised = f"raised an exception before the spider saw it: {_listed(end.raised)}" if end.raised else ""
+    if refused or raised:
+        yield f"every page {refused}{', or ' if refused and raised else ''}{raised}"
 
 
 def _unstored(end: CrawlEnd) -> str | None:

@@ -104,11 +104,11 @@ def test_a_turn_has_many_short_callbacks() -> None:
     with Stage() as stage:
         stage.work("a", 12, FULL / 8)
         stage.work("b", 6, FULL / 8)
-        assert stage.order(18) == "aaaaaa" + "aaa" + "bbb" + "aaa" + "bbb"
+        assert stage.order(18) == "aaaaaa" + "aabb" * 3
 
 
 def test_what_takes_little_time_waits_for_nothing() -> None:
-    """Below two turns between two looks at the network, everything runs as it comes."""
+    """Below four turns between two looks at the network, everything runs as it comes."""
     with Stage() as stage:
         for name in "abcabcabc":
             stage.work(name, 1, TURN / 20)

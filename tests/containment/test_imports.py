@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import _thread
+import asyncio
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any
 
 import pytest
 
@@ -13,6 +16,12 @@ from reactorhub.containment import contexts
 from reactorhub.containment.contexts import ProjectContext, RunContext
 from reactorhub.containment.imports import guard_process
 from reactorhub.containment.memory_log import MemoryRunLog
+
+
+def await_it(coroutine: Any) -> object:
+    """Await it in a loop of its own."""
+    return asyncio.new_event_loop().run_until_complete(coroutine)
+
 
 ENDS: dict[str, Callable[[], object]] = {
     "os._exit": lambda: os._exit(3),
@@ -56,6 +65,24 @@ def test_an_import_cannot_end_the_hub(run: RunContext, end: Callable[[], object]
     run.parent.importing = True
     with pytest.raises(ImportError, match="when it is imported"):
         run.parent.enter(end)
+
+
+@pytest.mark.parametrize("wait", [lambda coroutine: asyncio.run(coroutine), await_it])  # noqa: PLW0108 - guarded
+def test_an_import_cannot_await(run: RunContext, wait: Callable[[Any], object]) -> None:
+    """The hub's loop runs already. The message says what to do, which asyncio's own does not."""
+
+    async def import_module() -> None:
+        coroutine = asyncio.sleep(0)
+        with closing(coroutine), pytest.raises(ImportError, match="or write isolate: process"):
+            project.enter(wait, coroutine)
+
+    project = run.parent
+    assert isinstance(project, ProjectContext)
+    project.importing = True
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(import_module())
+    assert project.enter(loop.run_until_complete, asyncio.sleep(0, "in a thread of its own")) is not None
+    loop.close()
 
 
 def test_other_processes_may_be_signalled(run: RunContext) -> None:

@@ -90,6 +90,27 @@ class OutcomeTests(EngineCase):
         outcome = await self.judged(["/200/closed", "/200/closed2"], settings={"ROBOTSTXT_OBEY": True})
         assert outcome.reason == "every page was refused: robots.txt × 2"
 
+    async def test_a_middleware_that_raises(self) -> None:
+        """What a middleware raises for every page is the reason, whether or not an errback hears of it."""
+        for more in ("", ", errback=lambda failure: None"):
+            self.load(
+                {
+                    "it": spider(STARTS.format(urls=["/200/1", "/200/2"], more=more, parse="pass")),
+                    "middle": """
+                        class Price:
+                            def process_spider_input(self, response):
+                                raise ValueError("no price")
+                        """,
+                },
+                'SPIDER_MIDDLEWARES = {"enginetest.spiders.middle.Price": 1}\n',
+            )
+            outcome = await self.outcome()
+            assert outcome.state is RunState.FAILED
+            expected = "every page raised an exception before the spider saw it: ValueError: no price × 2"
+            assert outcome.reason == expected
+            self.engine.load({})
+            self.forget()
+
     async def test_no_answer(self) -> None:
         """A site that cannot be reached is named by the exception, which is the run's error."""
         outcome = await self.judged(["http://127.0.0.1:1/"])

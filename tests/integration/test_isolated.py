@@ -123,6 +123,88 @@ SPIDERS = """
         def parse(self, response):
             sys.exit(3)
 
+    class Panic(BaseException):
+        pass
+
+    class Raising(Visitor):
+        name = "raising"
+
+        def __init__(self, where, **kwargs):
+            super().__init__(**kwargs)
+            self.where = where
+
+        @classmethod
+        def update_settings(cls, settings):
+            super().update_settings(settings)
+            parts = {f"{__name__}.Part": 1}
+            for name in ("ITEM_PIPELINES", "DOWNLOADER_MIDDLEWARES", "SPIDER_MIDDLEWARES"):
+                settings.set(name, parts, "spider")
+            settings.set("DUPEFILTER_CLASS", f"{__name__}.Filter", "spider")
+
+        async def start(self):
+            yield scrapy.Request(self.shop)
+            hurt(self, "start")
+
+        def parse(self, response):
+            yield {"n": 1}
+            hurt(self, "callback")
+
+        def closed(self, reason):
+            hurt(self, "closed")
+
+    def hurt(spider, where):
+        if spider.where == where:
+            raise Panic(where)
+
+    class Part:
+        def __init__(self, crawler):
+            self.crawler = crawler
+
+        @classmethod
+        def from_crawler(cls, crawler):
+            return cls(crawler)
+
+        def process_item(self, item):
+            hurt(self.crawler.spider, "item")
+            return item
+
+        async def close_spider(self):
+            hurt(self.crawler.spider, "close")
+
+        def process_response(self, request, response):
+            hurt(self.crawler.spider, "response")
+            return response
+
+        def process_spider_input(self, response):
+            hurt(self.crawler.spider, "input")
+
+        async def process_spider_output(self, response, result):
+            async for each in result:
+                yield each
+            hurt(self.crawler.spider, "output")
+
+    class Filter(scrapy.dupefilters.RFPDupeFilter):
+        @classmethod
+        def from_crawler(cls, crawler):
+            made = super().from_crawler(crawler)
+            made.crawler = crawler
+            return made
+
+        def request_seen(self, request):
+            hurt(self.crawler.spider, "filter")
+
+    class Forking(Visitor):
+        name = "forking"
+
+        def parse(self, response):
+            for leave in (sys.exit, os._exit, lambda status: None):
+                pid = os.fork()
+                if not pid:
+                    yield {"child": 1}
+                    leave(7)
+                    return
+                yield {"status": os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}
+
     class Fields(Visitor):
         name = "fields"
 
@@ -519,6 +601,26 @@ def test_sys_exit_is_an_error_of_the_run(hub: Hub) -> None:
     run = ran(hub, "escape")
     assert run["state"] == "failed"
     assert "SystemExit" in run["error"]
+
+
+@pytest.mark.parametrize(
+    "where", ["start", "callback", "closed", "item", "close", "response", "input", "output", "filter"]
+)
+def test_what_expects_nobody_to_catch_it(hub: Hub, where: str) -> None:
+    """The panic of a library, wherever it is raised, is an error of the run, which ends in order."""
+    run_id = isolated(hub, "raising", args={"where": where})
+    run = hub.wait_final(run_id)
+    assert (run["errors"], run["finish_reason"] in ("finished", "start_error")) == (1, True), hub.log(run_id)
+    assert f"the spider raised Panic({where})" in hub.log(run_id)
+
+
+def test_children_that_a_crawl_forks(hub: Hub) -> None:
+    """They end as they say, or where they would come back to the reactor; the crawl goes on."""
+    run_id = isolated(hub, "forking")
+    run = hub.wait_final(run_id)
+    assert (run["state"], run["errors"]) == ("succeeded", 0), hub.log(run_id)
+    said = [item["status"] for item in hub.items(run_id) if "status" in item]
+    assert said == [7, 7, os.EX_SOFTWARE]
 
 
 def test_memory_limit(hub: Hub) -> None:

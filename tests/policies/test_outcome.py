@@ -54,6 +54,17 @@ BAD = {"errors": 2, "exceptions": 2, "error": "ValueError: no price"}
             FAILED,
             "every page was refused: robots.txt × 3, 403 × 2, 404 × 2",
         ),
+        (
+            {**REFUSED, "raised": {"ValueError: no price": 12}, **BAD},
+            FAILED,
+            "every page raised an exception before the spider saw it: ValueError: no price × 12",
+        ),
+        (
+            {**REFUSED, "refused": {"403": 1}, "raised": {"KeyError: 'a'": 2}},
+            FAILED,
+            "was refused: 403 × 1, or raised an exception before the spider saw it: KeyError: 'a' × 2",
+        ),
+        ({**REFUSED, "pages": 1, "raised": {"KeyError: 'a'": 2}}, SUCCEEDED, "the crawl finished"),
         ({**REFUSED, "refused": {str(n): 1 for n in range(500, 512)}}, FAILED, ", others × 4"),
         ({**REFUSED, "refused": {"DNSLookupError": 2}, **BAD}, FAILED, "refused: DNSLookupError × 2"),
         ({**REFUSED, "finish_reason": "closespider_timeout", "refused": {"403": 1}}, FAILED, "403 × 1"),

@@ -76,6 +76,13 @@ PROCESS_WIDE: Mapping[str, Harm] = table(
         _QUITS,
     ),
     ("os.fork", _FORKS),
+    ("os.kill os.killpg", _QUITS),
+    (
+        "random.seed numpy.random.seed",
+        Harm(
+            "random-seed", "seeds the random numbers of all crawls", "make a random.Random(seed) of its own"
+        ),
+    ),
     ("scrapy.crawler.CrawlerProcess scrapy.crawler.AsyncCrawlerProcess scrapy.cmdline.execute", _PROCESS),
     (
         "twisted.internet.reactor.run twisted.internet.reactor.stop twisted.internet.reactor.crash "
@@ -117,6 +124,7 @@ PATCHES: Mapping[str, Harm] = {
     "socket.create_connection": Harm(
         "sockets", "changes all sockets of the process", "set the request's proxy"
     ),
+    "socket.getaddrinfo": Harm("sockets", "changes all look-ups of the process", "set the request's proxy"),
     "ssl._create_default_https_context": Harm(
         "certificates",
         "changes how all crawls that use Python's own HTTPS check certificates",

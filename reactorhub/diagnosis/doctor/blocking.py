@@ -55,6 +55,7 @@ BLOCKING: Mapping[str, Harm] = table(
         _DATA,
     ),
     ("sqlite3.connect", _SMALL),
+    ("concurrent.futures.wait concurrent.futures.as_completed", _NAMES),
     ("socket.create_connection socket.gethostbyname socket.getaddrinfo", _NAMES),
     (
         "builtins.input builtins.breakpoint getpass.getpass pdb.set_trace ipdb.set_trace "
@@ -118,7 +119,15 @@ CLIENTS: tuple[Client, ...] = (
     _client("os.popen", _RUN, "read readlines close"),
     _client("threading.Thread multiprocessing.Process", _NAMES, "join"),
     _client("threading.Event", _NAMES, "wait"),
-    _client("concurrent.futures.ThreadPoolExecutor concurrent.futures.ProcessPoolExecutor", _NAMES, "result"),
+    _client(
+        "concurrent.futures.ThreadPoolExecutor concurrent.futures.ProcessPoolExecutor", _NAMES, "result map"
+    ),
+    _client(
+        "multiprocessing.Pool multiprocessing.get_context().Pool multiprocessing.pool.Pool "
+        "multiprocessing.pool.ThreadPool multiprocessing.dummy.Pool",
+        _NAMES,
+        "map starmap apply join",
+    ),
     _client(
         "selenium.webdriver.Chrome selenium.webdriver.Firefox selenium.webdriver.Edge "
         "selenium.webdriver.Remote "

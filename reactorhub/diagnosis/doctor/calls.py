@@ -32,6 +32,8 @@ _RELATIVE = Harm(
     "starts from the hub's working folder, not from the project's",
     "start from Path(__file__).parent, or take the path as a setting",
 )
+_SIGNALS_TO_ANY = ("os.kill()", "os.killpg()")
+_OWN_PROCESS = ("os.getpid()", "os.getpgrp()", "os.getpgid()")
 _AT_IMPORT_TOO = frozenset({"time", "requests", "urllib", "httpx"})
 """Where blocking calls come from that an import should not make either."""
 
@@ -70,10 +72,17 @@ def _harms(path: str, use: Use, code: Code, at_import: bool) -> Iterator[tuple[s
     wide = PROCESS_WIDE.get(plain)
     if wide is not None and wide.kind == "warnings":
         yield from _of_warnings(path, use, code, wide)
+    elif plain in _SIGNALS_TO_ANY and not _names_itself(code):
+        return
     elif wide is not None:
         yield path, wide
     elif _OTHER_LOGGER.match(plain):
         yield path.replace(".named", ""), LOGGER_LEVEL
+
+
+def _names_itself(code: Code) -> bool:
+    """Whether code asks for its own process: a signal to any other ends no hub."""
+    return any(each.path in _OWN_PROCESS for each in code.scope.calls)
 
 
 def blocking(path: str) -> tuple[str, Harm] | None:

@@ -22,6 +22,6 @@ COMPONENT_HOOKS: frozenset[str] = words(
     "process_spider_output_async process_spider_exception process_start spider_opened spider_closed "
     "get_media_requests file_path item_completed media_downloaded media_failed media_to_download "
     "file_downloaded image_downloaded get_images convert_image thumb_path image_key file_key "
-    "request_seen open close log get_retry_request fingerprint __call__ update_settings"
+    "request_seen open close log get_retry_request fingerprint __call__ update_settings _persist_stats"
 )
 """Methods that Scrapy calls by name."""

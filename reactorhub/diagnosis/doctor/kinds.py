@@ -37,6 +37,7 @@ SEVERITIES: Mapping[str, Severity] = {
     "patch": Severity.ISOLATE,
     "certificates": Severity.ADVICE,
     "environment": Severity.ADVICE,
+    "random-seed": Severity.ADVICE,
     "start-requests": Severity.ADVICE,
     "ignored-setting": Severity.ADVICE,
 }

@@ -87,11 +87,23 @@ class Reach:
         yield from self._attributes(ref)
 
     def _attributes(self, ref: ClassRef) -> Iterator[Code]:
-        """Functions that stand in the body of a class, such as the processors of an item loader."""
+        """Functions in the body of a class, such as the processors of an item loader or its item class."""
+        waiting, seen = [ref], {ref.key}
+        while waiting:
+            each = waiting.pop()
+            for place in self._handed_on(each):
+                if place.kind == "class" and place.owner is not None and place.owner.key not in seen:
+                    seen.add(place.owner.key)
+                    waiting.append(place.owner)
+                yield from self._function(place)
+
+    def _handed_on(self, ref: ClassRef) -> Iterator[Place]:
+        """Return what the attributes of a class, and of the project's classes above it, are made of."""
         for each in self._program.own_mro(ref):
             for value in each.facts.attributes.values():
                 for path in value.names:
-                    yield from self._function(self._program.resolve(path, ref))
+                    if (place := self._program.resolve(path, ref)) is not None:
+                        yield place
 
     def _next(self, code: Code) -> list[Code]:
         if code.key not in self._onward:

@@ -204,6 +204,7 @@ class IsolatedCrawl:
             error=_text(facts.get("error")),
             pages=count_of(facts["pages"]) if "pages" in facts else None,
             refused=_counts(facts.get("refused")),
+            raised=_counts(facts.get("raised")),
             asked=facts.get("asked") is not False,
             no_request_why=_text(facts.get("no_request_why")),
             unstored=count_of(facts.get("unstored")),

@@ -18,6 +18,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from reactorhub.containment.at_exit import call_at_exit
 from reactorhub.containment.contexts import RunContext
 from reactorhub.containment.leftovers import RunEnding
 from reactorhub.containment.logging_globals import forget_filters
@@ -28,12 +29,8 @@ from reactorhub.engine.isolated.child.feed import ItemsFile
 from reactorhub.engine.isolated.child.fields import FieldCounter
 from reactorhub.engine.isolated.child.told import is_service
 from reactorhub.engine.scrapy.crawler import HubCrawler
-from reactorhub.engine.scrapy.private import (
-    CRAWLER_LOGGER,
-    engine_of,
-    stats_of,
-    stop_timers,
-)
+from reactorhub.engine.scrapy.private import CRAWLER_LOGGER, engine_of, stats_of
+from reactorhub.engine.scrapy.private.engines import stop_timers
 from reactorhub.engine.scrapy.private.stats import count_live
 from reactorhub.errors import last_line
 from reactorhub.model.run import CrawlEnd
@@ -216,6 +213,7 @@ class ScrapyCrawl:
     def _close(self, end: CrawlEnd) -> None:
         facts = self._facts(end)
         self._items.close()
+        call_at_exit(self._context)
         close_handlers(self._context)
         finish_lines(self._context)
         forget_filters(self._context)

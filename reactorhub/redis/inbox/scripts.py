@@ -12,9 +12,9 @@ from reactorhub.spiderkit.connection.commands import Script
 AT_ONCE = 50  # entries that one script handles: about a millisecond of Redis
 MAX_ENTRY = 64 * 1024  # bytes, as much as the body of an order by API
 _ROOM = 1024  # more bytes that an entry may have, because the hub adds an id to one that it gives back
+MAX_DEAD = 100_000  # dead letters; about that many of the newest are kept
 MAX_FIELDS = 1_000  # fields that a hash of limits may have
 MAX_WORD = 1_000  # bytes of a limit or its name
-MAX_DEAD = 100_000  # dead letters; the oldest are dropped beyond it
 DAYS_OF_CLAIM = 7
 _SEARCH = 2_000  # elements at the head of a list among which an entry is looked for
 

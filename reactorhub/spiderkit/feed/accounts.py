@@ -97,6 +97,16 @@ class Accounts:
         if (entry := self._open.get(entry_id)) is not None:
             entry.handled.items += 1
 
+    def accepted(self, entry_id: str) -> None:
+        """Count a request that the scheduler took."""
+        if (entry := self._open.get(entry_id)) is not None:
+            entry.handled.requests += 1
+
+    def responded(self, entry_id: str) -> None:
+        """Count a response that reaches the spider."""
+        if (entry := self._open.get(entry_id)) is not None:
+            entry.handled.responses += 1
+
     def failed(self, entry_id: str) -> None:
         """Count a request that failed to download."""
         if (entry := self._open.get(entry_id)) is not None:

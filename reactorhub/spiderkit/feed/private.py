@@ -132,7 +132,9 @@ class Follower:
         self._accounts.begin(entry_id)
         self._accepted = None
         self._of_engine["_schedule_request"](request)
-        if self._accepted is not request:
+        if self._accepted is request:
+            self._accounts.accepted(entry_id)
+        else:
             self._accounts.end(entry_id)
 
     def _handle_downloader_output(self, result: Any, request: Request) -> Any:
@@ -142,6 +144,8 @@ class Follower:
                 mark(result, entry_id)
             elif isinstance(result, Failure):
                 self._accounts.failed(entry_id)
+            else:
+                self._accounts.responded(entry_id)
         return self._of_engine["_handle_downloader_output"](result, request)
 
     def _remove_request(self, result: Any, request: Request) -> None:

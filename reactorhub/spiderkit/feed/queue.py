@@ -66,13 +66,24 @@ class FeedKeys:
 
 @dataclass(slots=True, kw_only=True)
 class Handled:
-    """An entry that was handled, and what came of it."""
+    """An entry that was handled, and what came of it.
+
+    ``requests`` are those that the scheduler took, redirects and retries too. ``responses`` are those that
+    reached the spider.
+    """
 
     entry: Entry
     task_id: str | None = None
+    requests: int = 0
+    responses: int = 0
     items: int = 0
     failed: int = 0
     errors: int = 0
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """What is added to the fields of the task's hash, in the order that the script has."""
+        return 1, self.requests, self.responses, self.items, self.failed, self.errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +158,7 @@ class FeedQueue:
         args: list[Argument] = [GROUP, TASK_TTL, _now()]
         for each in handled:
             number = numbers.get(each.task_id or "", 0)
-            args += (each.entry.id, number, 1, each.items, each.failed, each.errors)
+            args += (each.entry.id, number, *each.counts)
         return int(await self._client.run(ACKNOWLEDGE, keys, args))
 
     async def bury(self, entry: Entry, reason: str, task_id: str | None = None, **more: str) -> None:

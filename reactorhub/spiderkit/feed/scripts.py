@@ -146,9 +146,9 @@ return lost
 ACKNOWLEDGE = Script(
     """
 local stream, group = KEYS[1], ARGV[1]
-local names = {'handled', 'items', 'failed', 'errors'}
+local names = {'handled', 'requests', 'responses', 'items', 'failed', 'errors'}
 local acknowledged = 0
-for i = 4, #ARGV, 6 do
+for i = 4, #ARGV, 2 + #names do
   if redis.call('XACK', stream, group, ARGV[i]) == 1 then
     redis.call('XDEL', stream, ARGV[i])
     acknowledged = acknowledged + 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mapping
 from typing import Any, Self
 
 from scrapy import Spider, signals
@@ -59,6 +59,7 @@ class RedisMixin:
         crawler = crawler or getattr(self, "crawler", None)
         if crawler is None:
             raise ValueError("crawler is required")
+        self._keep_domains()
         options = options_of(self, crawler.settings)
         self.redis_key, self.redis_encoding = options.redis_key, options.encoding
         self.redis_batch_size, self.max_idle_time = options.batch, options.max_idle_time
@@ -66,6 +67,12 @@ class RedisMixin:
         self._listen(crawler, self._session)
         text = "Reading start URLs from redis key '%s' (batch size: %s, encoding: %s)"
         self.logger.info(text, options.redis_key, options.batch, options.encoding)
+
+    def _keep_domains(self) -> None:
+        """The example of scrapy-redis sets an iterator, which Scrapy would find empty the second time."""
+        domains = getattr(self, "allowed_domains", None)
+        if isinstance(domains, Iterator):
+            self.allowed_domains = list(domains)
 
     def _listen(self, crawler: Crawler, session: Session) -> None:
         connect = crawler.signals.connect
@@ -162,6 +169,10 @@ class RedisMixin:
             raise ValueError("setup_redis was not called")
         pushing = self._session.queue.push(entry, self._session.options.kind, score)
         return _awaitable(Deferred.fromCoroutine(pushing))
+
+    def __dir__(self) -> Iterable[str]:
+        """Leave ``server`` out: Scrapy's feeds read every attribute that is listed here."""
+        return [name for name in super().__dir__() if name != "server"]
 
     @property
     def server(self) -> Any:

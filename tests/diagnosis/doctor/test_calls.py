@@ -23,6 +23,11 @@ def in_parse(line: str, top: str = "") -> str:
         ("from time import sleep as s", "s(1)"),
         ("import time as clock", "clock.sleep(1)"),
         ("import time\nnap = time.sleep", "nap(1)"),
+        ("from time import *", "sleep(1)"),
+        ("from scrapy.http import *\nfrom time import *\nfrom math import *", "sleep(1)"),
+        ("from requests import *", "get('http://x')"),
+        ("from requests import *", "s = Session(); s.get('http://x')"),
+        ("from urllib import *", "request.urlopen('http://x')"),
         ("import requests as r", "r.get('http://x')"),
         ("from requests import post", "post('http://x')"),
         ("import requests", "requests.Session().get('http://x')"),
@@ -48,6 +53,10 @@ def in_parse(line: str, top: str = "") -> str:
         ("from selenium import webdriver", "webdriver.Chrome().get('http://x')"),
         ("import boto3", "boto3.client('s3').put_object()"),
         ("from concurrent.futures import ThreadPoolExecutor", "ThreadPoolExecutor().submit(print).result()"),
+        ("from concurrent.futures import ThreadPoolExecutor as P", "with P(2) as p: list(p.map(print, [1]))"),
+        ("import concurrent.futures as cf", "list(cf.as_completed([]))"),
+        ("from multiprocessing import Pool", "with Pool(2) as pool: pool.map(print, [1])"),
+        ("import multiprocessing as mp", "mp.get_context('fork').Pool(2).map(print, [1])"),
         ("try:\n    import requests\nexcept ImportError:\n    requests = None", "requests.get('http://x')"),
         ("", "input('?')"),
         ("from scrapy.shell import inspect_response", "inspect_response(response, self)"),
@@ -147,6 +156,11 @@ def test_a_variable_of_another_module_is_followed() -> None:
         ("import sys", "sys.exit(1)", "exit"),
         ("", "exit()", "exit"),
         ("import os", "os._exit(1)", "process-exit"),
+        ("import os, signal", "os.kill(os.getpid(), signal.SIGINT)", "process-exit"),
+        ("import _thread", "_thread.interrupt_main()", "process-exit"),
+        ("import random", "random.seed(42)", "random-seed"),
+        ("import socket", "socket.getaddrinfo = print", "sockets"),
+        ("from loguru import logger", "logger.add('shop.log')", "relative-path"),
         ("from twisted.internet import reactor", "reactor.stop()", "reactor"),
         ("import asyncio", "asyncio.run(None)", "event-loop"),
         ("import asyncio", "asyncio.get_event_loop().run_until_complete(None)", "event-loop"),
@@ -182,6 +196,9 @@ def test_calls_beyond_the_crawl_are_found(top: str, line: str, kind: str, at_imp
         ("import os", "os.environ['HOME']"),
         ("import os", "os.environ.get('HOME')"),
         ("import os", "os.getcwd()"),
+        ("import os", "os.kill(self.program.pid, 15)"),
+        ("import random", "random.Random(42).random()"),
+        ("import sys\nfrom loguru import logger", "logger.add(sys.stderr)"),
         ("from twisted.internet import reactor", "reactor.callLater(1, self.parse)"),
         ("import asyncio", "asyncio.get_event_loop()"),
         ("import asyncio", "asyncio.ensure_future(None)"),
@@ -229,6 +246,26 @@ def test_an_import_that_waits_for_the_network_is_found() -> None:
 @pytest.mark.parametrize(
     ("top", "line"),
     [
+        ("from time import *\ndef sleep(n): pass", "sleep(1)"),
+        ("from asyncio import *", "sleep(1)"),
+        ("from nobody.knows import *", "sleep(1)"),
+        ("from time import *", "self.sleep(1)"),
+        ("from time import *", "sleep = print; sleep(1)"),
+    ],
+)
+def test_a_star_import_of_something_else(top: str, line: str) -> None:
+    """A name comes from a module only if the module has it, and nothing nearer has."""
+    assert kinds(in_parse(line, top)) == []
+
+
+def test_a_file_that_is_named_after_its_spider() -> None:
+    """The finding shows what the code tells of the name."""
+    assert 'open("<name>_")' in found(in_parse("open(f'{spider.name}_{self.day}.csv')"))[0].what
+
+
+@pytest.mark.parametrize(
+    ("top", "line"),
+    [
         ("", "open('urls.txt')"),
         ("", "with open(f'out/{response.url}', 'w') as f: f.write('x')"),
         ("NAME = 'urls.txt'", "open(NAME)"),
@@ -239,6 +276,14 @@ def test_an_import_that_waits_for_the_network_is_found() -> None:
         ("import os", "os.makedirs(os.path.join('out', 'x'))"),
         ("import pandas as pd", "pd.read_csv('urls.csv')"),
         ("", "open('out/%s.html' % response.url)"),
+        ("", "open(self.name + '.csv')"),
+        ("", "open(f'{self.name}.csv', 'a')"),
+        ("", "open(f'{self.name}_{response.url}.csv', 'a')"),
+        ("", "open('%s.csv' % self.name)"),
+        ("", "open('{}.csv'.format(self.name))"),
+        ("", "open(spider.name + '.csv')"),
+        ("NAME = 'urls'", "open(f'{NAME}.txt')"),
+        ("", "path = f'{self.name}.csv'; open(path)"),
     ],
 )
 def test_a_relative_path_is_found(top: str, line: str) -> None:
@@ -256,6 +301,12 @@ def test_a_relative_path_is_found(top: str, line: str) -> None:
         ("from pathlib import Path", "Path(self.path).open('ab')"),
         ("from pathlib import Path", "self.path = Path(self.folder) / 'x'; self.path.open('ab')"),
         ("", "open(f'{self.folder}/x')"),
+        ("", "open(self.folder + '/x')"),
+        ("", "open(f'{self.title}.csv')"),
+        ("", "open('' + self.folder)"),
+        ("", "open(f'{response.meta}/{self.name}.csv')"),
+        ("ROOT = '/data'", "open(f'{ROOT}/{self.name}.csv')"),
+        ("ROOT = '/data/'", "open(ROOT + self.name)"),
         ("", "open('{}/x'.format(self.folder))"),
         ("", "open('%s/x' % self.folder)"),
         ("from pathlib import Path\nHERE = Path(__file__).parent", "(HERE / 'urls.txt').read_text()"),

@@ -191,6 +191,44 @@ def test_processors_of_an_item_loader_are_reached() -> None:
     assert kinds(text, loader=loader) == ["blocks"]
 
 
+def test_processors_of_an_item_class_are_reached() -> None:
+    """A loader names the class of its items, whose fields name functions that run when items are loaded."""
+    loader = """
+        import scrapy
+        from itemloaders.processors import MapCompose
+        from scrapy.loader import ItemLoader
+
+        seen = []
+
+        def keep(value):
+            seen.append(value)
+            return value
+
+        class Item(scrapy.Item):
+            place = scrapy.Field(input_processor=MapCompose(keep))
+
+        class Loader(ItemLoader):
+            default_item_class = Item
+
+        Item.loader_class = Loader
+    """
+    text = spider("def parse(self, response):\n    Loader()", "from shop.loader import Loader")
+    assert kinds(text, loader=loader) == ["module-state"]
+
+
+def test_the_method_of_a_stats_class_that_keeps_them_is_reached() -> None:
+    """Scrapy calls it by its name at the end of each crawl."""
+    stats = """
+        from scrapy.statscollectors import StatsCollector
+
+        class Kept(StatsCollector):
+            def _persist_stats(self, stats):
+                open("stats.json", "w")
+    """
+    said = diagnosis({"spiders.prices": spider("pass"), "stats": stats}, 'STATS_CLASS = "shop.stats.Kept"')
+    assert [each.kind for each in said.findings] == ["relative-path"]
+
+
 def test_functions_in_a_table_are_reached() -> None:
     """A callback that looks its helper up in a dict of the module reaches all of them."""
     top = "import time\ndef slow():\n    time.sleep(1)\nTABLE = {'slow': slow}"

@@ -17,6 +17,14 @@ def _loads_again(hub: Hub, folder: Path) -> None:
     assert hub.get("/api/status")[1]["config"]["errors"] == []
 
 
+def _in_order(hub: Hub, folder: Path) -> None:
+    """The newest is called first, and what was taken out is not called."""
+    newest = hub.get("/api/runs?spider=tidy&limit=1")[1]["runs"][0]["id"]
+    log = hub.log(newest)
+    assert log.index("LAST never") < log.index("LAST second") < log.index("LAST first")
+    assert "ZeroDivisionError" not in log
+
+
 PROCESS = (
     Habit(
         does="starts a `CrawlerProcess` at the top of a module",
@@ -70,6 +78,33 @@ process.start()
         project="leaving",
         spiders={"leaving": spider("leaving", "sys.exit(3)", top="import sys\n")},
         orders=(Order("leaving", LEFT), Order("leaving", LEFT)),
+    ),
+    Habit(
+        does="registers a function with `atexit` in a callback",
+        project="tidy",
+        spiders={
+            "tidy": spider(
+                "tidy",
+                """
+                for word in ("first", "second"):
+                    atexit.register(self.say, word)
+                atexit.register(self.say, "never")
+                atexit.register(exec, "1 / 0")
+                yield {"url": response.url}
+                """,
+                top="import atexit\n",
+                body="""
+                def say(self, word):
+                    print("LAST", word)
+
+                def closed(self, reason):
+                    for word in range(3):
+                        atexit.unregister(exec)
+                """,
+            )
+        },
+        orders=(Order("tidy", Outcome(log=("LAST never",))),) * 2,
+        check=_in_order,
     ),
     Habit(
         does="ends its process, by `os._exit()` or a signal to itself",

@@ -177,6 +177,17 @@ class RefusedTests(InboxCase):
             self.assertIn(reason, dead[text])
         self.assertRegex(self.server.events(DEAD)[0]["at"], r"^2026-.*Z$")
 
+    async def test_dead_letters_are_bounded(self) -> None:
+        """A sender of nothing but bad entries does not fill Redis: the oldest dead letters go."""
+        fill = f"for _ = 1, {scripts.MAX_DEAD} do redis.call('XADD', KEYS[1], '*', 'entry', 'old') end"
+        self.server.ask("EVAL", fill, 1, DEAD)
+        self.push(*["bad"] * 200, *["x" * (scripts.MAX_ENTRY + 1)] * 4)
+        await self.hub().live()
+        self.assertEqual(self.waiting(), [])
+        self.assertIn(self.server.ask("XLEN", DEAD), range(scripts.MAX_DEAD, scripts.MAX_DEAD + 101))
+        [[_, newest]] = self.server.ask("XREVRANGE", DEAD, "+", "-", "COUNT", 1)
+        self.assertNotIn("old", newest)
+
     async def test_bytes_that_are_not_text(self) -> None:
         """An entry that is not UTF-8 is a dead letter, byte for byte."""
         await self.client.execute("RPUSH", INBOX, b'{"spider": "\xff"}')

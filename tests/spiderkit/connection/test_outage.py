@@ -80,6 +80,8 @@ class CallTests(OneServer, TestCase):
         other = Deferred.fromCoroutine(client.execute("ECHO", "x"))
         with self.assertRaises(UnicodeEncodeError):
             await client.ask([("ECHO", "y"), ("ECHO", "\ud800")])
+        with self.assertRaisesRegex(ValueError, "at least a name"):
+            await client.execute()
         self.assertEqual(await client.execute("ECHO", "z"), b"z")
         self.assertEqual(await other, b"x")
 
@@ -141,6 +143,13 @@ class CallTests(OneServer, TestCase):
         await gatherResults([client.stop(), client.stop()])
         await self.assertFailure(blocked, RedisUnavailable)
         await until(lambda: "name=stopped" not in self.server.ask("CLIENT", "LIST"))
+
+    async def test_stop_sends_what_was_gathered(self) -> None:
+        """Commands that wait for others are written before the client closes."""
+        client = await self.connected()
+        replies = [client.soon("INCR", "gathered") for _ in range(3)]
+        await client.stop()
+        self.assertEqual([await reply for reply in replies], [1, 2, 3])
 
     async def test_tls(self) -> None:
         """A server whose authority the URL names is trusted; any other is not, and is sent nothing."""
@@ -281,9 +290,18 @@ class OutageTests(TestCase):
         await client.start()
         self.assertEqual(client.state.state, "reconnecting")
 
-    async def test_no_such_host(self) -> None:
-        """A name that nobody knows is an outage with that reason."""
-        client = make_client(self, f"redis://no-such-host.invalid:{free_port()}", deadline=5)
-        await client.start()
-        self.assertEqual(client.state.state, "reconnecting")
-        self.assertRegex(client.state.reason, "no-such-host.invalid|no answer")
+    async def test_places_that_cannot_be(self) -> None:
+        """A name that nobody knows, or that nobody can have, is an outage with that reason, and no bug."""
+        for url, reason in (
+            (f"redis://no-such-host.invalid:{free_port()}", "no-such-host.invalid|no answer"),
+            (f"redis://no_such_host:{free_port()}", "no_such_host|no answer"),
+            ("rediss://under_score", "no certificate can be for the name 'under_score'"),
+            ("redis://two..dots", "two..dots"),
+            (f"unix:///{'x' * 108}", "at most 107 bytes"),
+        ):
+            client = make_client(self, url, deadline=5)
+            await client.start()
+            self.assertEqual(client.state.state, "reconnecting")
+            self.assertRegex(client.state.reason, reason)
+            await client.stop()
+        self.assertEqual(self.flushLoggedErrors(), [])

@@ -30,11 +30,16 @@ def test_entry_with_one_request() -> None:
     accounts.begin("1")
     accounts.delivered("1")
     assert (accounts.ids, accounts.task_of("1")) == (["1"], "t")
+    for _ in range(3):
+        accounts.accepted("1")
+    accounts.responded("1")
+    accounts.responded("1")
     accounts.item("1")
     accounts.failed("1")
     accounts.error("1")
     accounts.end("1")
-    assert finished == [Handled(entry=finished[0].entry, task_id="t", items=1, failed=1, errors=1)]
+    assert [each.task_id for each in finished] == ["t"]
+    assert finished[0].counts == (1, 3, 2, 1, 1, 1)
     assert not len(accounts)
 
 

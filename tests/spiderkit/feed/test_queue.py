@@ -108,14 +108,21 @@ class EndTests(QueueCase):
     async def test_acknowledged_entries_are_gone(self) -> None:
         """Neither the stream nor the pending list has them, and a second acknowledgement changes nothing."""
         queue, (a, b) = await self.taken("a", "b")
-        done = [Handled(entry=a, task_id="t1", items=2), Handled(entry=b)]
+        done = [Handled(entry=a, task_id="t1", requests=3, responses=2, items=2), Handled(entry=b)]
         assert await queue.acknowledge(done) == 2
         assert await queue.acknowledge(done) == 0
         assert self.left() == (0, 0, 0)
         assert self.pending() == {}
         counts = self.server.hash(self.keys.task("t1"))
         assert counts.pop("updated_at").endswith("Z")
-        assert counts == {"handled": "1", "items": "2", "failed": "0", "errors": "0"}
+        assert counts == {
+            "handled": "1",
+            "requests": "3",
+            "responses": "2",
+            "items": "2",
+            "failed": "0",
+            "errors": "0",
+        }
         assert 604_700 < self.server.ask("TTL", self.keys.task("t1")) <= 604_800
 
     async def test_dead_letter(self) -> None:

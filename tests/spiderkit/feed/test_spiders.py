@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from typing import Any
 from unittest.mock import patch
 
@@ -222,7 +223,33 @@ class FeedTests(CrawlCase):
         counts = self.server.hash(self.keys.task("t1"))
         assert tasks == ["t1", "t1"]
         del counts["updated_at"]
-        assert counts == {"handled": "3", "items": "2", "failed": "1", "errors": "1"}
+        assert counts == {
+            "handled": "3",
+            "requests": "3",
+            "responses": "2",
+            "items": "2",
+            "failed": "1",
+            "errors": "1",
+        }
+
+    async def test_counts_of_a_task_include_what_followed(self) -> None:
+        """A task counts redirects; with REDIS_ACK = tree also the requests and items of what followed."""
+
+        class It(ShopSpider):
+            def parse(self, response: Any) -> Any:
+                yield {"url": response.url}
+                if "/p/parent" in response.url:
+                    yield Request(response.urljoin("/p/child"))
+
+        for ack, requests, items in (("tree", "3", "2"), ("response", "2", "1")):
+            entry = {"url": f"{self.site}/moved/parent", "task_id": ack}
+            self.server.ask("RPUSH", f"feed-{ack}", json.dumps(entry))
+            crawler, done = self.begin(It, settings={"REDIS_ACK": ack}, redis_key=f"feed-{ack}")
+            await until(lambda crawler=crawler: crawler.stats.get_value("item_scraped_count") == 2)
+            await until(lambda crawler=crawler: crawler.stats.get_value("feed/acknowledged") == 1)
+            await self.stopped(crawler, done)
+            counts = self.server.hash(f"feed-{ack}:tasks:{ack}")
+            assert (counts["requests"], counts["responses"], counts["items"]) == (requests, items, items)
 
     async def test_spider_pushes_without_blocking(self) -> None:
         """Text goes to the source, a mapping to the stream, from a coroutine of the spider."""
@@ -287,6 +314,17 @@ class IdiomTests(CrawlCase):
         await done
         assert crawler.stats.get_value("finish_reason") == "finished"
 
+    async def test_feeds_of_scrapy(self) -> None:
+        """They read every attribute of the spider, and must not make a blocking client by that."""
+        file = self.mktemp()
+        self.push("/p/1")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            _, done = self.begin(settings={"FEEDS": {file: {"format": "csv"}}}, max_idle_time=0.2)
+            await done
+        with open(file) as lines:  # noqa: ASYNC230, PTH123 - a few bytes
+            assert lines.read().split() == ["url", f"{self.site}/p/1"]
+
     async def test_domain_argument_of_the_example(self) -> None:
         """The example's __init__ turns an argument into allowed_domains, and form requests stay such."""
         kinds: list[type] = []
@@ -294,7 +332,7 @@ class IdiomTests(CrawlCase):
         class It(ShopSpider):
             def __init__(self, *args: Any, **kwargs: Any) -> None:
                 domain = kwargs.pop("domain", "")
-                self.allowed_domains = list(filter(None, domain.split(",")))
+                self.allowed_domains = filter(None, domain.split(","))
                 super().__init__(*args, **kwargs)
 
             def parse(self, response: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import gatherResults
+from twisted.internet.error import ConnectionLost
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
@@ -52,7 +53,7 @@ class Receiver(Resource):
 
     isLeaf = True
     status = 200
-    endless = False
+    endless = hangs_up = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,7 +67,9 @@ class Receiver(Resource):
         )
         request.notifyFinish().addErrback(self._lose)
         request.setResponseCode(self.status)
-        if not self.status:
+        if self.hangs_up:
+            request.transport.abortConnection()
+        if not self.status or self.hangs_up:
             return NOT_DONE_YET
         if self.endless:
             request.write(b"x" * 100_000)
@@ -107,6 +110,12 @@ class WebhookTests(TestCase):
         """Another status than 2xx is a failure."""
         self.receiver.status = 503
         with self.assertRaisesRegex(WebhookFailed, "status 503"):
+            await WebhookConnector(self.url).upload("a", {})
+
+    async def test_hung_up(self) -> None:
+        """A receiver that closes the connection is a failure with a reason that people can read."""
+        self.receiver.hangs_up = True
+        with self.assertRaisesRegex(ConnectionLost, "Connection to the other side was lost"):
             await WebhookConnector(self.url).upload("a", {})
 
     async def test_no_answer(self) -> None:

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 
 from .feed import ItemsFile
 from .fields import FieldCounter
+from .forks import contain_forks, is_forked, leave
 from .private import (
     IsolatedCrawler,
     Loader,
@@ -47,6 +48,8 @@ def obey(order: dict[str, Any], reports: Reports) -> None:
     try:
         crawl.run()
     except BaseException as error:  # noqa: BLE001 - sys.exit() of a spider ends its crawl, with a reason
+        if is_forked():
+            leave(error)
         crawl.fail(error)
     reports.send_last({"closed": crawl.facts()})
 
@@ -76,12 +79,15 @@ class Crawl:
         :raises BaseException: whatever the project lets out.
         """
         install_reactor(REACTOR)
+        loop = asyncio.get_event_loop()
+        contain_forks(self._reports, loop)
         self._heed_sigterm(lambda *_: self._stop())
         self._records.install()
         keep_to_log_enabled()
         settings = self._settings()
         process = CrawlerProcess(settings)
         spidercls = process.spider_loader.load(self._order["spider"])
+        asyncio.set_event_loop(loop)  # the project's modules may have set another, as asyncio.run() does
         run_id = self._order["run_id"]
         if not has_own_job(spidercls):
             type.__setattr__(spidercls, ATTRIBUTE, run_id)

@@ -11,10 +11,16 @@ from scrapy.exceptions import IgnoreRequest
 from scrapy.spidermiddlewares.httperror import HttpError
 from twisted.python.failure import Failure
 
+from .project import last_line
+
 _NOT_MODIFIED = 304  # an answer, and none that refuses anything
 _MAX_NAME = 60  # characters of a kind
 _MAX_KINDS = 50  # kinds that are counted; a project may make any number of classes
+_MAX_LINE = 200  # characters of an exception's last line
 _RULES = {"Forbidden by robots.txt": "robots.txt", "max redirections reached": "too many redirects"}
+_LIBRARIES = frozenset(("scrapy", "twisted", "OpenSSL", "ssl", "h2", "httpx", "aiohttp", "asyncio"))
+"""Whose exceptions tell of a download."""
+_MISTAKES = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
 _OFFSITE = "Filtered offsite"
 _STATUSES = "downloader/response_status_count/"
 
@@ -25,6 +31,8 @@ class Pages:
     def __init__(self) -> None:
         self.passed = 0
         self.refused: dict[str, int] = {}
+        self.raised: dict[str, int] = {}
+        """The requests for which code of the project raised before the spider had the page."""
         self.downloads = False
         """Whether anything was downloaded, by code of the spider as well."""
 
@@ -38,12 +46,12 @@ class Pages:
     def facts(self, spidercls: type[Spider], stats: Mapping[str, Any]) -> dict[str, Any]:
         """Return the counts, by the names that they have in the facts of a crawl."""
         refused = self._with_dropped(stats) if not self.passed else self.refused
-        asked = self.downloads or bool(
-            self.passed or refused or _number(stats.get("downloader/request_count"))
-        )
+        known = self.passed or refused or self.raised or _number(stats.get("downloader/request_count"))
+        asked = self.downloads or bool(known)
         return {
             "pages": self.passed,
             "refused": dict(refused),
+            "raised": dict(self.raised),
             "asked": asked,
             "no_request_why": None if asked else why_no_request(spidercls),
         }
@@ -52,18 +60,31 @@ class Pages:
         if isinstance(error, HttpError) and error.response.status == _NOT_MODIFIED:
             self.passed += 1
             return
-        kind = _kind(error)
-        if kind in self.refused or len(self.refused) < _MAX_KINDS:
-            self.refused[kind] = self.refused.get(kind, 0) + 1
+        if error is None or _is_refusal(error):
+            _count(self.refused, _kind(error))
+        else:
+            _count(self.raised, last_line(error)[:_MAX_LINE])
 
     def _with_dropped(self, stats: Mapping[str, Any]) -> dict[str, int]:
         """Add requests of which no errback hears: those offsite, and redirects to what was seen before."""
         offsite = _number(stats.get("offsite/filtered"))
         refused = {**self.refused, **({"offsite": offsite} if offsite else {})}
-        if refused or not self.downloads:
+        if refused or self.raised or not self.downloads:
             return refused
         statuses = {str(stat)[len(_STATUSES) :]: _number(stats[stat]) for stat in stats if _is_redirect(stat)}
         return {status: count for status, count in statuses.items() if count}
+
+
+def _count(counts: dict[str, int], kind: str) -> None:
+    if kind in counts or len(counts) < _MAX_KINDS:
+        counts[kind] = counts.get(kind, 0) + 1
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Return whether a site, the network or a rule is the cause, and not a mistake in code of the project."""
+    if isinstance(error, OSError) and not isinstance(error, _MISTAKES):
+        return True
+    return any(cls.__module__.split(".")[0] in _LIBRARIES for cls in type(error).__mro__)
 
 
 def _is_redirect(stat: Any) -> bool:

@@ -26,6 +26,7 @@ from ..pages import Pages
 from ..project import Modules, broken
 from ..spiders import sort_out
 from ..storing import Storing
+from .escapes import contain_project
 from .imports import no_crawls
 from .in_flight import InFlight
 
@@ -118,6 +119,7 @@ class IsolatedCrawler(Crawler):
     def _create_engine(self) -> Any:
         engine = super()._create_engine()
         keep_to_limits(engine.downloader)
+        contain_project(self, engine)
         self.in_flight = InFlight(engine, self.pages)
         self.storing.watch(self, wrap_new_batches)
         self.items.begin(self, self.storing.failed)

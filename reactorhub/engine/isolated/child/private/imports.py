@@ -5,7 +5,6 @@ The run that the process is for could not begin any more: a reactor runs only on
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -30,19 +29,38 @@ def no_crawls() -> Iterator[None]:
             if owner is not None:
                 stack.callback(setattr, owner, name, getattr(owner, name))
                 setattr(owner, name, _refusing(f"{kind}.{name}()"))
-        reactor = sys.modules.get("twisted.internet.reactor")
+        reactor: Any = sys.modules.get("twisted.internet.reactor")
         if reactor is not None:
-            stack.enter_context(_without(reactor, "run", "reactor.run()"))
-            loop = asyncio.get_event_loop()  # the reactor has made it, or taken it over
-            stack.enter_context(_without(loop, "run_forever", "loop.run_forever()"))
+            stack.enter_context(_with(reactor, "run", _refusing("reactor.run()")))
+            loop = reactor._asyncioEventloop  # not asyncio's current one: modules may have set another
+            until_complete, forever = _ending_only(loop)
+            stack.enter_context(_with(loop, "run_until_complete", until_complete))
+            stack.enter_context(_with(loop, "run_forever", forever))
         yield
 
 
+def _ending_only(loop: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return replacements for two methods: a module may await what ends, as under ``scrapy crawl``."""
+    run_until_complete, run_forever = loop.run_until_complete, loop.run_forever
+    refuse = _refusing("loop.run_forever()")
+    awaiting = 0
+
+    def until_complete(future: Any) -> Any:
+        nonlocal awaiting
+        awaiting += 1
+        try:
+            return run_until_complete(future)
+        finally:
+            awaiting -= 1
+
+    return until_complete, lambda: run_forever() if awaiting else refuse()
+
+
 @contextmanager
-def _without(owner: Any, name: str, shown: str) -> Iterator[None]:
-    """Let a method of one object raise ImportError meanwhile."""
+def _with(owner: Any, name: str, method: Callable[..., Any]) -> Iterator[None]:
+    """Let one object have another method meanwhile."""
     before = {key: value for key, value in vars(owner).items() if key == name}
-    vars(owner)[name] = _refusing(shown)
+    vars(owner)[name] = method
     try:
         yield
     finally:

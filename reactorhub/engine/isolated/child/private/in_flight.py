@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from scrapy.core.downloader import Downloader
@@ -12,12 +12,7 @@ from scrapy.exceptions import IgnoreRequest
 from twisted.python.failure import Failure
 
 from ..pages import Pages
-
-_ESCAPES = (KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError)
-
-
-class EscapedError(Exception):
-    """Spider code raised what would have ended the process, or hung its crawl."""
+from .escapes import EscapedError, contain, each
 
 
 class InFlight:
@@ -103,7 +98,7 @@ class InFlight:
         async def callback(*args: Any) -> Any:
             self._pages.came(args[0])
             output = await self._contained(call(*args))
-            return self._each_async(output) if hasattr(output, "__aiter__") else _each(output)
+            return self._each_async(output) if hasattr(output, "__aiter__") else each(output)
 
         return callback
 
@@ -132,8 +127,8 @@ class InFlight:
     async def _contained(self, waiting: Awaitable[Any]) -> Any:
         try:
             return await self._waited(waiting, EscapedError("it was cut off: the run was told to stop"))
-        except _ESCAPES as error:
-            raise contained(error) from error
+        except BaseException as error:  # noqa: BLE001 - contain() raises it again if it has to
+            contain(error)
 
     async def _waited(self, waiting: Awaitable[Any], instead: Exception) -> Any:
         task = asyncio.current_task()
@@ -150,23 +145,6 @@ class InFlight:
         finally:
             self._tasks.discard(task)
             self._cutting.discard(task)
-
-
-def contained(error: BaseException) -> BaseException:
-    """Return what to raise in place of what escapes from spider code."""
-    return EscapedError(f"the spider raised {type(error).__name__}({error})")
-
-
-def _each(output: Any) -> Iterator[Any]:
-    iterator = iter(output)
-    while True:
-        try:
-            each = next(iterator)
-        except StopIteration:
-            return
-        except _ESCAPES as error:
-            raise contained(error) from error
-        yield each
 
 
 def _cut_off() -> IgnoreRequest:
