@@ -63,7 +63,8 @@ def _remember_signatures(parts: Iterable[object]) -> None:
     known = {function: look_up(MethodType(function, part)) for part in parts for function in _methods(part)}
 
     def signature(func: Any) -> Any:
-        found = known.get(func.__func__) if isinstance(func, MethodType) else None
+        function: Any = func.__func__ if isinstance(func, MethodType) else None
+        found = known.get(function)
         return look_up(func) if found is None else found
 
     vars(python)["_signature"] = signature
