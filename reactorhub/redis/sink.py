@@ -183,13 +183,13 @@ class RedisSink:
         commands = self._writes(write)
         try:
             replies = await self._client.ask(commands)
+            if write.hub is not None:
+                self._heard_of_name(replies)
             refused = _refusals(replies)
         except BaseException:
             self._buffer.give_back(write)
             raise
         self._note_written()
-        if write.hub is not None:
-            self._heard_of_name(replies)
         if refused:
             self._note_refused(refused)
 
