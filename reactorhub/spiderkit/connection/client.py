@@ -35,6 +35,7 @@ from reactorhub.spiderkit.connection.gathering import Gathering, failed, fire
 from reactorhub.spiderkit.connection.opening import Connect, Connection, connect
 
 MAX_OUTSTANDING = 1_000  # calls under way; more are refused, so that a slow server costs bounded memory
+LAST_WITHIN = 0.5  # seconds for what was gathered when the client stops
 _STOPPED = "the client was stopped"
 _EXPECTED = (RedisUnavailable, ConnectError, OSError)
 
@@ -87,7 +88,7 @@ class RedisClient:
         self._tried: Deferred[None] = Deferred()
         self._waiting: dict[Deferred[Any], Context] = {}
         self._home = copy_context()
-        self._gathering = Gathering(clock, self._home, lambda commands: self._ask(commands, None))
+        self._gathering = Gathering(clock, self._home, self._ask_gathered)
         self._watchers: list[Callable[[ClientState], None]] = []
         self._started = self._stopped = False
         self._outstanding = self._failures = 0
@@ -107,7 +108,7 @@ class RedisClient:
     def stop(self) -> Deferred[None]:
         """Close the connection for good. Calls under way fail with RedisUnavailable. Never fails.
 
-        What :meth:`soon` has gathered is sent before, which takes the client's deadline at most.
+        What :meth:`soon` has gathered is sent before, which takes half a second at most.
         """
         return Deferred.fromCoroutine(self._stop())
 
@@ -189,6 +190,9 @@ class RedisClient:
         if self._link is None or self._stopped:
             return failed(self._refusal())
         return self._gathering.add(command)
+
+    async def _ask_gathered(self, commands: Sequence[Command]) -> list[Any]:
+        return await self._ask(commands, LAST_WITHIN if self._stopped else None)
 
     async def _one(self, command: Command, within: float | None) -> Any:
         [reply] = await self.ask([command], within)
