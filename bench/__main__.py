@@ -20,6 +20,7 @@ from pathlib import Path
 from bench.contenders import Bare, Contender, Fresh, Hub, Isolated, Scrapyd, Shop
 from bench.errors import BenchError
 from bench.fairness import Fairness, FairnessBench
+from bench.feed import Feed, FeedBench
 from bench.figures import Contest, History, Part, Report, Round, Target, isolation_targets
 from bench.history import measure
 from bench.measure import Meter, fsync_seconds
@@ -29,6 +30,7 @@ from bench.redis_stats import StatsBench
 from bench.table import (
     as_json,
     fairness_markdown,
+    feed_markdown,
     history_markdown,
     isolation_markdown,
     markdown,
@@ -84,6 +86,7 @@ class Bench:
         self.history: History | None = None
         self.timetable: Timetable | None = None
         self.fairness: Fairness | None = None
+        self.feed: Feed | None = None
         self.redis: list[Part] = []
         self._plan = plan
         self._folder = folder
@@ -113,6 +116,7 @@ class Bench:
             self.history = self._history(meter)
         self.timetable = self.run_schedules()
         self.fairness = self.run_fairness()
+        self.feed = self.run_feed()
         self.redis = self.run_redis()
 
     def part(self, name: str) -> str:
@@ -121,6 +125,7 @@ class Bench:
             "history": lambda: history_markdown(self.run_history()),
             "schedules": lambda: timetable_markdown(self.run_schedules()),
             "fairness": lambda: fairness_markdown(self.run_fairness()),
+            "feed": lambda: feed_markdown(self.run_feed()),
             "redis": lambda: redis_markdown(self.run_redis()),
             "isolation": lambda: isolation_markdown(self.run_isolation(), contests(self.findings)),
         }
@@ -147,6 +152,10 @@ class Bench:
     def run_fairness(self) -> Fairness:
         """Measure only how crawls in the hub's own process share it."""
         return FairnessBench(self._project, self._folder, _say).measure()
+
+    def run_feed(self) -> Feed:
+        """Measure only spiders that Redis feeds, beside those of scrapy-redis."""
+        return FeedBench(self._folder, _say).measure()
 
     def run_redis(self) -> list[Part]:
         """Measure only what is done with Redis."""
@@ -222,6 +231,7 @@ def report(bench: Bench) -> Report:
         history=bench.history,
         timetable=bench.timetable,
         fairness=bench.fairness,
+        feed=bench.feed,
         redis=bench.redis,
     )
 
@@ -239,7 +249,7 @@ def _plan(arguments: Sequence[str] | None) -> tuple[Plan, argparse.Namespace]:
     parser.add_argument(
         "part",
         nargs="?",
-        choices=["history", "schedules", "isolation", "fairness", "redis"],
+        choices=["history", "schedules", "isolation", "fairness", "redis", "feed"],
         help="measure and print this part only",
     )
     parser.add_argument(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from bench.fairness import Fairness
+    from bench.feed import Feed
     from bench.timetable import Timetable
 
 MEGABYTE = 1_000_000
@@ -136,7 +137,7 @@ class Report:
 
     ``fsyncs`` are the seconds that the disk took for each fsync while the hub's delays were measured.
     ``timetable`` is what was found of a hub with thousands of schedules, ``fairness`` how crawls share one,
-    ``redis`` what is done with Redis.
+    ``redis`` what is done with Redis, ``feed`` what feeding spiders from it costs.
     """
 
     date: str
@@ -149,6 +150,7 @@ class Report:
     history: History | None = None
     timetable: Timetable | None = None
     fairness: Fairness | None = None
+    feed: Feed | None = None
     redis: Sequence[Part] = ()
 
 
@@ -190,7 +192,7 @@ def targets(report: Report) -> list[Target]:
     ]
     found = [rule() for rule, known in rules if known]
     found += [*isolation_targets(short), *history_targets(report.history)]
-    for part in (report.timetable, report.fairness, *report.redis):
+    for part in (report.timetable, report.fairness, report.feed, *report.redis):
         found += [] if part is None else part.targets()
     return found
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from bench.fairness import Fairness
+from bench.feed import Feed
 from bench.figures import Contest, History, Part, Report, Target, history_targets, percentile, ratio, targets
 from bench.timetable import Timetable
 
@@ -27,6 +28,8 @@ def markdown(report: Report) -> str:
         parts.insert(-2, _timetable(report.timetable))
     if report.fairness is not None:
         parts.insert(-2, _fairness(report.fairness))
+    if report.feed is not None:
+        parts.insert(-2, _feed(report.feed))
     if report.redis:
         parts.insert(-2, _redis(report.redis))
     if report.history is not None:
@@ -42,6 +45,11 @@ def timetable_markdown(timetable: Timetable) -> str:
 def fairness_markdown(fairness: Fairness) -> str:
     """Return how crawls share one process as Markdown, by itself."""
     return "\n\n".join((_fairness(fairness), _targets(fairness.targets()))) + "\n"
+
+
+def feed_markdown(feed: Feed) -> str:
+    """Return what feeding spiders from Redis costs as Markdown, by itself."""
+    return "\n\n".join((_feed(feed), _targets(feed.targets()))) + "\n"
 
 
 def isolation_markdown(judged: Iterable[Target], short: Mapping[str, Contest]) -> str:
@@ -123,6 +131,18 @@ def _redis(parts: Sequence[Part]) -> str:
 
 def _fairness(fairness: Fairness) -> str:
     return rows(("crawls that share the reactor", "measured"), fairness.rows())
+
+
+def _feed(feed: Feed) -> str:
+    head = (
+        "spiders fed by Redis",
+        "URLs/s",
+        "push to request, ms: p50",
+        "p99",
+        "CPU µs per URL",
+        "of them for the feed",
+    )
+    return rows(head, feed.rows())
 
 
 def history_markdown(history: History) -> str:

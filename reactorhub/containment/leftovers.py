@@ -21,6 +21,7 @@ from reactorhub.containment.loop import report
 from reactorhub.containment.reactor import timer_context
 
 _LOOK_AGAIN = 0.05  # seconds between looks at tasks that do not end
+_SWEEPS = 3  # how often what is there is ended, as long as there is something
 _LOOKS = 20  # how often they are looked at before their coroutines are closed
 _MAX_NAMES = 20  # kinds of leftovers that one line of a log names
 
@@ -132,8 +133,7 @@ class RunEnding:
 
     def begin(self) -> None:
         """End what is there. Call this outside of the run."""
-        self._sweep()
-        self._look(0)
+        self._sweep_again(_SWEEPS)
 
     def finish(self) -> None:
         """Wait no longer: close the coroutines of tasks that go on."""
@@ -162,10 +162,20 @@ class RunEnding:
         else:
             self.finish()
 
-    def _sweep(self) -> None:
+    def _sweep_again(self, sweeps: int) -> None:
+        """Look a turn later what came of the end: who loses a connection may set a timer for the next one."""
+        if self._finished:
+            return
+        if self._sweep() and sweeps > 1:
+            self._clock.callLater(0, self._sweep_again, sweeps - 1)
+        else:
+            self._look(0)
+
+    def _sweep(self) -> bool:
         if found := self._leftovers.end():
             self._warn("Left behind and ended with the run: %s", found)
             self._ended += len(found)
+        return bool(found)
 
     def _warn(self, text: str, leftovers: list[str]) -> None:
         self._run.enter(logging.getLogger(__name__).warning, text, listed(leftovers))

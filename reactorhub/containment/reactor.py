@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import Context, copy_context
+from functools import partial
 from typing import Any
 
 from twisted.internet import defer
@@ -21,6 +22,7 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from reactorhub.containment.contexts import as_owner
+from reactorhub.containment.thread_shares import ThreadShares
 from reactorhub.containment.threads import in_context, outside
 
 Call = Callable[..., Any]
@@ -37,14 +39,18 @@ def carry_contexts(reactor: AsyncioSelectorReactor) -> None:
 
 
 def carry_contexts_into_threads(pool: ThreadPool, loop: asyncio.AbstractEventLoop, size: int) -> None:
-    """Run the work of this pool, and of the loop's default executor, in its caller's context."""
+    """Run the work of this pool, and of the loop's default executor, in its caller's context.
+
+    In both each run has its share and no more, see :mod:`reactorhub.containment.thread_shares`.
+    """
     carry_contexts_into_pool(pool)
-    loop.set_default_executor(_ContextExecutor(max_workers=size, thread_name_prefix="asyncio"))
+    loop.set_default_executor(_ContextExecutor(size))
 
 
 def carry_contexts_into_pool(pool: ThreadPool) -> None:
     """Run the work of this pool in its caller's context."""
-    pool.callInThreadWithCallback = _handing_over(pool.callInThreadWithCallback)  # type: ignore[method-assign]
+    hand_over = _handing_over(pool.callInThreadWithCallback, ThreadShares())
+    pool.callInThreadWithCallback = hand_over  # type: ignore[method-assign]
 
 
 def _scheduling(call_later: Call) -> Call:
@@ -83,10 +89,14 @@ def _sending(call_from_thread: Call) -> Call:
     return sent
 
 
-def _handing_over(call_in_thread: Call) -> Call:
+def _handing_over(call_in_thread: Call, shares: ThreadShares) -> Call:
     def handed_over(on_result: Call | None, call: Call, *args: object, **kwargs: object) -> None:
         told = None if on_result is None else _within(copy_context(), on_result)
-        outside(call_in_thread, told, in_context(call), *args, **kwargs)
+
+        def to_pool(work: Call) -> None:
+            outside(call_in_thread, told, work, *args, **kwargs)
+
+        shares.hand_over(to_pool, in_context(call))
 
     return handed_over
 
@@ -99,8 +109,27 @@ def _within(context: Context, call: Call) -> Call:
 
 
 class _ContextExecutor(ThreadPoolExecutor):
+    def __init__(self, size: int) -> None:
+        super().__init__(max_workers=size, thread_name_prefix="asyncio")
+        self._shares = ThreadShares()
+
     def submit(self, call: Call, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        return outside(super().submit, in_context(call), *args, **kwargs)  # type: ignore[no-any-return]
+        promise: Future[Any] = Future()
+        keep = partial(_keep, promise, in_context(call), args, kwargs)
+        self._shares.hand_over(partial(outside, super().submit), keep)
+        return promise
+
+
+def _keep(promise: Future[Any], call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Call, and keep the promise with what comes of it, unless it was cancelled before."""
+    if not promise.set_running_or_notify_cancel():
+        return
+    try:
+        result = call(*args, **kwargs)
+    except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits for the promise
+        promise.set_exception(error)
+    else:
+        promise.set_result(result)
 
 
 _DebugInfo = defer.DebugInfo

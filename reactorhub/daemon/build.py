@@ -7,7 +7,6 @@ import socket
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,10 @@ from twisted.python.threadpool import ThreadPool
 from reactorhub import __version__
 from reactorhub.config import HubConfig
 from reactorhub.config.reading import file_signature
-from reactorhub.containment.lag import LagMeter
 from reactorhub.containment.run_logs import RunLogs
 from reactorhub.daemon.gc import GcPause
 from reactorhub.daemon.heartbeat import Heartbeat
+from reactorhub.daemon.hub_parts import hub_parts, utc_now
 from reactorhub.daemon.redis_inputs import RedisInputs
 from reactorhub.engine.code_files import CodeFiles, code_files
 from reactorhub.engine.doctor.process import ProcessDoctor
@@ -31,13 +30,10 @@ from reactorhub.engine.projects import ProjectConfig
 from reactorhub.engine.router import EngineRouter
 from reactorhub.engine.scrapy.engine import ScrapyEngine
 from reactorhub.events.memory import NullSink
-from reactorhub.events.publisher import EventPublisher
 from reactorhub.events.sink import Sink
 from reactorhub.hub.code import CodeWatch
-from reactorhub.hub.ended_runs import EndedRuns
 from reactorhub.hub.hub import Hub
 from reactorhub.hub.reload import Reload, Reloader
-from reactorhub.hub.schedules import ScheduleViews
 from reactorhub.hub.status import HubParts
 from reactorhub.model.ids import IdMaker
 from reactorhub.notifications.channels.apprise import AppriseSender
@@ -50,35 +46,26 @@ from reactorhub.notifications.channels.channel_config import (
 )
 from reactorhub.notifications.channels.email import Email
 from reactorhub.notifications.channels.webhook import Webhook
-from reactorhub.notifications.notifier import Notifier
-from reactorhub.notifications.reporter import IncidentReporter
 from reactorhub.redis.address import redis_url_parts
 from reactorhub.redis.embedded import EmbeddedRedis
 from reactorhub.redis.feeds import Feeds
 from reactorhub.redis.hub_name import HubIdentity
 from reactorhub.redis.sink import RedisSink
-from reactorhub.runs.dispatcher import Dispatcher
-from reactorhub.runs.lifecycle import RunServices
 from reactorhub.runs.slots import Slots
-from reactorhub.schedules.auto_pause import AutoPause
-from reactorhub.schedules.book import ScheduleBook
 from reactorhub.schedules.scheduler import Scheduler
 from reactorhub.spiderkit.connection.client import RedisClient
 from reactorhub.storage.folder_id import folder_id
 from reactorhub.storage.layout import DOCTOR, LEDGER, RunPaths
-from reactorhub.storage.ledger import Ledger
 from reactorhub.storage.old_files import OldFiles
 from reactorhub.storage.retention import Retention
 from reactorhub.storage.sqlite.ledger import SqliteLedger
 from reactorhub.web.api import Api
 from reactorhub.web.files import RunFiles
 
+InThread = Callable[..., Deferred[Any]]
+"""Calls a function in a thread of the hub's own."""
+
 HUB_THREADS = 4  # threads of the hub's own, for reading and removing files
-
-
-def utc_now() -> datetime:
-    """Return the time of the wall clock."""
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,40 +95,29 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
     :param read: reads the schedule file. Raises ConfigError.
     """
     paths, pool = RunPaths(config.data_dir), ThreadPool(0, HUB_THREADS, "reactorhub")
+    in_thread: InThread = partial(threads.deferToThreadPool, reactor, pool)
     redis = EmbeddedRedis(config.data_dir, reactor) if config.redis and config.redis.embedded else None
     redis_url = _redis_url(config, redis)
     client = None if redis_url is None else RedisClient(redis_url_parts(redis_url), reactor, now=utc_now)
     ledger = SqliteLedger(config.data_dir / LEDGER, reactor)
     heartbeat = Heartbeat(reactor)
+    doctor = ProcessDoctor(reactor, config.data_dir / DOCTOR)
     logs = RunLogs(paths.log)
     shared = ScrapyEngine(reactor, logs, paths.items, heartbeat.run_ends, heartbeat.imported)
     isolated = IsolatedEngine(reactor, paths.log, paths.items, sys.executable, str(config.data_dir))
     shared.redis, isolated.redis_url = client, redis_url
-    shared.feeds = isolated.feeds = f"{config.redis.prefix}feeds" if config.redis else None
-    doctor = ProcessDoctor(reactor, config.data_dir / DOCTOR)
-    engine = EngineRouter(shared, isolated, doctor)
-    parts = _parts(config, ledger, engine, _sink(config, client, reactor), reactor)
+    prefix = config.redis.prefix if config.redis else ""
+    shared.feeds = isolated.feeds = f"{prefix}feeds" if config.redis else None
+    engine = EngineRouter(shared, isolated, doctor, reactor)
+    parts = hub_parts(config, ledger, engine, _sink(config, client, reactor), reactor)
     hub = Hub(config, parts, __version__)
+    inputs = RedisInputs(config, hub, parts, client)
     gc_pause = GcPause(reactor)
     scheduler = _scheduler(hub, _first_ticks(gc_pause, parts.services.slots), reactor)
-    in_thread: Callable[..., Deferred[Any]] = partial(threads.deferToThreadPool, reactor, pool)
-
-    def read_file() -> Deferred[HubConfig]:
-        gc_pause.hold()
-        return in_thread(read).addBoth(_released, gc_pause)
-
-    sweeps = {name: partial(in_thread, OldFiles(config.data_dir / name).sweep) for name in ("logs", "items")}
-    retention = Retention(reactor, utc_now, ledger.prune, sweeps, lambda: parts.dispatcher.live_runs)
-
-    code = CodeWatch(
-        clock=reactor,
-        now=utc_now,
-        loader=engine,
-        scan=lambda projects: in_thread(_scanned, projects),
-        projects=lambda: hub.config.projects,
-        event=parts.publisher.event,
-    )
+    retention = _retention(config, parts, in_thread, reactor)
+    code = _code_watch(hub, parts, engine, in_thread, reactor)
     shared.note, hub.code = code.note, code.views
+    parts.notifier.use(_channels(config, reactor))
     reload = Reload(
         hub=hub,
         projects=engine,
@@ -151,15 +127,7 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
         channels=lambda new: _channels(new, reactor),
         retention=retention,
     )
-    parts.notifier.use(_channels(config, reactor))
-    reloader = Reloader(
-        reactor,
-        hub,
-        signature=lambda: in_thread(file_signature, file),
-        read=read_file,
-        put_in_force=reload.put_in_force,
-        load_code=code.reload,
-    )
+    reloader = _reloader(reload, _reading(read, gc_pause, in_thread), file, in_thread, reactor)
     return Built(
         pool=pool,
         gc_pause=gc_pause,
@@ -170,61 +138,75 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
         redis=redis,
         parts=parts,
         hub=hub,
-        inputs=RedisInputs(config, hub, parts, client),
+        inputs=inputs,
         scheduler=scheduler,
         retention=retention,
         reloader=reloader,
         code=code,
-        api=Api(
-            hub,
-            RunFiles(paths, in_thread, lambda: hub.config.retention, utc_now),
-            partial(reloader.reload, code=True),
-            Feeds(client, config.redis.prefix if config.redis else ""),
-        ),
+        api=_api(hub, reloader, paths, Feeds(client, prefix, inputs.trouble), in_thread),
+    )
+
+
+def _retention(config: HubConfig, parts: HubParts, in_thread: InThread, reactor: Any) -> Retention:
+    sweeps = {name: partial(in_thread, OldFiles(config.data_dir / name).sweep) for name in ("logs", "items")}
+    return Retention(
+        reactor, utc_now, parts.services.ledger.prune, sweeps, lambda: parts.dispatcher.live_runs
+    )
+
+
+def _code_watch(
+    hub: Hub, parts: HubParts, engine: EngineRouter, in_thread: InThread, reactor: Any
+) -> CodeWatch:
+    return CodeWatch(
+        clock=reactor,
+        now=utc_now,
+        loader=engine,
+        scan=lambda projects: in_thread(_scanned, projects),
+        projects=lambda: hub.config.projects,
+        event=parts.publisher.event,
+    )
+
+
+def _reading(
+    read: Callable[[], HubConfig], gc_pause: GcPause, in_thread: InThread
+) -> Callable[[], Deferred[HubConfig]]:
+    """Return what reads the schedule file in a thread, without a full collection meanwhile."""
+
+    def read_file() -> Deferred[HubConfig]:
+        gc_pause.hold()
+        return in_thread(read).addBoth(_released, gc_pause)
+
+    return read_file
+
+
+def _reloader(
+    reload: Reload,
+    read: Callable[[], Deferred[HubConfig]],
+    file: Path,
+    in_thread: InThread,
+    reactor: Any,
+) -> Reloader:
+    return Reloader(
+        reactor,
+        reload.hub,
+        signature=lambda: in_thread(file_signature, file),
+        read=read,
+        put_in_force=reload.put_in_force,
+        load_code=reload.code.reload,
+    )
+
+
+def _api(hub: Hub, reloader: Reloader, paths: RunPaths, feeds: Feeds, in_thread: InThread) -> Api:
+    return Api(
+        hub,
+        RunFiles(paths, in_thread, lambda: hub.config.retention, utc_now),
+        partial(reloader.reload, code=True),
+        feeds,
     )
 
 
 def _scanned(projects: Mapping[str, ProjectConfig]) -> dict[str, CodeFiles]:
     return {name: code_files(each.path) for name, each in projects.items()}
-
-
-def _parts(config: HubConfig, ledger: Ledger, engine: EngineRouter, sink: Sink, reactor: Any) -> HubParts:
-    new_id = IdMaker(utc_now)
-    publisher = EventPublisher(reactor, utc_now, sink, new_id)
-    notifier = Notifier(reactor, utc_now, ledger)
-    reporter = IncidentReporter(new_id, utc_now, config.name, notifier.wake)
-    services = RunServices(
-        clock=reactor,
-        now=utc_now,
-        ledger=ledger,
-        engine=engine,
-        slots=Slots(reactor, config.max_concurrent_runs, config.queues),
-        changed=publisher.run_changed,
-    )
-    book = ScheduleBook(ledger, utc_now, reactor, reporter)
-    views = ScheduleViews(services, book, publisher)
-    ended_runs = EndedRuns(ledger, publisher, views, AutoPause(ledger, book), utc_now)
-    return HubParts(
-        services=services,
-        dispatcher=Dispatcher(
-            services,
-            book,
-            new_id,
-            publisher.event,
-            config.max_queued_runs,
-            on_ended=ended_runs.ended,
-            reporter=reporter,
-        ),
-        book=book,
-        views=views,
-        ended_runs=ended_runs,
-        publisher=publisher,
-        sink=sink,
-        lag=LagMeter(reactor, stalled=publisher.stalled),
-        notifier=notifier,
-        doctor=engine.doctor,
-        new_id=new_id,
-    )
 
 
 def _scheduler(hub: Hub, busy: Callable[[bool], None], reactor: Any) -> Scheduler:

@@ -34,8 +34,8 @@ from reactorhub.daemon.signals import Signals
 from reactorhub.demo_site import ADDRESS_VARIABLE, bookshop
 from reactorhub.engine.isolated.child.bytecode import distrust_old_bytecode
 from reactorhub.engine.scrapy.environment import answer_for_each_project
-from reactorhub.engine.scrapy.private import contain_for_all, refuse_crawls_at_import
 from reactorhub.engine.scrapy.private.classes import keep_store_settings_apart
+from reactorhub.engine.scrapy.private.everywhere import contain_for_all, refuse_crawls_at_import
 from reactorhub.engine.scrapy.process import import_components, prepare_logging
 from reactorhub.errors import ReactorHubError, StartError
 from reactorhub.events.sink import Sink
@@ -44,7 +44,7 @@ from reactorhub.storage.layout import READY
 from reactorhub.storage.lock import DataLock
 from reactorhub.web.guard import GuardedSite
 
-SPIDER_THREADS = 32  # threads that all spiders share: for name look-ups, feed storage and deferToThread
+SPIDER_THREADS = 128  # threads that all spiders share: for name look-ups, feed storage and deferToThread
 
 
 class HubService(Service):

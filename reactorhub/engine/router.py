@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from reactorhub.engine.projects import ProjectConfig
 from reactorhub.engine.protocols import Crawl, Doctor, Engine
@@ -15,6 +18,11 @@ from reactorhub.model.doctor import ProjectReport
 from reactorhub.model.isolation import Isolate
 from reactorhub.model.run import RunSpec
 from reactorhub.model.spider import Catalog
+
+MAX_FIRST_WAIT = 5.0
+"""Seconds for which the first load of projects waits for the doctor, at most."""
+
+NOT_READ = "the doctor had not read the project when the hub loaded it; the next reload decides anew"
 
 Projects = Mapping[str, ProjectConfig]
 
@@ -62,10 +70,17 @@ class EngineRouter:
 
     With ``isolate: auto`` the doctor decides, by the code as it was when it was loaded. A project that says
     so is not imported before the doctor has read it, and never if its import would harm the process. A run
-    is isolated as long as the doctor has not read its project.
+    is isolated as long as the doctor has not read its project. No start waits long for the doctor: a project
+    that it needs longer for is isolated as a whole until the next load.
     """
 
-    def __init__(self, shared: SharedEngine, separate: SeparateEngine, doctor: Doctor) -> None:
+    log = Logger()
+
+    def __init__(
+        self, shared: SharedEngine, separate: SeparateEngine, doctor: Doctor, clock: IReactorTime
+    ) -> None:
+        self._clock = clock
+        self._loaded = False
         self._shared = shared
         self._separate = separate
         self.doctor = doctor
@@ -94,7 +109,7 @@ class EngineRouter:
         if anew:
             asking = {spec.project for spec in left_open}
             read = self._have_read([each for n, each in projects.items() if n in asking or _is_open(each)])
-        await self.doctor.known(each for each in projects.values() if _is_open(each))
+        await self._open_ones_known([each for each in projects.values() if _is_open(each)])
         self._older = {n: each for n, each in self._older.items() if self._given[n] == projects.get(n)}
         self._given = projects
         self._projects = {name: self._settled(each) for name, each in projects.items()}
@@ -102,6 +117,23 @@ class EngineRouter:
         self._warm(spec for spec in specs if spec.isolate is not Isolate.AUTO)
         read.addCallback(lambda _: self._warm(left_open))
         await self._separate.load(self._projects, anew)
+
+    async def _open_ones_known(self, projects: Iterable[ProjectConfig]) -> None:
+        """Wait until the doctor has read these projects; at the start only for a short time."""
+        first, self._loaded = not self._loaded, True
+        known = self.doctor.known(projects)
+        if not first:
+            await known
+            return
+        with suppress(TimeoutError):
+            await known.addTimeout(MAX_FIRST_WAIT, self._clock)
+        for late in (each.name for each in projects if self.doctor.report(each.name) is None):
+            self.log.warn("the doctor has not read project {project} yet: it is isolated", project=late)
+            self.doctor.known([each for each in projects if each.name == late]).addCallback(self._read, late)
+
+    def _read(self, _: object, project: str) -> None:
+        if self.doctor.report(project) is not None:
+            self.log.info("the doctor has read project {project}: the next reload decides", project=project)
 
     def _have_read(self, projects: Iterable[ProjectConfig]) -> Deferred[None]:
         """Have the doctor read what the process is about to import; of the rest the old report is the right
@@ -223,9 +255,7 @@ class EngineRouter:
         if not _is_open(config):
             return config
         report = self.doctor.report(config.name)
-        harm = (
-            "the doctor has not read the project" if report is None else report.error or report.harmful_import
-        )
+        harm = NOT_READ if report is None else report.error or report.harmful_import
         if harm is None:
             return config
         self._harms[config.name] = harm

@@ -41,6 +41,7 @@ local run, live, last, latest = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local id, state, run_ttl, live_ttl, started = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[8]
 local had_ended = FINAL[redis.call('HGET', run, 'state')]
 if had_ended and not FINAL[state] then return 0 end
+redis.call('HSET', run, 'id', id)  -- a server that is out of memory refuses this, but no HSET after a DEL
 
 local function replace(key, fields)
   redis.call('DEL', key)
@@ -137,7 +138,8 @@ class RedisCommands:
             "started_at": started,
             "updated_at": time_text(at),
         }
-        fields = flattened({**view, "stats": None, "hub": self.hub})
+        hub = {"hub": self.hub}
+        fields = flattened({**hub, **view, **hub, "stats": None})  # first: a hash has at most 500 fields
         stats = flattened({name: value for name, value in view["stats"].items() if name not in own})
         bounds = (self.run_ttl, self.live_ttl, self.max_last)
         texts = (pairs(fields), pairs(stats), started or "", pairs(own))

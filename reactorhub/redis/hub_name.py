@@ -21,7 +21,9 @@ from reactorhub.spiderkit.connection.commands import Script, ScriptCall
 
 # KEYS: the heartbeat, the names of all hubs, the live runs. ARGV: seconds to live, the hub's name, its
 # instance, its folder, "1" if it may take the name over from an earlier process on the same folder, and the
-# fields. Returns nothing, or who has the name. Times are the server's: the clocks of hubs differ.
+# fields. Returns nothing, or who has the name. Times are the server's: the clocks of hubs differ. DEL comes
+# first: a server that is out of memory refuses HSET, unless the script has written before. A hub that lives
+# does not lose its name because memory is full.
 BEAT = Script("""
 local key, hubs, live, ttl = KEYS[1], KEYS[2], KEYS[3], tonumber(ARGV[1])
 local held = redis.call('HMGET', key, 'instance', 'folder_id', 'host', 'pid', 'data_dir')
@@ -94,7 +96,8 @@ class HubName:
         """Return the command that takes or keeps the name. Pass its reply to :meth:`heard`."""
         who = self._identity
         take_over = b"0" if self._held_once else b"1"
-        fields = pairs(flattened({**view, **asdict(who)}))
+        identity = asdict(who)
+        fields = pairs(flattened({**identity, **view, **identity}))  # first: a hash has at most 500 fields
         return BEAT.call(
             (self._key, self._hubs, self._live),
             (self._ttl, who.name, who.instance, who.folder_id, take_over, fields),

@@ -22,8 +22,9 @@ from reactorhub.model.values import View
 from reactorhub.redis.buffer import Write, WriteBuffer
 from reactorhub.redis.commands import HUB_TTL, RedisCommands, event_text
 from reactorhub.redis.hub_name import HubIdentity, HubName
-from reactorhub.spiderkit.connection.client import ClientState, RedisClient, backoff
+from reactorhub.spiderkit.connection.client import ClientState, RedisClient
 from reactorhub.spiderkit.connection.commands import Command
+from reactorhub.spiderkit.connection.delays import backoff
 from reactorhub.spiderkit.connection.errors import RedisRefused, RedisUnavailable, code_of
 
 RUNS_PER_WRITE = 50  # so that encoding one write does not hold up the reactor
@@ -182,13 +183,13 @@ class RedisSink:
         commands = self._writes(write)
         try:
             replies = await self._client.ask(commands)
+            if write.hub is not None:
+                self._heard_of_name(replies)
             refused = _refusals(replies)
         except BaseException:
             self._buffer.give_back(write)
             raise
         self._note_written()
-        if write.hub is not None:
-            self._heard_of_name(replies)
         if refused:
             self._note_refused(refused)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from threading import Event
 from typing import Any
 
 from twisted.internet import reactor
@@ -17,6 +18,7 @@ from twisted.trial.unittest import TestCase
 from reactorhub.containment.contexts import RUN, RunContext
 from reactorhub.containment.memory_log import MemoryRunLog
 from reactorhub.containment.reactor import carry_contexts_into_threads
+from reactorhub.containment.thread_shares import MAX_THREADS_OF_RUN
 
 
 def whose() -> str | None:
@@ -60,6 +62,28 @@ class ContextTests(TestCase):
         """run_in_executor carries the context too."""
         future = self.run_.enter(self.loop.run_in_executor, None, whose)
         assert await Deferred.fromFuture(asyncio.ensure_future(future)) == "mine"
+
+    async def test_calls_that_block_hold_up_no_other_run(self) -> None:
+        """A run that fills its share of both pools leaves threads to others, and its calls all end."""
+        size = MAX_THREADS_OF_RUN + 1
+        pool = ThreadPool(0, size)
+        pool.start()
+        self.addCleanup(pool.stop)
+        carry_contexts_into_threads(pool, self.loop, size)
+        gate, neighbour = Event(), RunContext("other", MemoryRunLog())
+        self.addCleanup(gate.set)
+
+        def in_executor(call: Any) -> Any:
+            return Deferred.fromFuture(asyncio.ensure_future(self.loop.run_in_executor(None, call)))
+
+        for hand_over in (lambda call: deferToThreadPool(reactor, pool, call), in_executor):
+            gate.clear()
+            blocked = [self.run_.enter(hand_over, gate.wait) for _ in range(3 * size)]
+            assert await neighbour.enter(hand_over, whose) == "other"
+            assert await hand_over(whose) is None
+            gate.set()
+            assert [await each for each in blocked] == [True] * len(blocked)
+            await deferLater(reactor, 0)  # type: ignore[arg-type]
 
     async def test_from_other_threads(self) -> None:
         """callFromThread keeps the context of the thread that called it."""

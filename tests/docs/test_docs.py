@@ -29,6 +29,7 @@ from reactorhub.config.keys import (
     ScheduleKeys,
     WebhookKeys,
 )
+from reactorhub.containment.thread_shares import MAX_THREADS_OF_RUN
 from reactorhub.daemon.service import SPIDER_THREADS
 from reactorhub.daemon.signals import HASTE
 from reactorhub.engine.scrapy import project
@@ -351,7 +352,8 @@ def test_forced_settings_are_named() -> None:
         ("notify.md", f"at most {webhook_channel.MAX_TRY:g} seconds for a webhook"),
         ("notify.md", f"and {email_channel.MAX_TRY:g} seconds for a mail"),
         ("your-own-project.md", f"while {MAX_SCHEDULED:,} of its requests wait"),
-        ("your-own-project.md", f"shares {SPIDER_THREADS} threads"),
+        ("your-own-project.md", f"share {SPIDER_THREADS} threads"),
+        ("your-own-project.md", f"Of each run {MAX_THREADS_OF_RUN} calls"),
         ("http-reference.md", f"larger than {guard.MAX_BODY // 1024} KiB"),
         (
             "http-reference.md",

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 
 from tests.support.shop_project import EngineCase, spider
 
 LEAVING = """
-    count = []
-
     def note(self, what):
-        self.count.append(what)
+        NOTES.append(what)
 
     async def parse(self, response):
         yield {"url": response.url}
@@ -63,13 +63,26 @@ LEAVING = """
         await server()
         self.ports = [reactor.listenTCP(0, protocol.Factory(), interface="127.0.0.1")]
         again(), later(), after()
-        while len(set(self.count)) < 8:
+        while len(set(NOTES)) < 8:
             await asyncio.sleep(0.01)
 """
 IMPORTS = """
 import os
 from twisted.internet import protocol
 from twisted.web.client import Agent, HTTPConnectionPool
+
+NOTES = []
+"""
+
+
+RECONNECTING = """
+from twisted.internet import protocol
+
+NOTES = []
+
+class Lasting(protocol.Protocol):
+    def connectionMade(self):
+        NOTES.append("connection")
 """
 
 
@@ -83,16 +96,47 @@ class LeftoverTests(EngineCase):
         before = self.handles()
         self.load({"it": spider(LEAVING, imports=IMPORTS)})
         end = await self.launch().done
-        count = self.engine._projects["test"].spider_class("it").count  # type: ignore[union-attr, attr-defined]
-        seen = len(count)
+        seen = len(self.notes())
+        assert seen >= 8
         await deferLater(reactor, 0.1)  # type: ignore[arg-type]
-        assert len(count) == seen, count[seen:]
+        assert self.notes()[seen:] == []
         assert (end.errors, end.items, end.finish_reason) == (0, 1, "finished"), self.log()
         assert end.stats["left_behind/ended"] >= 10
         for name in ("worker", "stubborn", "later", "after", "LoopingCall", "Port", "Server"):
             assert name in self.log(), (name, self.log())
         assert self.handles() == before
         assert [record.getMessage() for record in self.hub_records if record.levelno >= 40] == []
+
+    async def test_nothing_connects_again(self) -> None:
+        """A client that connects again when its connection is lost has no timer and no connection left."""
+        before = self.handles()
+        self.load(
+            {
+                "it": spider(
+                    """
+                    async def parse(self, response):
+                        yield {"url": response.url}
+                        factory = protocol.ReconnectingClientFactory.forProtocol(Lasting)
+                        factory.initialDelay = 0.02
+                        port = int(self.shop.rpartition(":")[2])
+                        reactor.connectTCP("127.0.0.1", port, factory)
+                        while not NOTES:
+                            await asyncio.sleep(0.01)
+                    """,
+                    imports=RECONNECTING,
+                )
+            }
+        )
+        await self.launch().done
+        await deferLater(reactor, 0.2)  # type: ignore[arg-type]
+        assert self.notes() == ["connection"]
+        assert self.handles() == before
+        assert "Left behind and ended with the run: timer" in self.log()
+
+    def notes(self) -> list[str]:
+        """What the spider's module has noted: unlike an attribute of the class, all of its runs share it."""
+        spidercls: Any = self.engine._projects["test"].spider_class("it")
+        return list(spidercls.parse.__globals__["NOTES"])
 
     def handles(self) -> int:
         """How many sockets the loop watches."""

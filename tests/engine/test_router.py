@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
 
 from reactorhub.engine.projects import ProjectConfig
-from reactorhub.engine.router import EngineRouter, Projects
+from reactorhub.engine.router import MAX_FIRST_WAIT, NOT_READ, EngineRouter, Projects
 from reactorhub.engine.scripted import MemoryDoctor, MemoryEngine
 from reactorhub.errors import UnknownSpider
 from reactorhub.model.doctor import ProjectReport
@@ -75,7 +76,7 @@ def router(**projects: ProjectConfig) -> tuple[Shared, Separate, EngineRouter]:
 def routers(doctor: MemoryDoctor) -> tuple[Shared, Separate, MemoryDoctor, EngineRouter]:
     """A router that has loaded nothing yet, with this doctor."""
     shared, separate = Shared({}), Separate({})
-    return shared, separate, doctor, EngineRouter(shared, separate, doctor)
+    return shared, separate, doctor, EngineRouter(shared, separate, doctor, Clock())
 
 
 def finding(line: int) -> dict[str, Any]:
@@ -208,6 +209,39 @@ def test_a_project_that_is_open_is_imported_after_the_doctor_has_read_it() -> No
     doctor.finish()
     assert loading.called
     assert shared.loaded == {"shop"}
+
+
+def test_a_start_does_not_wait_long_for_the_doctor() -> None:
+    """A project that the doctor has not read by then is isolated as a whole, until the next load decides."""
+    shared, separate, clock = Shared({}), Separate({}), Clock()
+    doctor = MemoryDoctor({"shop": report(prices=None)})
+    doctor.at_once = False
+    engine = EngineRouter(shared, separate, doctor, clock)
+    loading = Deferred.fromCoroutine(engine.load(AUTO))
+    clock.advance(MAX_FIRST_WAIT - 0.1)
+    assert not loading.called
+    clock.advance(0.1)
+    done(loading)
+    assert (shared.loaded, separate.resolve("prices", "shop")) == (set(), "shop")
+    spec = RunSpec(spider="prices", project="shop", isolate=Isolate.AUTO)
+    assert engine.launch("1", spec).isolated_because == NOT_READ
+    doctor.finish()
+    assert engine.launch("2", spec).isolated_because == NOT_READ
+    again = Deferred.fromCoroutine(engine.load(AUTO, anew=False))
+    doctor.finish()
+    done(again)
+    assert (shared.loaded, engine.launch("3", spec).isolated_because) == ({"shop"}, None)
+
+
+def test_a_reload_waits_for_the_doctor() -> None:
+    """The hub works meanwhile, and what the doctor says of the new code is worth waiting for."""
+    _, _, doctor, engine = routers(MemoryDoctor({"shop": report(prices=None)}))
+    done(engine.load({}))
+    doctor.at_once = False
+    loading = Deferred.fromCoroutine(engine.load(AUTO))
+    assert not loading.called
+    doctor.finish()
+    assert loading.called
 
 
 @pytest.mark.parametrize(

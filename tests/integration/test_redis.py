@@ -29,9 +29,25 @@ SPIDERS = """
     import asyncio
     import time
     import scrapy
+    from reactorhub.spiderkit import RedisSpider
+
+    class Fed(RedisSpider):
+        # Waits for URLs, on the hub's connection.
+        name = "fed"
+
+        def parse(self, response):
+            yield {"url": response.url}
+
+    UPLOADS = {
+        "EXTENSIONS": {"reactorhub.spiderkit.StatsUploader": 500},
+        "STATSUPLOADER_UPLOAD_MODE": "UPLOAD_INTERVAL",
+        "STATSUPLOADER_UPLOAD_INTERVAL": 0.2,
+        "STATSUPLOADER_CONNECT_CONFS": {"key": "uploaded"},
+    }
 
     class Number(scrapy.Spider):
         name = "number"
+        custom_settings = UPLOADS
 
         async def start(self):
             yield scrapy.Request(f"{self.shop}/one/{self.n}.html")
@@ -47,7 +63,7 @@ SPIDERS = """
     class Neighbour(scrapy.Spider):
         # Notes how long each page took to come, and how late the reactor was meanwhile.
         name = "neighbour"
-        custom_settings = {"LOG_LEVEL": "INFO"}
+        custom_settings = {"LOG_LEVEL": "INFO", **UPLOADS}
         worst_lag = 0.0
 
         async def start(self):
@@ -205,6 +221,12 @@ def hub(tmp_path_factory: pytest.TempPathFactory, redis: RedisServer) -> Iterato
 
 
 @pytest.fixture(scope="module")
+def fed(hub: Hub) -> str:
+    """The run of a spider that waits for URLs through all faults."""
+    return hub.order("fed")
+
+
+@pytest.fixture(scope="module")
 def neighbour(hub: Hub) -> Neighbour:
     """A crawl that goes on through all faults."""
     return Neighbour(hub)
@@ -273,6 +295,13 @@ def runs_of(hub: Hub, *ids: str) -> list[str]:
     return [str(row["state"]) for row in found]
 
 
+def feed(hub: Hub, redis: RedisServer, run_id: str, mark: str) -> None:
+    """Push URLs for the spider that waits, and wait until it has fetched them."""
+    urls = {f"{hub.shop}/one/{n}.html?{mark}" for n in range(1, 4)}
+    redis.ask("RPUSH", "fed:start_urls", *urls)
+    until(lambda: urls <= {item["url"] for item in hub.items(run_id)}, 20, "the pages of the waiting spider")
+
+
 def limit(hub: Hub) -> int:
     """Return how many runs there may be at once."""
     return int(quick(hub, "/api/limits")["max_concurrent_runs"])
@@ -298,7 +327,7 @@ def test_absent_at_start(hub: Hub, redis: RedisServer, neighbour: Neighbour) -> 
 
 @pytest.mark.parametrize("round_", range(ROUNDS))
 @pytest.mark.parametrize("name", FAULTS)
-def test_fault(hub: Hub, redis: RedisServer, neighbour: Neighbour, name: str, round_: int) -> None:
+def test_fault(hub: Hub, redis: RedisServer, neighbour: Neighbour, fed: str, name: str, round_: int) -> None:
     """No fault of Redis delays a run, a reply, a page of another crawl or the reactor. All arrives after.
 
     Entries of the inbox that were pushed before the fault, and again after it, become one run each.
@@ -306,6 +335,7 @@ def test_fault(hub: Hub, redis: RedisServer, neighbour: Neighbour, name: str, ro
     fault, number = FAULTS[name], 10 + list(FAULTS).index(name)
     assert neighbour.undisturbed.lag < 1
     set_limit(hub, redis, number)
+    feed(hub, redis, fed, f"before-{number}-{round_}")
     before, after = [[f"{name} {round_} {when} {n}" for n in range(3)] for when in ("before", "after")]
     begin = time.monotonic()
     submit(hub, redis, *before)
@@ -323,6 +353,8 @@ def test_fault(hub: Hub, redis: RedisServer, neighbour: Neighbour, name: str, ro
     until(lambda: runs_of(hub, *before, *after) == ["succeeded"] * 6, 30, "the runs from the inbox")
     assert_caught_up(hub, redis, runs)
     assert limit(hub) == number
+    feed(hub, redis, fed, f"after-{number}-{round_}")
+    until(lambda: "neighbour" in redis.hash("uploaded"), 10, "the neighbour's upload")
     neighbour.assert_undisturbed(begin)
     assert connection(hub)["dropped"] == 0
 

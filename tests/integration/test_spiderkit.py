@@ -14,12 +14,14 @@ from tests.support.stopwatch import Stopwatch
 CONFIG = """
     hub:
       name: kit
+      shutdown_grace: 0.5s
       demo_site: tcp:0:interface=127.0.0.1
       projects: {{lab: {{path: lab}}}}
       redis: {{url: "{redis}"}}
     schedules: {{}}
 """
 SPIDERS = """
+    import asyncio
     import scrapy
 
     from reactorhub.spiderkit import RedisSpider
@@ -46,6 +48,13 @@ SPIDERS = """
 
         async def parse(self, response):
             yield {"n": self.n}
+
+    class Lasting(Sender):
+        name = "lasting"
+
+        async def start(self):
+            yield scrapy.Request(f"{self.shop}/one/{self.n}.html")
+            await asyncio.Event().wait()
 
     class OwnSender(Sender):
         name = "own"
@@ -145,3 +154,14 @@ def test_feeds_of_spiders_and_their_dead_letters(hub: Hub, redis: RedisServer) -
         assert "neither a URL" in letter["reason"]
         assert hub.post(f"/api/feeds/{key}/dead/requeue") == (200, {"requeued": 1})
     assert [feed["waiting"] for feed in hub.get("/api/feeds")[1]["feeds"]] == [0, 1, 1]
+
+
+def test_the_last_stats_outlive_the_hub(hub: Hub, redis: RedisServer) -> None:
+    """The stats of a crawl that a shutdown stops are in Redis when the hub is gone."""
+    runs = [hub.order("lasting", {"n": "10"}), hub.order("lasting", {"n": "11"}, isolate="process")]
+    for run in runs:
+        until(lambda run=run: "item_scraped_count" in str(hub.run(run)["stats"]), 20, "an item")
+    hub.terminate()
+    for spider_id in ("lasting10", "lasting11"):
+        stats = json.loads(redis.hash("sent")[spider_id])
+        assert (stats["item_scraped_count"], stats["finish_reason"]) == (1, "shutdown")

@@ -234,6 +234,34 @@ class WritingTests(OneServer, TestCase):
         await sink.stop(5)
         self.assertEqual(sink.state().dropped, 0)
 
+    async def test_heartbeat_of_a_full_server(self) -> None:
+        """A server that is out of memory takes heartbeats, so that the hub keeps its name, and no run."""
+        self.addCleanup(self.server.ask, "CONFIG", "SET", "maxmemory", "0")
+        sink = make_sink(self, self.server.url)
+        await sink.start()
+        self.server.ask("CONFIG", "SET", "maxmemory", "1")
+        sink.publish_run(view(1, RunState.SUCCEEDED), after(0))
+        sink.publish_hub({"name": "main", "time": "1"})
+        await until(lambda: "OOM" in sink.state().reason)
+        sink.publish_hub({"name": "main", "time": "2"})
+        await until(lambda: self.server.hash("t:hub:main").get("time") == "2")
+        self.assertEqual(self.server.ask("EXISTS", f"t:run:{run_id(1)}", "t:last:shop:prices"), 0)
+        self.server.ask("CONFIG", "SET", "maxmemory", "0")
+        await until(lambda: self.server.ask("EXISTS", f"t:run:{run_id(1)}", "t:last:shop:prices") == 2)
+        await sink.stop(5)
+
+    async def test_crowded_hashes(self) -> None:
+        """However many fields a view has, its hash says whose it is."""
+        sink = make_sink(self, self.server.url)
+        await sink.start()
+        sink.publish_hub({"queues": {str(number): 1 for number in range(600)}, "name": "main"})
+        crowded = view(1) | {"args": {str(number): "1" for number in range(600)}}
+        sink.publish_run(crowded, after(0))
+        await until(lambda: "_dropped_fields" in self.server.hash("t:hub:main"))
+        self.assertEqual(self.server.hash("t:hub:main")["instance"], "1")
+        self.assertEqual(self.server.hash(f"t:run:{run_id(1)}")["hub"], "main")
+        await sink.stop(5)
+
     async def test_out_of_memory(self) -> None:
         """What a full server refuses is kept until it has room."""
         self.addCleanup(self.server.ask, "CONFIG", "SET", "maxmemory", "0")

@@ -26,8 +26,8 @@ from reactorhub.engine.projects import ProjectConfig
 from reactorhub.engine.protocols import Crawl
 from reactorhub.engine.scrapy.engine import ScrapyEngine
 from reactorhub.engine.scrapy.environment import answer_for_each_project
-from reactorhub.engine.scrapy.private import contain_for_all, refuse_crawls_at_import
 from reactorhub.engine.scrapy.private.classes import keep_store_settings_apart
+from reactorhub.engine.scrapy.private.everywhere import contain_for_all, refuse_crawls_at_import
 from reactorhub.engine.scrapy.process import prepare_logging
 from reactorhub.model.run import CrawlEnd, RunSpec
 from reactorhub.storage.layout import RunPaths

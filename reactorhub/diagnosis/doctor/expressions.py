@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from reactorhub.diagnosis.doctor.facts import BODY, Class, Module, Scope, Use, Value
+from reactorhub.diagnosis.doctor.facts import BODY, Module, Scope, Use, Value
 from reactorhub.diagnosis.doctor.kinds import words
 from reactorhub.diagnosis.doctor.naming import Naming, last, member
 
@@ -45,7 +45,6 @@ class Expressions(Naming):
     def __init__(self, module: Module) -> None:
         super().__init__(module)
         self._scope = Scope(BODY, 1)
-        self._class: Class | None = None
         self._prefix = ""
         self._in_class_body = False
         self._in_thread = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 
-from reactorhub.diagnosis.doctor.facts import Module
+from reactorhub.diagnosis.doctor.facts import Class, Module
 
 MAKERS = frozenset({"cls", "super.from_crawler", "super.from_settings", "cls.from_settings"})
 """What makes an object of the class itself in a class method."""
@@ -25,6 +25,7 @@ class Naming:
         self._globals: Env = {}
         self._env: Env = self._globals
         self._local_texts: dict[str, str | None] = {}
+        self._class: Class | None = None
 
     def _path(self, node: ast.expr) -> str | None:
         """The path of a name with its attributes; nothing in it is recorded."""
@@ -78,10 +79,22 @@ class Naming:
         """The text that an expression begins with, or None if the code does not tell."""
         found: str | None = None
         match node:
-            case ast.Constant(value=str(text)) | ast.JoinedStr(values=[ast.Constant(value=str(text)), *_]):
+            case ast.Constant(value=str(text)):
                 found = text
-            case ast.BinOp(left=left, op=ast.Add() | ast.Mod() | ast.Div()):
+            case ast.JoinedStr(values=parts):
+                found = self._joined(parts)
+            case ast.FormattedValue(value=value, format_spec=None):
+                found = self._text(value)
+            case ast.BinOp(left=left, op=ast.Add(), right=right):
+                found = self._joined([left, right])
+            case ast.BinOp(left=left, op=ast.Mod(), right=ast.Tuple(elts=[right, *_]) | right):
+                found = self._filled(left, "%s", right)
+            case ast.BinOp(left=left, op=ast.Div()):
                 found = self._text(left)
+            case ast.Attribute(value=owner, attr="name"):
+                found = self._name_of_spider(owner)
+            case ast.Call(func=ast.Attribute(value=value, attr="format"), args=[first, *_]):
+                found = self._filled(value, "{}", first)
             case ast.Call(func=ast.Attribute(value=value, attr="format")):
                 found = self._text(value)
             case ast.Call(func=func, args=[first, *_]) if last(self._path(func)) in _JOINERS:
@@ -89,6 +102,29 @@ class Naming:
             case ast.Name(id=name):
                 found = self._text_of_name(name, self._path(node))
         return found
+
+    def _joined(self, parts: list[ast.expr]) -> str | None:
+        """The text of the first parts, as far as the code tells; None if it does not tell the very first."""
+        found = None
+        for part in parts:
+            text = self._text(part)
+            if text is None:
+                break
+            found = (found or "") + text
+        return found
+
+    def _filled(self, template: ast.expr, gap: str, value: ast.expr) -> str | None:
+        """The text of a template; where it begins with a gap, what fills it, if the code tells that."""
+        text = self._text(template)
+        filling = self._text(value) if text is not None and text.startswith(gap) else None
+        return text if text is None or filling is None else filling + text.removeprefix(gap)
+
+    def _name_of_spider(self, owner: ast.expr) -> str | None:
+        """The name of the spider itself, or what stands for it. Elsewhere a name may be anything."""
+        if self._path(owner) in ("self", "cls"):
+            value = self._class.attributes.get("name") if self._class else None
+            return value.literal if value and isinstance(value.literal, str) else None
+        return "<name>" if isinstance(owner, ast.Name) and owner.id == "spider" else None
 
     def _text_of_name(self, name: str, path: str | None) -> str | None:
         known = self._local_texts.get(name)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from reactorhub.diagnosis.doctor.extract import facts_of
 from reactorhub.diagnosis.doctor.facts import BODY, Class, Module, Scope, Value
+from reactorhub.diagnosis.doctor.stars import brings
 from reactorhub.model.doctor import SourceFile
 
 _MAX_ALIASES = 12  # names that stand for names; more of them is a circle
@@ -193,18 +194,22 @@ class Program:
         return self._behind_stars(module, name, rest, depth)
 
     def _behind_stars(self, module: Module, name: str, rest: str, depth: int) -> Place | None:
-        """Look for a name in the modules of ``from module import *``, and in those behind them."""
-        seen, waiting = {module.name}, list(module.stars)
+        """Look for a name in the modules of ``from module import *``, and in those behind them.
+
+        What the project itself defines comes first.
+        """
+        seen, waiting, foreign = {module.name}, list(module.stars), ""
         while waiting:
             star = waiting.pop(0)
             other = self.module(star) if star not in seen else None
             seen.add(star)
             if other is None:
+                foreign = star if brings(star, name) and not self.below(star) else foreign
                 continue
             if name in other.values or name in other.imports or name in other.classes or name in other.scopes:
                 return self.resolve(f"{star}.{name}{rest}", None, depth=depth + 1)
             waiting.extend(other.stars)
-        return None
+        return Place("external", path=f"{foreign}.{name}{rest}") if foreign else None
 
     def _function(self, module: Module, parts: list[str]) -> Place | None:
         for size in range(len(parts), 0, -1):

@@ -29,12 +29,8 @@ from reactorhub.engine.isolated.child.feed import ItemsFile
 from reactorhub.engine.isolated.child.fields import FieldCounter
 from reactorhub.engine.isolated.child.told import is_service
 from reactorhub.engine.scrapy.crawler import HubCrawler
-from reactorhub.engine.scrapy.private import (
-    CRAWLER_LOGGER,
-    engine_of,
-    stats_of,
-    stop_timers,
-)
+from reactorhub.engine.scrapy.private import CRAWLER_LOGGER, engine_of, stats_of
+from reactorhub.engine.scrapy.private.engines import stop_timers
 from reactorhub.engine.scrapy.private.stats import count_live
 from reactorhub.errors import last_line
 from reactorhub.model.run import CrawlEnd

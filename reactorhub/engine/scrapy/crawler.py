@@ -15,7 +15,8 @@ from reactorhub.engine.scrapy.class_state import divide_components
 from reactorhub.engine.scrapy.environment import make_paths_absolute
 from reactorhub.engine.scrapy.faults import count_faults
 from reactorhub.engine.scrapy.guards import InFlight, guard
-from reactorhub.engine.scrapy.private import HookedCrawler, wrap_new_batches
+from reactorhub.engine.scrapy.private import HookedCrawler
+from reactorhub.engine.scrapy.private.engines import wrap_new_batches
 from reactorhub.engine.scrapy.private.parts import contain_parts
 from reactorhub.spiderkit.connection.lent import LentClient
 

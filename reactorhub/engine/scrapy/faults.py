@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from reactorhub.containment.contexts import RunContext, contained
 from reactorhub.engine.isolated.child.pages import Pages
-from reactorhub.engine.scrapy.private import wrap_callback, wrap_close, wrap_scheduler
+from reactorhub.engine.scrapy.private.engines import wrap_callback, wrap_close, wrap_scheduler
 from reactorhub.engine.scrapy.private.parts import contain_scheduler
 from reactorhub.engine.scrapy.private.stats import contain_stats
 
@@ -24,7 +24,7 @@ Call = Callable[..., Any]
 def count_faults(crawler: Crawler, engine: ExecutionEngine, run: RunContext, pages: Pages) -> None:
     """Let ``run`` count what callbacks, pipelines, downloads and the scheduler raise.
 
-    Signal handlers are counted by :func:`reactorhub.engine.scrapy.private.contain_for_all`.
+    Signal handlers are counted by :func:`reactorhub.engine.scrapy.private.everywhere.contain_for_all`.
 
     :param pages: counts what is passed to the spider.
     """

@@ -17,7 +17,7 @@ from scrapy.exceptions import IgnoreRequest
 
 from reactorhub.containment.contexts import contain, contained, contained_iterator
 from reactorhub.engine.isolated.child.private import keep_to_limits
-from reactorhub.engine.scrapy.private import (
+from reactorhub.engine.scrapy.private.engines import (
     ask_again,
     close_spider,
     drop_delays,

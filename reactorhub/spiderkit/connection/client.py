@@ -7,16 +7,15 @@ longer and longer delays up to 3 s; up to 30 s after a refused login.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Protocol
+from datetime import datetime
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.error import ConnectError
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
@@ -27,31 +26,18 @@ from reactorhub.spiderkit.connection.commands import (
     Command,
     Script,
     ScriptCall,
-    encoded,
     is_unknown_script,
     words_of,
 )
+from reactorhub.spiderkit.connection.delays import MAX_LOGIN_DELAY, MAX_RETRY_DELAY, backoff, utc_now
 from reactorhub.spiderkit.connection.errors import LoginRefused, RedisUnavailable, raised
+from reactorhub.spiderkit.connection.gathering import Gathering, failed, fire
+from reactorhub.spiderkit.connection.opening import Connect, Connection, connect
 
 MAX_OUTSTANDING = 1_000  # calls under way; more are refused, so that a slow server costs bounded memory
-FIRST_DELAY = 0.2  # seconds; a server that restarts is back soon
-MAX_RETRY_DELAY = 3.0  # seconds; an outage ends for the client at most so much later than for Redis
-GATHER = 0.1  # seconds for which commands wait for each other if their callers are in no hurry
-MAX_LOGIN_DELAY = (
-    30.0  # seconds; a refused login is rarely repaired at once, and each attempt is logged there
-)
+LAST_WITHIN = 0.5  # seconds for what was gathered when the client stops
 _STOPPED = "the client was stopped"
 _EXPECTED = (RedisUnavailable, ConnectError, OSError)
-
-
-def backoff(failures: int, longest: float = MAX_RETRY_DELAY) -> float:
-    """Return the delay in seconds after ``failures`` failures in a row."""
-    return float(min(longest, FIRST_DELAY * 2 ** min(failures - 1, 10)))
-
-
-def utc_now() -> datetime:
-    """Return the time of the wall clock."""
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,30 +50,6 @@ class ClientState:
     state: str = "off"
     since: datetime | None = None
     reason: str = ""
-
-
-class Connection(Protocol):
-    """What the client needs of a :class:`~reactorhub.spiderkit.connection.link.Link`."""
-
-    lost: bool
-    gone: Deferred[str]
-
-    async def ask(self, commands: Sequence[tuple[Argument, ...]], within: float) -> list[Any]:
-        """Send commands; return replies, and errors as values."""
-
-    def abort(self, why: str) -> None:
-        """Abort the connection."""
-
-
-Connect = Callable[[RedisAddress, IReactorTime, float, Sequence[tuple[Argument, ...]]], Awaitable[Connection]]
-
-
-async def _connect(
-    address: RedisAddress, clock: Any, deadline: float, setup: Sequence[tuple[Argument, ...]]
-) -> Connection:
-    from reactorhub.spiderkit.connection.link import open_link  # noqa: PLC0415 - it installs a reactor
-
-    return await open_link(address, clock, deadline, setup)
 
 
 class RedisClient:
@@ -112,34 +74,42 @@ class RedisClient:
         deadline: float = 2.0,
         setup: Sequence[Command] = (),
         now: Callable[[], datetime] = utc_now,
-        connect: Connect = _connect,
+        connect: Connect = connect,
     ) -> None:
         self.address = address
         self.state = ClientState(since=now())
         self._clock = clock
         self.deadline = deadline
-        self._setup = [words_of(command) for command in setup]
+        self._setup = [_in_full(command) for command in setup]
         self._now = now
         self._connect = connect
         self._link: Connection | None = None
         self._running: Deferred[None] = succeed(None)
         self._tried: Deferred[None] = Deferred()
-        self._waiting: list[Deferred[Any]] = []
+        self._waiting: dict[Deferred[Any], Context] = {}
         self._home = copy_context()
-        self._gathered: list[tuple[Command, Answer[Any]]] = []
-        self._gather: IDelayedCall | None = None
+        self._gathering = Gathering(clock, self._home, self._ask_gathered)
         self._watchers: list[Callable[[ClientState], None]] = []
-        self._stopped = False
+        self._started = self._stopped = False
         self._outstanding = self._failures = 0
 
     def start(self) -> Deferred[None]:
-        """Start to connect. Fires after the first attempt, even if that failed. Never fails."""
+        """Start to connect. Fires after the first attempt, even if that failed. Never fails.
+
+        :raises RuntimeError: if the client was started or stopped before.
+        """
+        if self._started or self._stopped:
+            raise RuntimeError("a RedisClient is started once; make a new one")
+        self._started = True
         self._become("reconnecting")
         self._running = Deferred.fromCoroutine(self._serve())
         return self._tried
 
     def stop(self) -> Deferred[None]:
-        """Close the connection for good. Calls under way fail with RedisUnavailable. Never fails."""
+        """Close the connection for good. Calls under way fail with RedisUnavailable. Never fails.
+
+        What :meth:`soon` has gathered is sent before, which takes half a second at most.
+        """
         return Deferred.fromCoroutine(self._stop())
 
     def reconnect(self, why: str) -> None:
@@ -148,30 +118,21 @@ class RedisClient:
             self._link.abort(why)
 
     def watch(self, changed: Callable[[ClientState], None]) -> None:
-        """Call ``changed`` with each new state, also if only its reason is new. It must not raise."""
+        """Call ``changed`` with each new state, also if only its reason is new."""
         self._watchers.append(changed)
-
-    def unwatch(self, changed: Callable[[ClientState], None]) -> None:
-        """End what :meth:`watch` began."""
-        self._watchers.remove(changed)
 
     def when_connected(self) -> Answer[None]:
         """Return a Deferred that fires as soon as the client is connected.
 
         It fails with :exc:`RedisUnavailable` if the client is stopped before. It can be cancelled.
         """
-        waiting: Answer[None] = Answer(self._waiting_no_more)
-        self._waiting.append(waiting)
+        waiting: Answer[None] = Answer(self._waits_no_more)
+        self._waiting[waiting] = copy_context()
         if self._link is not None:
             self._tell_waiting(None)
         elif self._stopped:
             self._tell_waiting(RedisUnavailable(self.state.reason))
         return waiting
-
-    def connected_within(self, seconds: float) -> Deferred[None]:
-        """Return a Deferred that fires when the client is connected, or after so many seconds at most."""
-        waiting = self.when_connected().addTimeout(seconds, self._clock)
-        return waiting.addErrback(lambda _: None)
 
     async def execute(self, *command: Argument, within: float | None = None) -> Any:
         """Send one command and return the reply.
@@ -204,13 +165,14 @@ class RedisClient:
 
     async def _ask(self, commands: Sequence[Command], within: float | None) -> list[Any]:
         link = self._usable_link()
+        seconds = self.deadline if within is None else within
         self._outstanding += 1
         try:
-            replies = await link.ask([words_of(command) for command in commands], self._seconds(within))
+            replies = await link.ask([words_of(command) for command in commands], seconds)
             unknown = [at for at, reply in enumerate(replies) if is_unknown_script(commands[at], reply)]
             if unknown:
                 again = [_in_full(commands[at]) for at in unknown]
-                known = await link.ask(again, self._seconds(within))
+                known = await link.ask(again, seconds)
                 for at, reply in zip(unknown, known, strict=True):
                     replies[at] = reply
         finally:
@@ -225,37 +187,18 @@ class RedisClient:
 
         :raises UnicodeEncodeError: if a word cannot be written as UTF-8.
         """
-        answer: Answer[Any] = Answer()
-        if self._link is None or len(self._gathered) >= MAX_OUTSTANDING:
-            answer.errback(self._refusal())
-            return answer
-        words = encoded(command)
-        if not self._gathered:
-            self._gather = self._home.copy().run(self._clock.callLater, GATHER, self._send_gathered)
-        self._gathered.append((words, answer))
-        return answer
+        if self._link is None or self._stopped:
+            return failed(self._refusal())
+        return self._gathering.add(command)
 
-    def _send_gathered(self) -> None:
-        gathered, self._gathered = self._gathered, []
-        Deferred.fromCoroutine(self._send_together(gathered))
-
-    async def _send_together(self, gathered: Sequence[tuple[Command, Answer[Any]]]) -> None:
-        replies: Sequence[Any]
-        try:
-            replies = await self._ask([command for command, _ in gathered], None)
-        except Exception as error:  # noqa: BLE001 - each caller gets it
-            replies = [error] * len(gathered)
-        for (_, answer), reply in zip(gathered, replies, strict=True):
-            (answer.errback if isinstance(reply, Exception) else answer.callback)(reply)
+    async def _ask_gathered(self, commands: Sequence[Command]) -> list[Any]:
+        return await self._ask(commands, LAST_WITHIN if self._stopped else None)
 
     async def _one(self, command: Command, within: float | None) -> Any:
         [reply] = await self.ask([command], within)
         if isinstance(reply, Exception):
             raise reply
         return reply
-
-    def _seconds(self, within: float | None) -> float:
-        return self.deadline if within is None else within
 
     def _usable_link(self) -> Connection:
         if self._link is None or self._outstanding >= MAX_OUTSTANDING:
@@ -306,14 +249,12 @@ class RedisClient:
 
     async def _stop(self) -> None:
         self._stopped = True
+        await self._gathering.send_now()
         if self._link is None:
             self._running.cancel()
         else:
             self._link.abort(_STOPPED)
         await self._running
-        if self._gather is not None and self._gather.active():
-            self._gather.cancel()
-            self._send_gathered()  # to fail
         self._become("off", _STOPPED)
         self._attempt_ended()
 
@@ -324,9 +265,10 @@ class RedisClient:
         self._failures += 1
         if self._stopped:
             return
-        if not isinstance(error, _EXPECTED):
+        reason = str(error) or type(error).__name__
+        if not isinstance(error, _EXPECTED) and reason != self.state.reason:
             self._log.failure("the Redis client failed because of a bug; it will try again")
-        self._become("auth_failed" if refused else "reconnecting", str(error) or type(error).__name__)
+        self._become("auth_failed" if refused else "reconnecting", reason)
         self._attempt_ended()
 
     def _attempt_ended(self) -> None:
@@ -341,15 +283,22 @@ class RedisClient:
             self._tell_waiting(None if state == "connected" else RedisUnavailable(reason))
         if self.state != old:
             for watcher in tuple(self._watchers):
-                watcher(self.state)
+                self._tell(watcher)
+
+    def _tell(self, watcher: Callable[[ClientState], None]) -> None:
+        try:
+            watcher(self.state)
+        except Exception:  # noqa: BLE001 - the client must go on
+            self._log.failure("a watcher of the Redis client failed")
 
     def _tell_waiting(self, error: Exception | None) -> None:
-        self._waiting, waiting = [], self._waiting
-        for each in waiting:
-            each.callback(None) if error is None else each.errback(error)
+        waiting = dict(self._waiting)
+        self._waiting.clear()
+        for each, context in waiting.items():
+            context.run(fire, each, error)
 
-    def _waiting_no_more(self, waiting: Deferred[Any]) -> None:
-        self._waiting.remove(waiting)
+    def _waits_no_more(self, waiting: Deferred[Any]) -> None:
+        del self._waiting[waiting]
 
 
 def _in_full(command: Command) -> tuple[Argument, ...]:

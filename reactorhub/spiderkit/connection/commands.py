@@ -54,7 +54,10 @@ def encoded(words: Sequence[Argument]) -> tuple[bytes, ...]:
     """Return the words of a command as they are sent.
 
     :raises UnicodeEncodeError: if one cannot be written as UTF-8.
+    :raises ValueError: if there are none. Redis would not answer, and all later replies would be late.
     """
+    if not words:
+        raise ValueError("a command to Redis has at least a name")
     return tuple(word if isinstance(word, bytes) else str(word).encode() for word in words)
 
 

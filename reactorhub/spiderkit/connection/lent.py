@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ from reactorhub.spiderkit.connection.commands import Argument, Command, Script, 
 from reactorhub.spiderkit.connection.errors import RedisUnavailable
 
 MAX_LENT = 100  # calls under way of one borrower; they leave the owner and the others room
+MAX_SIZE = 8_000_000  # bytes of one command
 MAX_WITHIN = 10.0  # seconds; a call that takes longer would hold up everybody else's
 
 _BLOCKING = frozenset(
@@ -55,14 +56,6 @@ class LentClient:
     def when_connected(self) -> Answer[None]:
         """See :meth:`RedisClient.when_connected`."""
         return self._client.when_connected()
-
-    def watch(self, changed: Callable[[ClientState], None]) -> None:
-        """See :meth:`RedisClient.watch`."""
-        self._client.watch(changed)
-
-    def unwatch(self, changed: Callable[[ClientState], None]) -> None:
-        """See :meth:`RedisClient.unwatch`."""
-        self._client.unwatch(changed)
 
     async def execute(self, *command: Argument, within: float | None = None) -> Any:
         """See :meth:`RedisClient.execute`.
@@ -122,14 +115,23 @@ def _bounded(within: float | None) -> float | None:
 
 
 def _check(command: Sequence[Argument]) -> None:
+    if sum(len(word) for word in command if not isinstance(word, int)) > MAX_SIZE:
+        raise ValueError(
+            f"a command may have {MAX_SIZE:,} bytes; a longer one would hold up every other call"
+        )
     name = _word(command[0]) if command else ""
-    if name in _BLOCKING or (name in _READS and "BLOCK" in map(_word, command)):
+    if name in _BLOCKING or (name in _READS and "BLOCK" in _options(command)):
         raise ValueError(f"{name} waits for data and would hold up every other call: {_OWN}")
     if name in _OF_THE_CONNECTION:
         raise ValueError(f"{name} changes the connection, which others use, too: {_OWN}")
 
 
 _OWN = "send it through a RedisClient of your own"
+
+
+def _options(command: Sequence[Argument]) -> list[str]:
+    words = list(map(_word, command))
+    return words[: words.index("STREAMS")] if "STREAMS" in words else words
 
 
 def _word(argument: Argument) -> str:

@@ -9,13 +9,19 @@ The import of txredisapi installs a reactor: import this module only when a conn
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import txredisapi
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, wrapClientTLS
+from twisted.internet.endpoints import (
+    HostnameEndpoint,
+    TCP4ClientEndpoint,
+    UNIXClientEndpoint,
+    wrapClientTLS,
+)
 from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
@@ -27,6 +33,7 @@ from reactorhub.spiderkit.connection.errors import LoginRefused, RedisUnavailabl
 
 T = TypeVar("T")
 Words = tuple[Argument, ...]
+MAX_SOCKET_PATH = 107  # bytes, on Linux; Twisted does not notice a longer one
 _PEM_END = b"-----END CERTIFICATE-----"
 
 
@@ -40,14 +47,26 @@ def _bounded(deferred: Deferred[T], seconds: float, clock: IReactorTime) -> Defe
 def redis_endpoint(address: RedisAddress, reactor: Any, timeout: float) -> IStreamClientEndpoint:
     """Return the endpoint that reaches this server. TLS verifies the server's certificate and name.
 
-    :raises RedisUnavailable: if the file with the authorities cannot be read.
+    :raises RedisUnavailable: if there cannot be one: a path is too long, a file with authorities unreadable.
     """
     if address.path is not None:
+        if len(os.fsencode(address.path)) > MAX_SOCKET_PATH:
+            raise RedisUnavailable(f"the path of a unix socket has at most {MAX_SOCKET_PATH} bytes")
         return UNIXClientEndpoint(reactor, address.path, timeout=timeout)
-    endpoint = HostnameEndpoint(reactor, address.host, address.port, timeout=timeout)
-    if not address.tls:
-        return endpoint
-    return wrapClientTLS(optionsForClientTLS(address.host, _trusted(address.ca_file)), endpoint)
+    if address.tls:
+        endpoint = HostnameEndpoint(reactor, address.host, address.port, timeout=timeout)
+        return wrapClientTLS(_tls_options(address), endpoint)
+    # Twisted takes no underscore in the name of a host, which is usual for containers.
+    kind = TCP4ClientEndpoint if "_" in address.host else HostnameEndpoint
+    return kind(reactor, address.host, address.port, timeout=timeout)
+
+
+def _tls_options(address: RedisAddress) -> Any:
+    trusted = _trusted(address.ca_file)
+    try:
+        return optionsForClientTLS(address.host, trusted)
+    except ValueError as error:
+        raise RedisUnavailable(f"no certificate can be for the name {address.host!r}: {error}") from error
 
 
 def _trusted(ca_file: str | None) -> Any:
@@ -156,7 +175,10 @@ async def open_link(
     protocol = _Protocol()
     endpoint = redis_endpoint(address, reactor, deadline)
     link = Link(protocol, reactor)
-    await _bounded(endpoint.connect(_Factory(protocol)), deadline, reactor)
+    try:
+        await _bounded(endpoint.connect(_Factory(protocol)), deadline, reactor)
+    except ValueError as error:  # of the host's name
+        raise RedisUnavailable(str(error)) from error
     try:
         commands = [*_login(address), ("SELECT", address.db), *setup]
         _raise_first(commands, await link.ask(commands, deadline))
@@ -181,5 +203,7 @@ def _error_of(failure: Failure) -> Any:
 def _raise_first(commands: Sequence[Words], replies: Sequence[Any]) -> None:
     for command, reply in zip(commands, replies, strict=True):
         if isinstance(reply, Exception):
+            if command == ("SELECT", 0) and code_of(reply) == "NOPERM":
+                continue  # a user who may not choose a database is in the first one, and logged in
             refused = command[0] == "AUTH" or code_of(reply) in ("NOAUTH", "NOPERM")
             raise LoginRefused(str(reply)) if refused else RedisUnavailable(str(reply))

@@ -9,7 +9,7 @@ from pathlib import Path
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
-from reactorhub.spiderkit.connection.client import utc_now
+from reactorhub.spiderkit.connection.delays import utc_now
 from reactorhub.spiderkit.stats.plain import Plain, json_text
 
 MAX_UPLOADS = 1_000  # that a MemoryConnector keeps

@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.protocol import Protocol
-from twisted.web.client import Agent, FileBodyProducer
+from twisted.web.client import Agent, FileBodyProducer, RequestTransmissionFailed, ResponseFailed
 from twisted.web.http_headers import Headers
 
 CONNECT_WITHIN = 5.0  # seconds
@@ -23,9 +23,15 @@ class _Unread(Protocol):
 
 
 async def post(url: bytes, headers: Mapping[str, str], body: bytes) -> int:
-    """Send ``body`` and return the status of the answer. Certificates are verified. Can be cancelled."""
+    """Send ``body`` and return the status of the answer. Certificates are verified. Can be cancelled.
+
+    :raises Exception: what Twisted raises, or the reason that it wraps.
+    """
     agent = Agent(reactor, connectTimeout=CONNECT_WITHIN)
     raw = Headers({name: [value] for name, value in headers.items()})
-    response: Any = await agent.request(b"POST", url, raw, FileBodyProducer(BytesIO(body)))
+    try:
+        response: Any = await agent.request(b"POST", url, raw, FileBodyProducer(BytesIO(body)))
+    except (ResponseFailed, RequestTransmissionFailed) as error:
+        raise (error.reasons[0].value or error) from error
     response.deliverBody(_Unread())
     return int(response.code)

@@ -14,7 +14,8 @@ from scrapy.utils.misc import load_object
 ON_CLOSE, ON_IDLE, INTERVAL = "UPLOAD_ON_CLOSE", "UPLOAD_ON_IDLE", "UPLOAD_INTERVAL"
 DEFAULT_CONNECTOR = "reactorhub.spiderkit.RedisConnector"
 _PREFIX = "STATSUPLOADER_"
-_DAY = 86_400.0
+MIN_INTERVAL = 0.1  # seconds; what is sent more often would take much of the process's time
+MAX_INTERVAL = 86_400.0  # seconds: a day
 
 
 def by_name(spider: Spider) -> str:
@@ -63,9 +64,10 @@ def _interval(value: Any) -> float:
         seconds = float(value)
     except (TypeError, ValueError):
         seconds = 0.0
-    if not 0 < seconds <= _DAY:
+    if not MIN_INTERVAL <= seconds <= MAX_INTERVAL:
         raise ValueError(
-            f"{_PREFIX}UPLOAD_INTERVAL must be a number of seconds above 0, and at most a day, not {value!r}"
+            f"{_PREFIX}UPLOAD_INTERVAL must be a number of seconds from {MIN_INTERVAL} to "
+            f"{MAX_INTERVAL:.0f}, not {value!r}"
         )
     return seconds
 

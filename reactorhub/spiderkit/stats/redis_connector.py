@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from scrapy.crawler import Crawler
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from reactorhub.spiderkit.connection.address import RedisAddress
 from reactorhub.spiderkit.connection.client import ClientState, RedisClient
@@ -16,6 +17,7 @@ from reactorhub.spiderkit.connection.parameters import (
     leads_to,
     server_params,
 )
+from reactorhub.spiderkit.stats.outbox import result_of
 from reactorhub.spiderkit.stats.plain import Plain, json_text
 
 DEFAULT_KEY = "scrapy.stats"
@@ -59,7 +61,8 @@ class RedisConnector:
         named = self._address
         if named is None and (params := server_params(crawler.settings)) is not None:
             named = address_from(params)
-        if lent is not None and (named is None or leads_to(lent.address, named)):
+        place = getattr(lent, "address", None)
+        if lent is not None and (named is None or place is None or leads_to(place, named)):
             self._client, self.outlives_crawl = lent, True
         self._address = named or RedisAddress()
 
@@ -69,6 +72,7 @@ class RedisConnector:
             return None
         from twisted.internet import reactor  # noqa: PLC0415 - it is installed only now
 
+        self._clock: Any = reactor
         self._client = client = RedisClient(self._address or RedisAddress(), reactor)
         client.watch(self._changed)
         return client.start()
@@ -80,7 +84,7 @@ class RedisConnector:
         :raises RedisRefused: if the server does not take the stats.
         """
         text = json_text(stats)
-        if self.outlives_crawl:
+        if hasattr(self._client, "soon") and self.outlives_crawl:
             return self._client.soon("HSET", self._key, spider_id, text)  # type: ignore[no-any-return]
         return Deferred.fromCoroutine(self._upload(spider_id, text))
 
@@ -95,9 +99,16 @@ class RedisConnector:
         client = self._client
         if client is None:
             raise RedisUnavailable("the connector is not connected: connect() comes first")
+        if self.outlives_crawl:
+            await result_of(client.execute("HSET", self._key, spider_id, text))
+            return
         if self._reached and client.state.state == "reconnecting":
-            await client.connected_within(MAX_WAIT)
+            await client.when_connected().addTimeout(MAX_WAIT, self._clock).addErrback(_ignore)
         await client.execute("HSET", self._key, spider_id, text)
 
     def _changed(self, state: ClientState) -> None:
         self._reached = self._reached or state.state == "connected"
+
+
+def _ignore(_: Failure) -> None:
+    """Let the call that follows say why there is no connection."""

@@ -23,6 +23,11 @@ def in_parse(line: str, top: str = "") -> str:
         ("from time import sleep as s", "s(1)"),
         ("import time as clock", "clock.sleep(1)"),
         ("import time\nnap = time.sleep", "nap(1)"),
+        ("from time import *", "sleep(1)"),
+        ("from scrapy.http import *\nfrom time import *\nfrom math import *", "sleep(1)"),
+        ("from requests import *", "get('http://x')"),
+        ("from requests import *", "s = Session(); s.get('http://x')"),
+        ("from urllib import *", "request.urlopen('http://x')"),
         ("import requests as r", "r.get('http://x')"),
         ("from requests import post", "post('http://x')"),
         ("import requests", "requests.Session().get('http://x')"),
@@ -241,6 +246,26 @@ def test_an_import_that_waits_for_the_network_is_found() -> None:
 @pytest.mark.parametrize(
     ("top", "line"),
     [
+        ("from time import *\ndef sleep(n): pass", "sleep(1)"),
+        ("from asyncio import *", "sleep(1)"),
+        ("from nobody.knows import *", "sleep(1)"),
+        ("from time import *", "self.sleep(1)"),
+        ("from time import *", "sleep = print; sleep(1)"),
+    ],
+)
+def test_a_star_import_of_something_else(top: str, line: str) -> None:
+    """A name comes from a module only if the module has it, and nothing nearer has."""
+    assert kinds(in_parse(line, top)) == []
+
+
+def test_a_file_that_is_named_after_its_spider() -> None:
+    """The finding shows what the code tells of the name."""
+    assert 'open("<name>_")' in found(in_parse("open(f'{spider.name}_{self.day}.csv')"))[0].what
+
+
+@pytest.mark.parametrize(
+    ("top", "line"),
+    [
         ("", "open('urls.txt')"),
         ("", "with open(f'out/{response.url}', 'w') as f: f.write('x')"),
         ("NAME = 'urls.txt'", "open(NAME)"),
@@ -251,6 +276,14 @@ def test_an_import_that_waits_for_the_network_is_found() -> None:
         ("import os", "os.makedirs(os.path.join('out', 'x'))"),
         ("import pandas as pd", "pd.read_csv('urls.csv')"),
         ("", "open('out/%s.html' % response.url)"),
+        ("", "open(self.name + '.csv')"),
+        ("", "open(f'{self.name}.csv', 'a')"),
+        ("", "open(f'{self.name}_{response.url}.csv', 'a')"),
+        ("", "open('%s.csv' % self.name)"),
+        ("", "open('{}.csv'.format(self.name))"),
+        ("", "open(spider.name + '.csv')"),
+        ("NAME = 'urls'", "open(f'{NAME}.txt')"),
+        ("", "path = f'{self.name}.csv'; open(path)"),
     ],
 )
 def test_a_relative_path_is_found(top: str, line: str) -> None:
@@ -268,6 +301,12 @@ def test_a_relative_path_is_found(top: str, line: str) -> None:
         ("from pathlib import Path", "Path(self.path).open('ab')"),
         ("from pathlib import Path", "self.path = Path(self.folder) / 'x'; self.path.open('ab')"),
         ("", "open(f'{self.folder}/x')"),
+        ("", "open(self.folder + '/x')"),
+        ("", "open(f'{self.title}.csv')"),
+        ("", "open('' + self.folder)"),
+        ("", "open(f'{response.meta}/{self.name}.csv')"),
+        ("ROOT = '/data'", "open(f'{ROOT}/{self.name}.csv')"),
+        ("ROOT = '/data/'", "open(ROOT + self.name)"),
         ("", "open('{}/x'.format(self.folder))"),
         ("", "open('%s/x' % self.folder)"),
         ("from pathlib import Path\nHERE = Path(__file__).parent", "(HERE / 'urls.txt').read_text()"),

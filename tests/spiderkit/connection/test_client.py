@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextvars import ContextVar, copy_context
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,17 +12,13 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from reactorhub.spiderkit.connection.address import RedisAddress
-from reactorhub.spiderkit.connection.client import (
-    GATHER,
-    MAX_LOGIN_DELAY,
-    MAX_OUTSTANDING,
-    ClientState,
-    RedisClient,
-    backoff,
-)
+from reactorhub.spiderkit.connection.client import MAX_OUTSTANDING, ClientState, RedisClient
 from reactorhub.spiderkit.connection.commands import Script
+from reactorhub.spiderkit.connection.delays import MAX_LOGIN_DELAY, backoff
 from reactorhub.spiderkit.connection.errors import LoginRefused, RedisRefused, RedisUnavailable
+from reactorhub.spiderkit.connection.gathering import GATHER
 
+WHO: ContextVar[str] = ContextVar("who", default="nobody")
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
@@ -129,11 +126,13 @@ class ClientTests(SynchronousTestCase):
         self.assertEqual(delay, MAX_LOGIN_DELAY)
 
     def test_a_bug_while_connecting_is_logged_and_tried_again(self) -> None:
-        """An error that nobody expects is in the log, and ends nothing."""
+        """An error that nobody expects is in the log once, and ends nothing."""
         self.client.start()
         self.attempts[-1].errback(KeyError("bug"))
-        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
         self.clock.advance(0.2)
+        self.attempts[-1].errback(KeyError("bug"))
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+        self.clock.advance(0.4)
         self.attempts[-1].callback(FakeLink())
         self.assertEqual(self.client.state.state, "connected")
 
@@ -255,7 +254,10 @@ class ClientTests(SynchronousTestCase):
         late, cancelled = self.client.soon("PING"), self.client.soon("PING")
         cancelled.cancel()
         self.failureResultOf(cancelled, CancelledError)
-        self.successResultOf(self.client.stop())
+        stopped = self.client.stop()
+        self.failureResultOf(self.client.soon("PING"), RedisUnavailable)
+        self.client._link.abort("closed by peer")  # type: ignore[union-attr]
+        self.successResultOf(stopped)
         self.failureResultOf(late, RedisUnavailable)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
@@ -272,8 +274,43 @@ class ClientTests(SynchronousTestCase):
         client = RedisClient(RedisAddress(db=3), self.clock, deadline=5, setup=setup, connect=connect)
         client.start()
         self.successResultOf(client.stop())
-        words = [("CLIENT", "SETNAME", "x"), ("EVALSHA", script.sha, 0)]
+        words = [("CLIENT", "SETNAME", "x"), ("EVAL", "return 1", 0)]
         self.assertEqual(seen, [("redis://127.0.0.1:6379/3", 5, words)])
+
+    def test_started_once(self) -> None:
+        """A client that was started or stopped cannot be started again."""
+        self.connected()
+        self.assertRaises(RuntimeError, self.client.start)
+        self.successResultOf(self.client.stop())
+        self.assertRaises(RuntimeError, self.client.start)
+
+    def test_a_watcher_that_fails(self) -> None:
+        """Its error is in the log, the other watchers are called, and the client goes on."""
+        self.client.watch(lambda state: {}[state])
+        self.connected()
+        self.assertEqual(self.client.state.state, "connected")
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 2)
+
+    def test_whose_code_runs(self) -> None:
+        """What follows a reply, or the connection, runs in the context of who asked."""
+        ran: list[str] = []
+        note = lambda _: ran.append(WHO.get())  # noqa: E731 - a callback
+        link = self.connected()
+        for who in ("one", "two"):
+            copy_context().run(self.ask_as, who, note)
+        self.clock.advance(GATHER)
+        link.answers[0].callback([1, 2])
+        link.abort("closed by peer")
+        waits: Any = self.client.when_connected
+        copy_context().run(lambda: (WHO.set("three"), waits().addCallback(note)))
+        self.clock.advance(0.2)
+        self.attempts[-1].callback(FakeLink())
+        self.assertEqual(ran, ["one", "two", "three"])
+
+    def ask_as(self, who: str, note: Any) -> None:
+        """Ask in the name of somebody."""
+        WHO.set(who)
+        self.client.soon("PING").addCallback(note)
 
     def test_stop(self) -> None:
         """Stopping fails calls and those who wait; nothing is tried any more."""

@@ -9,10 +9,11 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from reactorhub.spiderkit.connection.address import RedisAddress
-from reactorhub.spiderkit.connection.client import GATHER, RedisClient
+from reactorhub.spiderkit.connection.client import RedisClient
 from reactorhub.spiderkit.connection.commands import Script
 from reactorhub.spiderkit.connection.errors import RedisUnavailable
-from reactorhub.spiderkit.connection.lent import MAX_LENT, LentClient
+from reactorhub.spiderkit.connection.gathering import GATHER
+from reactorhub.spiderkit.connection.lent import MAX_LENT, MAX_SIZE, LentClient
 from tests.spiderkit.connection.test_client import FakeLink
 
 HOLD_UP = (
@@ -40,7 +41,7 @@ class LentClientTests(SynchronousTestCase):
         """Every kind of call reaches the server, and its reply the borrower."""
         script = Script("return 1")
         calls = [
-            self.lent.execute("XREAD", "STREAMS", "s", "0"),
+            self.lent.execute("XREAD", "STREAMS", "block", "0"),
             self.lent.run(script, ["k"]),
             self.lent.ask([("PING",), script.call([])]),
         ]
@@ -57,16 +58,12 @@ class LentClientTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(call), 7)
 
     def test_the_state_is_the_client_s(self) -> None:
-        """Address, state and changes are those of the client."""
-        seen: list[str] = []
-        watcher = lambda state: seen.append(state.state)  # noqa: E731 - it is removed by its name
-        self.lent.watch(watcher)
+        """Address and state are those of the client."""
         self.successResultOf(self.lent.when_connected())
         self.assertEqual((self.lent.address.db, self.lent.state.state), (2, "connected"))
         self.link.abort("closed by peer")
-        self.lent.unwatch(watcher)
+        self.assertEqual(self.lent.state.reason, "closed by peer")
         self.successResultOf(self.client.stop())
-        self.assertEqual(seen, ["reconnecting"])
 
     def test_commands_that_harm_others(self) -> None:
         """What holds up other calls, or changes the connection, is refused with the way out."""
@@ -79,6 +76,16 @@ class LentClientTests(SynchronousTestCase):
                     error = self.failureResultOf(Deferred.fromCoroutine(call), ValueError)
                     self.assertRegex(str(error.value), f"{why}.* RedisClient of your own")
         self.assertEqual(self.link.asked, [])
+
+    def test_a_command_that_is_too_long(self) -> None:
+        """A value of megabytes is refused: all others would wait while it is sent."""
+        with self.assertRaisesRegex(ValueError, "8,000,000 bytes"):
+            self.lent.soon("SET", "k", b"x" * MAX_SIZE)
+
+    def test_nothing_is_not_a_command(self) -> None:
+        """A command without a name is refused: Redis would never answer it."""
+        self.assertRaises(ValueError, self.lent.soon)
+        self.link.abort("closed by peer")
 
     def test_how_long_a_call_may_take(self) -> None:
         """A borrower can neither give up before the client would, nor wait for minutes."""

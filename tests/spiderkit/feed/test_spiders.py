@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import sys
+import warnings
 from typing import Any
 from unittest.mock import patch
 
-from scrapy import FormRequest, Request
+from scrapy import FormRequest, Request, Spider
 from scrapy.linkextractors import LinkExtractor
 from scrapy.spiders import Rule
 from twisted.internet.task import deferLater
 
 from reactorhub.spiderkit.feed.queue import GROUP
-from reactorhub.spiderkit.feed.spiders import RedisCrawlSpider
+from reactorhub.spiderkit.feed.spiders import RedisCrawlSpider, RedisMixin
 from tests.spiderkit.feed.crawl_cases import CrawlCase, ShopSpider, requests_to
 from tests.spiderkit.feed.feed_cases import CLOCK
 from tests.support.shop_project import until
@@ -231,6 +233,25 @@ class FeedTests(CrawlCase):
             "errors": "1",
         }
 
+    async def test_counts_of_a_task_include_what_followed(self) -> None:
+        """A task counts redirects; with REDIS_ACK = tree also the requests and items of what followed."""
+
+        class It(ShopSpider):
+            def parse(self, response: Any) -> Any:
+                yield {"url": response.url}
+                if "/p/parent" in response.url:
+                    yield Request(response.urljoin("/p/child"))
+
+        for ack, requests, items in (("tree", "3", "2"), ("response", "2", "1")):
+            entry = {"url": f"{self.site}/moved/parent", "task_id": ack}
+            self.server.ask("RPUSH", f"feed-{ack}", json.dumps(entry))
+            crawler, done = self.begin(It, settings={"REDIS_ACK": ack}, redis_key=f"feed-{ack}")
+            await until(lambda crawler=crawler: crawler.stats.get_value("item_scraped_count") == 2)
+            await until(lambda crawler=crawler: crawler.stats.get_value("feed/acknowledged") == 1)
+            await self.stopped(crawler, done)
+            counts = self.server.hash(f"feed-{ack}:tasks:{ack}")
+            assert (counts["requests"], counts["responses"], counts["items"]) == (requests, items, items)
+
     async def test_spider_pushes_without_blocking(self) -> None:
         """Text goes to the source, a mapping to the stream, from a coroutine of the spider."""
 
@@ -294,6 +315,80 @@ class IdiomTests(CrawlCase):
         await done
         assert crawler.stats.get_value("finish_reason") == "finished"
 
+    async def test_feeds_of_scrapy(self) -> None:
+        """They read every attribute of the spider, and must not make a blocking client by that."""
+        file = self.mktemp()
+        self.push("/p/1")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            _, done = self.begin(settings={"FEEDS": {file: {"format": "csv"}}}, max_idle_time=0.2)
+            await done
+        with open(file) as lines:  # noqa: ASYNC230, PTH123 - a few bytes
+            assert lines.read().split() == ["url", f"{self.site}/p/1"]
+
+    async def test_server(self) -> None:
+        """It is a blocking client of the server that the settings name, made when it is first used."""
+        found: list[Any] = []
+
+        class It(ShopSpider):
+            def parse(self, response: Any) -> Any:
+                with warnings.catch_warnings(record=True) as caught:
+                    warnings.simplefilter("always")
+                    self.server.set("seen", "yes")
+                    self.server.set("seen", "again")
+                found.append((type(self.server).__name__, [str(each.message) for each in caught]))
+
+        self.push("/p/1")
+        self.begin(It, settings={"REDIS_PARAMS": {"redis_cls": "valkey.Valkey"}})
+        await until(lambda: found)
+        assert self.server.ask("GET", "seen") == "again"
+        [(name, [warning])] = found
+        assert name == "Valkey"
+        assert "blocks the reactor" in warning
+
+    async def test_server_without_the_package(self) -> None:
+        """The spider says what to use instead, and code that looks for the attribute finds none."""
+        self.push("/p/1")
+        crawler, _ = self.begin()
+        await until(lambda: self.items)
+        spider: Any = crawler.spider
+        with patch.dict(sys.modules, {"redis": None}):
+            assert not hasattr(spider, "server")
+            with self.assertRaises(AttributeError) as caught:
+                _ = spider.server
+        assert "await self.push(entry)" in str(caught.exception)
+        spider.server = 3
+        assert spider.server == 3
+
+    async def test_setup_by_hand(self) -> None:
+        """A class of one's own may call setup_redis itself, as older spiders do."""
+
+        class It(RedisMixin, Spider):
+            name = "shop"
+
+            def _set_crawler(self, crawler: Any) -> None:
+                super()._set_crawler(crawler)
+                self.setup_redis()
+                self.setup_redis(crawler)
+
+            def parse(self, response: Any) -> Any:
+                yield {"url": response.url}
+
+        self.push("/p/1")
+        self.begin(It)
+        await until(lambda: self.items)
+
+    async def test_source_of_a_wrong_kind(self) -> None:
+        """The log names the kind; the spider waits until the key is another one."""
+        self.server.ask("SET", self.keys.source, "text")
+        with self.assertLogs("shop", "WARNING") as logs:
+            self.begin()
+            await until(lambda: logs.records)
+        assert "the key is a string, and must be a list" in logs.output[0]
+        self.server.ask("DEL", self.keys.source)
+        self.push("/p/1")
+        await until(lambda: self.items)
+
     async def test_domain_argument_of_the_example(self) -> None:
         """The example's __init__ turns an argument into allowed_domains, and form requests stay such."""
         kinds: list[type] = []
@@ -301,7 +396,7 @@ class IdiomTests(CrawlCase):
         class It(ShopSpider):
             def __init__(self, *args: Any, **kwargs: Any) -> None:
                 domain = kwargs.pop("domain", "")
-                self.allowed_domains = list(filter(None, domain.split(",")))
+                self.allowed_domains = filter(None, domain.split(","))
                 super().__init__(*args, **kwargs)
 
             def parse(self, response: Any) -> Any:

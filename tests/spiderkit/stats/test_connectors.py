@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import gatherResults
+from twisted.internet.error import ConnectionLost
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
@@ -34,7 +37,9 @@ class JsonLinesTests(TestCase):
 
     async def test_lines(self) -> None:
         """Each upload is a whole line of JSON, also when many write at once; folders are made."""
-        path = Path(self.mktemp()) / "deep" / "stats.jl"
+        folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, folder)
+        path = Path(folder) / "deep" / "stats.jl"
         connectors = [JsonLinesConnector(path) for _ in range(4)]
         await gatherResults([each.upload(str(n), {"ü": "x" * 9000}) for each in connectors for n in range(5)])
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
@@ -52,7 +57,7 @@ class Receiver(Resource):
 
     isLeaf = True
     status = 200
-    endless = False
+    endless = hangs_up = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,7 +71,9 @@ class Receiver(Resource):
         )
         request.notifyFinish().addErrback(self._lose)
         request.setResponseCode(self.status)
-        if not self.status:
+        if self.hangs_up:
+            request.transport.abortConnection()
+        if not self.status or self.hangs_up:
             return NOT_DONE_YET
         if self.endless:
             request.write(b"x" * 100_000)
@@ -107,6 +114,12 @@ class WebhookTests(TestCase):
         """Another status than 2xx is a failure."""
         self.receiver.status = 503
         with self.assertRaisesRegex(WebhookFailed, "status 503"):
+            await WebhookConnector(self.url).upload("a", {})
+
+    async def test_hung_up(self) -> None:
+        """A receiver that closes the connection is a failure with a reason that people can read."""
+        self.receiver.hangs_up = True
+        with self.assertRaisesRegex(ConnectionLost, "Connection to the other side was lost"):
             await WebhookConnector(self.url).upload("a", {})
 
     async def test_no_answer(self) -> None:

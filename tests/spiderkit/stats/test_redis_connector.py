@@ -114,6 +114,15 @@ class ServerTests(SynchronousTestCase):
         self.assertIsNone(connector.close())
         self.assertEqual(lent.asked, [("HSET", "k", "me", '{"n":1}')])
 
+    def test_a_lent_object_that_only_executes(self) -> None:
+        """An object with no more than ``execute`` does, whatever kind of result it returns."""
+        asked: list[Any] = []
+        for result in (None, succeed(1)):
+            lent = SimpleNamespace(execute=lambda *words, result=result: asked.append(words) or result)
+            connector = RedisConnector.from_crawler(crawler(lent), key="k", host="127.0.0.1")
+            self.successResultOf(connector.upload("me", {}))
+        self.assertEqual(asked, [("HSET", "k", "me", "{}")] * 2)
+
 
 class WritingTests(OneServer, TestCase):
     """What is in a real server."""
