@@ -1,8 +1,9 @@
 """Runs one spider that Redis feeds, or the same spider with its URLs at hand, and says what it cost.
 
 ``python -m bench.fed KIND REDIS_URL COUNT SITE`` crawls until it is told to end. ``KIND`` is ``reactorhub``,
-``scrapy-redis`` or ``bare``. When ``COUNT`` items are there, it prints a line of JSON: the wall-clock second
-of the first and of the last item, and the CPU seconds of this process from the first to the last.
+``scrapy-redis`` or ``bare``. If ``SITE`` is ``canned``, each page comes from memory, without a connection.
+When ``COUNT`` items are there, it prints a line of JSON: the wall-clock second of the first and of the last
+item, and the CPU seconds of this process from the first to the last.
 """
 
 # mypy: allow-untyped-calls, allow-subclassing-any
@@ -18,7 +19,9 @@ from typing import Any
 
 from scrapy import Request, Spider
 from scrapy.crawler import AsyncCrawlerProcess
+from scrapy.http import Response, TextResponse
 
+CANNED = "canned"
 KEY = "fed:start_urls"
 BASES = {
     "reactorhub": ("reactorhub.spiderkit", "RedisSpider"),
@@ -32,7 +35,7 @@ SETTINGS = {
     "ROBOTSTXT_OBEY": False,
     "TELNETCONSOLE_ENABLED": False,
     "REMOTE_CONTROL_ENABLED": False,
-    "LOG_LEVEL": "WARNING",
+    "LOG_LEVEL": "ERROR",
 }
 
 
@@ -65,9 +68,26 @@ def spider_class(kind: str, site: str, count: int) -> type[Spider]:
     return Bare if kind == "bare" else Fed
 
 
+class Canned:
+    """Answers every download at once, so that little but Scrapy and the feed is measured."""
+
+    lazy = False
+
+    async def download_request(self, request: Request) -> Response:
+        """Return a page."""
+        return TextResponse(request.url, body=b"<html>page</html>", encoding="utf-8", request=request)
+
+    async def close(self) -> None:
+        """Do nothing: there is no connection."""
+
+
 def main(kind: str, redis: str, count: str, site: str) -> None:
     """Crawl until told to end."""
-    process = AsyncCrawlerProcess({**SETTINGS, "REDIS_URL": redis})
+    settings: dict[str, Any] = {**SETTINGS, "REDIS_URL": redis}
+    if site == CANNED:
+        site = "http://canned"
+        settings["DOWNLOAD_HANDLERS"] = {"http": Canned}
+    process = AsyncCrawlerProcess(settings)
     process.crawl(spider_class(kind, site, int(count)))
     process.start()
 

@@ -89,6 +89,7 @@ def test_fed_run(hub: Hub, redis: RedisServer, isolate: str) -> None:
     fed.cancel()
     assert sorted(fed.items()) == sorted(fed.pushed)
     assert hub.run(fed.run_id)["stats"]["feed/taken"] == 20
+    assert "Left behind" not in hub.log(fed.run_id)
     assert redis.ask("XINFO", "CONSUMERS", f"{KEY}:stream", "reactorhub") == []
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -13,7 +13,8 @@ from reactorhub.spiderkit.connection.errors import RedisRefused, RedisUnavailabl
 from reactorhub.spiderkit.feed.entries import Entry
 from reactorhub.spiderkit.feed.queue import FeedQueue, Handled
 
-GATHER = 0.02  # seconds in which acknowledgements wait for each other; together they cost a fraction
+T = TypeVar("T")
+GATHER = 0.05  # seconds in which acknowledgements wait for each other; together they cost a fraction
 AGAIN = 1.0  # seconds until a refused or unanswered acknowledgement is sent again
 
 
@@ -50,13 +51,14 @@ class Outcomes:
         self._handled: list[Handled] = []
         self._dead: list[DeadLetter] = []
         self._sending: list[str] = []
+        self._riding: list[str] = []
         self._timer: IDelayedCall | None = None
 
     @property
     def ids(self) -> list[str]:
         """The entries whose outcome Redis has not heard."""
         letters = [letter.entry.id for letter in self._dead]
-        return [*self._sending, *(each.entry.id for each in self._handled), *letters]
+        return [*self._sending, *self._riding, *(each.entry.id for each in self._handled), *letters]
 
     def handled(self, handled: Handled) -> None:
         """Acknowledge an entry soon."""
@@ -67,6 +69,26 @@ class Outcomes:
         """Make an entry a dead letter soon."""
         self._dead.append(letter)
         self._soon(GATHER)
+
+    async def along_with(self, send: Callable[[Sequence[Handled]], Awaitable[T]]) -> T:
+        """Send what was handled together with a call, and return its result.
+
+        :param send: sends both. If it fails, what was handled is sent again later.
+        """
+        handled, self._handled = self._handled, []
+        self._riding += [each.entry.id for each in handled]
+        try:
+            result = await send(handled)
+        except BaseException:
+            self._handled = handled + self._handled
+            raise
+        finally:
+            self._riding = []
+        if handled:
+            self._told(len(handled), 0)
+        if not self._handled and not self._dead:
+            self.stop()
+        return result
 
     async def flush(self) -> None:
         """Send what waits now.

@@ -85,11 +85,22 @@ def mark(request: Request, entry_id: str) -> None:
 class Follower:
     """Tells accounts which requests of an engine begin and end."""
 
-    def __init__(self, engine: ExecutionEngine, accounts: Accounts, closing: Callable[[], None]) -> None:
-        """:param closing: called when the spider begins to close."""
+    def __init__(
+        self,
+        engine: ExecutionEngine,
+        accounts: Accounts,
+        *,
+        closing: Callable[[], None],
+        over: Callable[[], None],
+    ) -> None:
+        """
+        :param closing: called when the spider begins to close.
+        :param over: called whenever a request is over, whether it belongs to an entry or not.
+        """
         self._engine = engine
         self._accounts = accounts
         self._closing = closing
+        self._over = over
         self._accepted: Request | None = None
         self._ending: dict[Request, str | None] = {}
 
@@ -153,6 +164,7 @@ class Follower:
         self._of_engine["_remove_request"](result, request)
         if entry_id is not None:
             self._accounts.end(entry_id)
+        self._over()
 
     async def _close_spider_async(self, *, reason: str = "cancelled") -> None:
         self._closing()

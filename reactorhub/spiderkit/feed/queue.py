@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Any, Protocol
 
-from reactorhub.spiderkit.connection.commands import Argument, Script
+from reactorhub.spiderkit.connection.commands import Argument, Command, Script, ScriptCall
 from reactorhub.spiderkit.feed.entries import STREAM, Entry, stream_data
 from reactorhub.spiderkit.feed.scripts import (
     ACKNOWLEDGE,
@@ -25,15 +25,11 @@ from reactorhub.spiderkit.feed.scripts import (
     LEAVE,
     MINE,
     PUSH,
-    REGISTER,
     TAKE,
     TAKE_OVER,
 )
 
 GROUP = "reactorhub"
-FEEDS = "reactorhub:feeds"
-"""A sorted set of the ``redis_key`` of each feed, by the time when a spider last read it."""
-
 GIVEN_BACK = "given-back"
 """The consumer of entries that nobody has, but that were delivered before."""
 
@@ -107,6 +103,9 @@ class Client(Protocol):
     ) -> Any:
         """Run a script and return the reply."""
 
+    async def ask(self, commands: Sequence[Command], within: float | None = None) -> list[Any]:
+        """Send all commands at once and return the replies; an error is a reply."""
+
 
 def new_consumer() -> str:
     """Return a name that no other consumer has ever had."""
@@ -126,18 +125,19 @@ class FeedQueue:
         self._consumer = consumer
         self._silence = max(1, int(lease * SILENT * 1000))
 
-    async def register(self, seconds: float) -> None:
-        """Add the feed to the names of all feeds, so that it can be found. Those unused for a week go.
+    async def take(self, count: int, handled: Sequence[Handled] = ()) -> Taken:
+        """Take at most ``count`` entries: first from the stream, then from the source.
 
-        :param seconds: the time, in seconds since the epoch.
+        :param handled: entries to acknowledge before that, in the same round trip.
         """
-        await self._client.run(REGISTER, (FEEDS,), (self.keys.source, int(seconds), int(seconds) - TASK_TTL))
-
-    async def take(self, count: int) -> Taken:
-        """Take at most ``count`` entries: first from the stream, then from the source."""
         keys = (self.keys.source, self.keys.stream)
-        args = (GROUP, self._consumer, min(count, MAX_TAKE), GIVEN_BACK)
-        rows, kind, last_id = await self._client.run(TAKE, keys, args)
+        take = TAKE.call(keys, (GROUP, self._consumer, min(count, MAX_TAKE), GIVEN_BACK))
+        calls = [self._acknowledgement(handled), take] if handled else [take]
+        replies = await self._client.ask(calls)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+        rows, kind, last_id = replies[-1]
         return Taken(_entries(rows), kind.decode(), last_id.decode())
 
     async def take_over(self, count: int) -> list[Entry]:
@@ -152,6 +152,12 @@ class FeedQueue:
 
     async def acknowledge(self, handled: Sequence[Handled]) -> int:
         """Remove handled entries for good, and count them for their tasks. Return how many were there."""
+        [reply] = await self._client.ask([self._acknowledgement(handled)])
+        if isinstance(reply, Exception):
+            raise reply
+        return int(reply)
+
+    def _acknowledgement(self, handled: Sequence[Handled]) -> ScriptCall:
         tasks = list(dict.fromkeys(each.task_id for each in handled if each.task_id is not None))
         numbers = {task: number for number, task in enumerate(tasks, 1)}
         keys = (self.keys.stream, *map(self.keys.task, tasks))
@@ -159,7 +165,7 @@ class FeedQueue:
         for each in handled:
             number = numbers.get(each.task_id or "", 0)
             args += (each.entry.id, number, *each.counts)
-        return int(await self._client.run(ACKNOWLEDGE, keys, args))
+        return ACKNOWLEDGE.call(keys, args)
 
     async def bury(self, entry: Entry, reason: str, task_id: str | None = None, **more: str) -> None:
         """Move an entry to the dead letters. Does nothing if it is not pending any more."""

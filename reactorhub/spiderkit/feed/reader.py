@@ -14,14 +14,14 @@ from twisted.internet.task import deferLater
 from reactorhub.spiderkit.connection.errors import RedisRefused, RedisUnavailable
 from reactorhub.spiderkit.feed.accounts import Accounts
 from reactorhub.spiderkit.feed.entries import Entry
-from reactorhub.spiderkit.feed.queue import FeedQueue
+from reactorhub.spiderkit.feed.queue import FeedQueue, Taken
 
+SOURCES = ("list", "set", "zset", "stream")
 LOOK = 2.0  # seconds after which an idle reader looks at the feed although nothing has rung
 BUSY = 0.1  # seconds between looks at a scheduler with many requests
 REFUSED = 1.0  # seconds until a refused command is tried again
 UNAVAILABLE = 0.2  # seconds until a client that was connected a moment ago is asked again
 LOOKS_PER_LEASE = 8  # how often it is looked for entries of consumers that died, in one lease
-REGISTER = 600.0  # seconds between two times that the feed's name is written
 KEEPS_PER_LEASE = 4  # how often own entries are kept, in one lease
 
 
@@ -67,8 +67,8 @@ class Spider(Protocol):
     async def deliver(self, entries: Sequence[Entry]) -> None:
         """Make the requests of entries. Never raises."""
 
-    async def report(self) -> None:
-        """Tell Redis what became of entries, so that these leave the stream before others come.
+    async def take(self, count: int) -> Taken:
+        """Take at most so many entries, after those that were handled have left the stream.
 
         :raises RedisUnavailable: or :exc:`RedisRefused`, as the queue does.
         """
@@ -78,9 +78,6 @@ class Spider(Protocol):
 
     def surrendered(self, ids: set[str]) -> None:
         """Note that another consumer has these entries, or that Redis lost them."""
-
-    async def register(self) -> None:
-        """Write the feed's name to the names of all feeds."""
 
     def connected(self) -> None:
         """Note that Redis can be reached, and takes commands."""
@@ -114,8 +111,8 @@ class Reader:
         self._batch = batch
         self._lease = lease
         self._kind = kind
-        self._stopped = False
-        self._due, self._registered = True, False
+        self._stopped = self._waits_for_backlog = False
+        self._due = True
         self._space, self._news = Event(clock), Event(clock)
         self._connecting: Deferred[None] = succeed(None)
         self._reading: Deferred[None] = succeed(None)
@@ -127,7 +124,6 @@ class Reader:
         self._timers = [
             Deferred.fromCoroutine(self._every(self._lease / LOOKS_PER_LEASE, self._look_due)),
             Deferred.fromCoroutine(self._every(self._lease / KEEPS_PER_LEASE, self._keep)),
-            Deferred.fromCoroutine(self._every(REGISTER, self._spider.register)),
         ]
 
     def stop(self) -> None:
@@ -148,8 +144,14 @@ class Reader:
         self._news.set()
 
     def has_space(self) -> None:
-        """Note that an entry is not open any more, or that the scheduler is empty."""
-        self._space.set()
+        """Note that an entry is not open any more."""
+        if len(self._accounts) <= self._batch:
+            self._space.set()
+
+    def request_is_over(self) -> None:
+        """Note that the spider has one request less."""
+        if self._waits_for_backlog and self._spider.backlog() < self._batch:
+            self._space.set()
 
     async def _serve(self) -> None:
         while not self._stopped:
@@ -174,7 +176,9 @@ class Reader:
         self._space.clear()
         room = self._room()
         if not room:
-            await self._space.wait(LOOK if len(self._accounts) > self._batch else BUSY)
+            self._waits_for_backlog = len(self._accounts) <= self._batch
+            await self._space.wait(BUSY if self._waits_for_backlog else LOOK)
+            self._waits_for_backlog = False
             return
         self._news.clear()
         if self._due:
@@ -182,22 +186,18 @@ class Reader:
             await self._deliver(await self._queue.take_over(room))
             if not (room := self._room()):
                 return
-        await self._spider.report()
-        taken = await self._queue.take(room)
+        taken = await self._spider.take(room)
         self._spider.connected()
-        await self._register_once()
         await self._deliver(taken.entries)
         if len(taken.entries) < room and not self._stopped:
             await self._wait(taken.kind, taken.last_id)
 
-    async def _register_once(self) -> None:
-        if not self._registered:
-            self._registered = True
-            await self._spider.register()
-
     async def _wait(self, kind: str, last_id: str) -> None:
-        if kind != "none":
+        if kind in SOURCES:
             self._kind = kind
+        elif kind != "none":
+            kinds = "a list, a set, a sorted set or a stream"
+            self._spider.trouble(TypeError(f"the key is a {kind}, and must be {kinds}"))
         if self.bells is not None:
             self.bells.arm(self._kind, last_id)
         await self._news.wait(LOOK)

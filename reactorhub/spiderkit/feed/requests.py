@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from inspect import isroutine
 from typing import Any
 
 from scrapy import FormRequest, Request, Spider
@@ -40,10 +41,10 @@ def scrapy_request(wanted: EntryRequest, spider: Spider) -> Request:
 def _method(spider: Spider, name: str | None) -> Callable[..., Any] | None:
     if name is None:
         return None
-    method = None if name.startswith("_") else getattr(spider, name, None)
-    if not callable(method):
+    if name.startswith("_") or not isroutine(getattr(type(spider), name, None)):
         raise BadEntry(f"the spider has no method {name!r}")
-    return method  # type: ignore[no-any-return]  # whatever class the project gave it
+    method: Callable[..., Any] = getattr(spider, name)
+    return method
 
 
 def requests_in(made: Any) -> list[Request]:

@@ -241,14 +241,6 @@ return 1
 """
 )
 
-# KEYS: the names of all feeds. ARGV: this feed, the time in seconds, the oldest time that stays.
-REGISTER = Script(
-    """
-redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1])
-return redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. ARGV[3])
-"""
-)
-
 # KEYS: source. ARGV: the kind that the source has if it does not exist, the data, its score.
 PUSH = Script(
     """

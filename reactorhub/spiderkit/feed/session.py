@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
-from time import time
-from typing import Any, Protocol
+from collections.abc import Callable, Coroutine, Sequence
+from functools import cached_property, partial
+from typing import Any
 
-from scrapy import Request
 from scrapy.core.engine import ExecutionEngine
 from scrapy.crawler import Crawler
-from scrapy.exceptions import CloseSpider
 from scrapy.utils.defer import deferred_from_coro
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
@@ -20,27 +17,22 @@ from reactorhub.spiderkit.connection.client import RedisClient
 from reactorhub.spiderkit.connection.errors import RedisRefused, RedisUnavailable
 from reactorhub.spiderkit.feed.accounts import Accounts
 from reactorhub.spiderkit.feed.bells import Bells
-from reactorhub.spiderkit.feed.entries import BadEntry, Entry
+from reactorhub.spiderkit.feed.delivery import Delivery, FedSpider
+from reactorhub.spiderkit.feed.entries import Entry
 from reactorhub.spiderkit.feed.idleness import Idleness
 from reactorhub.spiderkit.feed.listing import list_feed
 from reactorhub.spiderkit.feed.options import FeedOptions
 from reactorhub.spiderkit.feed.outcomes import DeadLetter, Outcomes
-from reactorhub.spiderkit.feed.private import Follower, as_start, backlog, close, look_again, mark
-from reactorhub.spiderkit.feed.queue import FeedKeys, FeedQueue, Handled, new_consumer
+from reactorhub.spiderkit.feed.private import (
+    Follower,
+    backlog,
+    look_again,
+)
+from reactorhub.spiderkit.feed.queue import FeedKeys, FeedQueue, Handled, Taken, new_consumer
 from reactorhub.spiderkit.feed.reader import Reader
-from reactorhub.spiderkit.feed.requests import task_of
 
+READER_WITHIN = 0.5  # seconds that a closing spider waits for what takes entries and makes requests
 CLOSE_WITHIN = 2.0  # seconds that a closing spider waits for Redis; the lease takes care of the rest
-
-
-class FedSpider(Protocol):
-    """What a feed needs of its spider."""
-
-    name: str
-    logger: Any
-
-    def next_requests(self) -> Iterable[Any]:
-        """Return the requests of the entry that is being delivered."""
 
 
 class Session:
@@ -62,20 +54,18 @@ class Session:
         """
         self.options = options
         self.address = address
-        self.current: Entry | None = None
-        """The entry that is being delivered."""
-        self.used = False
-        """Whether the spider made requests of this entry."""
         self._spider = spider
         self._crawler = crawler
         self._clock = clock
         self._lent = lent
         self._accounts = Accounts(self._finished, tree=options.tree)
+        self.delivery = Delivery(spider, crawler, options, self._accounts, self)
         self._idleness = Idleness(clock, options.max_idle_time, self._look_again)
         self._follower: Follower | None = None
         self._going_back: Deferred[Any] = succeed(None)
+        self._listing: Deferred[Any] = succeed(None)
         self._trouble = ""
-        self._connected = self._opened = self._closing = self._reads_itself = False
+        self._connected = self._opened = self._closing = False
 
     @cached_property
     def client(self) -> Any:
@@ -125,14 +115,15 @@ class Session:
 
     def open(self) -> None:
         """Connect, and begin to feed the spider."""
-        self._follower = Follower(self._engine, self._accounts, self.begin_to_close)
+        over = self._reader.request_is_over
+        self._follower = Follower(self._engine, self._accounts, closing=self.begin_to_close, over=over)
         self._follower.follow()
         if self._lent is None:
             self._own_client.start()
         self._reader.start()
         self._opened = True
         listing = list_feed(self._crawler, self.client, self.options.redis_key)
-        deferred_from_coro(listing).addErrback(self._not_listed)
+        self._listing = deferred_from_coro(listing).addErrback(self._not_listed)
 
     def _not_listed(self, failure: Failure) -> None:
         self._log("debug", "The hub does not list the feed %s: %s", self.options.redis_key, failure.value)
@@ -141,11 +132,6 @@ class Session:
         """Look at the feed now."""
         if self._opened:
             self._reader.ring()
-
-    def scheduler_is_empty(self) -> None:
-        """Note that the spider may run dry soon."""
-        if self._opened:
-            self._reader.has_space()
 
     def stays(self) -> bool:
         """Return whether an idle spider has to stay open. Call this only when it is idle."""
@@ -156,82 +142,15 @@ class Session:
             return True
         return self._idleness.stays(self._crawler.stats.get_value("scheduler/enqueued", 0))
 
-    @property
-    def reads_itself(self) -> bool:
-        """Whether the spider's own ``next_requests`` reads Redis, without a look at what is delivered."""
-        return self._reads_itself
-
     async def deliver(self, entries: Sequence[Entry]) -> None:
         """See :class:`reactorhub.spiderkit.feed.reader.Spider`."""
         self._idleness.interrupt()
         self._count("taken", len(entries))
         self._count("taken_over", sum(entry.deliveries > 1 for entry in entries))
-        await deferred_from_coro(self._deliver_all(entries))
+        await deferred_from_coro(self.delivery.deliver(entries))
 
-    async def _deliver_all(self, entries: Sequence[Entry]) -> None:
-        for entry in entries:
-            if not self._closing and not self._reads_itself and entry.id in self._accounts:
-                await self._deliver(entry)
-
-    async def _deliver(self, entry: Entry) -> None:
-        try:
-            self._check_deliveries(entry)
-            async for output in await as_start(self._engine, self._requests_of(entry)):
-                await self._send(entry, output)
-        except CloseSpider as error:
-            close(self._engine, error.reason or "cancelled")
-        except BadEntry as error:
-            self._log("warning", "An entry of %s is a dead letter: %s", self.options.redis_key, error)
-            self._bury(entry, str(error))
-        except Exception as error:
-            self._spider.logger.exception("An entry of %s is a dead letter", self.options.redis_key)
-            self._bury(entry, f"a spider middleware raised {type(error).__name__}: {error}")
-        else:
-            if self._reads_itself:
-                self._give_back(self._accounts.ids)
-            self._accounts.delivered(entry.id)
-
-    def _check_deliveries(self, entry: Entry) -> None:
-        most = self.options.max_deliveries
-        if entry.deliveries > most:
-            raise BadEntry(f"the entry was delivered {most} times, and was not handled within its lease")
-
-    def _requests_of(self, entry: Entry) -> list[Any]:
-        self.current, self.used = entry, False
-        try:
-            found = list(self._spider.next_requests())
-        except (BadEntry, CloseSpider):
-            raise
-        except Exception as error:
-            self._spider.logger.exception("next_requests failed")
-            raise BadEntry(f"next_requests raised {type(error).__name__}: {error}") from error
-        finally:
-            self.current = None
-        if not self.used:
-            self._let_read_itself()
-        return found
-
-    def _let_read_itself(self) -> None:
-        self._reads_itself = True
-        self._reader.stop()
-        self._log(
-            "warning",
-            "next_requests of the spider %s reads Redis itself, and does not call super(): its entries are "
-            "read when the spider is idle, block the reactor, and are lost if the process dies",
-            self._spider.name,
-        )
-
-    async def _send(self, entry: Entry, output: Any) -> None:
-        if not isinstance(output, Request):
-            await self._engine.scraper.start_itemproc_async(output, response=None)
-        elif not self._closing:
-            if not self._reads_itself:
-                mark(output, entry.id)
-                if (task := task_of(output)) is not None:
-                    self._accounts.of_task(entry.id, task)
-            self._engine.crawl(output)
-
-    def _bury(self, entry: Entry, reason: str) -> None:
+    def bury(self, entry: Entry, reason: str) -> None:
+        """See :class:`reactorhub.spiderkit.feed.delivery.Feed`."""
         task = self._accounts.task_of(entry.id)
         self._accounts.forget([entry.id])
         self._outcomes.bury(DeadLetter(entry, reason[:1000], task))
@@ -240,11 +159,6 @@ class Session:
     def _finished(self, handled: Handled) -> None:
         self._outcomes.handled(handled)
         self._reader.has_space()
-
-    def item(self, entry_id: str | None) -> None:
-        """Count an item of an entry."""
-        if entry_id is not None:
-            self._accounts.item(entry_id)
 
     def error(self, entry_id: str | None) -> None:
         """Count an exception of an entry."""
@@ -255,9 +169,9 @@ class Session:
         """See :class:`reactorhub.spiderkit.feed.reader.Spider`."""
         return backlog(self._engine)
 
-    async def report(self) -> None:
+    async def take(self, count: int) -> Taken:
         """See :class:`reactorhub.spiderkit.feed.reader.Spider`."""
-        await self._outcomes.flush()
+        return await self._outcomes.along_with(partial(self.queue.take, count))
 
     def unfinished(self) -> list[str]:
         """See :class:`reactorhub.spiderkit.feed.reader.Spider`."""
@@ -279,10 +193,6 @@ class Session:
             self._connected, self._trouble = True, ""
             self._look_again()
 
-    async def register(self) -> None:
-        """See :class:`reactorhub.spiderkit.feed.reader.Spider`."""
-        await self.queue.register(time())
-
     def trouble(self, error: Exception) -> None:
         """See :class:`reactorhub.spiderkit.feed.reader.Spider`."""
         self._connected = False
@@ -302,6 +212,11 @@ class Session:
         self._idleness.interrupt()
         self._reader.stop()
         self._give_back(self._accounts.unfinishable(self._follower.running()))
+
+    def read_no_more(self) -> None:
+        """See :class:`reactorhub.spiderkit.feed.delivery.Feed`."""
+        self._reader.stop()
+        self._give_back(self._accounts.ids)
 
     def _give_back(self, ids: Sequence[str]) -> None:
         self._accounts.forget(ids)
@@ -330,17 +245,24 @@ class Session:
             text = "What the spider has not handled of %s goes to others within %g s: %s"
             self._log("warning", text, self._key, self.options.lease, error or type(error).__name__)
         self._outcomes.stop()
+        self._listing.cancel()
         await self._bells.stop()
         if self._lent is None:
             await self._own_client.stop()
 
     async def _end(self) -> None:
-        await self._reader.ended()
+        await self._bounded(self._reader.ended())
         await self._going_back
         await self._outcomes.flush()
         while ids := await self.queue.mine():
             self._count("given_back", await self.queue.give_back(ids))
         await self.queue.leave()
+
+    async def _bounded(self, ending: Coroutine[Any, Any, None]) -> None:
+        """Wait for the reader, but not long: a middleware of the project may keep it busy."""
+        waiting = Deferred.fromCoroutine(ending)
+        waiting.addTimeout(READER_WITHIN, self._clock, onTimeoutCancel=lambda _result, _timeout: None)
+        await waiting
 
     def _look_again(self) -> None:
         if self._opened and not self._closing:

@@ -64,7 +64,7 @@ class RedisMixin:
         self.redis_key, self.redis_encoding = options.redis_key, options.encoding
         self.redis_batch_size, self.max_idle_time = options.batch, options.max_idle_time
         self._session = _session(self, crawler, options)
-        self._listen(crawler, self._session)
+        self._listen(crawler)
         text = "Reading start URLs from redis key '%s' (batch size: %s, encoding: %s)"
         self.logger.info(text, options.redis_key, options.batch, options.encoding)
 
@@ -74,13 +74,11 @@ class RedisMixin:
         if isinstance(domains, Iterator):
             self.allowed_domains = list(domains)
 
-    def _listen(self, crawler: Crawler, session: Session) -> None:
+    def _listen(self, crawler: Crawler) -> None:
         connect = crawler.signals.connect
         connect(self._feed_opened, signal=signals.spider_opened)
         connect(self.spider_idle, signal=signals.spider_idle)
         connect(self._feed_closed, signal=signals.spider_closed)
-        connect(session.scheduler_is_empty, signal=signals.scheduler_empty)
-        connect(self._feed_item, signal=signals.item_scraped)
         connect(self._feed_error, signal=signals.item_error)
         connect(self._feed_error, signal=signals.spider_error)
 
@@ -92,10 +90,6 @@ class RedisMixin:
         assert self._session is not None
         await _awaitable(self._session.closed())
 
-    def _feed_item(self, response: Any) -> None:
-        assert self._session is not None
-        self._session.item(entry_of(getattr(response, "request", None)))
-
     def _feed_error(self, response: Any) -> None:
         assert self._session is not None
         self._session.error(entry_of(getattr(response, "request", None)))
@@ -106,10 +100,10 @@ class RedisMixin:
         It is called once for each entry. An override may filter or change what ``super()`` returns.
         """
         session = self._session
-        entry = None if session is None else session.current
+        entry = None if session is None else session.delivery.current
         if session is None or entry is None:
             return
-        session.used = True
+        session.delivery.used = True
         data = _decoded(entry.data, session.options.encoding) if session.options.decode else entry.data
         try:
             yield from requests_in(self.make_request_from_data(data))
@@ -128,7 +122,7 @@ class RedisMixin:
         :raises BadEntry: if the entry gives no request.
         """
         session = self._session
-        entry = None if session is None else session.current
+        entry = None if session is None else session.delivery.current
         full = entry is not None and entry.kind == STREAM
         text = text_of(data, self.redis_encoding or "utf-8")
         return scrapy_request(request_of(text, full=full), self)  # type: ignore[arg-type]  # it is a mixin
@@ -138,7 +132,7 @@ class RedisMixin:
         session = self._session
         if session is None:
             return
-        if session.reads_itself:
+        if session.delivery.bypassed:
             engine = self.crawler.engine
             assert engine is not None
             for request in self.next_requests():

@@ -274,6 +274,17 @@ class OutageTests(TestCase):
             self.assertIn(b" db=3 ", await client.execute("CLIENT", "INFO"))
             await client.stop()
 
+    async def test_a_user_with_few_rights(self) -> None:
+        """A user who may not choose a database can use the first one, and no other."""
+        server = self.make_server().start()
+        server.ask("ACL", "SETUSER", "few", "on", ">pw", "~*", "+hset")
+        url = f"redis://few:pw@127.0.0.1:{server.port}"
+        client, other = make_client(self, url), make_client(self, f"{url}/1")
+        await gatherResults([client.start(), other.start()])
+        self.assertEqual(await client.execute("HSET", "h", "a", 1), 1)
+        self.assertEqual(other.state.state, "auth_failed")
+        self.assertIn("NOPERM", other.state.reason)
+
     async def test_not_a_redis_server(self) -> None:
         """What answers in another protocol is an outage with that reason, and no error in the log."""
         port = CLOCK.listenTCP(0, Factory.forProtocol(Web), interface="127.0.0.1")

@@ -226,6 +226,23 @@ class EndTests(CrawlCase):
         assert len(self.urls()) == 2
         assert self.left() == (1, 0, 0)
 
+    async def test_middleware_that_hangs(self) -> None:
+        """It holds up neither the end of the spider nor what goes back."""
+
+        class Middleware:
+            async def process_start(self, start: Any) -> Any:
+                async for each in start:
+                    await asyncio.sleep(600)
+                    yield each
+
+        self.push("/p/1", "/p/2")
+        crawler, done = self.begin(settings={"SPIDER_MIDDLEWARES": {Middleware: 10}})
+        await until(lambda: self.left() == (0, 2, 0))
+        began = CLOCK.seconds()
+        await self.stopped(crawler, done)
+        assert CLOCK.seconds() - began < 2
+        assert self.left() == (2, 0, 0)
+
     async def test_spider_that_closes_itself(self) -> None:
         """CloseSpider in make_request_from_data closes it, and the entry goes back."""
 

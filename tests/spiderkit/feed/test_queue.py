@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.task import deferLater
 
 from reactorhub.spiderkit.connection.errors import RedisRefused
-from reactorhub.spiderkit.feed.queue import FEEDS, GIVEN_BACK, GROUP, FeedQueue, Handled, new_consumer
+from reactorhub.spiderkit.feed.queue import GIVEN_BACK, GROUP, FeedQueue, Handled, new_consumer
 from tests.spiderkit.feed.feed_cases import CLOCK, FeedCase
 
 
@@ -239,17 +239,6 @@ class LeaseTests(QueueCase):
     def test_names_of_consumers_are_unique(self) -> None:
         """Two spiders of one process are two consumers."""
         assert new_consumer() != new_consumer()
-
-
-class FeedsTests(QueueCase):
-    """How feeds are found."""
-
-    async def test_names_of_all_feeds(self) -> None:
-        """A feed that a spider reads is listed; one that nobody has read for a week is not."""
-        queue = await self.queue()
-        self.server.ask("ZADD", FEEDS, 1_000_000, "old", 1_000_001, "used")
-        await queue.register(1_000_001 + 7 * 24 * 3600)
-        assert self.server.ask("ZRANGE", FEEDS, 0, -1) == ["used", self.keys.source]
 
 
 class PushTests(QueueCase):

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import sys
 import warnings
 from typing import Any
 from unittest.mock import patch
 
-from scrapy import FormRequest, Request
+from scrapy import FormRequest, Request, Spider
 from scrapy.linkextractors import LinkExtractor
 from scrapy.spiders import Rule
 from twisted.internet.task import deferLater
 
 from reactorhub.spiderkit.feed.queue import GROUP
-from reactorhub.spiderkit.feed.spiders import RedisCrawlSpider
+from reactorhub.spiderkit.feed.spiders import RedisCrawlSpider, RedisMixin
 from tests.spiderkit.feed.crawl_cases import CrawlCase, ShopSpider, requests_to
 from tests.spiderkit.feed.feed_cases import CLOCK
 from tests.support.shop_project import until
@@ -324,6 +325,69 @@ class IdiomTests(CrawlCase):
             await done
         with open(file) as lines:  # noqa: ASYNC230, PTH123 - a few bytes
             assert lines.read().split() == ["url", f"{self.site}/p/1"]
+
+    async def test_server(self) -> None:
+        """It is a blocking client of the server that the settings name, made when it is first used."""
+        found: list[Any] = []
+
+        class It(ShopSpider):
+            def parse(self, response: Any) -> Any:
+                with warnings.catch_warnings(record=True) as caught:
+                    warnings.simplefilter("always")
+                    self.server.set("seen", "yes")
+                    self.server.set("seen", "again")
+                found.append((type(self.server).__name__, [str(each.message) for each in caught]))
+
+        self.push("/p/1")
+        self.begin(It, settings={"REDIS_PARAMS": {"redis_cls": "valkey.Valkey"}})
+        await until(lambda: found)
+        assert self.server.ask("GET", "seen") == "again"
+        [(name, [warning])] = found
+        assert name == "Valkey"
+        assert "blocks the reactor" in warning
+
+    async def test_server_without_the_package(self) -> None:
+        """The spider says what to use instead, and code that looks for the attribute finds none."""
+        self.push("/p/1")
+        crawler, _ = self.begin()
+        await until(lambda: self.items)
+        spider: Any = crawler.spider
+        with patch.dict(sys.modules, {"redis": None}):
+            assert not hasattr(spider, "server")
+            with self.assertRaises(AttributeError) as caught:
+                _ = spider.server
+        assert "await self.push(entry)" in str(caught.exception)
+        spider.server = 3
+        assert spider.server == 3
+
+    async def test_setup_by_hand(self) -> None:
+        """A class of one's own may call setup_redis itself, as older spiders do."""
+
+        class It(RedisMixin, Spider):
+            name = "shop"
+
+            def _set_crawler(self, crawler: Any) -> None:
+                super()._set_crawler(crawler)
+                self.setup_redis()
+                self.setup_redis(crawler)
+
+            def parse(self, response: Any) -> Any:
+                yield {"url": response.url}
+
+        self.push("/p/1")
+        self.begin(It)
+        await until(lambda: self.items)
+
+    async def test_source_of_a_wrong_kind(self) -> None:
+        """The log names the kind; the spider waits until the key is another one."""
+        self.server.ask("SET", self.keys.source, "text")
+        with self.assertLogs("shop", "WARNING") as logs:
+            self.begin()
+            await until(lambda: logs.records)
+        assert "the key is a string, and must be a list" in logs.output[0]
+        self.server.ask("DEL", self.keys.source)
+        self.push("/p/1")
+        await until(lambda: self.items)
 
     async def test_domain_argument_of_the_example(self) -> None:
         """The example's __init__ turns an argument into allowed_domains, and form requests stay such."""
