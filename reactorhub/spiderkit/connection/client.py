@@ -25,7 +25,7 @@ from reactorhub.spiderkit.connection.commands import (
     Argument,
     Command,
     Script,
-    ScriptCall,
+    full_words_of,
     is_unknown_script,
     words_of,
 )
@@ -80,7 +80,7 @@ class RedisClient:
         self.state = ClientState(since=now())
         self._clock = clock
         self.deadline = deadline
-        self._setup = [_in_full(command) for command in setup]
+        self._setup = [full_words_of(command) for command in setup]
         self._now = now
         self._connect = connect
         self._link: Connection | None = None
@@ -171,7 +171,7 @@ class RedisClient:
             replies = await link.ask([words_of(command) for command in commands], seconds)
             unknown = [at for at, reply in enumerate(replies) if is_unknown_script(commands[at], reply)]
             if unknown:
-                again = [_in_full(commands[at]) for at in unknown]
+                again = [full_words_of(commands[at]) for at in unknown]
                 known = await link.ask(again, seconds)
                 for at, reply in zip(unknown, known, strict=True):
                     replies[at] = reply
@@ -211,12 +211,10 @@ class RedisClient:
         return RedisUnavailable(": ".join(filter(None, ("Redis is not connected", self.state.reason))))
 
     def _checked(self, link: Connection, reply: Any) -> Any:
-        if not isinstance(reply, Exception):
-            return reply
-        error = raised(reply)
-        if isinstance(error, LoginRefused):
-            link.abort(str(error))  # the next handshake finds out whether the login is still good
-        return error
+        checked = raised(reply) if isinstance(reply, Exception) else reply
+        if isinstance(checked, LoginRefused):
+            link.abort(str(checked))  # the next handshake finds out whether the login is still good
+        return checked
 
     async def _serve(self) -> None:
         while not self._stopped:
@@ -299,7 +297,3 @@ class RedisClient:
 
     def _waits_no_more(self, waiting: Deferred[Any]) -> None:
         del self._waiting[waiting]
-
-
-def _in_full(command: Command) -> tuple[Argument, ...]:
-    return command.in_full if isinstance(command, ScriptCall) else command
