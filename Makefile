@@ -31,7 +31,8 @@ faults: .venv/dev  ## kills, storms and cancels in long rounds, with every hub s
 		tests/integration/test_harm.py tests/integration/test_isolated.py tests/integration/test_redis.py \
 		tests/integration/test_reload_stress.py \
 		tests/integration/test_retention.py tests/integration/test_retries.py tests/integration/test_shutdown.py \
-		tests/integration/test_stopping.py tests/oracle/test_kill_points.py
+		tests/integration/test_stopping.py tests/oracle/test_kill_points.py \
+		tests/spiderkit/connection/test_storm.py
 
 lint: .venv/dev
 	$(BIN)/ruff check .

@@ -102,13 +102,16 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
     ledger = SqliteLedger(config.data_dir / LEDGER, reactor)
     heartbeat = Heartbeat(reactor)
     doctor = ProcessDoctor(reactor, config.data_dir / DOCTOR)
-    shared = ScrapyEngine(reactor, RunLogs(paths.log), paths.items, heartbeat.run_ends)
+    logs = RunLogs(paths.log)
+    shared = ScrapyEngine(reactor, logs, paths.items, heartbeat.run_ends, heartbeat.imported)
     isolated = IsolatedEngine(reactor, paths.log, paths.items, sys.executable, str(config.data_dir))
     shared.redis, isolated.redis_url = client, redis_url
-    shared.feeds = isolated.feeds = f"{config.redis.prefix}feeds" if config.redis else None
+    prefix = config.redis.prefix if config.redis else ""
+    shared.feeds = isolated.feeds = f"{prefix}feeds" if config.redis else None
     engine = EngineRouter(shared, isolated, doctor, reactor)
     parts = hub_parts(config, ledger, engine, _sink(config, client, reactor), reactor)
     hub = Hub(config, parts, __version__)
+    inputs = RedisInputs(config, hub, parts, client)
     gc_pause = GcPause(reactor)
     scheduler = _scheduler(hub, _first_ticks(gc_pause, parts.services.slots), reactor)
     retention = _retention(config, parts, in_thread, reactor)
@@ -135,12 +138,12 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
         redis=redis,
         parts=parts,
         hub=hub,
-        inputs=RedisInputs(config, hub, parts, client),
+        inputs=inputs,
         scheduler=scheduler,
         retention=retention,
         reloader=reloader,
         code=code,
-        api=_api(hub, reloader, paths, client, in_thread),
+        api=_api(hub, reloader, paths, Feeds(client, prefix, inputs.trouble), in_thread),
     )
 
 
@@ -193,15 +196,12 @@ def _reloader(
     )
 
 
-def _api(
-    hub: Hub, reloader: Reloader, paths: RunPaths, client: RedisClient | None, in_thread: InThread
-) -> Api:
-    redis = hub.config.redis
+def _api(hub: Hub, reloader: Reloader, paths: RunPaths, feeds: Feeds, in_thread: InThread) -> Api:
     return Api(
         hub,
         RunFiles(paths, in_thread, lambda: hub.config.retention, utc_now),
         partial(reloader.reload, code=True),
-        Feeds(client, redis.prefix if redis else ""),
+        feeds,
     )
 
 

@@ -36,6 +36,10 @@ class RedisInputs:
                 new_id=parts.new_id,
             )
 
+    def trouble(self) -> str | None:
+        """Return why orders in Redis have to wait; None if they need not."""
+        return None if self.reader is None else self.reader.trouble
+
     def start(self) -> None:
         """Begin to read. Runs whose order nobody can confirm any more are cancelled."""
         if not self._reads_inbox:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -56,10 +57,11 @@ class HubInbox:
         return 0 if self._dispatcher.stopping else self._dispatcher.places
 
     def spiders(self) -> tuple[str, ...]:
-        """See InboxOwner.spiders: each spider's name, and its project's and its own."""
+        """See InboxOwner.spiders: each spider with its project, and alone where only one project has it."""
         spiders = self._engine.catalog().spiders
-        names = {name for each in spiders for name in (each.name, _called(each.name, each.project))}
-        return tuple(sorted(names))
+        alone = Counter(each.name for each in spiders)
+        full = [_called(each.name, each.project) for each in spiders]
+        return tuple(sorted([*full, *(name for name, count in alone.items() if count == 1)]))
 
     def judge(self, entry: bytes) -> Verdict:
         """See InboxOwner.judge."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from reactorhub.errors import InvalidRequest, RedisError, UnknownFeed
@@ -25,10 +25,19 @@ class Feeds:
     Each method raises :exc:`reactorhub.errors.RedisError` if Redis does not answer, or refuses a command.
     """
 
-    def __init__(self, client: RedisClient | None, prefix: str) -> None:
-        """:param client: None if the hub has no Redis. Then there are no feeds."""
+    def __init__(
+        self,
+        client: RedisClient | None,
+        prefix: str,
+        trouble: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        """
+        :param client: None if the hub has no Redis. Then there are no feeds.
+        :param trouble: returns why entries of the inbox have to wait; None if they need not.
+        """
         self._client = client
         self._prefix = prefix
+        self._trouble = trouble
 
     @property
     def inbox(self) -> str:
@@ -36,7 +45,10 @@ class Feeds:
         return f"{self._prefix}inbox"
 
     async def all(self) -> list[View]:
-        """Return each feed: how many entries wait, are in flight and are dead letters. The inbox is first."""
+        """Return each feed: how many entries wait, are in flight and are dead letters.
+
+        The inbox is first, and says why its entries have to wait, if they have to.
+        """
         if self._client is None:
             return []
         keys = await self._keys()
@@ -45,11 +57,10 @@ class Feeds:
             *(scripts.COUNT_FEED.call([key], [GROUP]) for key in keys),
         ]
         counts = await _answered(self._client.ask(calls))
+        inbox, *feeds = counts
         return [
-            _feed_view(key, kind, count)
-            for key, kind, count in zip(
-                [self.inbox, *keys], ["inbox", *["feed"] * len(keys)], counts, strict=True
-            )
+            _feed_view(self.inbox, "inbox", inbox, self._trouble()),
+            *(_feed_view(key, "feed", count) for key, count in zip(keys, feeds, strict=True)),
         ]
 
     async def dead(self, key: str, limit: int, cursor: str | None) -> tuple[list[View], str | None]:
@@ -127,9 +138,10 @@ async def _answered(call: Awaitable[T]) -> T:
     return reply
 
 
-def _feed_view(key: str, kind: str, count: Sequence[int]) -> View:
+def _feed_view(key: str, kind: str, count: Sequence[int], trouble: str | None = None) -> View:
     waiting, in_flight, dead = count
-    return {"key": key, "kind": kind, "waiting": waiting, "in_flight": in_flight, "dead": dead}
+    numbers = {"waiting": waiting, "in_flight": in_flight, "dead": dead}
+    return {"key": key, "kind": kind, **numbers, "trouble": trouble}
 
 
 def _letter_view(letter_id: bytes, length: int, flat: Sequence[bytes]) -> View:

@@ -169,7 +169,7 @@ class Dispatcher:
 
     def held(self) -> list[Run]:
         """Return the runs that may not start before :meth:`release`, oldest first."""
-        return [live_run.run for run_id, live_run in self.live_runs.items() if run_id in self._holds]
+        return [self.live_runs[run_id].run for run_id in self._holds if run_id in self.live_runs]
 
     def release(self, run_ids: Sequence[str]) -> None:
         """Let held runs start. The ledger is told, but the runs do not wait for that."""

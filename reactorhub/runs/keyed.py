@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from twisted.internet.defer import Deferred
@@ -80,6 +80,9 @@ class Holds:
 
     def __contains__(self, run_id: str) -> bool:
         return run_id in self._waits
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._waits)
 
     def wait(self, run_id: str) -> Deferred[None]:
         """Hold a run. The Deferred fires when it is released."""

@@ -44,8 +44,17 @@ def read_entry(entry: bytes) -> InboxEntry:
 
 
 def with_id(entry: bytes, entry_id: str) -> bytes:
-    """Return an entry that :func:`read_entry` takes, with this id."""
-    return json.dumps({"id": entry_id} | {**json_object(entry), "id": entry_id}).encode()
+    """Return an entry with this id, which :func:`read_entry` takes as it took the entry itself.
+
+    The text of the entry stays, so that it does not grow beyond what an inbox takes.
+    """
+    fields = json_object(entry)
+    if fields.get("id") == entry_id:
+        return entry
+    if "id" in fields:
+        return json.dumps({**fields, "id": entry_id}).encode()
+    rest = entry.decode("utf-8-sig").lstrip().removeprefix("{")
+    return f'{{"id": {json.dumps(entry_id)}{", " if fields else ""}{rest}'.encode()
 
 
 def why_not(error: InvalidRequest) -> str:

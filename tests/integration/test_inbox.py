@@ -34,7 +34,7 @@ SPIDERS = """
 Ready = Callable[[str], Hub]
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 ROUNDS = 25 if LONG else 3
-AT_ONCE = 60
+AT_ONCE = 40
 TABLE = "SELECT id, state, json_extract(args, '$.n') AS n FROM runs ORDER BY seq"
 
 
@@ -99,7 +99,7 @@ def test_every_entry_runs_once_whatever_is_killed(ready: Ready, server: RedisSer
             hub.kill9()
             hub.start()
     wanted = [str(number) for number in range(ROUNDS * AT_ONCE)]
-    until(lambda: len(ran(hub)) >= len(wanted), 60, "the end of all runs")
+    until(lambda: len(ran(hub)) >= len(wanted), 30 + len(wanted) / 5, "the end of all runs")
     assert ran(hub) == wanted
     assert crawls(hub) <= len(wanted)
     states = {row["state"] for row in hub.ledger(TABLE)}

@@ -29,7 +29,7 @@ class FeedsTests(OneServer, TestCase):
         self.client = RedisClient(address_of(self.server.url), reactor)
         self.addCleanup(self.client.stop)
         await self.client.start()
-        self.feeds = Feeds(self.client, "t:")
+        self.feeds = Feeds(self.client, "t:", lambda: "why")
         self.server.ask("ZADD", "t:feeds", 1, KEY)
 
     async def dead_urls(self, *urls: str, **options: Any) -> FeedQueue:
@@ -65,14 +65,19 @@ class FeedsTests(OneServer, TestCase):
         self.dead_entry("x")
         found = [tuple(each.values()) for each in await self.feeds.all()]
         self.assertEqual(
-            found, [(INBOX, "inbox", 3, 1, 1), ("another", "feed", 1, 0, 0), (KEY, "feed", 2, 1, 2)]
+            found,
+            [
+                (INBOX, "inbox", 3, 1, 1, "why"),
+                ("another", "feed", 1, 0, 0, None),
+                (KEY, "feed", 2, 1, 2, None),
+            ],
         )
 
     async def test_keys_of_another_kind(self) -> None:
         """They count as empty."""
         for key in (KEY, f"{KEY}:stream", f"{KEY}:dead", INBOX, f"{INBOX}:dead"):
             self.server.ask("SET", key, "x")
-        found = [tuple(each.values())[2:] for each in await self.feeds.all()]
+        found = [tuple(each.values())[2:5] for each in await self.feeds.all()]
         self.assertEqual(found, [(0, 0, 0), (0, 0, 0)])
 
     async def test_a_dead_letter(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
+from reactorhub.engine.scripted import MemoryEngine
 from reactorhub.hub.inbox import HubInbox, HubLimits
 from reactorhub.redis.inbox.keys import InboxKeys
 from reactorhub.redis.inbox.reader import RedisReader
@@ -117,15 +118,21 @@ class InboxHub:
     name: str = "one"
     ledger: MemoryLedger = field(default_factory=MemoryLedger)
     doom: Doom = field(default_factory=lambda: Doom(None))
+    folder_id: str = ""
+    spiders: dict[str, list[str]] = field(default_factory=lambda: {"shop": ["prices", "report"]})
     text: str = "hub: {projects: {shop: {path: .}}, max_concurrent_runs: 100, queues: {heavy: 2}}"
 
     def __post_init__(self) -> None:
-        self.harness = HubHarness(config(self.text), ledger=DoomedLedger(self.ledger, self.doom))  # type: ignore[arg-type]
+        self.harness = HubHarness(
+            config(self.text),
+            ledger=DoomedLedger(self.ledger, self.doom),  # type: ignore[arg-type]
+            engine=MemoryEngine(self.spiders),
+        )
         done(self.harness.hub.recover())
         done(self.harness.hub.adopt())
         harness = self.harness
         self.owner = HubInbox(harness.hub, harness.dispatcher, harness.engine, harness.now)
-        self.keys = InboxKeys(PREFIX, self.name)
+        self.keys = InboxKeys(PREFIX, self.name, self.folder_id)
         self.reader = RedisReader(
             DoomedClient(self.client, self.doom),  # type: ignore[arg-type]
             self.keys,
@@ -148,7 +155,7 @@ class InboxHub:
 
     async def beat(self) -> None:
         """Live, as far as other hubs see."""
-        await self.client.execute("HSET", f"{PREFIX}hub:{self.name}", "folder_id", "")
+        await self.client.execute("HSET", f"{PREFIX}hub:{self.name}", "folder_id", self.folder_id)
 
     async def vanish(self) -> None:
         """Be gone, as far as other hubs see."""

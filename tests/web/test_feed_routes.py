@@ -47,7 +47,9 @@ class FeedRouteTests(OneServer, TestCase):
         self.assertEqual(
             reply.json,
             {
-                "feeds": [{"key": INBOX, "kind": "inbox", "waiting": 0, "in_flight": 0, "dead": 2}],
+                "feeds": [
+                    {"key": INBOX, "kind": "inbox", "waiting": 0, "in_flight": 0, "dead": 2, "trouble": None}
+                ],
                 "next_cursor": None,
             },
         )

@@ -68,6 +68,16 @@ def test_any_bytes(entry: bytes) -> None:
         assert read.order.spider
 
 
+def test_an_entry_gets_an_id_whatever_is_around_it() -> None:
+    """Space, a byte order mark and an id that is null do not matter; the text does not grow otherwise."""
+    for entry in (b' \n{"spider": "a"} ', b'\xef\xbb\xbf{"spider": "a"}', b'{"spider": "a", "id": null}'):
+        assert read_entry(with_id(entry, "x")) == InboxEntry("x", Order(spider="a"))
+    assert json.loads(with_id(b"{}", "x")) == {"id": "x"}
+    assert with_id(b'{"spider": "a", "id": "x"}', "x") == b'{"spider": "a", "id": "x"}'
+    long = f'{{"spider": "a", "args": {{"n": "{"ü" * 1000}"}}}}'.encode()
+    assert len(with_id(long, "x")) == len(long) + len('"id": "x", ')
+
+
 @given(ids, st.dictionaries(st.sampled_from(["args", "priority", "id", "x"]), values))
 def test_an_entry_gets_an_id(entry_id: str, fields: dict[str, Any]) -> None:
     """It has this id afterwards, and everything else stays."""

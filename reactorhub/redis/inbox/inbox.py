@@ -66,7 +66,9 @@ class Taking:
         await self._confirm([(run.id, b"", run.run_id, run.young) for run in self.owner.held()])
 
     async def give_back(self, who: str) -> int:
-        """Give back what somebody has taken from the common inbox and not confirmed, and who is gone.
+        """Give back what somebody has taken and not confirmed, and who is gone.
+
+        What was for a hub of this name alone goes back only if this hub has the name.
 
         :return: how many entries.
         """
@@ -77,8 +79,9 @@ class Taking:
                 taken.append(read_taken(record))
             except ValueError:
                 continue  # its own hub makes it a dead letter
-        common = [each for each in taken if each.source == self._keys.inbox]
-        return max(0, await self._give_back(common, of=who)) if common else 0
+        mine = {self._keys.inbox, *([self._keys.own] if who.startswith(f"{self._keys.hub}/") else [])}
+        back = [each for each in taken if each.source in mine]
+        return max(0, await self._give_back(back, of=who)) if back else 0
 
     async def bury(self, key: str, entries: Sequence[tuple[bytes, bytes, str, str, str]]) -> None:
         """Make dead letters of elements of a list.

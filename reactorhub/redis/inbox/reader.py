@@ -20,8 +20,9 @@ from reactorhub.spiderkit.connection.errors import RedisRefused, RedisUnavailabl
 
 POLL = 0.4  # seconds between two looks: a new limit is in force within a second
 AFTER_TROUBLE = 0.8  # seconds
+STOP_WITHIN = 1.0  # seconds
 PATIENCE = 10.0  # seconds for which an entry that no hub knows waits for one that is starting
-EVERY = 5.0  # seconds between two looks for hubs that are gone
+EVERY = 5.0  # seconds between two looks for hubs that are gone, and for spiders that are new here
 REGISTER = 60.0  # seconds after which a hub says again that it reads the inbox
 MEMORY = 86_400  # seconds for which entries wait for a hub that has their spider and is away
 FORGET = 30 * MEMORY  # seconds after which a hub that is away is forgotten
@@ -61,8 +62,8 @@ class RedisReader:
         if inbox is not None:
             self._taking = Taking(client, keys, inbox, new_id, lambda: time_text(now()) or "")
         self._unknown: dict[bytes, _Seen] = {}
-        self._registered: tuple[float, tuple[str, ...]] = (float("-inf"), ())
-        self._looked_for_gone = float("-inf")
+        self._spiders: tuple[str, ...] = ()
+        self._asked = self._registered = self._looked_for_gone = float("-inf")
         self._stopping = False
         self._pause: Deferred[None] = succeed(None)
         self._over: Deferred[None] = succeed(None)
@@ -72,15 +73,23 @@ class RedisReader:
         self._over = Deferred.fromCoroutine(self._serve())
 
     async def stop(self) -> None:
-        """Look no more. Returns once the look under way is over, which takes a few seconds at most."""
+        """Look no more. Returns once the look under way is over; after a second that is cut off.
+
+        It may be cut off at any point: the next start goes on there.
+        """
         self._stopping = True
         self._pause.cancel()
+        bound = self._clock.callLater(STOP_WITHIN, self._over.cancel)
         await self._over
+        if bound.active():
+            bound.cancel()
 
     async def _serve(self) -> None:
         while not self._stopping:
             try:
                 rest = 0 if await self.look() else POLL
+            except CancelledError:
+                return
             except Exception as error:  # noqa: BLE001 - whatever it was, the next look may work
                 self._note(error)
                 rest = AFTER_TROUBLE
@@ -113,7 +122,7 @@ class RedisReader:
         if not any(isinstance(each, bytes) for each in (limits, own_limits)):
             await self._limits.hear_limits({**_words(limits), **_words(own_limits)}, data_lost=not known)
         if self._taking is None:
-            await self._register((), known=bool(known))
+            await self._register(tuple, known=bool(known))
             more = False
         else:
             more = await self._read_inbox(self._taking, bool(known), taken, common, own)
@@ -128,7 +137,7 @@ class RedisReader:
             await taking.settle()
         if taken > scripts.AT_ONCE:
             return True  # what was taken before comes first
-        await self._register(inbox.spiders(), known=known)  # before it takes anything: others look for it
+        await self._register(inbox.spiders, known=known)  # before it takes anything: others look for it
         if inbox.places() < 1:
             return False
         for source, entries in ((self._keys.own, own), (self._keys.inbox, common)):
@@ -202,16 +211,22 @@ class RedisReader:
         others.pop(self._keys.me, None)
         return others
 
-    async def _register(self, spiders: tuple[str, ...], *, known: bool) -> None:
-        """Say in Redis that this hub reads the inbox, and which spiders it has."""
-        at, said = self._registered
-        if said != spiders:
-            self._unknown.clear()
-        elif known and self._clock.seconds() - at < REGISTER:
+    async def _register(self, spiders: Callable[[], tuple[str, ...]], *, known: bool) -> None:
+        """Say in Redis that this hub reads the inbox, and which spiders it has.
+
+        :param spiders: called from time to time only, because a hub may have thousands of spiders.
+        """
+        now = self._clock.seconds()
+        if now - self._asked >= EVERY:
+            self._asked, before, self._spiders = now, self._spiders, spiders()
+            if before != self._spiders:
+                self._registered = float("-inf")
+                self._unknown.clear()
+        if known and now - self._registered < REGISTER:
             return
-        text = hub_text(int(self._now().timestamp()), spiders)
+        text = hub_text(int(self._now().timestamp()), self._spiders)
         await self._client.execute("HSET", self._keys.hubs, self._keys.me, text)
-        self._registered = (self._clock.seconds(), spiders)
+        self._registered = now
 
     async def _look_for_gone(self, taking: Taking) -> bool:
         oldest = int(self._now().timestamp()) - FORGET

@@ -11,8 +11,10 @@ from reactorhub.spiderkit.connection.commands import Script
 
 AT_ONCE = 50  # entries that one script handles: about a millisecond of Redis
 MAX_ENTRY = 64 * 1024  # bytes, as much as the body of an order by API
+_ROOM = 1024  # more bytes that an entry may have, because the hub adds an id to one that it gives back
 MAX_DEAD = 100_000  # dead letters; about that many of the newest are kept
 MAX_FIELDS = 1_000  # fields that a hash of limits may have
+MAX_WORD = 1_000  # bytes of a limit or its name
 DAYS_OF_CLAIM = 7
 _SEARCH = 2_000  # elements at the head of a list among which an entry is looked for
 
@@ -27,7 +29,7 @@ local function head(key, start)
     local entry = redis.call('LINDEX', key, at)
     if not entry then break end
     size = size + #entry
-    if #entry > {MAX_ENTRY} then entry = false
+    if #entry > {MAX_ENTRY + _ROOM} then entry = false
     elseif size > {8 * MAX_ENTRY} and #found > 0 then break end
     found[#found + 1] = entry
   end
@@ -46,7 +48,11 @@ local function hash(key)
   if kind == 'none' then return {{}} end
   if kind ~= 'hash' then return key .. ' is a ' .. kind .. ', but must be a hash' end
   if redis.call('HLEN', key) > {MAX_FIELDS} then return key .. ' has more than {MAX_FIELDS} fields' end
-  return redis.call('HGETALL', key)
+  local flat = redis.call('HGETALL', key)
+  for _, word in ipairs(flat) do
+    if #word > {MAX_WORD} then return key .. ' has a text of more than {MAX_WORD} bytes' end
+  end
+  return flat
 end
 local own = {{}}
 if KEYS[2] ~= KEYS[1] then own = head(KEYS[2], 0) end
@@ -176,7 +182,7 @@ BURY_LONG = Script(
 local count = 0
 for at = {AT_ONCE - 1}, 0, -1 do
   local entry = redis.call('LINDEX', KEYS[1], at)
-  if entry and #entry > {MAX_ENTRY} then
+  if entry and #entry > {MAX_ENTRY + _ROOM} then
     redis.call('XADD', KEYS[2], 'MAXLEN', '~', {MAX_DEAD}, '*',
       'entry', entry, 'from', KEYS[1], 'reason', ARGV[2], 'at', ARGV[1], 'deliveries', 1)
     redis.call('LREM', KEYS[1], 1, entry)

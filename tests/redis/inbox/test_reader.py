@@ -116,6 +116,16 @@ class EntryTests(InboxCase):
         self.assertEqual(len(names), 61)
         self.assertEqual(len(set(names) - {"a", "b"}), 60)
 
+    async def test_one_id_over_two_hubs(self) -> None:
+        """What one hub has run, another one does not run, even from a list of its own."""
+        self.push(entry("1", id="x"))
+        one, two = self.hub("one"), self.hub("two")
+        await one.live()
+        self.push(entry("2", id="x"))
+        self.push(entry("3", id="x"), key=f"{INBOX}:two")
+        await two.live()
+        self.assertEqual((one.started, two.started, self.waiting()), (["1"], [], []))
+
     async def test_an_inbox_for_one_hub(self) -> None:
         """What is pushed to a hub's own list starts there and nowhere else."""
         self.push(entry("1"), key=f"{INBOX}:two")
@@ -241,12 +251,6 @@ class RefusedTests(InboxCase):
 class OtherHubsTests(InboxCase):
     """Entries for spiders that this hub does not have."""
 
-    def with_spiders(self, name: str, *spiders: str) -> InboxHub:
-        """A hub with these spiders."""
-        hub = self.hub(name)
-        hub.harness.engine.spiders = {"shop": list(spiders)}  # type: ignore[attr-defined]
-        return hub
-
     async def later(self, hub: InboxHub) -> None:
         """Look after the hub has lost its patience with entries that nobody knows."""
         seconds = hub.reader._clock.seconds
@@ -285,6 +289,30 @@ class OtherHubsTests(InboxCase):
         await hub.live()
         await self.later(hub)
         self.assertEqual(self.waiting(), [])
+
+    async def test_a_spider_that_several_projects_have(self) -> None:
+        """Where no hub can choose the project, the entry is a dead letter."""
+        engine = {"shop": ["prices"], "other": ["prices"]}
+        one, two = self.hub("one", spiders=engine), self.hub("two", spiders=engine)
+        self.push(entry("x"), entry("1", project="other"))
+        for hub in (one, two, one):
+            await hub.live()
+        await self.later(one)
+        self.assertEqual((one.started, self.waiting(), list(self.dead())), (["1"], [], [entry("x")]))
+
+    async def test_entries_for_a_hub_whose_data_folder_is_gone(self) -> None:
+        """A hub of the same name on another folder takes over what was for this name alone."""
+        before = self.hub("web", folder_id="old")
+        before.owner.accept = lambda _: before.owner.never  # type: ignore[method-assign,attr-defined]
+        self.push(entry("1"), key=f"{INBOX}:web")
+        with self.assertRaises(AttributeError):
+            await before.reader.look()
+        other, after = self.hub("other"), self.hub("web", folder_id="new")
+        await after.beat()
+        for hub in (other, after):
+            await hub.live()
+        await after.live()
+        self.assertEqual((other.started, after.started), ([], ["1"]))
 
     async def test_a_hub_says_which_spiders_it_has(self) -> None:
         """Others read it; a hub that is not seen for a month is forgotten."""
@@ -346,6 +374,21 @@ class WaitingTests(InboxCase):
         await hub.live()
         self.assertEqual(hub.started, list("123"))
 
+    async def test_the_longest_entry_goes_back(self) -> None:
+        """It gets an id, and is not too long afterwards, whatever its letters are."""
+        text = entry("1", tags=["ü" * 100]).replace("\\u00fc", "ü")
+        text += " " * (scripts.MAX_ENTRY - len(text.encode()))
+        self.push(text)
+        hub = self.hub()
+        hub.harness.dispatcher.limit_waiting(0)
+        hub.owner.places = lambda: 1  # type: ignore[method-assign]
+        with self.assertRaises(NotNow):
+            await hub.reader.look()
+        self.assertIn('"id"', self.waiting()[0])
+        hub.harness.dispatcher.limit_waiting(100)
+        await hub.live()
+        self.assertEqual(hub.started, ["1"])
+
     async def test_a_hub_that_stops(self) -> None:
         """It takes nothing more."""
         hub = self.hub()
@@ -371,7 +414,7 @@ class WaitingTests(InboxCase):
         """Nothing is taken and nothing is lost while Redis refuses writes; then the entries start."""
         self.push(entry("1"), entry("2", id="b"), "{")
         hub = self.hub()
-        await hub.reader._register((), known=False)
+        await hub.reader._register(tuple, known=False)
         self.server.ask("CONFIG", "SET", "maxmemory", "1mb", "maxmemory-policy", "noeviction")
         try:
             self.server.ask("CONFIG", "SET", "maxmemory", "1")
@@ -382,6 +425,19 @@ class WaitingTests(InboxCase):
             self.server.ask("CONFIG", "SET", "maxmemory", "0")
         await hub.live()
         self.assertEqual((hub.started, self.waiting(), list(self.dead())), (["1", "2"], [], ["{"]))
+
+    async def test_redis_that_refuses_writes(self) -> None:
+        """So it is where Redis waits for replicas, or where its disk is full."""
+        self.push(entry("1"))
+        hub = self.hub()
+        self.server.ask("CONFIG", "SET", "min-replicas-to-write", "1")
+        try:
+            with self.assertRaisesRegex(RedisRefused, "NOREPLICAS"):
+                await hub.live()
+        finally:
+            self.server.ask("CONFIG", "SET", "min-replicas-to-write", "0")
+        await hub.live()
+        self.assertEqual((hub.started, self.waiting()), (["1"], []))
 
     async def test_an_entry_is_confirmed_without_memory(self) -> None:
         """What was taken before memory ran out starts: to confirm it frees memory."""
@@ -411,7 +467,7 @@ class WaitingTests(InboxCase):
     async def test_a_redis_that_only_reads(self) -> None:
         """A replica refuses writes: entries wait, limits are read."""
         hub = self.hub()
-        await hub.reader._register(hub.owner.spiders(), known=False)
+        await hub.reader._register(hub.owner.spiders, known=False)
         self.push(entry("1"))
         self.server.ask("HSET", f"{PREFIX}limits", "max_concurrent_runs", "7")
         self.server.ask("REPLICAOF", "127.0.0.1", "1")
@@ -515,6 +571,9 @@ class LimitTests(InboxCase):
         await hub.live()
         ignored = [each["field"] for each in hub.harness.hub.limits_view()["ignored"]]
         self.assertEqual((ignored, hub.harness.slots.limit), (["max_concurrent_runs", "\\xff"], 100))
+        self.server.ask("HSET", f"{PREFIX}limits", "x", "1" * 2000)
+        with self.assertRaisesRegex(RedisRefused, "t:limits has a text of more than 1000 bytes"):
+            await hub.live()
         self.server.ask("DEL", f"{PREFIX}limits")
         self.server.ask("SET", f"{PREFIX}limits", "4")
         with self.assertRaisesRegex(RedisRefused, "t:limits is a string, but must be a hash"):
@@ -547,6 +606,27 @@ class ServiceTests(InboxCase):
             await hub.reader.stop()
         said = [each["log_format"] for each in log if "inbox in Redis" in (each.get("log_format") or "")]
         self.assertEqual(said, ["the inbox in Redis waits: {trouble}", "the inbox in Redis is read again"])
+
+    async def test_a_hub_stops_while_redis_is_frozen(self) -> None:
+        """It waits a second for the look under way, not longer."""
+        self.patch(reader, "STOP_WITHIN", 0.05)
+        self.patch(reader, "POLL", 0.01)
+        hub = self.hub()
+        hub.reader.start()
+        await self.looks(3)
+        self.server.freeze()
+        try:
+            await self.looks(3)
+            clock: Any = reactor
+            began = clock.seconds()
+            with hub_log() as log:
+                await hub.reader.stop()
+            self.assertLess(clock.seconds() - began, 1.5)
+        finally:
+            self.server.thaw()
+        self.assertEqual(
+            [each["log_format"] for each in log if "inbox" in (each.get("log_format") or "")], []
+        )
 
     async def test_a_redis_that_is_killed_and_starts_again(self) -> None:
         """With an append-only file nothing is lost and nothing starts twice."""
