@@ -415,7 +415,6 @@ class WaitingTests(InboxCase):
         self.push(entry("1"), entry("2", id="b"), "{")
         hub = self.hub()
         await hub.reader._register(tuple, known=False)
-        self.server.ask("CONFIG", "SET", "maxmemory", "1mb", "maxmemory-policy", "noeviction")
         try:
             self.server.ask("CONFIG", "SET", "maxmemory", "1")
             with self.assertRaisesRegex(RedisRefused, "OOM"):
