@@ -17,6 +17,7 @@ from bench.errors import BenchError
 from bench.procfs import Stat, family, processes
 from reactorhub.redis.embedded import tied_to_parent
 
+NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"  # no program compiles its modules again for each run, as for a user
 START_WITHIN = 30.0  # seconds
 STOP_WITHIN = 15.0
 LOOK_AGAIN = 0.05
@@ -31,7 +32,8 @@ class Program:
         """:param folder: where it runs; what it says on stderr goes to a file there."""
         self.folder = folder
         self._command = list(command)
-        self._env = {**os.environ, "HOME": str(folder), **(env or {})}
+        inherited = {name: value for name, value in os.environ.items() if name != NO_BYTECODE}
+        self._env = {**inherited, "HOME": str(folder), **(env or {})}
         self._process: subprocess.Popen[str] | None = None
 
     @property

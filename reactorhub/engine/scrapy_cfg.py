@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import configparser
 from configparser import ConfigParser
+from functools import lru_cache
 from pathlib import Path
 
 from reactorhub.errors import UnreadableProject
 
 FILE = "scrapy.cfg"
 _SECTION = "settings"
+_MAX_KEPT = 256  # files whose text is not parsed again while it is the same; each isolated run asks
+
+
+@lru_cache(_MAX_KEPT)
+def _parsed(text: str, path: str) -> ConfigParser:
+    """Return a parser that has read this text. Nobody changes it."""
+    parser = ConfigParser()
+    parser.read_string(text, path)
+    return parser
 
 
 class ScrapyCfg:
@@ -53,7 +63,7 @@ class ScrapyCfg:
             line = data.count(b"\n", 0, error.start) + 1
             raise self._mistake(line, "this is not UTF-8; save the file as UTF-8") from error
         try:
-            self._parser.read_string(self._text, str(self.path))
+            self._parser = _parsed(self._text, str(self.path))
         except configparser.Error as error:
             raise self._mistake(*self._place_and_reason(error)) from error
         return True

@@ -68,14 +68,14 @@ def hubs(folder: Path, redis_server: RedisServer) -> Iterator[dict[str, Hub]]:
 def test_all_hubs_are_read_in_one_place(hubs: dict[str, Hub], redis_server: RedisServer) -> None:
     """Hubs, live runs, last runs, latest stats and events of both are read without KEYS or SCAN."""
     live = {hub.order("long"): name for name, hub in hubs.items()}
-    ended = {}
+    ended: dict[str, str] = {}
+    listed = "reactorhub:last:shop:prices"
     for number, (name, hub) in enumerate([*hubs.items(), *hubs.items()]):
         run_id = hub.order("prices", {"n": str(number)})
         hub.wait_final(run_id)
         ended[run_id] = name
+        until(lambda: len(redis_server.ask("LRANGE", listed, 0, -1)) == len(ended), 10, "the last runs")
     newest = list(ended)[-1]
-    listed = "reactorhub:last:shop:prices"
-    until(lambda: len(redis_server.ask("LRANGE", listed, 0, -1)) == 4, 10, "the last runs")
     until(lambda: set(live) == set(redis_server.ask("ZRANGE", "reactorhub:live", 0, -1)), 10, "the live runs")
 
     assert set(redis_server.ask("ZRANGE", "reactorhub:hubs", 0, -1)) == {"east", "west"}
@@ -105,11 +105,12 @@ def test_all_hubs_are_read_in_one_place(hubs: dict[str, Hub], redis_server: Redi
 
 
 def test_keys_are_few_and_expire(hubs: dict[str, Hub], redis_server: RedisServer) -> None:
-    """Beside those of runs there is a handful of keys, and all but stats and events have a time to live."""
+    """Beside those of runs there is a handful of keys, and all but a few have a time to live."""
     keys = redis_server.ask("KEYS", "*")
     runs = [key for key in keys if key.startswith("reactorhub:run:")]
     others = {key for key in keys if key not in runs}
-    kept = {f"reactorhub:stats:shop:{spider}" for spider in ("prices", "long")} | {"reactorhub:events"}
+    kept = {f"reactorhub:stats:shop:{spider}" for spider in ("prices", "long")}
+    kept |= {"reactorhub:events", "reactorhub:inbox:hubs"}
     passing = {f"reactorhub:last:shop:{spider}" for spider in ("prices", "long")}
     passing |= {"reactorhub:hubs", *(f"reactorhub:hub:{name}" for name in hubs)}
     assert others == kept | passing

@@ -33,7 +33,7 @@ class Answer(Deferred[T]):
     Future of asyncio itself. The test of this module fails if a new Python uses others.
     """
 
-    _asyncio_future_blocking = False
+    _asyncio_future_blocking: bool  # of the object alone: asyncio takes a class that has it for a Future
     _task_waits = False
 
     def __await__(self) -> Generator[Deferred[T], None, T]:

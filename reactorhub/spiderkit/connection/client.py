@@ -25,7 +25,7 @@ from reactorhub.spiderkit.connection.commands import (
     Argument,
     Command,
     Script,
-    ScriptCall,
+    full_words_of,
     is_unknown_script,
     words_of,
 )
@@ -35,6 +35,7 @@ from reactorhub.spiderkit.connection.gathering import Gathering, failed, fire
 from reactorhub.spiderkit.connection.opening import Connect, Connection, connect
 
 MAX_OUTSTANDING = 1_000  # calls under way; more are refused, so that a slow server costs bounded memory
+LAST_WITHIN = 0.5  # seconds for what was gathered when the client stops
 _STOPPED = "the client was stopped"
 _EXPECTED = (RedisUnavailable, ConnectError, OSError)
 
@@ -79,7 +80,7 @@ class RedisClient:
         self.state = ClientState(since=now())
         self._clock = clock
         self.deadline = deadline
-        self._setup = [_in_full(command) for command in setup]
+        self._setup = [full_words_of(command) for command in setup]
         self._now = now
         self._connect = connect
         self._link: Connection | None = None
@@ -87,7 +88,7 @@ class RedisClient:
         self._tried: Deferred[None] = Deferred()
         self._waiting: dict[Deferred[Any], Context] = {}
         self._home = copy_context()
-        self._gathering = Gathering(clock, self._home, lambda commands: self._ask(commands, None))
+        self._gathering = Gathering(clock, self._home, self._ask_gathered)
         self._watchers: list[Callable[[ClientState], None]] = []
         self._started = self._stopped = False
         self._outstanding = self._failures = 0
@@ -107,7 +108,7 @@ class RedisClient:
     def stop(self) -> Deferred[None]:
         """Close the connection for good. Calls under way fail with RedisUnavailable. Never fails.
 
-        What :meth:`soon` has gathered is sent before, which takes the client's deadline at most.
+        What :meth:`soon` has gathered is sent before, which takes half a second at most.
         """
         return Deferred.fromCoroutine(self._stop())
 
@@ -170,7 +171,7 @@ class RedisClient:
             replies = await link.ask([words_of(command) for command in commands], seconds)
             unknown = [at for at, reply in enumerate(replies) if is_unknown_script(commands[at], reply)]
             if unknown:
-                again = [_in_full(commands[at]) for at in unknown]
+                again = [full_words_of(commands[at]) for at in unknown]
                 known = await link.ask(again, seconds)
                 for at, reply in zip(unknown, known, strict=True):
                     replies[at] = reply
@@ -190,6 +191,9 @@ class RedisClient:
             return failed(self._refusal())
         return self._gathering.add(command)
 
+    async def _ask_gathered(self, commands: Sequence[Command]) -> list[Any]:
+        return await self._ask(commands, LAST_WITHIN if self._stopped else None)
+
     async def _one(self, command: Command, within: float | None) -> Any:
         [reply] = await self.ask([command], within)
         if isinstance(reply, Exception):
@@ -207,12 +211,10 @@ class RedisClient:
         return RedisUnavailable(": ".join(filter(None, ("Redis is not connected", self.state.reason))))
 
     def _checked(self, link: Connection, reply: Any) -> Any:
-        if not isinstance(reply, Exception):
-            return reply
-        error = raised(reply)
-        if isinstance(error, LoginRefused):
-            link.abort(str(error))  # the next handshake finds out whether the login is still good
-        return error
+        checked = raised(reply) if isinstance(reply, Exception) else reply
+        if isinstance(checked, LoginRefused):
+            link.abort(str(checked))  # the next handshake finds out whether the login is still good
+        return checked
 
     async def _serve(self) -> None:
         while not self._stopped:
@@ -295,7 +297,3 @@ class RedisClient:
 
     def _waits_no_more(self, waiting: Deferred[Any]) -> None:
         del self._waiting[waiting]
-
-
-def _in_full(command: Command) -> tuple[Argument, ...]:
-    return command.in_full if isinstance(command, ScriptCall) else command

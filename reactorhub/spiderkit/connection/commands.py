@@ -50,6 +50,11 @@ def words_of(command: Command) -> tuple[Argument, ...]:
     return command.by_name if isinstance(command, ScriptCall) else command
 
 
+def full_words_of(command: Command) -> tuple[Argument, ...]:
+    """Return the words of a command for a server that may know no script."""
+    return command.in_full if isinstance(command, ScriptCall) else command
+
+
 def encoded(words: Sequence[Argument]) -> tuple[bytes, ...]:
     """Return the words of a command as they are sent.
 

@@ -203,5 +203,7 @@ def _error_of(failure: Failure) -> Any:
 def _raise_first(commands: Sequence[Words], replies: Sequence[Any]) -> None:
     for command, reply in zip(commands, replies, strict=True):
         if isinstance(reply, Exception):
+            if command == ("SELECT", 0) and code_of(reply) == "NOPERM":
+                continue  # a user who may not choose a database is in the first one, and logged in
             refused = command[0] == "AUTH" or code_of(reply) in ("NOAUTH", "NOPERM")
             raise LoginRefused(str(reply)) if refused else RedisUnavailable(str(reply))

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scrapy.downloadermiddlewares.useragent import UserAgentMiddleware
 from scrapy.settings import Settings
-from scrapy.utils import log, project
+from scrapy.utils import log, project, python
+from scrapy.utils.deprecate import argument_is_required
 
 from reactorhub.engine.isolated.child.private import haste
 
@@ -20,6 +22,7 @@ def _undone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Undo what the preparation replaces."""
     for name in ("dictConfig", "get_versions"):
         monkeypatch.setattr(log, name, getattr(log, name))
+    monkeypatch.setattr(python, "_signature", python._signature)
     monkeypatch.setattr(haste, "_spare", [])
 
 
@@ -93,3 +96,32 @@ def test_logging_that_cannot_be_set_up() -> None:
     with pytest.raises(ValueError, match="version"):
         log.dictConfig({"version": 7})
     assert "_clear_cache" not in vars(logging.Logger.manager)
+
+
+class OldMiddleware(UserAgentMiddleware):
+    """A middleware as projects have it: one method of its own, the rest is Scrapy's."""
+
+    def process_request(self, request: Any, spider: Any) -> None:  # type: ignore[override]
+        """Do nothing."""
+
+
+def test_signatures_of_scrapy_are_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How Scrapy's methods are called is known; how the project's are is looked up."""
+    asked: list[Any] = []
+    look_up = python._signature
+
+    def counted(func: Any) -> Any:
+        asked.append(func)
+        return look_up(func)
+
+    monkeypatch.setattr(python, "_signature", counted)
+    haste.prepare([UserAgentMiddleware, "not a class"])
+    before, own, old = len(asked), UserAgentMiddleware(), OldMiddleware()
+    assert not argument_is_required(own.process_request, "spider")
+    assert argument_is_required(own.process_request, "request")
+    assert argument_is_required(own.from_crawler, "crawler")
+    assert argument_is_required(old.from_crawler, "crawler")
+    assert len(asked) == before
+    assert argument_is_required(old.process_request, "spider")
+    assert not argument_is_required(lambda request: None, "self")
+    assert len(asked) == before + 2

@@ -66,6 +66,22 @@ class TaskTests(SynchronousTestCase):
         answer.callback("x")
         self.assertEqual(in_loop(await_it(answer)), "got x")
 
+    def test_functions_of_asyncio(self) -> None:
+        """What asyncio does with an awaitable object, it does with an answer."""
+
+        async def main() -> list[str]:
+            answers: list[Answer[str]] = [Answer(), Answer(), Answer()]
+            for answer in answers[:2]:
+                asyncio.get_running_loop().call_later(0.001, answer.callback, "x")
+            found = await asyncio.gather(asyncio.wait_for(answers[0], 5), answers[1])
+            with self.assertRaises(asyncio.TimeoutError):
+                await asyncio.wait_for(answers[2], 0.001)
+            return found
+
+        self.assertEqual(in_loop(main()), ["x", "x"])
+        gc.collect()
+        self.assertEqual(self.flushLoggedErrors(), [])
+
     def test_a_task_that_is_cancelled(self) -> None:
         """The answer is cancelled, and the task ends as cancelled tasks do."""
         cancelled: list[Any] = []

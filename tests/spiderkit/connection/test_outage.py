@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,8 @@ def make_client(case: TestCase, url: str, **options: Any) -> RedisClient:
 
 def pem_file(case: TestCase, certificate: PrivateCertificate) -> str:
     """Return the path of a file with the public part of a certificate."""
-    path = Path(case.mktemp())
+    path = Path(tempfile.mkdtemp()) / "ca.pem"
+    case.addCleanup(shutil.rmtree, path.parent)
     path.write_bytes(certificate.original.to_cryptography().public_bytes(Encoding.PEM))
     return str(path)
 
@@ -234,6 +236,17 @@ class OutageTests(TestCase):
         await client.when_connected()
         self.assertEqual(await client.execute("PING"), b"PONG")
 
+    async def test_stop_while_frozen(self) -> None:
+        """Stopping waits half a second at most for what was gathered."""
+        server = self.make_server().start()
+        client = make_client(self, server.url, deadline=9)
+        await client.start()
+        server.freeze()
+        late, began = client.soon("PING"), CLOCK.seconds()
+        await client.stop()
+        self.assertLess(CLOCK.seconds() - began, 1.5)
+        await self.assertFailure(late, RedisUnavailable)
+
     async def test_frozen_in_the_handshake(self) -> None:
         """A server that is frozen before the login is used once it thaws."""
         server = self.make_server(password="pw").start()
@@ -265,6 +278,7 @@ class OutageTests(TestCase):
     async def test_user_password_and_database(self) -> None:
         """The user, password and database of the URL are those used, through a unix socket too."""
         socket = Path(tempfile.mkdtemp()) / "redis.sock"
+        self.addCleanup(shutil.rmtree, socket.parent)
         server = self.make_server().start("--unixsocket", str(socket))
         server.ask("ACL", "SETUSER", "hub", "on", ">p w", "~*", "+@all")
         for url in (f"redis://hub:p%20w@127.0.0.1:{server.port}/3", f"unix://hub:p%20w@{socket}?db=3"):
@@ -273,6 +287,17 @@ class OutageTests(TestCase):
             self.assertEqual(await client.execute("ACL", "WHOAMI"), b"hub", client.state)
             self.assertIn(b" db=3 ", await client.execute("CLIENT", "INFO"))
             await client.stop()
+
+    async def test_a_user_with_few_rights(self) -> None:
+        """A user who may not choose a database can use the first one, and no other."""
+        server = self.make_server().start()
+        server.ask("ACL", "SETUSER", "few", "on", ">pw", "~*", "+hset")
+        url = f"redis://few:pw@127.0.0.1:{server.port}"
+        client, other = make_client(self, url), make_client(self, f"{url}/1")
+        await gatherResults([client.start(), other.start()])
+        self.assertEqual(await client.execute("HSET", "h", "a", 1), 1)
+        self.assertEqual(other.state.state, "auth_failed")
+        self.assertIn("NOPERM", other.state.reason)
 
     async def test_not_a_redis_server(self) -> None:
         """What answers in another protocol is an outage with that reason, and no error in the log."""

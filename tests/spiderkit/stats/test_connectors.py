@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,9 @@ class JsonLinesTests(TestCase):
 
     async def test_lines(self) -> None:
         """Each upload is a whole line of JSON, also when many write at once; folders are made."""
-        path = Path(self.mktemp()) / "deep" / "stats.jl"
+        folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, folder)
+        path = Path(folder) / "deep" / "stats.jl"
         connectors = [JsonLinesConnector(path) for _ in range(4)]
         await gatherResults([each.upload(str(n), {"ü": "x" * 9000}) for each in connectors for n in range(5)])
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

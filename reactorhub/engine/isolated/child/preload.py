@@ -53,10 +53,11 @@ def preload() -> dict[str, str]:
             import_module(name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        parts = []
         for path in sorted(set(_paths(Settings()))):
             with suppress(ImportError, NotConfigured, AttributeError, NameError):  # some need another library
-                load_object(path)
-        prepare()
+                parts.append(load_object(path))
+        prepare(parts)
     if "twisted.internet.reactor" in sys.modules:
         raise RuntimeError("importing Scrapy has installed a reactor; no process can be forked from this one")
     if threading.active_count() != 1:
