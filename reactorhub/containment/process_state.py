@@ -10,6 +10,7 @@ import resource
 import socket
 import sys
 import threading
+import tracemalloc
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -22,6 +23,13 @@ from reactorhub.containment.logging_globals import is_owned
 
 _PLAIN = (str, int, float, bool, tuple, list, type(None))
 _STATUS = Path("/proc/self/status")
+_OF_ASYNCIO: tuple[tuple[Any, tuple[str, ...]], ...] = (
+    (asyncio, ("Task", "Future", "run", "all_tasks", "get_event_loop")),
+    (asyncio.tasks, ("Task", "_CTask", "_current_tasks")),
+    (asyncio.futures, ("Future", "_CFuture")),
+    (asyncio.events, ("get_event_loop", "_get_event_loop")),
+)
+_OF_LOOPS = ("run_forever", "run_until_complete", "_run_once", "_check_running")
 _LIMITS = ("RLIMIT_NOFILE", "RLIMIT_AS", "RLIMIT_CPU", "RLIMIT_FSIZE")
 
 
@@ -96,8 +104,42 @@ def _shared(loop: Any) -> Iterator[Shared]:
     yield Shared("the recursion limit", _at_most(sys.getrecursionlimit), sys.setrecursionlimit)
     yield Shared("the switch interval", sys.getswitchinterval, sys.setswitchinterval)
     yield Shared("the garbage collector", gc.isenabled, lambda on: gc.enable() if on else gc.disable())
+    yield Shared("the trace function", sys.gettrace, sys.settrace)
+    yield Shared("the profile function", sys.getprofile, sys.setprofile)
+    yield Shared("the tracing of memory", tracemalloc.is_tracing, _trace_memory)
     for name in _LIMITS:
         yield _limit(name)
+    yield from _asyncio_s_own(loop)
+
+
+def _asyncio_s_own(loop: Any) -> Iterator[Shared]:
+    """What nest_asyncio and its like replace. Tasks of another class than the hub's would never end."""
+    for module, names in _OF_ASYNCIO:
+        for name in names:
+            if hasattr(module, name):
+                yield _attribute(module, name)
+    for name in _OF_LOOPS:
+        yield _defined(type(loop), name)
+    yield _defined(type(asyncio.get_event_loop_policy()), "get_event_loop")
+
+
+def _defined(owner: Any, name: str) -> Shared:
+    """What a class itself defines under a name, which may be nothing."""
+
+    def write(value: Any) -> None:
+        if value is None:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, value)
+
+    return Shared(f"{owner.__name__}.{name}", lambda: vars(owner).get(name), write)
+
+
+def _trace_memory(wanted: bool) -> None:
+    if wanted:
+        tracemalloc.start()
+    else:
+        tracemalloc.stop()
 
 
 def _at_most(read: Callable[[], int]) -> Callable[[], int]:

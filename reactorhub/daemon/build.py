@@ -102,7 +102,8 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
     ledger = SqliteLedger(config.data_dir / LEDGER, reactor)
     heartbeat = Heartbeat(reactor)
     doctor = ProcessDoctor(reactor, config.data_dir / DOCTOR)
-    shared = ScrapyEngine(reactor, RunLogs(paths.log), paths.items, heartbeat.run_ends)
+    logs = RunLogs(paths.log)
+    shared = ScrapyEngine(reactor, logs, paths.items, heartbeat.run_ends, heartbeat.imported)
     isolated = IsolatedEngine(reactor, paths.log, paths.items, sys.executable, str(config.data_dir))
     shared.redis, isolated.redis_url = client, redis_url
     prefix = config.redis.prefix if config.redis else ""

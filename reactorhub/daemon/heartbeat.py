@@ -23,7 +23,7 @@ PutRight = Callable[[], list[str]]
 class Heartbeat:
     """One line in the hub's log says what was put right, and which runs are at work.
 
-    If there was only one, its own log says so, too.
+    If there was only one since the last look, its own log says so, too.
     """
 
     log = Logger()
@@ -32,6 +32,8 @@ class Heartbeat:
         self.at_each_end: list[PutRight] = []
         """What is looked at whenever a run ends, too: a signal must not be lost in between."""
         self.each_second: list[PutRight] = []
+        self._ended = False
+        """Whether a run has ended since the last look: it may have changed what is found now."""
         self._loop = LoopingCall(self.look)
         self._loop.clock = clock
 
@@ -41,14 +43,28 @@ class Heartbeat:
 
     def look(self) -> None:
         """Look at everything, and say what was put right."""
-        self._put_right([*self.at_each_end, *self.each_second])
+        self._put_right([*self.at_each_end, *self.each_second], blame=not self._ended)
+        self._ended = False
 
     def run_ends(self) -> None:
         """Look at what is to be looked at when a run ends, and say what was put right."""
+        self._ended = True
         self._put_right(self.at_each_end)
 
-    def _put_right(self, looks: Sequence[PutRight]) -> None:
-        changed = [text for look in looks for text in look()]
+    def imported(self, project: str) -> None:
+        """Put right at once what the import of a project has changed, before any run of others meets it."""
+        if changed := self._changed([*self.at_each_end, *self.each_second]):
+            self.log.warn(
+                "put right what the import of project {project!r} changed for the whole process: {what}",
+                project=project,
+                what="; ".join(changed),
+            )
+
+    def _changed(self, looks: Sequence[PutRight]) -> list[str]:
+        return [text for look in looks for text in look()]
+
+    def _put_right(self, looks: Sequence[PutRight], *, blame: bool = True) -> None:
+        changed = self._changed(looks)
         if not changed:
             return
         runs = runs_at_work()
@@ -59,6 +75,6 @@ class Heartbeat:
             what=what,
             whose=whose,
         )
-        if len(runs) == 1:
+        if len(runs) == 1 and blame:
             text = "the hub has put right what this run changed for the whole process: %s"
             runs[0].enter(logging.getLogger(__name__).warning, text, what)

@@ -10,6 +10,7 @@ import resource
 import socket
 import sys
 import threading
+import tracemalloc
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -49,6 +50,12 @@ CHANGES: dict[str, Callable[[Any], object]] = {
     "the recursion limit": lambda loop: sys.setrecursionlimit(500),
     "the switch interval": lambda loop: sys.setswitchinterval(1),
     "the garbage collector": lambda loop: gc.disable(),
+    "the trace function": lambda loop: sys.settrace(lambda *_: None),
+    "the profile function": lambda loop: sys.setprofile(lambda *_: None),
+    "the tracing of memory": lambda loop: tracemalloc.start(),
+    "asyncio.Task": lambda loop: setattr(asyncio, "Task", asyncio.tasks._PyTask),  # type: ignore[attr-defined]
+    "asyncio.run": lambda loop: setattr(asyncio, "run", print),
+    "_UnixSelectorEventLoop._run_once": lambda loop: setattr(type(loop), "_run_once", print),
     "the limit RLIMIT_NOFILE": lambda loop: lower_files(),
 }
 

@@ -6,7 +6,9 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from reactorhub.containment.contexts import RunContext
+from reactorhub.containment.logging_views import install_logging_views
 from reactorhub.containment.memory_log import MemoryRunLog
+from reactorhub.containment.run_logs import routing
 from reactorhub.daemon.heartbeat import Heartbeat
 
 
@@ -79,3 +81,36 @@ def list_of_runs_left_by_other_tests() -> list[RunContext]:
     from reactorhub.containment.contexts import runs_at_work
 
     return runs_at_work()
+
+
+def test_an_import_is_looked_at_at_once() -> None:
+    """What a project's import has changed is put right before runs meet it, and no run is blamed for it."""
+    with Beating() as beating:
+        run = RunContext("1", MemoryRunLog())
+        beating.others.append("asyncio.Task")
+        beating.heartbeat.imported("shop")
+        beating.heartbeat.imported("press")
+        assert beating.said == [
+            "put right what the import of project 'shop' changed for the whole process: asyncio.Task"
+        ]
+        assert isinstance(run.log, MemoryRunLog)
+        assert run.log.records == []
+        run.over = True
+
+
+def test_a_run_is_blamed_only_if_it_was_alone() -> None:
+    """A run that has ended since the last look may have done it: the log of the other says nothing."""
+    for other in list_of_runs_left_by_other_tests():
+        other.over = True
+    run = RunContext("1", MemoryRunLog())
+    said: list[str] = []
+    run.log.take = lambda record, handler=None: said.append(record.getMessage())  # type: ignore[method-assign]
+    undo = install_logging_views(routing(lambda record: None))
+    with Beating() as beating:
+        beating.heartbeat.run_ends()
+        for what in ("the locale", "the umask"):
+            beating.others.append(what)
+            beating.heartbeat.look()
+    run.over = True
+    undo()
+    assert said == ["the hub has put right what this run changed for the whole process: the umask"]

@@ -68,14 +68,14 @@ def hubs(folder: Path, redis_server: RedisServer) -> Iterator[dict[str, Hub]]:
 def test_all_hubs_are_read_in_one_place(hubs: dict[str, Hub], redis_server: RedisServer) -> None:
     """Hubs, live runs, last runs, latest stats and events of both are read without KEYS or SCAN."""
     live = {hub.order("long"): name for name, hub in hubs.items()}
-    ended = {}
+    ended: dict[str, str] = {}
+    listed = "reactorhub:last:shop:prices"
     for number, (name, hub) in enumerate([*hubs.items(), *hubs.items()]):
         run_id = hub.order("prices", {"n": str(number)})
         hub.wait_final(run_id)
         ended[run_id] = name
+        until(lambda: len(redis_server.ask("LRANGE", listed, 0, -1)) == len(ended), 10, "the last runs")
     newest = list(ended)[-1]
-    listed = "reactorhub:last:shop:prices"
-    until(lambda: len(redis_server.ask("LRANGE", listed, 0, -1)) == 4, 10, "the last runs")
     until(lambda: set(live) == set(redis_server.ask("ZRANGE", "reactorhub:live", 0, -1)), 10, "the live runs")
 
     assert set(redis_server.ask("ZRANGE", "reactorhub:hubs", 0, -1)) == {"east", "west"}

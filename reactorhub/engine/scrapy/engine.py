@@ -46,8 +46,12 @@ class ScrapyEngine:
         logs: LogOpener,
         items_path: Callable[[str, str, str], Path],
         on_end: Callable[[], None] = lambda: None,
+        on_import: Callable[[str], None] = lambda project: None,
     ) -> None:
-        """:param on_end: called whenever a crawl is about to close its log."""
+        """
+        :param on_end: called whenever a crawl is about to close its log.
+        :param on_import: called with the name of a project that has been imported, before anything else runs.
+        """
         self.note: Callable[[str], str | None] = lambda project: None
         """Returns a sentence for the beginning of the log of a project's run, or None."""
         self.redis: RedisClient | None = None
@@ -56,6 +60,7 @@ class ScrapyEngine:
         """Given to each run as ``crawler.reactorhub_feeds``."""
         self._clock = clock
         self._on_end = on_end
+        self._on_import = on_import
         self._logs = logs
         self._items_path = items_path
         self._projects: dict[str, Project] = {}
@@ -98,6 +103,7 @@ class ScrapyEngine:
 
     def _loaded(self, config: ProjectConfig) -> Project:
         project = Project(config)
+        self._on_import(config.name)
         for warning in project.warnings:
             self.log.warn("{warning}", warning=warning)
         return project

@@ -10,7 +10,9 @@ from types import ModuleType
 
 import pytest
 from scrapy import Spider
+from scrapy.settings import Settings
 
+from reactorhub.engine.isolated.child.private import Loader
 from reactorhub.engine.isolated.child.spiders import arguments, classes_of, docstring, sort_out
 
 HEAD = """
@@ -151,3 +153,24 @@ def test_a_loader_of_the_project_s_own() -> None:
         "TypeError: the spider loader has a name that is not a text: 7",
         "KeyError: 'gone'",
     ]
+
+
+def test_a_spider_whose_module_is_broken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The message names the module and what is wrong with it; the traceback is printed, for the run's log."""
+    package = tmp_path / "half_done_spiders"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "prices.py").write_text("import no_such_package\n")
+    sys.path.insert(0, str(tmp_path))
+    try:
+        loader = Loader.from_settings(Settings({"SPIDER_MODULES": ["half_done_spiders"]}))
+        with pytest.raises(
+            ImportError, match=r"'prices'.*half_done_spiders.prices .*No module named 'no_such"
+        ):
+            loader.load("prices")
+        assert "import no_such_package" in capsys.readouterr().err
+        loader.broken.clear()
+        with pytest.raises(KeyError):
+            loader.load("prices")
+    finally:
+        sys.path.remove(str(tmp_path))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import sys
 from collections.abc import Callable
 from io import TextIOWrapper
 from typing import Any
@@ -35,6 +36,10 @@ _CONSOLES = {
     "scrapy.extensions.telnet.TelnetConsole": "TELNETCONSOLE_ENABLED",
 }
 """Extensions whose import alone costs more than a small crawl, and the settings that ask for them."""
+
+
+_MAX_SHOWN = 3
+"""Modules that a message names."""
 
 
 class Loader(SpiderLoader):
@@ -79,10 +84,14 @@ class Loader(SpiderLoader):
     def load(self, spider_name: str) -> Any:
         """Return the spider of this name.
 
+        :raises ImportError: if there is none, and modules that could have it cannot be imported. Their
+            tracebacks are printed.
         :raises KeyError: if there is none.
         """
         if spider_name not in self._spiders:
             self._load_rest()
+        if spider_name not in self._spiders and self.broken:
+            raise _not_imported(spider_name, self.broken)
         return super().load(spider_name)
 
     def duplicates(self) -> dict[str, Any]:
@@ -94,6 +103,13 @@ class Loader(SpiderLoader):
         """Return the names of all spiders."""
         self._load_rest()
         return super().list()
+
+
+def _not_imported(spider_name: str, broken: list[dict[str, str]]) -> ImportError:
+    for each in broken:
+        sys.stderr.write(each["traceback"])  # the run's log
+    shown = ", ".join(f"{each['module']} ({each['error']})" for each in broken[:_MAX_SHOWN])
+    return ImportError(f"there is no spider {spider_name!r}, and cannot be imported: {shown}")
 
 
 class IsolatedCrawler(Crawler):
