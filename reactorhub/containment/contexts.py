@@ -158,6 +158,8 @@ class RunContext(Owner):
         """The names of the run's functions that shared threads execute now."""
         self.at_exit: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = []
         """What the run's code has registered with ``atexit``."""
+        self.at_end: list[Callable[[], object]] = []
+        """Calls that take out of shared tables, at the end of the run, what its code has put there."""
         self.copies: dict[object, Any] = {}
         """What the run has in the place of attributes of classes that other runs share."""
         self.exceptions = 0

@@ -217,6 +217,9 @@ class ScrapyCrawl:
         close_handlers(self._context)
         finish_lines(self._context)
         forget_filters(self._context)
+        for take_out in self._context.at_end:
+            with suppress(Exception):  # the run's code may have taken it out itself
+                take_out()
         self._on_end()
         self._context.over = True
         self._run_log.close()

@@ -323,6 +323,22 @@ STORES = (
 
 PROCESS_WIDE = (
     _habit(
+        "dispatched",
+        YIELD,
+        Outcome(log=("heard dispatched",)),
+        top="from pydispatch import dispatcher\nfrom scrapy import signals\n",
+        body="""
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            dispatcher.connect(self.heard, signals.spider_closed)
+
+        def heard(self, spider):
+            assert spider is self
+            self.logger.info("heard %s", spider.name)
+
+        """,
+    ),
+    _habit(
         "stopping",
         "reactor.stop()" + YIELD,
         Outcome(None, "failed", 0, "shutdown"),
