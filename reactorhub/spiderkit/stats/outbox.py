@@ -6,7 +6,6 @@ not end is cancelled.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from inspect import isawaitable
@@ -22,7 +21,6 @@ from reactorhub.spiderkit.stats.plain import Plain
 MAX_UPLOAD = 5.0  # seconds of one upload; and of all that is left when the crawl is over
 MAX_CLOSE = 1.0  # seconds in which a connector closes
 _LOG = logging.getLogger(__name__)
-_FAILURES = (Exception, asyncio.CancelledError)
 
 
 class TooLong(Exception):
@@ -121,7 +119,9 @@ class Outbox:
 
         try:
             await (step if self._outlives else step.addTimeout(seconds, self._clock, too_late))
-        except _FAILURES as error:
+        except GeneratorExit:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a connector may even call sys.exit()
             self._note_failure(error)
 
     def _note_failure(self, error: BaseException) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -121,6 +122,14 @@ class OutboxTests(SynchronousTestCase):
         self.outbox.send()
         wanted = ["connect", "connect", ("upload", "me", 1), ("upload", "me", 2)]
         self.assertEqual(self.connector.calls, wanted)
+
+    def test_a_connector_that_exits(self) -> None:
+        """Not even ``sys.exit()`` gets out, and the next upload is tried."""
+        self.connector.do["upload"] = sys.exit
+        self.assertEqual(self.said(self.outbox.send), ["The stats cannot be uploaded now: SystemExit"])
+        del self.connector.do["upload"]
+        self.said(self.outbox.send)
+        self.successResultOf(finish(self.outbox))
 
     def test_an_upload_that_hangs(self) -> None:
         """It is cancelled after its time, which counts as a failure, and the next one begins."""
