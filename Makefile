@@ -27,7 +27,7 @@ soak: .venv/dev  ## the tests of when runs start, for ten minutes
 faults: .venv/dev  ## kills, storms and cancels in long rounds, with every hub started from scratch
 	ROUNDS=long FRESH_HUBS=1 $(BIN)/python -m pytest tests/integration/test_chains.py tests/integration/test_crash.py \
 		tests/integration/test_fleet_kills.py \
-		tests/integration/test_feed_kills.py tests/spiderkit/feed/test_faults.py \
+		tests/integration/test_feed.py tests/integration/test_feed_kills.py tests/spiderkit/feed/test_faults.py \
 		tests/integration/test_harm.py tests/integration/test_isolated.py tests/integration/test_redis.py \
 		tests/integration/test_reload_stress.py \
 		tests/integration/test_retention.py tests/integration/test_retries.py tests/integration/test_shutdown.py \

@@ -70,6 +70,8 @@ class Owner:
         """What stands for the owner's log at the root logger, once code of the owner's has looked there."""
         self.globals: Any = None
         """What the owner's code has set in the modules ``logging`` and ``warnings``; None if nothing."""
+        self.variables: dict[bytes, bytes | None] = {}
+        """The environment variables that the owner's code has set; None for those that it has taken out."""
         self.warned: set[Any] = set()
         """The warnings that have been shown to the owner's code."""
         self.streams: dict[str, Any] = {}
@@ -158,6 +160,8 @@ class RunContext(Owner):
         """The names of the run's functions that shared threads execute now."""
         self.at_exit: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = []
         """What the run's code has registered with ``atexit``."""
+        self.at_end: list[Callable[[], object]] = []
+        """Calls that take out of shared tables, at the end of the run, what its code has put there."""
         self.copies: dict[object, Any] = {}
         """What the run has in the place of attributes of classes that other runs share."""
         self.exceptions = 0

@@ -36,6 +36,7 @@ from reactorhub.engine.isolated.child.bytecode import distrust_old_bytecode
 from reactorhub.engine.scrapy.environment import answer_for_each_project
 from reactorhub.engine.scrapy.private.classes import keep_store_settings_apart
 from reactorhub.engine.scrapy.private.everywhere import contain_for_all, refuse_crawls_at_import
+from reactorhub.engine.scrapy.private.receivers import keep_receivers_apart
 from reactorhub.engine.scrapy.process import import_components, prepare_logging
 from reactorhub.errors import ReactorHubError, StartError
 from reactorhub.events.sink import Sink
@@ -122,6 +123,7 @@ class HubService(Service):
         reactor.installNameResolver(self._resolver())
         prepare_logging()
         contain_for_all()
+        keep_receivers_apart()
         refuse_crawls_at_import()
         distrust_old_bytecode(MODULES.folders)
         keep_store_settings_apart()

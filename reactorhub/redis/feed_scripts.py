@@ -54,6 +54,15 @@ end
 return found
 """)
 
+# KEYS: the dead letters. ARGV: the last id that counts, how many. Return the ids of the oldest ones.
+OLDEST = Script("""
+local ids = {}
+for _, letter in ipairs(redis.call('XRANGE', KEYS[1], '-', ARGV[1], 'COUNT', ARGV[2])) do
+  ids[#ids + 1] = letter[1]
+end
+return ids
+""")
+
 _EACH = """
 local function map_of(flat)
   local fields = {}

@@ -105,14 +105,12 @@ class Feeds:
                 some = ids[start : start + scripts.AT_ONCE]
                 count += await _answered(client.run(script, [dead, *more], some))
             return count
-        newest = await _answered(client.execute("XREVRANGE", dead, "+", "-", "COUNT", 1))
-        while newest:
-            some = await _answered(
-                client.execute("XRANGE", dead, "-", newest[0][0], "COUNT", scripts.AT_ONCE)
-            )
+        newest = await _answered(client.run(scripts.DEAD_LETTERS, [dead], ["+", 1]))
+        while newest:  # those that come meanwhile are not meant
+            some = await _answered(client.run(scripts.OLDEST, [dead], [newest[0][0], scripts.AT_ONCE]))
             if not some:
                 break
-            count += await _answered(client.run(script, [dead, *more], [letter[0] for letter in some]))
+            count += await _answered(client.run(script, [dead, *more], some))
         return count
 
     async def _keys(self) -> list[str]:

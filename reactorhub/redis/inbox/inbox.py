@@ -94,7 +94,7 @@ class Taking:
 
     async def bury_long(self, source: str) -> None:
         """Make dead letters of the entries at the head of a list that are too long."""
-        reason = f"the entry is longer than {scripts.MAX_ENTRY:,} bytes"
+        reason = f"the entry is longer than {scripts.MAX_ENTRY:,} bytes; only its beginning is kept"
         await self._client.run(scripts.BURY_LONG, [source, self._keys.dead], [self._moment(), reason])
 
     async def _readable(self, mine: str, records: Sequence[bytes]) -> list[Taken]:

@@ -176,7 +176,8 @@ return count
 """
 )
 
-# KEYS: the list, the dead letters. ARGV: the time, the reason. Entries that are too long become dead letters.
+# KEYS: the list, the dead letters. ARGV: the time, the reason. Entries that are too long become dead letters,
+# which keep only their beginning.
 BURY_LONG = Script(
     f"""
 local count = 0
@@ -184,7 +185,8 @@ for at = {AT_ONCE - 1}, 0, -1 do
   local entry = redis.call('LINDEX', KEYS[1], at)
   if entry and #entry > {MAX_ENTRY + _ROOM} then
     redis.call('XADD', KEYS[2], 'MAXLEN', '~', {MAX_DEAD}, '*',
-      'entry', entry, 'from', KEYS[1], 'reason', ARGV[2], 'at', ARGV[1], 'deliveries', 1)
+      'entry', string.sub(entry, 1, {MAX_ENTRY}), 'from', KEYS[1],
+      'reason', ARGV[2], 'at', ARGV[1], 'deliveries', 1)
     redis.call('LREM', KEYS[1], 1, entry)
     count = count + 1
   end

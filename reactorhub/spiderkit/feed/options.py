@@ -8,6 +8,7 @@ from typing import Any
 from scrapy.settings import BaseSettings
 
 DEFAULT_KEY = "%(name)s:start_urls"
+_BLOCKING = ("SCHEDULER", "DUPEFILTER_CLASS", "STATS_CLASS")
 _ACKS = ("response", "tree")
 
 
@@ -47,6 +48,15 @@ def options_of(spider: Any, settings: BaseSettings) -> FeedOptions:
         lease=_seconds("REDIS_LEASE", settings.get("REDIS_LEASE", 60), least=0.1),
         max_deliveries=_whole("REDIS_MAX_DELIVERIES", settings.get("REDIS_MAX_DELIVERIES", 5)),
     )
+
+
+def blocking_settings(settings: BaseSettings) -> list[str]:
+    """Return the settings that name a class of scrapy_redis whose calls block the reactor."""
+    return [name for name in _BLOCKING if _module_of(settings.get(name)).startswith("scrapy_redis.")]
+
+
+def _module_of(component: Any) -> str:
+    return component if isinstance(component, str) else f"{getattr(component, '__module__', '')}."
 
 
 def _own(spider: Any, name: str, settings: BaseSettings, setting: str, default: Any) -> Any:

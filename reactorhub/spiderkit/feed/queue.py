@@ -161,10 +161,11 @@ class FeedQueue:
         tasks = list(dict.fromkeys(each.task_id for each in handled if each.task_id is not None))
         numbers = {task: number for number, task in enumerate(tasks, 1)}
         keys = (self.keys.stream, *map(self.keys.task, tasks))
-        args: list[Argument] = [GROUP, TASK_TTL, _now()]
+        without = [each.entry.id for each in handled if each.task_id is None]
+        args: list[Argument] = [GROUP, TASK_TTL, _now(), len(without), *without]
         for each in handled:
-            number = numbers.get(each.task_id or "", 0)
-            args += (each.entry.id, number, *each.counts)
+            if each.task_id is not None:
+                args += (each.entry.id, numbers[each.task_id], *each.counts)
         return ACKNOWLEDGE.call(keys, args)
 
     async def bury(self, entry: Entry, reason: str, task_id: str | None = None, **more: str) -> None:

@@ -19,6 +19,7 @@ from reactorhub.spiderkit.feed.queue import FeedQueue, Taken
 SOURCES = ("list", "set", "zset", "stream")
 LOOK = 2.0  # seconds after which an idle reader looks at the feed although nothing has rung
 BUSY = 0.1  # seconds between looks at a scheduler with many requests
+PATIENCE = 1.0  # seconds without a connection, until that is worth a line in the log
 REFUSED = 1.0  # seconds until a refused command is tried again
 UNAVAILABLE = 0.2  # seconds until a client that was connected a moment ago is asked again
 LOOKS_PER_LEASE = 8  # how often it is looked for entries of consumers that died, in one lease
@@ -78,6 +79,9 @@ class Spider(Protocol):
 
     def surrendered(self, ids: set[str]) -> None:
         """Note that another consumer has these entries, or that Redis lost them."""
+
+    def waits(self) -> None:
+        """Note that Redis has not been connected for a while."""
 
     def connected(self) -> None:
         """Note that Redis can be reached, and takes commands."""
@@ -156,8 +160,7 @@ class Reader:
     async def _serve(self) -> None:
         while not self._stopped:
             try:
-                self._connecting = self._when_connected()
-                await self._connecting
+                await self._connection()
                 await self._turn()
             except CancelledError:
                 continue
@@ -165,6 +168,17 @@ class Reader:
                 await self._pause(error, UNAVAILABLE)
             except RedisRefused as error:
                 await self._pause(error, REFUSED)
+
+    async def _connection(self) -> None:
+        self._connecting = self._when_connected()
+        if self._connecting.called:
+            return
+        notice = self._clock.callLater(PATIENCE, self._spider.waits)
+        try:
+            await self._connecting
+        finally:
+            if notice.active():
+                notice.cancel()
 
     async def _pause(self, error: Exception, seconds: float) -> None:
         if not self._stopped:
@@ -209,9 +223,11 @@ class Reader:
         return 2 * self._batch - still_open
 
     async def _deliver(self, entries: Sequence[Entry]) -> None:
-        if entries and not self._stopped:
-            self._accounts.take(entries)
-            await self._spider.deliver(entries)
+        known = set(self._spider.unfinished())  # after an outage an entry's own consumer may take it over
+        new = [entry for entry in entries if entry.id not in known]
+        if new and not self._stopped:
+            self._accounts.take(new)
+            await self._spider.deliver(new)
 
     def _look_due(self) -> Deferred[None]:
         self._due = True

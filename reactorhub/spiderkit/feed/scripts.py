@@ -141,23 +141,29 @@ return lost
 """
 )
 
-# KEYS: stream, then the hash of each task. ARGV: group, seconds that a task's hash lives, the time, then for
-# each entry: its id, the number of its task's key or 0, and what is added to the counts of the task.
+# KEYS: stream, then the hash of each task. ARGV: group, seconds that a task's hash lives, the time, how many
+# ids of entries without a task follow, these, and then for each entry of a task: its id, the number of its
+# task's key, and what is added to the counts of the task.
 ACKNOWLEDGE = Script(
     """
-local stream, group = KEYS[1], ARGV[1]
+local stream, group, without = KEYS[1], ARGV[1], tonumber(ARGV[4])
 local names = {'handled', 'requests', 'responses', 'items', 'failed', 'errors'}
 local acknowledged = 0
-for i = 4, #ARGV, 2 + #names do
-  if redis.call('XACK', stream, group, ARGV[i]) == 1 then
-    redis.call('XDEL', stream, ARGV[i])
-    acknowledged = acknowledged + 1
-    local task = ARGV[i + 1] ~= '0' and KEYS[1 + ARGV[i + 1]]
-    if task then
-      for at, name in ipairs(names) do redis.pcall('HINCRBY', task, name, ARGV[i + 1 + at]) end
-      redis.pcall('HSET', task, 'updated_at', ARGV[3])
-      redis.pcall('EXPIRE', task, ARGV[2])
-    end
+
+local function acknowledge(id)
+  if redis.call('XACK', stream, group, id) == 0 then return false end
+  redis.call('XDEL', stream, id)
+  acknowledged = acknowledged + 1
+  return true
+end
+
+for i = 5, 4 + without do acknowledge(ARGV[i]) end
+for i = 5 + without, #ARGV, 2 + #names do
+  if acknowledge(ARGV[i]) then
+    local task = KEYS[1 + ARGV[i + 1]]
+    for at, name in ipairs(names) do redis.pcall('HINCRBY', task, name, ARGV[i + 1 + at]) end
+    redis.pcall('HSET', task, 'updated_at', ARGV[3])
+    redis.pcall('EXPIRE', task, ARGV[2])
   end
 end
 return acknowledged

@@ -193,6 +193,10 @@ class Session:
             self._connected, self._trouble = True, ""
             self._look_again()
 
+    def waits(self) -> None:
+        """See :class:`reactorhub.spiderkit.feed.reader.Spider`."""
+        self.trouble(RedisUnavailable(self.client.state.reason))
+
     def trouble(self, error: Exception) -> None:
         """See :class:`reactorhub.spiderkit.feed.reader.Spider`."""
         self._connected = False

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from reactorhub.spiderkit.connection.answer import Answer
 from reactorhub.spiderkit.connection.parameters import address_from, leads_to, server_params
 from reactorhub.spiderkit.feed.entries import STREAM, BadEntry, request_of, text_of
-from reactorhub.spiderkit.feed.options import options_of
+from reactorhub.spiderkit.feed.options import blocking_settings, options_of
 from reactorhub.spiderkit.feed.private import entry_of
 from reactorhub.spiderkit.feed.requests import requests_in, scrapy_request
 from reactorhub.spiderkit.feed.server import blocking_server
@@ -63,6 +63,9 @@ class RedisMixin:
         options = options_of(self, crawler.settings)
         self.redis_key, self.redis_encoding = options.redis_key, options.encoding
         self.redis_batch_size, self.max_idle_time = options.batch, options.max_idle_time
+        if blocking := blocking_settings(crawler.settings):
+            text = "Remove %s: classes of scrapy_redis block the reactor with each call"
+            self.logger.warning(text, " and ".join(blocking))
         self._session = _session(self, crawler, options)
         self._listen(crawler)
         text = "Reading start URLs from redis key '%s' (batch size: %s, encoding: %s)"

@@ -323,6 +323,31 @@ STORES = (
 
 PROCESS_WIDE = (
     _habit(
+        "surrounded",
+        """
+        yield {"seen": os.environ.get("SHOP_SEEN"), "set": os.environ["SHOP_SET"]}
+        os.environ["SHOP_SEEN"] = "by an earlier run"
+        """,
+        Outcome(items=({"seen": None, "set": "at import"},)),
+        top='import os\nos.environ["SHOP_SET"] = "at import"\n',
+    ),
+    _habit(
+        "dispatched",
+        YIELD,
+        Outcome(log=("heard dispatched",)),
+        top="from pydispatch import dispatcher\nfrom scrapy import signals\n",
+        body="""
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            dispatcher.connect(self.heard, signals.spider_closed)
+
+        def heard(self, spider):
+            assert spider is self
+            self.logger.info("heard %s", spider.name)
+
+        """,
+    ),
+    _habit(
         "stopping",
         "reactor.stop()" + YIELD,
         Outcome(None, "failed", 0, "shutdown"),

@@ -97,7 +97,7 @@ class CrawlCase(FeedCase):
         self, spider: type[Spider] = ShopSpider, settings: dict[str, Any] | None = None, **args: Any
     ) -> tuple[Crawler, Deferred[None]]:
         """Begin a crawl. Its items go to ``self.items``."""
-        server = {"REDIS_URL": self.server.url}
+        server = {"REDIS_URL": self.server.url}  # unless the test says otherwise
         runner = CrawlerRunner({**QUIET, **server, **(settings or {})})
         crawler = runner.create_crawler(spider)
         crawler.signals.connect(self._scraped, signal=signals.item_scraped)

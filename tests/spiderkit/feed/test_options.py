@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from scrapy.settings import Settings
 
-from reactorhub.spiderkit.feed.options import FeedOptions, options_of
+from reactorhub.spiderkit.feed.options import FeedOptions, blocking_settings, options_of
 
 
 def read(spider: dict[str, Any] | None = None, **settings: Any) -> FeedOptions:
@@ -75,3 +75,11 @@ def test_mistakes_are_named(spider: dict[str, Any], settings: dict[str, Any], me
     """A value that cannot be used is named, with what it must be."""
     with pytest.raises(ValueError, match=message.replace("(", r"\(").replace(")", r"\)")):
         read(spider, **settings)
+
+
+def test_settings_that_block() -> None:
+    """The scheduler, the dupefilter and the stats of scrapy_redis wait for Redis in each of their calls."""
+    kind = type("Stats", (), {"__module__": "scrapy_redis.stats"})
+    settings = {"SCHEDULER": "scrapy_redis.scheduler.Scheduler", "STATS_CLASS": kind}
+    assert blocking_settings(Settings(settings)) == ["SCHEDULER", "STATS_CLASS"]
+    assert blocking_settings(Settings()) == []

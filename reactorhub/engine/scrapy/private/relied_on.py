@@ -26,6 +26,16 @@ class Held:
 
 
 RELIED_ON: tuple[Part, ...] = (
+    Part(
+        "scrapy.utils.signal:liveReceivers",
+        ("receivers",),
+        "replaced: leaves out receivers of other runs that listen to all senders",
+    ),
+    Part(
+        "pydispatch.dispatcher:connect",
+        ("receiver", "signal", "sender", "weak"),
+        "replaced: notes whose such a receiver is",
+    ),
     Part("scrapy.crawler:Crawler.__init__", ("self", "spidercls", "settings", "init_reactor"), "HubCrawler"),
     Part("scrapy.crawler:Crawler._create_engine", ("self",), "overridden: puts the guards onto the engine"),
     Part("scrapy.crawler:Crawler._apply_settings", ("self",), "overridden: replaces load_settings() before"),
