@@ -70,6 +70,8 @@ class Owner:
         """What stands for the owner's log at the root logger, once code of the owner's has looked there."""
         self.globals: Any = None
         """What the owner's code has set in the modules ``logging`` and ``warnings``; None if nothing."""
+        self.variables: dict[bytes, bytes | None] = {}
+        """The environment variables that the owner's code has set; None for those that it has taken out."""
         self.warned: set[Any] = set()
         """The warnings that have been shown to the owner's code."""
         self.streams: dict[str, Any] = {}

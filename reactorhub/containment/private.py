@@ -55,6 +55,8 @@ RELIED_ON: tuple[Part, ...] = (
         ("self", "future"),
     ),
     Part("atexit:register", "replaced: what a run registers is called at its end; unregister likewise"),
+    Part("os:environ", "its class is replaced: each owner has variables of its own"),
+    Part("os:_Environ", "overridden: __getitem__, __setitem__, __delitem__, __iter__ and __len__"),
     Part("os:chdir", "replaced: refused to runs and imports, and its neighbours in the module"),
     Part("os:_exit", "replaced, likewise: it would end the hub, as os.kill() and others would"),
     Part("signal:signal", "replaced: refused to runs and imports, and its neighbours in the module"),

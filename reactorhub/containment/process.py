@@ -18,6 +18,7 @@ from reactorhub.containment.modules import tell_modules_apart
 from reactorhub.containment.run_logs import routing
 from reactorhub.containment.streams import HubOutput, install_streams
 from reactorhub.containment.threads import carry_contexts_into_new_threads
+from reactorhub.containment.variables import keep_variables_apart
 from reactorhub.containment.warned import show_once_to_each
 
 
@@ -37,6 +38,7 @@ def contain_process(
         install_logging_globals(),
         show_once_to_each(),
         keep_exits_apart(),
+        keep_variables_apart(),
         install_streams(hub_output),
         contain_loop(loop),
         contain_children(loop),

@@ -24,7 +24,7 @@ SPIDERS = """
     import asyncio
     import scrapy
 
-    from reactorhub.spiderkit import RedisSpider
+    from reactorhub.spiderkit import RedisClient, RedisSpider
 
     class Borrower(scrapy.Spider):
         name = "borrower"
@@ -36,6 +36,11 @@ SPIDERS = """
             lent = getattr(self.crawler, "reactorhub_connection", None)
             if lent is not None:
                 await lent.execute("HSET", "borrowed", self.n, response.url)
+                from twisted.internet import reactor
+                own = RedisClient(lent.address, reactor)
+                await own.start()
+                assert await own.execute("HLEN", "borrowed") == 1
+                await own.stop()
             yield {"url": self.settings.get("REDIS_URL")}
 
     class Sender(Borrower):
@@ -95,7 +100,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory, redis: RedisServer) -> Iterato
 
 
 def test_runs_borrow_the_connection(hub: Hub, redis: RedisServer) -> None:
-    """A shared run uses the hub's connection in its callbacks; an isolated run is told the hub's Redis."""
+    """A shared run uses the hub's connection and one of its own; an isolated run is told the hub's Redis."""
     runs = [hub.order("borrower", {"n": "1"}), hub.order("borrower", {"n": "2"}, isolate="process")]
     assert [hub.wait_final(run)["state"] for run in runs] == ["succeeded", "succeeded"]
     assert list(redis.hash("borrowed")) == ["1"]

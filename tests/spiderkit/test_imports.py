@@ -48,3 +48,11 @@ def test_nothing_of_the_hub_comes_with_it(loaded: set[str]) -> None:
         if name.startswith("reactorhub.") and not name.startswith("reactorhub.spiderkit")
     }
     assert not hub
+
+
+def test_public_names() -> None:
+    """Each public name is what its module defines; another name is an error like that of any module."""
+    for name in reactorhub.spiderkit.__all__:
+        assert getattr(reactorhub.spiderkit, name).__name__ == name
+    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
+        reactorhub.spiderkit.Nothing  # noqa: B018 - the access is the test

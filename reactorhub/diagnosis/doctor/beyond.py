@@ -100,7 +100,11 @@ PROCESS_WIDE: Mapping[str, Harm] = table(
     ),
     (
         "os.putenv os.environ.update os.environ.setdefault os.environ.pop os.environ.clear",
-        Harm("environment", "changes the environment of all crawls", "use settings or spider arguments"),
+        Harm(
+            "environment",
+            "holds for its own run or project, and for code in C of all crawls",
+            "use settings or spider arguments",
+        ),
     ),
 )
 """Calls whose effect reaches beyond the crawl. An object is written without the ``()`` that made it."""
@@ -131,7 +135,9 @@ PATCHES: Mapping[str, Harm] = {
         "leave it out: Scrapy does not check them",
     ),
     "os.environ[]": Harm(
-        "environment", "changes the environment of all crawls", "use settings or spider arguments"
+        "environment",
+        "holds for its own run or project, and for code in C of all crawls",
+        "use settings or spider arguments",
     ),
 }
 """Attributes of other people's modules that all crawls depend on."""

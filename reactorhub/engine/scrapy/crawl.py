@@ -25,6 +25,7 @@ from reactorhub.containment.logging_globals import forget_filters
 from reactorhub.containment.logging_views import close_handlers
 from reactorhub.containment.streams import finish_lines
 from reactorhub.containment.threads import outside
+from reactorhub.containment.variables import forget_variables
 from reactorhub.engine.isolated.child.feed import ItemsFile
 from reactorhub.engine.isolated.child.fields import FieldCounter
 from reactorhub.engine.isolated.child.told import is_service
@@ -217,6 +218,7 @@ class ScrapyCrawl:
         close_handlers(self._context)
         finish_lines(self._context)
         forget_filters(self._context)
+        forget_variables(self._context)
         for take_out in self._context.at_end:
             with suppress(Exception):  # the run's code may have taken it out itself
                 take_out()

@@ -85,7 +85,7 @@ class RedisClient:
         self._connect = connect
         self._link: Connection | None = None
         self._running: Deferred[None] = succeed(None)
-        self._tried: Deferred[None] = Deferred()
+        self._tried: Answer[None] = Answer()
         self._waiting: dict[Deferred[Any], Context] = {}
         self._home = copy_context()
         self._gathering = Gathering(clock, self._home, self._ask_gathered)
@@ -93,7 +93,7 @@ class RedisClient:
         self._started = self._stopped = False
         self._outstanding = self._failures = 0
 
-    def start(self) -> Deferred[None]:
+    def start(self) -> Answer[None]:
         """Start to connect. Fires after the first attempt, even if that failed. Never fails.
 
         :raises RuntimeError: if the client was started or stopped before.
@@ -105,12 +105,12 @@ class RedisClient:
         self._running = Deferred.fromCoroutine(self._serve())
         return self._tried
 
-    def stop(self) -> Deferred[None]:
+    def stop(self) -> Answer[None]:
         """Close the connection for good. Calls under way fail with RedisUnavailable. Never fails.
 
         What :meth:`soon` has gathered is sent before, which takes half a second at most.
         """
-        return Deferred.fromCoroutine(self._stop())
+        return answer_of(Deferred.fromCoroutine(self._stop()))
 
     def reconnect(self, why: str) -> None:
         """Close the connection, if there is one, and make another: this one leads to the wrong server."""

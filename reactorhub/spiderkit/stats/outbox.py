@@ -6,7 +6,6 @@ not end is cancelled.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from inspect import isawaitable
@@ -22,7 +21,6 @@ from reactorhub.spiderkit.stats.plain import Plain
 MAX_UPLOAD = 5.0  # seconds of one upload; and of all that is left when the crawl is over
 MAX_CLOSE = 1.0  # seconds in which a connector closes
 _LOG = logging.getLogger(__name__)
-_FAILURES = (Exception, asyncio.CancelledError)
 
 
 class TooLong(Exception):
@@ -49,8 +47,7 @@ class Outbox:
         self._clock = clock
         self._read = read
         self._outlives = bool(getattr(connector, "outlives_crawl", False))
-        self._wanted = self._connected = self._failing = False
-        self._working: Deferred[None] | None = None
+        self._wanted = self._connected = self._failing = self._working = False
         self._attempt: Deferred[None] = succeed(None)
         self._waiting: list[Deferred[None]] = []
 
@@ -70,8 +67,8 @@ class Outbox:
             await answer_of(Deferred.fromCoroutine(self._finish()))
 
     def _work(self) -> None:
-        if self._working is None:
-            self._working = Deferred()
+        if not self._working:
+            self._working = True
             Deferred.fromCoroutine(self._serve())
 
     async def _serve(self) -> None:
@@ -80,7 +77,7 @@ class Outbox:
             self._attempt = Deferred.fromCoroutine(self._upload())
             await self._ended(self._attempt, MAX_UPLOAD)
             again = self._wanted
-        self._working = None
+        self._working = False
         self._waiting, waiting = [], self._waiting
         for each in waiting:
             each.callback(None)
@@ -95,11 +92,19 @@ class Outbox:
             await result_of(self._connector.upload(spider_id, stats))
             self._note_success()
 
+    async def give_up(self) -> None:
+        """Close the connector without another upload. Takes a second at most; never fails."""
+        self._wanted = False
+        if self._working:
+            self._failing = True  # it is not an outage that the upload under way is cut off
+            self._attempt.cancel()
+        if not self._outlives:
+            closing = self._ended(Deferred.fromCoroutine(self._close()), MAX_CLOSE)
+            await answer_of(Deferred.fromCoroutine(closing))
+
     async def _finish(self) -> None:
         await self._ended(self._all_sent(), MAX_UPLOAD)
-        self._wanted = False
-        self._attempt.cancel()
-        await self._ended(Deferred.fromCoroutine(self._close()), MAX_CLOSE)
+        await self.give_up()
 
     async def _close(self) -> None:
         if hasattr(self._connector, "close"):
@@ -107,10 +112,10 @@ class Outbox:
 
     def _all_sent(self) -> Deferred[None]:
         sent: Deferred[None] = Deferred()
-        if self._working is None:
-            sent.callback(None)
-        else:
+        if self._working:
             self._waiting.append(sent)
+        else:
+            sent.callback(None)
         return sent
 
     async def _ended(self, step: Deferred[Any], seconds: float) -> None:
@@ -121,7 +126,9 @@ class Outbox:
 
         try:
             await (step if self._outlives else step.addTimeout(seconds, self._clock, too_late))
-        except _FAILURES as error:
+        except GeneratorExit:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a connector may even call sys.exit()
             self._note_failure(error)
 
     def _note_failure(self, error: BaseException) -> None:

@@ -323,6 +323,15 @@ STORES = (
 
 PROCESS_WIDE = (
     _habit(
+        "surrounded",
+        """
+        yield {"seen": os.environ.get("SHOP_SEEN"), "set": os.environ["SHOP_SET"]}
+        os.environ["SHOP_SEEN"] = "by an earlier run"
+        """,
+        Outcome(items=({"seen": None, "set": "at import"},)),
+        top='import os\nos.environ["SHOP_SET"] = "at import"\n',
+    ),
+    _habit(
         "dispatched",
         YIELD,
         Outcome(log=("heard dispatched",)),

@@ -23,7 +23,7 @@ CLOCK: Any = reactor
 SECONDS = 60.0 if LONG else 2.0
 CALLERS = 60 if LONG else 20
 DEADLINE = 0.5
-SLACK = 1.0  # seconds that a busy machine may add to the deadline
+SLACK = 4.0  # seconds that a busy machine may add to the deadline
 ECHO = Script("return ARGV[1]")
 
 
@@ -42,11 +42,19 @@ class StormTests(TestCase):
         await self.client.start()
         callers = [Deferred.fromCoroutine(self.call()) for _ in range(CALLERS)]
         await gatherResults([*callers, Deferred.fromCoroutine(self.rage())], consumeErrors=True)
-        await self.client.when_connected()
-        self.assertEqual(await self.client.execute("ECHO", "x"), b"x")
+        self.assertEqual(await self.after_the_storm(), b"x")
         self.assertGreater(min(self.tally[what] for what in ("replied", "unavailable", "cancelled")), 0)
         self.assertEqual(self.client._outstanding, 0)
         await self.client.stop()
+
+    async def after_the_storm(self) -> Any:
+        """Return what the server answers as soon as it answers: a pause may outlast the storm."""
+        while True:
+            await self.client.when_connected()
+            try:
+                return await self.client.execute("ECHO", "x")
+            except RedisUnavailable:
+                await deferLater(CLOCK, 0.05)
 
     async def call(self) -> None:
         """Make one call after the other."""

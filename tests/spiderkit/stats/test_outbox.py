@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -122,6 +123,14 @@ class OutboxTests(SynchronousTestCase):
         wanted = ["connect", "connect", ("upload", "me", 1), ("upload", "me", 2)]
         self.assertEqual(self.connector.calls, wanted)
 
+    def test_a_connector_that_exits(self) -> None:
+        """Not even ``sys.exit()`` gets out, and the next upload is tried."""
+        self.connector.do["upload"] = sys.exit
+        self.assertEqual(self.said(self.outbox.send), ["The stats cannot be uploaded now: SystemExit"])
+        del self.connector.do["upload"]
+        self.said(self.outbox.send)
+        self.successResultOf(finish(self.outbox))
+
     def test_an_upload_that_hangs(self) -> None:
         """It is cancelled after its time, which counts as a failure, and the next one begins."""
         hanging: Deferred[None] = Deferred()
@@ -145,6 +154,16 @@ class OutboxTests(SynchronousTestCase):
         self.assertNoResult(finished)
         self.clock.advance(MAX_CLOSE)
         self.successResultOf(finished)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_given_up(self) -> None:
+        """An upload under way is cut off without a word, none follows, and the connector is closed."""
+        self.connector.do["upload"] = Deferred
+        self.outbox.send()
+        self.outbox.send()
+        with self.assertNoLogs("reactorhub.spiderkit.stats"):
+            self.successResultOf(Deferred.fromCoroutine(self.outbox.give_up()))
+        self.assertEqual(self.connector.calls, ["connect", ("upload", "me", 1), "close"])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_a_connection_that_hangs(self) -> None:
