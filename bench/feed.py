@@ -28,7 +28,7 @@ URLS = 3_000  # of one round
 ROUNDS = 7
 PUSHES = 300  # to an idle spider, one by one
 SLOW_PUSHES = 12  # the same where each takes seconds
-NAMES = {"reactorhub": "reactorhub", "scrapy-redis": "scrapy-redis 0.9.1", "bare": "URLs in start()"}
+NAMES = {"reactorhub": "reactorhub", "scrapy-redis": "scrapy-redis 0.9.1", "bare": "URLs in memory"}
 
 
 @dataclass(slots=True)
