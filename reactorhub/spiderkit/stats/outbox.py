@@ -47,8 +47,7 @@ class Outbox:
         self._clock = clock
         self._read = read
         self._outlives = bool(getattr(connector, "outlives_crawl", False))
-        self._wanted = self._connected = self._failing = False
-        self._working: Deferred[None] | None = None
+        self._wanted = self._connected = self._failing = self._working = False
         self._attempt: Deferred[None] = succeed(None)
         self._waiting: list[Deferred[None]] = []
 
@@ -68,8 +67,8 @@ class Outbox:
             await answer_of(Deferred.fromCoroutine(self._finish()))
 
     def _work(self) -> None:
-        if self._working is None:
-            self._working = Deferred()
+        if not self._working:
+            self._working = True
             Deferred.fromCoroutine(self._serve())
 
     async def _serve(self) -> None:
@@ -78,7 +77,7 @@ class Outbox:
             self._attempt = Deferred.fromCoroutine(self._upload())
             await self._ended(self._attempt, MAX_UPLOAD)
             again = self._wanted
-        self._working = None
+        self._working = False
         self._waiting, waiting = [], self._waiting
         for each in waiting:
             each.callback(None)
@@ -93,11 +92,19 @@ class Outbox:
             await result_of(self._connector.upload(spider_id, stats))
             self._note_success()
 
+    async def give_up(self) -> None:
+        """Close the connector without another upload. Takes a second at most; never fails."""
+        self._wanted = False
+        if self._working:
+            self._failing = True  # it is not an outage that the upload under way is cut off
+            self._attempt.cancel()
+        if not self._outlives:
+            closing = self._ended(Deferred.fromCoroutine(self._close()), MAX_CLOSE)
+            await answer_of(Deferred.fromCoroutine(closing))
+
     async def _finish(self) -> None:
         await self._ended(self._all_sent(), MAX_UPLOAD)
-        self._wanted = False
-        self._attempt.cancel()
-        await self._ended(Deferred.fromCoroutine(self._close()), MAX_CLOSE)
+        await self.give_up()
 
     async def _close(self) -> None:
         if hasattr(self._connector, "close"):
@@ -105,10 +112,10 @@ class Outbox:
 
     def _all_sent(self) -> Deferred[None]:
         sent: Deferred[None] = Deferred()
-        if self._working is None:
-            sent.callback(None)
-        else:
+        if self._working:
             self._waiting.append(sent)
+        else:
+            sent.callback(None)
         return sent
 
     async def _ended(self, step: Deferred[Any], seconds: float) -> None:

@@ -37,7 +37,7 @@ class StatsUploader:
         self._outbox = Outbox(connector, clock, self._read)
         self._clock = clock
         self._timer: IDelayedCall | None = None
-        self._engine_started = self._finished = False
+        self._engine_started = self._spider_is_closed = self._finished = False
         self._news = True
         self._listen()
 
@@ -110,15 +110,18 @@ class StatsUploader:
 
         An engine that did not start does not end either; such a crawl was closed while it opened.
         """
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        self._spider_is_closed = True
         if not self._engine_started:
             await self._engine_stopped()
 
     async def _engine_stopped(self) -> None:
-        if not self._finished:
-            self._finished = True
-            await self._outbox.finish()
+        """Upload for the last time, unless the crawl was cut off before its spider closed."""
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        if self._finished:
+            return
+        self._finished = True
+        await (self._outbox.finish() if self._spider_is_closed else self._outbox.give_up())
 
 
 def _connector(crawler: Crawler, options: UploaderOptions) -> Any:

@@ -156,6 +156,16 @@ class OutboxTests(SynchronousTestCase):
         self.successResultOf(finished)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_given_up(self) -> None:
+        """An upload under way is cut off without a word, none follows, and the connector is closed."""
+        self.connector.do["upload"] = Deferred
+        self.outbox.send()
+        self.outbox.send()
+        with self.assertNoLogs("reactorhub.spiderkit.stats"):
+            self.successResultOf(Deferred.fromCoroutine(self.outbox.give_up()))
+        self.assertEqual(self.connector.calls, ["connect", ("upload", "me", 1), "close"])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_a_connection_that_hangs(self) -> None:
         """At the end a connector that never connected is given up as well."""
         self.connector.do["connect"] = Deferred

@@ -123,6 +123,22 @@ class UploaderTests(SynchronousTestCase):
         self.say(signals.engine_stopped)
         self.assertEqual(len(memory.uploads), 1)
 
+    def test_a_crawl_that_is_cut_off(self) -> None:
+        """If the engine stops before the spider closed, nothing more is uploaded; the connector is closed."""
+
+        class Closing(MemoryConnector):
+            closed = False
+
+            def close(self) -> None:
+                self.closed = True
+
+        memory = Closing()
+        self.crawl(memory, UPLOAD_MODE="UPLOAD_INTERVAL")
+        [end] = self.say(signals.engine_stopped)
+        self.successResultOf(end)
+        self.assertEqual((len(memory.uploads), memory.closed), (1, True))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_id(self) -> None:
         """The function in the settings makes the id; one that fails costs the upload and nothing else."""
         memory = self.crawl(GEN_SPIDERID=lambda spider: f"node-7:{spider.name}")
