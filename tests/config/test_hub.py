@@ -38,6 +38,8 @@ def test_hub_keys() -> None:
         ("embedded", RedisConfig(embedded=True)),
         ("{embedded: true, prefix: 'p:'}", RedisConfig(embedded=True, prefix="p:")),
         ("{embedded: false, url: u}", RedisConfig(url="u")),
+        ("{url: u, inbox: false}", RedisConfig(url="u", inbox=False)),
+        ("{url: u, inbox: true}", RedisConfig(url="u", inbox=True)),
     ],
 )
 def test_redis(redis: str, expected: RedisConfig) -> None:

@@ -320,7 +320,7 @@ class OutageTests(TestCase):
         for url, reason in (
             (f"redis://no-such-host.invalid:{free_port()}", "no-such-host.invalid|no answer"),
             (f"redis://no_such_host:{free_port()}", "no_such_host|no answer"),
-            ("rediss://under_score", "no certificate can be for the name 'under_score'"),
+            ("rediss://under_score", "under_score|no answer"),  # Scrapy has Twisted look such a name up
             ("redis://two..dots", "two..dots"),
             (f"unix:///{'x' * 108}", "at most 107 bytes"),
         ):

@@ -6,6 +6,7 @@ What a crawl does and logs stays as it is.
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from scrapy.settings import Settings
 from scrapy.utils import log, project, python
 from scrapy.utils.response import get_base_url, get_meta_refresh
 from twisted.internet.ssl import AcceptableCiphers, CertificateOptions
+
+_NO_LOOP = "There is no current event loop"  # the warning that Scrapy hides while it makes one
 
 _spare: list[Settings] = []
 
@@ -45,6 +48,7 @@ def _warm_up_page(settings: Settings) -> None:
     response.css("a.b::attr(href)").getall()
     response.xpath("//a/text()").getall()
     get_base_url(response)
+    re.compile(_NO_LOOP, re.IGNORECASE)  # Python remembers what a pattern was compiled to
     get_meta_refresh(response, ignore_tags=settings.getlist("METAREFRESH_IGNORE_TAGS"))
 
 
