@@ -69,7 +69,6 @@ class Delivery:
                 await self._deliver(entry)
 
     async def _deliver(self, entry: Entry) -> None:
-        logger, key = self._spider.logger, self._options.redis_key
         try:
             self._check_deliveries(entry)
             async for output in await as_start(self._engine, self._requests_of(entry)):
@@ -77,10 +76,10 @@ class Delivery:
         except CloseSpider as error:
             close(self._engine, error.reason or "cancelled")
         except BadEntry as error:
-            logger.warning("An entry of %s is a dead letter: %s", key, error)
+            self._spider.logger.warning("An entry of %s is a dead letter: %s", self._options.redis_key, error)
             self._feed.bury(entry, str(error))
         except Exception as error:
-            logger.exception("An entry of %s is a dead letter", key)
+            self._spider.logger.exception("An entry of %s is a dead letter", self._options.redis_key)
             self._feed.bury(entry, f"a spider middleware raised {type(error).__name__}: {error}")
         else:
             self._accounts.delivered(entry.id)
@@ -122,7 +121,14 @@ class Delivery:
                 mark(output, entry.id)
                 if (task := task_of(output)) is not None:
                     self._belongs_to(entry, task)
-            self._engine.crawl(output)
+            self._crawl(output)
+
+    def _crawl(self, request: Request) -> None:
+        try:
+            self._engine.crawl(request)
+        except Exception as error:
+            self._spider.logger.exception("A request cannot be scheduled")
+            raise BadEntry(f"the scheduler raised {type(error).__name__}: {error}") from error
 
     def _belongs_to(self, entry: Entry, task: str) -> None:
         """Count for a task. Only then items are counted: a handler of their signal costs 50 µs for each."""

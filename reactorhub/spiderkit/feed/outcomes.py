@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
-from reactorhub.spiderkit.connection.errors import RedisRefused, RedisUnavailable
 from reactorhub.spiderkit.feed.entries import Entry
 from reactorhub.spiderkit.feed.queue import FeedQueue, Handled
 
@@ -134,6 +133,6 @@ class Outcomes:
     async def _flush_or_wait(self) -> None:
         try:
             await self.flush()
-        except (RedisUnavailable, RedisRefused) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it was, Redis must hear the outcome
             self._trouble(error)
             self._soon(AGAIN)

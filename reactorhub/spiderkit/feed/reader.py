@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import deferLater
 
-from reactorhub.spiderkit.connection.errors import RedisRefused, RedisUnavailable
+from reactorhub.spiderkit.connection.errors import RedisUnavailable
 from reactorhub.spiderkit.feed.accounts import Accounts
 from reactorhub.spiderkit.feed.entries import Entry
 from reactorhub.spiderkit.feed.queue import FeedQueue, Taken
@@ -166,7 +166,7 @@ class Reader:
                 continue
             except RedisUnavailable as error:
                 await self._pause(error, UNAVAILABLE)
-            except RedisRefused as error:
+            except Exception as error:  # noqa: BLE001 - whatever it was, the spider must not wait for ever
                 await self._pause(error, REFUSED)
 
     async def _connection(self) -> None:
@@ -244,7 +244,7 @@ class Reader:
                 await deferLater(self._clock, seconds)
                 try:
                     await work()
-                except (RedisUnavailable, RedisRefused):
-                    continue  # the next attempt to take says so
+                except Exception:  # noqa: BLE001 - the next attempt to take says so
+                    continue
         except CancelledError:
             return

@@ -212,7 +212,9 @@ local count = 0
 for i = 4, #ARGV do
   local row = redis.call('XPENDING', stream, group, ARGV[i], ARGV[i], 1, consumer)[1]
   local entry = row and redis.call('XRANGE', stream, ARGV[i], ARGV[i])[1]
-  if entry then
+  if row and not entry then
+    redis.call('XACK', stream, group, ARGV[i])
+  elseif entry then
     count = count + 1
     local done = row[4] == 1 and put_back(entry[2])
     if done and not (type(done) == 'table' and done.err) then

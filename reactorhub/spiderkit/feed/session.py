@@ -258,8 +258,8 @@ class Session:
         await self._bounded(self._reader.ended())
         await self._going_back
         await self._outcomes.flush()
-        while ids := await self.queue.mine():
-            self._count("given_back", await self.queue.give_back(ids))
+        while (ids := await self.queue.mine()) and (given_back := await self.queue.give_back(ids)):
+            self._count("given_back", given_back)
         await self.queue.leave()
 
     async def _bounded(self, ending: Coroutine[Any, Any, None]) -> None:

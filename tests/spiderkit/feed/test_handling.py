@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from scrapy import Request, signals
+from scrapy.core.scheduler import Scheduler
 from scrapy.exceptions import CloseSpider, DropItem, IgnoreRequest
 from twisted.internet.task import deferLater
 
@@ -140,7 +141,6 @@ class AcknowledgeTests(CrawlCase):
 
     async def test_request_that_a_component_loses(self) -> None:
         """An idle spider has nothing under way: its entries have been handled."""
-        from scrapy.core.scheduler import Scheduler
 
         class Losing(Scheduler):
             def enqueue_request(self, request: Request) -> bool:
@@ -149,6 +149,19 @@ class AcknowledgeTests(CrawlCase):
         self.push("/p/1")
         self.begin(settings={"SCHEDULER": Losing})
         await until(lambda: self.left() == (0, 0, 0))
+
+    async def test_scheduler_that_fails(self) -> None:
+        """Its entries are dead letters, and so are not lost."""
+
+        class Failing(Scheduler):
+            def enqueue_request(self, request: Request) -> bool:
+                raise OSError("no space left")
+
+        self.push("/p/1")
+        self.begin(settings={"SCHEDULER": Failing})
+        await until(lambda: self.left() == (0, 0, 1))
+        (letter,) = self.server.events(self.keys.dead)
+        assert letter["reason"] == "the scheduler raised OSError: no space left"
 
 
 class EndTests(CrawlCase):

@@ -191,6 +191,14 @@ class EndTests(QueueCase):
         (again,) = (await two.take(5)).entries
         assert (again.id, again.deliveries) == (entries[0].id, 2)
 
+    async def test_entry_that_somebody_deleted(self) -> None:
+        """It cannot go back, and is not pending any more."""
+        queue, entries = await self.taken("a")
+        self.server.ask("XDEL", self.keys.stream, entries[0].id)
+        assert await queue.mine() == [entries[0].id]
+        assert await queue.give_back([entries[0].id]) == 0
+        assert await queue.mine() == []
+
     async def test_consumer_leaves(self) -> None:
         """It is forgotten as soon as nothing is pending with it."""
         queue, entries = await self.taken("a")
