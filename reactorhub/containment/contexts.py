@@ -243,6 +243,13 @@ def here() -> Owner | None:
     return PROJECT.get()
 
 
+def worker() -> Owner | None:
+    """Return whose code executes, also where its run is over: a thread that a run has left behind goes on."""
+    if _collecting and _collecting == get_ident():
+        return None
+    return RUN.get() or PROJECT.get()
+
+
 def project_here() -> ProjectContext | None:
     """Return the project whose code executes, in a run of it or apart from its runs; None if no project's."""
     owner = here()

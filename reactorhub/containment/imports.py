@@ -17,7 +17,7 @@ from functools import wraps
 from types import ModuleType
 from typing import Any
 
-from reactorhub.containment.contexts import Owner, ProjectContext, here, is_child
+from reactorhub.containment.contexts import Owner, ProjectContext, is_child, worker
 from reactorhub.containment.loop import refuse_import
 
 Call = Callable[..., Any]
@@ -67,7 +67,7 @@ def guard_process() -> Undo:
 
 def _owner() -> Owner | None:
     """Return whose code it is that would change this process. A forked child is a process of its own."""
-    return None if is_child() else here()
+    return None if is_child() else worker()
 
 
 def importing(owner: Owner | None) -> bool:

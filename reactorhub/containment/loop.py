@@ -29,6 +29,7 @@ from reactorhub.containment.contexts import (
     as_owner,
     escaped,
     here,
+    worker,
 )
 from reactorhub.containment.gate import SHORT, FairGate
 
@@ -232,7 +233,7 @@ class LoopGuard:
 
     def _for_hub(self, name: str, method: Call) -> Call:
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            owner = here()
+            owner = worker()
             if owner is None:
                 return method(*args, **kwargs)
             return refuse(owner, name)

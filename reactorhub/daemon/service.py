@@ -35,9 +35,14 @@ from reactorhub.demo_site import ADDRESS_VARIABLE, bookshop
 from reactorhub.engine.isolated.child.bytecode import distrust_old_bytecode
 from reactorhub.engine.scrapy.environment import answer_for_each_project
 from reactorhub.engine.scrapy.private.classes import keep_store_settings_apart
-from reactorhub.engine.scrapy.private.everywhere import contain_for_all, refuse_crawls_at_import
+from reactorhub.engine.scrapy.private.everywhere import (
+    contain_for_all,
+    refuse_crawls_at_import,
+    settle_crawls_within_runs,
+)
 from reactorhub.engine.scrapy.private.receivers import keep_receivers_apart
 from reactorhub.engine.scrapy.process import import_components, prepare_logging
+from reactorhub.engine.scrapy.project import force
 from reactorhub.errors import ReactorHubError, StartError
 from reactorhub.events.sink import Sink
 from reactorhub.redis.commands import HUB_TTL
@@ -125,6 +130,7 @@ class HubService(Service):
         contain_for_all()
         keep_receivers_apart()
         refuse_crawls_at_import()
+        settle_crawls_within_runs(force)
         distrust_old_bytecode(MODULES.folders)
         keep_store_settings_apart()
         answer_for_each_project()

@@ -32,7 +32,7 @@ class ScrapyCfg:
         """
         self.path = folder / FILE
         self._text = ""
-        self._parser = ConfigParser()
+        self._parser = _parsed("", "")
         self.exists = self._read()
 
     @property

@@ -59,6 +59,15 @@ def test_a_run_cannot_end_the_hub(run: RunContext, end: Callable[[], object]) ->
 
 
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+def test_what_a_run_has_left_behind_cannot_end_the_hub(run: RunContext, end: Callable[[], object]) -> None:
+    """A thread goes on when its run is over, and is still not the hub's."""
+    context = run.context
+    run.over = True
+    with pytest.raises(PermissionError, match="would end the hub"):
+        context.run(end)
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 def test_an_import_cannot_end_the_hub(run: RunContext, end: Callable[[], object]) -> None:
     """The module is broken, and its message says so."""
     assert isinstance(run.parent, ProjectContext)

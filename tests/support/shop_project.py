@@ -27,9 +27,14 @@ from reactorhub.engine.protocols import Crawl
 from reactorhub.engine.scrapy.engine import ScrapyEngine
 from reactorhub.engine.scrapy.environment import answer_for_each_project
 from reactorhub.engine.scrapy.private.classes import keep_store_settings_apart
-from reactorhub.engine.scrapy.private.everywhere import contain_for_all, refuse_crawls_at_import
+from reactorhub.engine.scrapy.private.everywhere import (
+    contain_for_all,
+    refuse_crawls_at_import,
+    settle_crawls_within_runs,
+)
 from reactorhub.engine.scrapy.private.receivers import keep_receivers_apart
 from reactorhub.engine.scrapy.process import prepare_logging
+from reactorhub.engine.scrapy.project import force
 from reactorhub.model.run import CrawlEnd, RunSpec
 from reactorhub.storage.layout import RunPaths
 
@@ -105,6 +110,7 @@ class EngineCase(TestCase):
         self.addCleanup(uncontain)
         self.addCleanup(contain_for_all())
         self.addCleanup(keep_receivers_apart())
+        self.addCleanup(settle_crawls_within_runs(force))
         self.addCleanup(refuse_crawls_at_import())
         self.addCleanup(distrust_old_bytecode(MODULES.folders))
         self.addCleanup(keep_store_settings_apart())

@@ -142,6 +142,9 @@ PATCHES: Mapping[str, Harm] = {
 }
 """Attributes of other people's modules that all crawls depend on."""
 
-PATCHED_LIBRARIES = ("scrapy.", "twisted.", "asyncio.", "parsel.", "w3lib.", "itemadapter.")
+PATCHED_LIBRARIES = (
+    *("scrapy.", "twisted.", "asyncio.", "parsel.", "w3lib.", "itemadapter.", "itemloaders.", "lxml."),
+    *("builtins.", "json.", "http.client.", "urllib.", "urllib3.", "requests.", "ssl.", "time.", "datetime."),
+)
 
 PATCH = Harm("patch", "changes a library under all crawls", "write a subclass and name it in the settings")

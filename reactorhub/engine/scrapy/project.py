@@ -184,6 +184,12 @@ class HubRunner(UnmergedRunner):
         return crawler_with(kind, spidercls, _Order(self._blueprint, settings, run_id))
 
 
+def force(settings: Settings) -> None:
+    """Take from settings what would affect the whole process."""
+    settings.setdict(FORCED, priority="cmdline")
+    without_left_out(settings)
+
+
 class _Blueprint:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -207,7 +213,7 @@ class _Order:
 
     def copy(self) -> Settings:
         settings = self._blueprint.copy()
-        settings.setdict({**self._settings, **FORCED}, priority="cmdline")
+        settings.setdict(self._settings, priority="cmdline")
+        force(settings)
         tell_settings(settings, self._run_id)
-        without_left_out(settings)
         return settings

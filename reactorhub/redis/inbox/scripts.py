@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from reactorhub.spiderkit.connection.commands import Script
 
-AT_ONCE = 50  # entries that one script handles: about a millisecond of Redis
+AT_ONCE = 25  # entries that one look handles: about 20 ms of the reactor, a millisecond of Redis
 MAX_ENTRY = 64 * 1024  # bytes, as much as the body of an order by API
 _ROOM = 1024  # more bytes that an entry may have, because the hub adds an id to one that it gives back
 MAX_DEAD = 100_000  # dead letters; about that many of the newest are kept

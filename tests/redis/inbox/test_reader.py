@@ -18,6 +18,7 @@ from reactorhub.spiderkit.connection.address import address_of
 from reactorhub.spiderkit.connection.client import RedisClient
 from reactorhub.spiderkit.connection.errors import RedisRefused
 from reactorhub.storage.ledger import RunFilter
+from tests.events.sink_cases import until
 from tests.support.deferreds import done
 from tests.support.hubs import hub_log
 from tests.support.inbox_hub import PREFIX, InboxHub, Killed, entry
@@ -599,9 +600,10 @@ class ServiceTests(InboxCase):
         hub = self.hub()
         with hub_log() as log:
             hub.reader.start()
+            await until(lambda: hub.reader.trouble is not None)
             await self.looks(20)
             self.server.ask("DEL", INBOX)
-            await self.looks(20)
+            await until(lambda: hub.reader.trouble is None)
             await hub.reader.stop()
         said = [each["log_format"] for each in log if "inbox in Redis" in (each.get("log_format") or "")]
         self.assertEqual(said, ["the inbox in Redis waits: {trouble}", "the inbox in Redis is read again"])
@@ -645,8 +647,8 @@ class ServiceTests(InboxCase):
             server.ask("RPUSH", INBOX, entry(len(names)))
             names.append(str(len(names)))
         clock: Any = reactor
-        until = clock.seconds() + 20
-        while len(hub.started) < len(names) and clock.seconds() < until:
+        deadline = clock.seconds() + 20
+        while len(hub.started) < len(names) and clock.seconds() < deadline:
             hub.start_runs()
             await self.looks(3)
         await hub.reader.stop()

@@ -320,8 +320,8 @@ class OutageTests(TestCase):
         for url, reason in (
             (f"redis://no-such-host.invalid:{free_port()}", "no-such-host.invalid|no answer"),
             (f"redis://no_such_host:{free_port()}", "no_such_host|no answer"),
-            (f"rediss://{'x' * 64}", "no certificate can be for the name 'x+'"),
-            ("redis://two..dots", "two..dots"),
+            ("rediss://under_score", "under_score|no answer"),  # Scrapy has Twisted look such a name up
+            ("redis://two..dots", "two..dots|no answer"),
             (f"unix:///{'x' * 108}", "at most 107 bytes"),
         ):
             client = make_client(self, url, deadline=5)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import tempfile
 import warnings
 from typing import Any
 from unittest.mock import patch
@@ -317,7 +319,9 @@ class IdiomTests(CrawlCase):
 
     async def test_feeds_of_scrapy(self) -> None:
         """They read every attribute of the spider, and must not make a blocking client by that."""
-        file = self.mktemp()
+        folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, folder)
+        file = f"{folder}/items.csv"
         self.push("/p/1")
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)

@@ -13,14 +13,17 @@ from scrapy.core import scraper as scraper_module
 from scrapy.crawler import (
     AsyncCrawlerProcess,
     AsyncCrawlerRunner,
+    Crawler,
     CrawlerProcess,
     CrawlerRunner,
 )
+from scrapy.settings import Settings
 from scrapy.utils import signal as signal_utils
 
 from reactorhub.containment.contexts import RunContext, contain, contained_result, here
 from reactorhub.containment.imports import importing
 from reactorhub.containment.loop import refuse_import
+from reactorhub.engine.scrapy.private import HookedCrawler
 
 Call = Callable[..., Any]
 
@@ -107,3 +110,24 @@ def _refusing(name: str, method: Call, in_runs: bool) -> Call:
         return method(*args, **kwargs)
 
     return refusing
+
+
+def settle_crawls_within_runs(settle: Callable[[Settings], None]) -> Callable[[], None]:
+    """Let ``settle`` have the last word on the settings of crawls that a run starts itself.
+
+    Return a function that undoes this. Such a crawl belongs to its run, and its crawler is Scrapy's own.
+    """
+    owner: Any = Crawler
+    make = owner.__init__
+
+    @wraps(make)
+    def made(crawler: Any, *args: Any, **kwargs: Any) -> None:
+        make(crawler, *args, **kwargs)
+        if here() is not None and not isinstance(crawler, HookedCrawler):
+            settle(crawler.settings)
+
+    def undo() -> None:
+        owner.__init__ = make
+
+    owner.__init__ = made
+    return undo
