@@ -13,15 +13,17 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
-from scrapy import Request, Spider
-from scrapy.crawler import AsyncCrawlerProcess
+from scrapy import Request, Spider, signals
+from scrapy.crawler import AsyncCrawlerProcess, Crawler
+from scrapy.exceptions import DontCloseSpider
 from scrapy.http import Response, TextResponse
 
 CANNED = "canned"
+BATCH = 32  # requests that are open at a time: as many as the other ways have
 KEY = "fed:start_urls"
 BASES = {
     "reactorhub": ("reactorhub.spiderkit", "RedisSpider"),
@@ -61,9 +63,19 @@ def spider_class(kind: str, site: str, count: int) -> type[Spider]:
             yield {"url": response.url}
 
     class Bare(Fed):
-        async def start(self) -> AsyncIterator[Any]:
-            for number in range(count):
-                yield Request(f"{site}/one/{number}.html", dont_filter=True)
+        sent = 0
+
+        @classmethod
+        def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Bare:
+            spider = super().from_crawler(crawler, *args, **kwargs)
+            crawler.signals.connect(spider.send_more, signal=signals.spider_idle)
+            return spider  # type: ignore[no-any-return]  # the base is chosen at run time
+
+        def send_more(self) -> None:
+            first, self.sent = self.sent, min(self.sent + BATCH, count)
+            for number in range(first, self.sent):
+                self.crawler.engine.crawl(Request(f"{site}/one/{number}.html", dont_filter=True))
+            raise DontCloseSpider
 
     return Bare if kind == "bare" else Fed
 

@@ -123,6 +123,20 @@ def test_fault(hub: Hub, redis: RedisServer, name: str) -> None:
     hub.wait_final(neighbour.run_id)
 
 
+@pytest.mark.parametrize("isolate", ["none", "process"])
+def test_run_that_is_cut_off(hub: Hub, redis: RedisServer, isolate: str) -> None:
+    """Downloads that are cut off were not handled: their URLs are in the list again, in their order."""
+    fed = Fed(hub, redis, isolate=isolate)
+    slow = [f"{hub.shop}/slow/600?{n}" for n in range(40)]
+    redis.ask("RPUSH", KEY, *slow)
+    until(lambda: hub.run(fed.run_id)["stats"].get("downloader/request_count"), 20, "a request")
+    hub.post(f"/api/runs/{fed.run_id}/cancel", {"force": True})
+    assert hub.wait_final(fed.run_id)["state"] == "cancelled"
+    assert redis.ask("LRANGE", KEY, 0, -1) == slow
+    assert redis.ask("XLEN", f"{KEY}:stream") == 0
+    redis.ask("DEL", KEY)
+
+
 def test_shutdown_stops_fed_spiders_at_once(hub: Hub, redis: RedisServer) -> None:
     """The grace of a minute is for crawls that end by themselves; what was not handled is in Redis."""
     runs = [Fed(hub, redis, isolate=isolate) for isolate in ("none", "process")]

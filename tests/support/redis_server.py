@@ -56,6 +56,12 @@ class RedisServer:
         self._folder = tempfile.mkdtemp(prefix="reactorhub-test-redis-")
 
     @property
+    def pid(self) -> int:
+        """The process of a running server."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def url(self) -> str:
         """The URL that clients use."""
         login = f":{self.password}@" if self.password else ""
