@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import gc
+import json
 import locale
 import os
 import resource
@@ -29,6 +31,9 @@ _OF_ASYNCIO: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (asyncio.futures, ("Future", "_CFuture")),
     (asyncio.events, ("get_event_loop", "_get_event_loop")),
 )
+_PATCHED_BY_PROJECTS: tuple[tuple[Any, str], ...] = ((json.JSONEncoder, "default"), (builtins, "print"))
+"""What projects replace to suit their items and their words, and all others use, too."""
+
 _OF_LOOPS = ("run_forever", "run_until_complete", "_run_once", "_check_running")
 _LIMITS = ("RLIMIT_NOFILE", "RLIMIT_AS", "RLIMIT_CPU", "RLIMIT_FSIZE")
 
@@ -118,6 +123,8 @@ def _asyncio_s_own(loop: Any) -> Iterator[Shared]:
         for name in names:
             if hasattr(module, name):
                 yield _attribute(module, name)
+    for owner, name in _PATCHED_BY_PROJECTS:
+        yield _defined(owner, name)
     for name in _OF_LOOPS:
         yield _defined(type(loop), name)
     yield _defined(type(asyncio.get_event_loop_policy()), "get_event_loop")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import gc
+import json
 import locale
 import os
 import resource
@@ -54,6 +56,8 @@ CHANGES: dict[str, Callable[[Any], object]] = {
     "the profile function": lambda loop: sys.setprofile(lambda *_: None),
     "the tracing of memory": lambda loop: tracemalloc.start(),
     "asyncio.Task": lambda loop: setattr(asyncio, "Task", asyncio.tasks._PyTask),  # type: ignore[attr-defined]
+    "JSONEncoder.default": lambda loop: setattr(json.JSONEncoder, "default", repr),
+    "builtins.print": lambda loop: setattr(builtins, "print", repr),
     "asyncio.run": lambda loop: setattr(asyncio, "run", print),
     "_UnixSelectorEventLoop._run_once": lambda loop: setattr(type(loop), "_run_once", print),
     "the limit RLIMIT_NOFILE": lambda loop: lower_files(),

@@ -25,6 +25,12 @@ def _in_order(hub: Hub, folder: Path) -> None:
     assert "ZeroDivisionError" not in log
 
 
+def _said_so(hub: Hub, folder: Path) -> None:
+    """One line names the project and what its import had changed."""
+    line = next(each for each in hub.output.splitlines() if "the import of project 'patching'" in each)
+    assert all(what in line for what in ("asyncio.Task", "JSONEncoder.default"))
+
+
 PROCESS = (
     Habit(
         does="starts a `CrawlerProcess` at the top of a module",
@@ -105,6 +111,32 @@ process.start()
         },
         orders=(Order("tidy", Outcome(log=("LAST never",))),) * 2,
         check=_in_order,
+    ),
+    Habit(
+        does="replaces `json.JSONEncoder.default`, or what `nest_asyncio` replaces, at import",
+        project="patching",
+        spiders={
+            "patching": spider(
+                "patching",
+                'yield {"at": Path("/shop")}',
+                top="""
+                import asyncio, json
+                from pathlib import Path
+
+                json.JSONEncoder.default = lambda self, value: str(value)
+                asyncio.Task = asyncio.tasks.Task = asyncio.tasks._PyTask
+                """,
+            )
+        },
+        orders=(
+            Order(
+                "patching",
+                Outcome(items=({"at": "/shop"},)),
+                Outcome((), "failed", 1, "1 item could not be stored"),
+            ),
+        ),
+        shared="it is put back at once, and the hub's log says so",
+        check_shared=_said_so,
     ),
     Habit(
         does="ends its process, by `os._exit()` or a signal to itself",
