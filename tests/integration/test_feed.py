@@ -19,7 +19,7 @@ SHOP = """
 
     class Shop(RedisSpider):
         name = "shop"
-        custom_settings = {"REDIS_LEASE": 4, "CONCURRENT_REQUESTS_PER_DOMAIN": 4}
+        custom_settings = {"CONCURRENT_REQUESTS_PER_DOMAIN": 4}
 
         def parse(self, response):
             yield {"url": response.url}

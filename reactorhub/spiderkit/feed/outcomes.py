@@ -49,15 +49,14 @@ class Outcomes:
         self._trouble = trouble
         self._handled: list[Handled] = []
         self._dead: list[DeadLetter] = []
-        self._sending: list[str] = []
-        self._riding: list[str] = []
+        self._sending: set[str] = set()
         self._timer: IDelayedCall | None = None
 
     @property
     def ids(self) -> list[str]:
         """The entries whose outcome Redis has not heard."""
         letters = [letter.entry.id for letter in self._dead]
-        return [*self._sending, *self._riding, *(each.entry.id for each in self._handled), *letters]
+        return [*self._sending, *(each.entry.id for each in self._handled), *letters]
 
     def handled(self, handled: Handled) -> None:
         """Acknowledge an entry soon."""
@@ -75,14 +74,16 @@ class Outcomes:
         :param send: sends both. If it fails, what was handled is sent again later.
         """
         handled, self._handled = self._handled, []
-        self._riding += [each.entry.id for each in handled]
+        ids = {each.entry.id for each in handled}
+        self._sending |= ids
         try:
             result = await send(handled)
         except BaseException:
             self._handled = handled + self._handled
+            self._soon(AGAIN)
             raise
         finally:
-            self._riding = []
+            self._sending -= ids
         if handled:
             self._told(len(handled), 0)
         if not self._handled and not self._dead:
@@ -90,16 +91,15 @@ class Outcomes:
         return result
 
     async def flush(self) -> None:
-        """Send what waits now.
+        """Send what waits now. What is being sent already comes first, over the same connection.
 
         :raises RedisUnavailable: or :exc:`RedisRefused`, after all of it was put back.
         """
-        if self._sending:
-            return
         self.stop()
         handled, self._handled = self._handled, []
         dead, self._dead = self._dead, []
-        self._sending += [*(each.entry.id for each in handled), *(letter.entry.id for letter in dead)]
+        ids = {each.entry.id for each in handled} | {letter.entry.id for letter in dead}
+        self._sending |= ids
         try:
             if handled:
                 await self._queue.acknowledge(handled)
@@ -111,7 +111,7 @@ class Outcomes:
                 del dead[0]
         finally:
             self._handled, self._dead = handled + self._handled, dead + self._dead
-            self._sending = []
+            self._sending -= ids
 
     def stop(self) -> None:
         """Wait for no timer any more."""
@@ -125,10 +125,7 @@ class Outcomes:
 
     def _due(self) -> None:
         self._timer = None
-        if self._sending:
-            self._soon(GATHER)
-        else:
-            Deferred.fromCoroutine(self._flush_or_wait())
+        Deferred.fromCoroutine(self._flush_or_wait())
 
     async def _flush_or_wait(self) -> None:
         try:
