@@ -53,12 +53,21 @@ def redis_endpoint(address: RedisAddress, reactor: Any, timeout: float) -> IStre
         if len(os.fsencode(address.path)) > MAX_SOCKET_PATH:
             raise RedisUnavailable(f"the path of a unix socket has at most {MAX_SOCKET_PATH} bytes")
         return UNIXClientEndpoint(reactor, address.path, timeout=timeout)
+    _check_host(address.host)
     if address.tls:
         endpoint = HostnameEndpoint(reactor, address.host, address.port, timeout=timeout)
         return wrapClientTLS(_tls_options(address), endpoint)
     # Twisted takes no underscore in the name of a host, which is usual for containers.
     kind = TCP4ClientEndpoint if "_" in address.host else HostnameEndpoint
     return kind(reactor, address.host, address.port, timeout=timeout)
+
+
+def _check_host(host: str) -> None:
+    """Refuse what no resolver takes: it would raise in a thread, where nobody hears of it."""
+    try:
+        host.encode("idna")
+    except UnicodeError as error:
+        raise RedisUnavailable(f"{host!r} cannot be the name of a host: {error}") from error
 
 
 def _tls_options(address: RedisAddress) -> Any:
