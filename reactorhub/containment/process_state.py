@@ -35,6 +35,10 @@ _PATCHED_BY_PROJECTS: tuple[tuple[Any, str], ...] = ((json.JSONEncoder, "default
 """What projects replace to suit their items and their words, and all others use, too."""
 
 _OF_LOOPS = ("run_forever", "run_until_complete", "_run_once", "_check_running")
+_TRACERS: dict[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
+    "the trace function": (sys.gettrace, sys.settrace),
+    "the profile function": (sys.getprofile, sys.setprofile),
+}
 _LIMITS = ("RLIMIT_NOFILE", "RLIMIT_AS", "RLIMIT_CPU", "RLIMIT_FSIZE")
 
 
@@ -52,6 +56,15 @@ class ProcessState:
 
     def __init__(self, loop: Any) -> None:
         self._kept = [(shared, shared.read()) for shared in _shared(loop)]
+
+    def keep_tracers(self) -> None:
+        """Take the trace and the profile function that are set now for the hub's own.
+
+        ``twistd --profile`` sets one just before the reactor runs.
+        """
+        self._kept = [
+            (shared, shared.read() if shared.name in _TRACERS else value) for shared, value in self._kept
+        ]
 
     def put_right(self) -> list[str]:
         """Put back what has changed. Return the name of each, with what it had become."""
@@ -109,8 +122,8 @@ def _shared(loop: Any) -> Iterator[Shared]:
     yield Shared("the recursion limit", _at_most(sys.getrecursionlimit), sys.setrecursionlimit)
     yield Shared("the switch interval", sys.getswitchinterval, sys.setswitchinterval)
     yield Shared("the garbage collector", gc.isenabled, lambda on: gc.enable() if on else gc.disable())
-    yield Shared("the trace function", sys.gettrace, sys.settrace)
-    yield Shared("the profile function", sys.getprofile, sys.setprofile)
+    for name, (read, write) in _TRACERS.items():
+        yield Shared(name, read, write)
     yield Shared("the tracing of memory", tracemalloc.is_tracing, _trace_memory)
     for name in _LIMITS:
         yield _limit(name)

@@ -146,7 +146,9 @@ class HubService(Service):
             in_each_child(give_up)
         built.heartbeat.at_each_end.append(signals.put_right)
         import_components()  # some change what all share, as urllib3 does with the filters of warnings
-        built.heartbeat.each_second.append(ProcessState(loop).put_right)
+        state = ProcessState(loop)
+        built.heartbeat.each_second.append(state.put_right)
+        reactor.callWhenRunning(state.keep_tracers)
 
     def _resolver(self) -> CachingResolver:
         threads = lookup_threads(self._config.max_concurrent_runs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import cProfile
 import gc
 import json
 import locale
@@ -78,6 +79,18 @@ def test_each_change_is_put_right_once(what: str, loop: Any) -> None:
     assert [text.partition(" (")[0] for text in said] == [what]
     assert before.put_right() == []
     assert ProcessState(loop).put_right() == []
+
+
+def test_a_profiler_of_the_hub_s_own_stays(loop: Any) -> None:
+    """``twistd --profile`` starts one just before the reactor: it is in force to the end."""
+    state, profiler = ProcessState(loop), cProfile.Profile()
+    profiler.enable()
+    try:
+        state.keep_tracers()
+        assert state.put_right() == []
+        assert sys.getprofile() is profiler
+    finally:
+        profiler.disable()
 
 
 def test_what_cannot_be_put_right_is_said(tmp_path: Path, loop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
