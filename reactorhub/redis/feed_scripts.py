@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reactorhub.spiderkit.connection.commands import Script
+from reactorhub.spiderkit.connection.commands import MAP_OF, Script
 
 MAX_TEXT = 10_000  # bytes of an entry that a view shows
 AT_ONCE = 100  # dead letters that one script handles
@@ -63,12 +63,9 @@ end
 return ids
 """)
 
-_EACH = """
-local function map_of(flat)
-  local fields = {}
-  for i = 1, #flat, 2 do fields[flat[i]] = flat[i + 1] end
-  return fields
-end
+_EACH = (
+    MAP_OF
+    + """
 local count = 0
 for _, id in ipairs(ARGV) do
   local letter = redis.call('XRANGE', KEYS[1], id, id)[1]
@@ -81,6 +78,7 @@ for _, id in ipairs(ARGV) do
 end
 return count
 """
+)
 
 # KEYS: the dead letters, the feed's stream. ARGV: ids. The entries are read again, before new ones.
 REQUEUE_FEED = Script(

@@ -93,9 +93,9 @@ class LiveLimits:
             if overrides != self._overrides:
                 await self._ledger.set_override(OVERRIDE, overrides.stored())
                 self._overrides = overrides
+                self._apply()
         finally:
             self._one_at_a_time.release()
-        self._apply()
 
     def _moment(self) -> str:
         return time_text(self._now()) or ""

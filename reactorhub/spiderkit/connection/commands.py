@@ -8,6 +8,15 @@ from hashlib import sha1
 
 Argument = str | bytes | int
 
+MAP_OF = """
+local function map_of(flat)
+  local map = {}
+  for i = 1, #flat, 2 do map[flat[i]] = flat[i + 1] end
+  return map
+end
+"""
+"""For scripts: makes a table of the names and values that Redis returns as one list."""
+
 
 @dataclass(frozen=True, slots=True)
 class Script:

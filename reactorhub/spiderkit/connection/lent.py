@@ -110,10 +110,6 @@ class LentClient:
             self._outstanding -= 1
 
 
-def _bounded(within: float | None) -> float | None:
-    return None if within is None else min(within, MAX_WITHIN)
-
-
 def _check(command: Sequence[Argument]) -> None:
     if sum(len(word) for word in command if not isinstance(word, int)) > MAX_SIZE:
         raise ValueError(

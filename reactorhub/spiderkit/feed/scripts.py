@@ -6,21 +6,13 @@ refuses a command in the middle of a script. Every script may run again after it
 
 from __future__ import annotations
 
-from reactorhub.spiderkit.connection.commands import Script
-
-_FIELDS = """
-local function map_of(flat)
-  local map = {}
-  for i = 1, #flat, 2 do map[flat[i]] = flat[i + 1] end
-  return map
-end
-"""
+from reactorhub.spiderkit.connection.commands import MAP_OF, Script
 
 # KEYS: source, stream. ARGV: group, consumer, how many, the name under which entries are given back.
 # Returns entries as {id, fields, deliveries}, the kind of the source, and the id of the last entry of the
 # stream that was ever delivered.
 TAKE = Script(
-    _FIELDS
+    MAP_OF
     + """
 local source, stream = KEYS[1], KEYS[2]
 local group, consumer, count, free = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
@@ -99,7 +91,7 @@ return {taken, kind, last}
 # KEYS: stream. ARGV: group, consumer, milliseconds after which an entry is taken over, how many, and the
 # name under which entries are given back. Returns entries as TAKE does. Removes consumers that are gone.
 TAKE_OVER = Script(
-    _FIELDS
+    MAP_OF
     + """
 local stream, group, consumer, idle, count, free = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local rows = redis.pcall('XPENDING', stream, group, 'IDLE', idle, '-', '+', count)
@@ -192,7 +184,7 @@ return 1
 # first. An entry that was delivered once goes back to where it came from, to the front of a list. Others stay
 # in the stream, so that their deliveries stay counted, and are free for everybody.
 GIVE_BACK = Script(
-    _FIELDS
+    MAP_OF
     + """
 local source, stream, group, consumer, free = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
 local back = {}
