@@ -105,6 +105,7 @@ def build(config: HubConfig, read: Callable[[], HubConfig], file: Path, reactor:
     logs = RunLogs(paths.log)
     shared = ScrapyEngine(reactor, logs, paths.items, heartbeat.run_ends, heartbeat.imported)
     isolated = IsolatedEngine(reactor, paths.log, paths.items, sys.executable, str(config.data_dir))
+    isolated.module_of = shared.module_of
     shared.redis, isolated.redis_url = client, redis_url
     prefix = config.redis.prefix if config.redis else ""
     shared.feeds = isolated.feeds = f"{prefix}feeds" if config.redis else None

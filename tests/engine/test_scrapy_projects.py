@@ -31,6 +31,9 @@ class ProjectTests(EngineCase):
         assert broken["e_exit"].error == "SystemExit: 4"
         assert "undefined" in broken["d_name"].traceback
         assert {each.project for each in catalog.broken} == {"test"}
+        assert self.engine.module_of("test", "z") == f"{PACKAGE}.spiders.z"
+        assert self.engine.module_of("test", "b_import") is None
+        assert self.engine.module_of("gone", "z") is None
 
     def test_an_odd_spider_costs_nobody_but_itself(self) -> None:
         """A name that is not a text breaks its own class, which is listed; its module's other spiders run."""

@@ -255,7 +255,7 @@ SPIDERS = """
         def parse(self, response):
             seen.append(1)
             yield {"seen": len(seen), "cwd": os.getcwd(), "db": get_project_settings()["BOT_NAME"],
-                "job": os.environ["SCRAPY_JOB"]}
+                "job": os.environ["SCRAPY_JOB"], "others": "spiders.aside" in sys.modules}
 
     class Prints(Visitor):
         name = "prints"
@@ -372,7 +372,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     port = str(free_port())
     hub = Hub(tmp_path_factory.mktemp("isolated"), CONFIG.replace("SITE_PORT", port))
     spiders = SPIDERS.replace("SITE_PORT", port).replace("FEED_FILE", str(hub.folder / "own.json"))
-    write_project(hub.folder / "lab", lab=spiders)
+    write_project(hub.folder / "lab", lab=spiders, aside="")
     with hub:
         yield hub
 
@@ -541,12 +541,13 @@ def test_an_item_that_utf_8_cannot_hold(hub: Hub, isolate: str) -> None:
 
 
 def test_a_fresh_process_in_the_project_s_folder(hub: Hub) -> None:
-    """Modules are imported anew for each run, in the project's folder, and the environment tells the run."""
+    """The spider's module, and no other's, is imported anew for each run, in the project's folder; the
+    environment tells the run."""
     first, second = isolated(hub, "state"), isolated(hub, "state")
     for run_id in (first, second):
         hub.wait_final(run_id)
         expected = {"seen": 1, "cwd": str(hub.folder / "lab"), "db": "scrapybot", "job": run_id}
-        assert hub.items(run_id) == [expected]
+        assert hub.items(run_id) == [{**expected, "others": False}]
 
 
 def test_new_code_is_simply_used(hub: Hub) -> None:

@@ -45,6 +45,8 @@ class IsolatedEngine:
         """The setting REDIS_URL of runs whose project says nothing of Redis."""
         self.feeds: str | None = None
         """Given to each run as ``crawler.reactorhub_feeds``."""
+        self.module_of: Callable[[str, str], str | None] = lambda project, spider: None
+        """Says which module has a spider of a project that is not listed here."""
         self._data_dir = data_dir
         self._reactor = reactor
         self._log_path = log_path
@@ -203,7 +205,9 @@ class IsolatedEngine:
 
     def _module(self, spec: RunSpec) -> str | None:
         listing = self._listings.get(spec.project)
-        return None if listing is None else listing.modules.get(spec.spider)
+        if listing is None:
+            return self.module_of(spec.project, spec.spider)
+        return listing.modules.get(spec.spider)
 
 
 def _project_order(project: ProjectConfig) -> dict[str, Any]:

@@ -130,6 +130,11 @@ class ScrapyEngine:
             raise UnknownSpider(self._no_spider(spider, project))
         return having[0]
 
+    def module_of(self, project: str, spider: str) -> str | None:
+        """Return the module that defines a spider of a loaded project; None if that is not known."""
+        loaded = self._projects.get(project)
+        return None if loaded is None else loaded.modules.get(spider)
+
     def launch(self, run_id: str, spec: RunSpec) -> Crawl:
         """See :class:`reactorhub.engine.protocols.Engine`."""
         try:

@@ -18,7 +18,7 @@ from reactorhub.containment.contexts import ProjectContext
 from reactorhub.containment.logging_views import changes, enable_loggers
 from reactorhub.containment.module_places import place_of
 from reactorhub.containment.modules import MODULES
-from reactorhub.engine.isolated.child.spiders import arguments, classes_of, docstring
+from reactorhub.engine.isolated.child.spiders import arguments, classes_of, docstring, module_of
 from reactorhub.engine.isolated.child.told import tell_settings
 from reactorhub.engine.projects import PLAIN_FOLDER, ProjectConfig, settings_choice, top_packages
 from reactorhub.engine.scrapy.class_state import divide
@@ -55,6 +55,8 @@ class Project:
         self.warnings: list[str] = list(config.warnings)
         self.runner: HubRunner | None = None
         self._infos: dict[str, SpiderInfo] = {}
+        self.modules: dict[str, str | None] = {}
+        """The module of each spider that can run."""
         self._crawls = 0
         self._retired = False
         MODULES.add(self.context, place_of(config.path, top_packages(config)))
@@ -141,6 +143,7 @@ class Project:
             )
             for name, spidercls in classes.items()
         }
+        self.modules = {name: module_of(spidercls) for name, spidercls in classes.items()}
 
     def _settle_logging(self) -> None:
         """Name what the import has done to logging, then set it up as ``scrapy crawl`` does at this point."""

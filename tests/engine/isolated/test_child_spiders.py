@@ -13,7 +13,7 @@ from scrapy import Spider
 from scrapy.settings import Settings
 
 from reactorhub.engine.isolated.child.private import Loader
-from reactorhub.engine.isolated.child.spiders import arguments, classes_of, docstring, sort_out
+from reactorhub.engine.isolated.child.spiders import arguments, classes_of, docstring, module_of, sort_out
 
 HEAD = """
 import scrapy
@@ -86,7 +86,19 @@ def test_a_class_that_raises_when_it_is_looked_at(made: object) -> None:
     spiders, odd = sort_out(made("class Odd(scrapy.Spider, metaclass=Angry):\n    pass\n"), Spider)  # type: ignore[operator]
     assert list(spiders) == ["good"]
     assert odd[0]["error"].endswith(": it raises RuntimeError when its attributes are read")
-    assert docstring(vars(sys.modules["odd_spiders"])["Odd"]) is None
+    odd_class = vars(sys.modules["odd_spiders"])["Odd"]
+    assert docstring(odd_class) is None
+    assert module_of(odd_class) == "odd_spiders"
+
+
+def test_a_class_that_does_not_say_its_module() -> None:
+    """Whatever stands in its place, nothing is raised."""
+
+    def angry(self: object) -> str:
+        raise RuntimeError
+
+    assert module_of(type("Odd", (), {"__module__": 7})) is None
+    assert module_of(type("Odd", (), {"__module__": property(angry)})) is None
 
 
 @pytest.mark.parametrize(

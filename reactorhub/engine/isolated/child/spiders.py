@@ -105,6 +105,15 @@ def arguments(cls: Any) -> list[str]:
     return [name for name in names if not name.startswith("_")]
 
 
+def module_of(cls: Any) -> str | None:
+    """Return the name of the module that defines a spider; None if its class does not say."""
+    try:
+        name = type.__getattribute__(cls, "__module__")
+    except BaseException:  # noqa: BLE001 - a property of the project's own
+        return None
+    return name if type(name) is str else None
+
+
 def docstring(cls: Any) -> str | None:
     """Return the docstring of a spider; None if it has none, or something else in its place."""
     try:
