@@ -111,8 +111,14 @@ def matches(expected: str, printed: str) -> bool:
     if expected.startswith(("{", "[")):
         with suppress(ValueError):
             return _like(_documents(_quoted(expected)), _documents(printed))
-    pattern = ".*?".join(re.escape(part) for part in expected.split("..."))
+    pattern = "".join(map(_pattern, expected.splitlines(keepends=True)))
     return re.fullmatch(pattern, printed, re.DOTALL) is not None
+
+
+def _pattern(line: str) -> str:
+    if line == "...\n":
+        return "(?:.*\n)??"  # lines, or none
+    return ".*?".join(map(re.escape, line.split("...")))
 
 
 def _quoted(text: str) -> str:
