@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 COMPILE := $(BIN)/pip-compile -q --generate-hashes --allow-unsafe --strip-extras --no-header \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
-JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)  # tests of real hubs mostly wait
+JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 4)  # tests of real hubs mostly wait
 SIDE_BY_SIDE = $(BIN)/python -m pytest -n $(JOBS)
 export PYTHONDONTWRITEBYTECODE =  # tests start many hubs, which would all compile the same modules
 INSTALL := $(BIN)/pip install -q --disable-pip-version-check

@@ -1,4 +1,4 @@
-"""Starts hubs, and the commands ``reactorhub`` and ``scrapy``, as forks of a process that has imported what they need.
+"""Starts hubs and commands as forks of a process that has imported what they need.
 
 A hub spends most of the processor time of its start on imports, and the tests start a hundred hubs. So a
 worker starts this module once as a process, and asks it for one fork after the other: :class:`WarmStarter`.
