@@ -2,21 +2,24 @@ PYTHON ?= python3
 BIN := .venv/bin
 COMPILE := $(BIN)/pip-compile -q --generate-hashes --allow-unsafe --strip-extras --no-header \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
-JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)  # tests of real hubs mostly wait
+JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 4)  # tests of real hubs mostly wait
 SIDE_BY_SIDE = $(BIN)/python -m pytest -n $(JOBS)
 export PYTHONDONTWRITEBYTECODE =  # tests start many hubs, which would all compile the same modules
 INSTALL := $(BIN)/pip install -q --disable-pip-version-check
 
-.PHONY: run test test-quick soak faults lint types bench lock clean
+.PHONY: run test test-services test-quick soak faults lint types bench lock clean
 
 run: .venv/run  ## start the hub on schedule.yaml
 	@$(BIN)/twistd -n --pidfile= reactorhub
 
-test: .venv/dev  ## all tests: units, docs, layers, real processes
-	@$(SIDE_BY_SIDE)
+test: .venv/dev  ## all tests but those of other software: units, docs, layers, real processes
+	@$(SIDE_BY_SIDE) -m "not services"
+
+test-services: .venv/dev  ## the tests with other software, which they install: older versions of Scrapy
+	@$(SIDE_BY_SIDE) -m services
 
 test-quick: .venv/dev  ## the tests that start no hub and are not slow, for the loop of writing code
-	@$(SIDE_BY_SIDE) -m "not real_hub and not slow"
+	@$(SIDE_BY_SIDE) -m "not real_hub and not slow and not services"
 
 soak: .venv/dev  ## the tests of when runs start, for ten minutes
 	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest tests/oracle tests/triggers tests/policies/test_agenda.py \

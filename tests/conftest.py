@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 
 from reactorhub.daemon import reactor as reactors
-from tests.support.distribution import REAL_HUBS, SLOW, Scheduler, give_way, rank_of
+from tests.support.distribution import REAL_HUBS, SERVICES, SLOW, Scheduler, give_way, rank_of
 
 reactors.install()
 
@@ -49,6 +49,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("real_hub")
         if item.nodeid.startswith(SLOW):
             item.add_marker("slow")
+        if item.nodeid.startswith(SERVICES):
+            item.add_marker("services")
     items.sort(key=lambda item: rank_of(item.nodeid))
 
 

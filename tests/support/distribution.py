@@ -26,6 +26,9 @@ REAL_TIME = (
 REAL_HUBS = ("tests/integration/", "tests/docs/test_docs.py::test_page_is_followed_to_its_end")
 """What starts hubs as processes of their own. ``make test-quick`` leaves it out."""
 
+SERVICES = ("tests/integration/test_environments.py",)
+"""What needs other software than the lock files name. ``make test-services`` installs and runs it."""
+
 SLOW = ("tests/oracle/", "tests/engine/doctor/test_source.py", "tests/engine/isolated/test_zygotes.py")
 """What takes most of the time of the tests that start no hub. ``make test-quick`` leaves it out, too."""
 

@@ -1,4 +1,4 @@
-"""Starts hubs, and the command ``reactorhub``, as forks of a process that has imported what they need.
+"""Starts hubs and commands as forks of a process that has imported what they need.
 
 A hub spends most of the processor time of its start on imports, and the tests start a hundred hubs. So a
 worker starts this module once as a process, and asks it for one fork after the other: :class:`WarmStarter`.
@@ -42,10 +42,15 @@ IMPORTED = (
     "reactorhub.notifications.notifier",
     "reactorhub.storage.retention",
     "reactorhub.storage.sqlite.ledger",
+    "scrapy.cmdline",
 )
 """What a hub imports at its start anyway. Nothing here imports the reactor."""
 
-PROGRAMS = {"twistd": ("twisted.scripts.twistd", "run"), "reactorhub": ("reactorhub.cli", "main")}
+PROGRAMS = {
+    "twistd": ("twisted.scripts.twistd", "run"),
+    "reactorhub": ("reactorhub.cli", "main"),
+    "scrapy": ("scrapy.cmdline", "execute"),
+}
 """The module and the function of each program, by the name of its file."""
 
 PATIENCE = 120.0

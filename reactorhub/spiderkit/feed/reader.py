@@ -117,6 +117,7 @@ class Reader:
         self._kind = kind
         self._stopped = self._waits_for_backlog = False
         self._due = True
+        self._reply_lost = False
         self._space, self._news = Event(clock), Event(clock)
         self._connecting: Deferred[None] = succeed(None)
         self._reading: Deferred[None] = succeed(None)
@@ -165,6 +166,7 @@ class Reader:
             except CancelledError:
                 continue
             except RedisUnavailable as error:
+                self._reply_lost = True
                 await self._pause(error, UNAVAILABLE)
             except Exception as error:  # noqa: BLE001 - whatever it was, the spider must not wait for ever
                 await self._pause(error, REFUSED)
@@ -195,6 +197,9 @@ class Reader:
             self._waits_for_backlog = False
             return
         self._news.clear()
+        if self._reply_lost:
+            await self._give_unknown_back()
+            self._reply_lost = False
         if self._due:
             self._due = False
             await self._deliver(await self._queue.take_over(room))
@@ -205,6 +210,12 @@ class Reader:
         await self._deliver(taken.entries)
         if len(taken.entries) < room and not self._stopped:
             await self._wait(taken.kind, taken.last_id)
+
+    async def _give_unknown_back(self) -> None:
+        """Give back what was taken without a reply: it would wait for the end of the lease otherwise."""
+        known = set(self._spider.unfinished())
+        if unknown := [each for each in await self._queue.mine() if each not in known]:
+            await self._queue.give_back(unknown)
 
     async def _wait(self, kind: str, last_id: str) -> None:
         if kind in SOURCES:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from twisted.internet.task import deferLater
 
+from reactorhub.spiderkit.connection.errors import RedisUnavailable
+from reactorhub.spiderkit.feed import session
+from reactorhub.spiderkit.feed.queue import FeedQueue, Handled, Taken
 from tests.conftest import LONG
 from tests.spiderkit.feed.crawl_cases import CrawlCase
 from tests.spiderkit.feed.feed_cases import CLOCK
@@ -83,6 +88,25 @@ class FaultTests(CrawlCase):
         assert self.pages.hits["/hold/1"] == 1
         self.pages.release()
         await until(lambda: self.left() == (0, 0, 0))
+
+    async def test_reply_that_is_lost(self) -> None:
+        """What was taken without a reply goes back at once, and is requested once."""
+        lost: list[Taken] = []
+
+        class LosesOneReply(FeedQueue):
+            async def take(self, count: int, handled: Sequence[Handled] = ()) -> Taken:
+                taken = await super().take(count, handled)
+                if taken.entries and not lost:
+                    lost.append(taken)
+                    raise RedisUnavailable("the connection was lost")
+                return taken
+
+        self.patch(session, "FeedQueue", LosesOneReply)
+        self.push("/p/1", "/p/2")
+        self.begin(settings={"REDIS_LEASE": 600})
+        await until(lambda: len(self.items) == 2 and self.left() == (0, 0, 0))
+        assert len(lost[0].entries) == 2
+        assert self.pages.hits == {"/p/1": 1, "/p/2": 1}
 
     async def test_all_data_are_lost(self) -> None:
         """The requests under way go on, and the spider reads what comes then."""

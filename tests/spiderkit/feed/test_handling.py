@@ -135,8 +135,8 @@ class AcknowledgeTests(CrawlCase):
         settings = {"ITEM_PIPELINES": {Pipe: 1}, "DOWNLOADER_MIDDLEWARES": {Middleware: 1}}
         crawler, _ = self.begin(It, settings=settings)
         crawler.signals.connect(refuse, signal=signals.request_scheduled)
-        await until(lambda: self.left() == (0, 0, 0))
-        assert crawler.stats.get_value("feed/acknowledged") == 8
+        await until(lambda: crawler.stats.get_value("feed/acknowledged") == 8)
+        assert self.left() == (0, 0, 0)
         assert (self.pages.hits["/p/x"], self.pages.hits["/p/fresh"]) == (1, 1)
 
     async def test_request_that_a_component_loses(self) -> None:

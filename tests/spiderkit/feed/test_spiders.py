@@ -302,9 +302,8 @@ class IdiomTests(CrawlCase):
 
         self.push(*(f"/p/{n}" for n in range(40)))
         self.begin(It, settings={"CONCURRENT_REQUESTS": 4})
-        await until(lambda: len(self.items) == 40)
+        await until(lambda: len(self.items) == 40 and self.left() == (0, 0, 0))
         assert len(set(self.urls())) == 40
-        assert self.left() == (0, 0, 0)
 
     async def test_spider_idle_that_decides_itself(self) -> None:
         """An override of spider_idle that does not raise ends the spider."""
