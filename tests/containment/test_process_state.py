@@ -83,14 +83,19 @@ def test_each_change_is_put_right_once(what: str, loop: Any) -> None:
 
 def test_a_profiler_of_the_hub_s_own_stays(loop: Any) -> None:
     """``twistd --profile`` starts one just before the reactor: it is in force to the end."""
+
+    def called_afterwards() -> None:
+        """Stand in the profile."""
+
     state, profiler = ProcessState(loop), cProfile.Profile()
     profiler.enable()
     try:
         state.keep_tracers()
         assert state.put_right() == []
-        assert sys.getprofile() is profiler
+        called_afterwards()
     finally:
         profiler.disable()
+    assert called_afterwards.__code__ in [entry.code for entry in profiler.getstats()]
 
 
 def test_what_cannot_be_put_right_is_said(tmp_path: Path, loop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
