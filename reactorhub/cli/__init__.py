@@ -1,4 +1,4 @@
-"""The command ``reactorhub``: all that can be done with a schedule file without a running hub.
+"""The command ``reactorhub``: what can be done with a schedule file, and with the feeds of a running hub.
 
 Each command is imported when it is called. This keeps ``--version``, ``--help`` and shell completion fast.
 Nothing here installs a reactor.
@@ -77,6 +77,11 @@ COMMANDS = (
         "why",
         "reactorhub.cli.why:why",
         "Explain why the schedule NAME did not run, and show what became of its ticks.",
+    ),
+    LazyCommand(
+        "feeds",
+        "reactorhub.cli.feeds:feeds",
+        "Print the feeds in Redis that a running hub knows: what waits, and how many dead letters there are.",
     ),
     LazyCommand(
         "schema", "reactorhub.cli.check:schema", "Print the JSON Schema of the schedule file, for editors."
