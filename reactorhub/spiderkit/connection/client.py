@@ -233,9 +233,11 @@ class RedisClient:
         self._attempt_ended()
         try:
             why = await link.gone
-        finally:
-            self._link = None
+        except CancelledError:
             link.abort(_STOPPED)
+            raise
+        finally:
+            self._link = None  # and no more: a client that nobody keeps comes here, too
         if self._clock.seconds() - began > MAX_RETRY_DELAY:
             self._failures = 0  # a server that drops each new connection is not tried five times a second
         raise RedisUnavailable(why)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from contextvars import ContextVar, copy_context
 from datetime import UTC, datetime
@@ -349,3 +350,10 @@ class ClientTests(SynchronousTestCase):
         self.failureResultOf(waiting, CancelledError)
         self.attempts[-1].callback(FakeLink())
         self.assertEqual(self.client.state.state, "connected")
+
+    def test_client_that_nobody_keeps(self) -> None:
+        """It goes without a word, though it was never stopped."""
+        self.connected()
+        del self.client, self.attempts
+        gc.collect()
+        assert self.flushLoggedErrors() == []
