@@ -152,6 +152,9 @@ def last_line(error: BaseException) -> str:
     return shortened(traceback.format_exception_only(error)[-1].strip(), MAX_LINE)
 
 
-def shortened(text: str, limit: int) -> str:
-    """Return at most ``limit`` characters of a text. An ellipsis stands for the rest."""
+def shortened(text: str, limit: int = 60) -> str:
+    """Return at most ``limit`` characters of a text; 60 of them fit into a message of one line.
+
+    An ellipsis stands for the rest.
+    """
     return text if len(text) <= limit else f"{text[: limit - 1]}…"

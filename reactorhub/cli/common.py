@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import click
 
@@ -20,6 +20,7 @@ from reactorhub.model.schedule import Schedule
 from reactorhub.triggers.durations import duration
 
 Row = tuple[str, ...]
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 config_option = click.option(
     "--config",
@@ -38,6 +39,16 @@ data_option = click.option(
     show_default="hub.data_dir, else var",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def count_option(least: int, most: int, text: str, default: int = 10) -> Callable[[Command], Command]:
+    """Return the option ``-n`` of a command that prints so many of something.
+
+    :param text: the option's help.
+    """
+    return click.option(
+        "-n", "count", type=click.IntRange(least, most), default=default, show_default=True, help=text
+    )
 
 
 def read(file: Path) -> HubConfig:

@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote
 
 import click
 
-from reactorhub.cli.common import json_option, many, print_json, print_table
-from reactorhub.cli.running_hub import hub_options, running_hub
+from reactorhub.cli.common import count_option, json_option, many, print_json, print_table
+from reactorhub.cli.running_hub import RunningHub, hub_options
+from reactorhub.errors import shortened
 
 MAX_LETTERS = 200
 """How many dead letters one answer of the hub has."""
 
-SHOWN = 60
-"""How many characters of an entry stand in the table."""
 
-all_option = click.option("--all", "every", is_flag=True, help="All dead letters of the feed.")
+FindHub = Callable[[], RunningHub]
 
 
 @click.group(invoke_without_command=True)
 @hub_options
 @json_option
 @click.pass_context
-def feeds(
-    context: click.Context, *, url: str | None, data_dir: Path | None, file: Path, as_json: bool
-) -> None:
+def feeds(context: click.Context, *, find_hub: FindHub, as_json: bool) -> None:
     """Print the feeds in Redis that a running hub knows: what waits, and how many dead letters there are."""
     if context.invoked_subcommand is not None:
         return
-    answer = running_hub(url, data_dir, file).get("/api/feeds")
+    answer = find_hub().get("/api/feeds")
     if as_json:
         print_json(answer)
         return
@@ -47,19 +43,12 @@ def feeds(
 
 @feeds.command()
 @click.argument("feed")
-@click.option(
-    "-n",
-    "count",
-    type=click.IntRange(1, MAX_LETTERS),
-    default=20,
-    show_default=True,
-    help="How many dead letters to show.",
-)
+@count_option(1, MAX_LETTERS, "How many dead letters to show.", default=20)
 @hub_options
 @json_option
-def dead(feed: str, *, count: int, url: str | None, data_dir: Path | None, file: Path, as_json: bool) -> None:
+def dead(feed: str, *, count: int, find_hub: FindHub, as_json: bool) -> None:
     """Print the dead letters of FEED, the newest first."""
-    answer = running_hub(url, data_dir, file).get(f"{_path(feed)}?limit={count}")
+    answer = find_hub().get(f"{_path(feed)}?limit={count}")
     if as_json:
         print_json(answer)
     elif not answer["dead"]:
@@ -68,31 +57,27 @@ def dead(feed: str, *, count: int, url: str | None, data_dir: Path | None, file:
         print_table(("ID", "TIME", "ENTRY", "REASON"), map(_row, answer["dead"]))
 
 
+def _choosing(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the feed, and the ids of dead letters or the option ``--all``."""
+    every = click.option("--all", "every", is_flag=True, help="All dead letters of the feed.")
+    return click.argument("feed")(click.argument("ids", nargs=-1)(every(hub_options(command))))
+
+
 @feeds.command()
-@click.argument("feed")
-@click.argument("ids", nargs=-1)
-@all_option
-@hub_options
-def requeue(
-    feed: str, *, ids: Sequence[str], every: bool, url: str | None, data_dir: Path | None, file: Path
-) -> None:
+@_choosing
+def requeue(feed: str, *, ids: Sequence[str], every: bool, find_hub: FindHub) -> None:
     """Let dead letters of FEED be read again: those with these IDS, or all of them."""
     body = _chosen(ids, every)
-    number = running_hub(url, data_dir, file).post(f"{_path(feed)}/requeue", body)["requeued"]
+    number = find_hub().post(f"{_path(feed)}/requeue", body)["requeued"]
     click.echo(f"requeued {many(number, 'dead letter')}")
 
 
 @feeds.command()
-@click.argument("feed")
-@click.argument("ids", nargs=-1)
-@all_option
-@hub_options
-def purge(
-    feed: str, *, ids: Sequence[str], every: bool, url: str | None, data_dir: Path | None, file: Path
-) -> None:
+@_choosing
+def purge(feed: str, *, ids: Sequence[str], every: bool, find_hub: FindHub) -> None:
     """Delete dead letters of FEED: those with these IDS, or all of them."""
     body = _chosen(ids, every)
-    number = running_hub(url, data_dir, file).post(f"{_path(feed)}/purge", body)["purged"]
+    number = find_hub().post(f"{_path(feed)}/purge", body)["purged"]
     click.echo(f"deleted {many(number, 'dead letter')}")
 
 
@@ -107,6 +92,5 @@ def _chosen(ids: Sequence[str], every: bool) -> dict[str, Any]:
 
 
 def _row(letter: dict[str, Any]) -> tuple[str, ...]:
-    entry = " ".join(letter["entry"].split())
-    shown = entry if len(entry) <= SHOWN else f"{entry[: SHOWN - 1]}…"
-    return (letter["id"], letter["at"] or "", shown, letter["reason"] or "")
+    entry = shortened(" ".join(letter["entry"].split()))
+    return (letter["id"], letter["at"] or "", entry, letter["reason"] or "")

@@ -12,6 +12,7 @@ import click
 
 from reactorhub.cli.common import (
     config_option,
+    count_option,
     json_option,
     named,
     print_json,
@@ -30,14 +31,7 @@ HEADING = ("SCHEDULE", "LOCAL TIME", "UTC", "DST")
 
 @click.command("next")
 @click.argument("name", required=False)
-@click.option(
-    "-n",
-    "count",
-    type=click.IntRange(1, MAX_TICKS),
-    default=10,
-    show_default=True,
-    help="How many ticks to print.",
-)
+@count_option(1, MAX_TICKS, "How many ticks to print.")
 @click.option("--after", metavar="TIME", help="Begin after this time instead of now.")
 @config_option
 @json_option

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from functools import wraps
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
@@ -23,8 +24,6 @@ NO_HUB = 4
 TIMEOUT = 30.0
 """Seconds until an answer has to come."""
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
 hub_option = click.option(
     "--hub",
     "url",
@@ -35,9 +34,17 @@ hub_option = click.option(
 )
 
 
-def hub_options(command: Command) -> Command:
-    """Give a command the options that say which hub is meant: ``url``, ``data_dir`` and ``file``."""
-    return hub_option(data_option(config_option(command)))
+def hub_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say which hub is meant, and ``find_hub``, which finds it when called.
+
+    It returns a :class:`RunningHub`. If there is none, it says so and exits with status 4.
+    """
+
+    @wraps(command)
+    def with_hub(*args: Any, url: str | None, data_dir: Path | None, file: Path, **given: Any) -> None:
+        command(*args, find_hub=lambda: _running_hub(url, data_dir, file), **given)
+
+    return hub_option(data_option(config_option(with_hub)))
 
 
 class RunningHub:
@@ -67,11 +74,7 @@ class RunningHub:
             _no_hub(f"no hub answers at {self._url}: {getattr(error, 'reason', error)}")
 
 
-def running_hub(url: str | None, data_dir: Path | None, file: Path) -> RunningHub:
-    """Return the hub that the options name, or the one that runs on the data folder.
-
-    If there is none, say so and exit with status 4.
-    """
+def _running_hub(url: str | None, data_dir: Path | None, file: Path) -> RunningHub:
     if url is not None:
         if not url.startswith(("http://", "https://")):
             raise click.BadParameter(f"{url!r} does not begin with http:// or https://", param_hint="--hub")

@@ -13,6 +13,7 @@ import click
 
 from reactorhub.cli.common import (
     config_option,
+    count_option,
     data_option,
     end,
     json_option,
@@ -69,14 +70,7 @@ class _Report:
 @click.command()
 @click.argument("name")
 @click.option("--at", metavar="TIME", help="Explain this one moment.")
-@click.option(
-    "-n",
-    "count",
-    type=click.IntRange(0, MAX_TICKS),
-    default=10,
-    show_default=True,
-    help="How many ticks to show.",
-)
+@count_option(0, MAX_TICKS, "How many ticks to show.")
 @data_option
 @config_option
 @json_option

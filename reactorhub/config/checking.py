@@ -10,9 +10,10 @@ from typing import Annotated, Any, Generic, TypeVar, cast, get_args, get_origin
 from pydantic import ValidationError
 
 from reactorhub.config.keys import Keys, mapping_or_nothing
-from reactorhub.config.places import KeyPath, Report, shorten, suggestion
+from reactorhub.config.places import KeyPath, Report, suggestion
 from reactorhub.config.values import NestedError
 from reactorhub.config.yaml_source import Kind, Scalar, Tree
+from reactorhub.errors import shortened
 
 K = TypeVar("K", bound=Keys)
 
@@ -72,7 +73,7 @@ def _sentences(problem: Mapping[str, Any], model: type[Keys]) -> Iterator[tuple[
     error = problem.get("ctx", {}).get("error")
     if problem["type"] == "extra_forbidden":
         key = str(path[-1])
-        yield path, f"unknown key {shorten(key)!r}{suggestion(key, _known(path, model))}", True
+        yield path, f"unknown key {shortened(key)!r}{suggestion(key, _known(path, model))}", True
     elif isinstance(given, Scalar) and given.kind is Kind.BROKEN:
         return
     elif isinstance(error, NestedError):

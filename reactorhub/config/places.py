@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TypeVar
 
-from reactorhub.errors import ConfigError, Mistake
+from reactorhub.errors import ConfigError, Mistake, shortened
 
 KeyPath = tuple[str | int, ...]
 Place = tuple[int, int]
@@ -91,11 +91,6 @@ def noted(build: Callable[[], T], path: KeyPath, report: Report, *, at_key: bool
         return None
 
 
-def shorten(text: str, limit: int = 60) -> str:
-    """Return ``text`` cut to ``limit`` characters, so that a message fits a line."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
 def shown_path(path: KeyPath) -> str:
     """Return ``path`` as people write it: ``schedules.prices.tags[0]``."""
     shown = ""
@@ -104,7 +99,7 @@ def shown_path(path: KeyPath) -> str:
             shown += f"[{part}]"
         else:
             name = part if part.isprintable() else ascii(part)
-            shown += ("." if shown else "") + shorten(name, 100)
+            shown += ("." if shown else "") + shortened(name, 100)
     return shown
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from reactorhub.config.places import shorten
+from reactorhub.errors import shortened
 
 _REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)(\}?)")
 _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
@@ -27,7 +27,7 @@ def substitute(text: str, environ: Mapping[str, str]) -> str:
         reference = _VARIABLE.fullmatch(match.group(1)) if match.group(2) else None
         if reference is None:
             advice = "write ${NAME} or ${NAME:-default}; $${ gives ${ itself"
-            raise ValueError(f"{shorten(match.group())!r} is not a variable; {advice}")
+            raise ValueError(f"{shortened(match.group())!r} is not a variable; {advice}")
         name, default = reference.groups()
         found = environ.get(name)
         if default is not None:
@@ -38,6 +38,6 @@ def substitute(text: str, environ: Mapping[str, str]) -> str:
 
     filled = _REFERENCE.sub(fill, text)
     if unset:
-        missing = shorten(", ".join(dict.fromkeys(unset)))
+        missing = shortened(", ".join(dict.fromkeys(unset)))
         raise ValueError(f"set the environment variable {missing}, or write ${{{unset[0]}:-default}}")
     return filled

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import yaml
 
 from reactorhub.config import HTTP, MAX_CONCURRENT_RUNS
-from reactorhub.config.places import shorten
 from reactorhub.config.values import line, name
 from reactorhub.config.yaml_source import Kind, Scalar, kind_of
+from reactorhub.errors import shortened
 from reactorhub.model.spider import Catalog, SpiderInfo
 
 MAX_HINTS = 500
@@ -106,7 +106,7 @@ def quoted(text: str) -> str:
 def comment(text: str) -> str:
     """Return ``text`` as it can stand behind ``#``: on one line, short, without control characters."""
     one_line = " ".join(text.split())
-    return shorten("".join(each if each.isprintable() else "?" for each in one_line), _MAX_COMMENT)
+    return shortened("".join(each if each.isprintable() else "?" for each in one_line), _MAX_COMMENT)
 
 
 def _fits(spider: str) -> bool:

@@ -16,9 +16,9 @@ from typing import Any
 
 import yaml
 
-from reactorhub.config.places import KeyPath, Place, Positions, Report, shorten, shown_path
+from reactorhub.config.places import KeyPath, Place, Positions, Report, shown_path
 from reactorhub.config.substitution import substitute
-from reactorhub.errors import ConfigError, Mistake
+from reactorhub.errors import ConfigError, Mistake, shortened
 
 Tree = Any  # dict[str, Tree] | list[Tree] | Scalar, or None for an empty file
 
@@ -73,8 +73,8 @@ class Scalar:
     def shown(self) -> str:
         """The value as mistakes show it, without the value of a variable, which may be a secret."""
         if self.text != self.written:
-            return f"the value of {shorten(self.written)}"
-        return repr(shorten(self.text))
+            return f"the value of {shortened(self.written)}"
+        return repr(shortened(self.text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,7 @@ class _Builder:
             inner = (*path, key)
             line, _ = self._positions.keys.setdefault(inner, _place(event))
             if key in tree:
-                self._refuse(event, inner, f"duplicate key {shorten(key)!r}; the first is on line {line}")
+                self._refuse(event, inner, f"duplicate key {shortened(key)!r}; the first is on line {line}")
             value = self._node(next(self._events), inner)
             tree.setdefault(key, value)
         return tree
@@ -206,7 +206,7 @@ class _Builder:
             self._refuse(event, path, "merge keys (<<) are not supported; write the keys out")
             return None
         if event.implicit[0] and kind_of(text) is not Kind.TEXT and text != "on":  # a key of retry
-            self._refuse(event, path, f'a key must be text; write "{shorten(text)}" in quotes')
+            self._refuse(event, path, f'a key must be text; write "{shortened(text)}" in quotes')
             return None
         return text
 
@@ -256,7 +256,7 @@ def _syntax_mistake(error: yaml.YAMLError, text: str, file: str) -> Mistake:
     lines = text.splitlines()
     rest = lines[line][max(column - 1, 0) :] if line < len(lines) else ""
     since = f" from line {begun.line + 1} on" if begun and begun.line != line else ""
-    complaint = shorten(" ".join(f"{context}{since} {problem}".split()), 150)
+    complaint = shortened(" ".join(f"{context}{since} {problem}".split()), 150)
     message = f"this is not YAML ({complaint}){_advice(rest, column, problem)}"
     return Mistake(file, line + 1, column + 1, "", message)
 

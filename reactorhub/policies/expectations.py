@@ -202,7 +202,7 @@ def _share(count: object, items: object) -> Fraction | None:
 
 
 def _quoted(value: object) -> str:
-    return shortened(repr(stats_view({"value": value})["value"]), 60)
+    return shortened(repr(stats_view({"value": value})["value"]))
 
 
 def _decimal(value: Fraction) -> str:

@@ -33,7 +33,7 @@ class Listing:
         self.done: Deferred[None] = Deferred()
         self.project = project
         self.catalog = Catalog(spiders=(), broken=())
-        self.modules: dict[str, str] = {}
+        self.modules: dict[str, str | None] = {}
         self.key = f"list:{os.getpid()}:{next(_number)}"
         self._zygote: Zygote | None = None
         self._line: Line | None = None

@@ -237,7 +237,7 @@ class RedisClient:
             link.abort(_STOPPED)
             raise
         finally:
-            self._link = None  # and no more: a client that nobody keeps comes here, too
+            self._link = None  # nothing else: freeing a client that was never stopped runs this, too
         if self._clock.seconds() - began > MAX_RETRY_DELAY:
             self._failures = 0  # a server that drops each new connection is not tried five times a second
         raise RedisUnavailable(why)

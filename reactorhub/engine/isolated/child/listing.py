@@ -14,7 +14,7 @@ from .private.imports import no_crawls
 from .project import broken
 from .reports import Reports
 from .settings import project_settings
-from .spiders import arguments, classes_of, docstring
+from .spiders import arguments, classes_of, docstring, module_of
 
 
 def obey(order: dict[str, Any], reports: Reports) -> None:
@@ -49,7 +49,7 @@ def listed(loader: SpiderLoader) -> dict[str, Any]:
 def _spider(name: str, spidercls: Any) -> dict[str, Any]:
     return {
         "name": name,
-        "module": spidercls.__module__,
+        "module": module_of(spidercls),
         "docstring": docstring(spidercls),
         "arguments": arguments(spidercls),
     }
