@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 
 from reactorhub.daemon import reactor as reactors
-from tests.support.distribution import REAL_HUBS, SERVICES, SLOW, Scheduler, give_way, rank_of
+from tests.support.distribution import MARKS, Scheduler, give_way, rank_of
 
 reactors.install()
 
@@ -43,14 +43,11 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that start real hubs and the slow ones, and let what takes long begin first."""
+    """Mark the tests that ``make`` chooses by, and let what takes long begin first."""
     for item in items:
-        if item.nodeid.startswith(REAL_HUBS):
-            item.add_marker("real_hub")
-        if item.nodeid.startswith(SLOW):
-            item.add_marker("slow")
-        if item.nodeid.startswith(SERVICES):
-            item.add_marker("services")
+        for mark, beginnings in MARKS.items():
+            if item.nodeid.startswith(beginnings):
+                item.add_marker(mark)
     items.sort(key=lambda item: rank_of(item.nodeid))
 
 

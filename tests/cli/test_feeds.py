@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from reactorhub.cli import main
+from reactorhub.cli.feeds import MAX_LETTERS
 from reactorhub.cli.running_hub import NO_HUB
+from reactorhub.web import feed_routes
+from tests.support.loopback import LoopbackServer
 from tests.support.redis_server import free_port
 
 LETTER = {
@@ -27,52 +29,35 @@ LETTER = {
 INBOX = {"key": "reactorhub:inbox", "kind": "inbox", "waiting": 3, "in_flight": 1, "dead": 2}
 
 
-class Answering(HTTPServer):
+class Answering:
     """Notes each order, and gives one answer to all."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
         self.status, self.answer = 200, b"{}"
         self.orders: list[tuple[str, str, Any]] = []
+        self.server = LoopbackServer(self._answer)
 
     def answers(self, view: Any, status: int = 200) -> None:
         """Set the answer."""
         self.status, self.answer = status, json.dumps(view).encode()
 
-
-class Handler(BaseHTTPRequestHandler):
-    """Answers one order."""
-
-    server: Answering
-
-    def log_message(self, *_: object) -> None:
-        """Write nothing to stderr."""
-
-    def do_GET(self) -> None:
-        """Answer."""
-        length = int(self.headers.get("Content-Length") or 0)
-        body = json.loads(self.rfile.read(length)) if length else None
-        self.server.orders.append((self.command, self.path, body))
-        self.send_response(self.server.status)
-        self.end_headers()
-        self.wfile.write(self.server.answer)
-
-    do_POST = do_GET
+    def _answer(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
+        self.orders.append((request.command, request.path, json.loads(body) if body else None))
+        request.send_response(self.status)
+        request.end_headers()
+        request.wfile.write(self.answer)
 
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answering]:
     """A hub that REACTORHUB_URL names; a proxy that nobody may ask is set as well."""
-    server = Answering()
-    monkeypatch.setenv("REACTORHUB_URL", f"http://127.0.0.1:{server.server_port}/")
+    hub = Answering()
+    monkeypatch.setenv("REACTORHUB_URL", f"http://127.0.0.1:{hub.server.port}/")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     monkeypatch.delenv("no_proxy", raising=False)
-    thread = Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    hub.server.start()
+    yield hub
+    hub.server.close()
 
 
 def run(*words: str) -> Result:
@@ -104,6 +89,11 @@ def test_dead_letters_are_a_table(hub: Answering) -> None:
     assert hub.orders[0] == ("GET", "/api/feeds/a%2Fb:c/dead?limit=5", None)
     hub.answers({"dead": [], "next_cursor": None})
     assert run("dead", "shelf").stdout == "shelf has no dead letters\n"
+
+
+def test_as_many_dead_letters_as_the_hub_gives() -> None:
+    """The command accepts every number that one answer of the hub can have, and no more."""
+    assert MAX_LETTERS == feed_routes.MAX_LETTERS
 
 
 @pytest.mark.parametrize(

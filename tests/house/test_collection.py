@@ -60,7 +60,8 @@ def test_ids_do_not_depend_on_the_hash_seed() -> None:
 
 def test_groups_name_tests_that_exist() -> None:
     """Every file that the groups and the order of the tests name is there."""
-    named = [*distribution.REAL_TIME, *distribution.REAL_HUBS, *distribution.SLOW_RULES]
+    marked = [each for beginnings in distribution.MARKS.values() for each in beginnings]
+    named = [*distribution.REAL_TIME, *marked, *distribution.SLOW_RULES]
     assert [each for each in named if not (ROOT / each.partition("::")[0]).exists()] == []
 
 

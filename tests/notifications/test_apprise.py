@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Event, Thread
+from http.server import BaseHTTPRequestHandler
+from threading import Event
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from reactorhub.notifications.channels import apprise as apprise_channel
 from reactorhub.notifications.channels.apprise import AppriseSender, check_apprise
 from reactorhub.notifications.channels.channel_config import AppriseChannel
 from tests.notifications.channel_cases import PASSWORD, ChannelSuite, a_notification
+from tests.support.loopback import LoopbackServer
 
 
 class Service:
@@ -26,27 +27,20 @@ class Service:
         self.status = 200
         self.answering = Event()
         self.answering.set()
-        service = self
+        self._server = LoopbackServer(self._answer)
+        self._server.start()
+        self.port = self._server.port
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                service.got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                service.answering.wait(10)
-                self.send_response(service.status)
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.port = self._server.server_address[1]
-        Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+    def _answer(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
+        self.got.append(json.loads(body))
+        self.answering.wait(10)
+        request.send_response(self.status)
+        request.end_headers()
 
     def close(self) -> None:
         """Listen no more."""
         self.answering.set()
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()
 
 
 class AppriseTests(ChannelSuite):

@@ -32,6 +32,9 @@ SERVICES = ("tests/integration/test_environments.py",)
 SLOW = ("tests/oracle/", "tests/engine/doctor/test_source.py", "tests/engine/isolated/test_zygotes.py")
 """What takes most of the time of the tests that start no hub. ``make test-quick`` leaves it out, too."""
 
+MARKS = {"real_hub": REAL_HUBS, "services": SERVICES, "slow": SLOW}
+"""The marks that ``make`` chooses tests by, each with the beginnings of the ids that have it."""
+
 SLOW_RULES = ("tests/oracle/", "tests/triggers/test_rules.py", "tests/triggers/test_window.py")
 """What Hypothesis examines for seconds."""
 

@@ -7,14 +7,16 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from ssl import PROTOCOL_TLS_SERVER, SSLContext
 from tempfile import NamedTemporaryFile
-from threading import Event, Thread
+from threading import Event
 from typing import Any, Self
 
 from OpenSSL.crypto import FILETYPE_PEM
 from twisted.internet.ssl import PrivateCertificate
+
+from tests.support.loopback import LoopbackServer
 
 KEY = bytes(range(32))
 SECRET = f"whsec_{base64.b64encode(KEY).decode()}"
@@ -45,33 +47,23 @@ class Receiver:
         self.headers: dict[str, str] = {}
         self.answering = Event()
         self.answering.set()
-        receiver = self
+        self._server = LoopbackServer(self._answer, port)
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                receiver.got.append(verified(self.headers, body))
-                receiver.answering.wait(20)
-                self.send_response(receiver.status)
-                for name, value in receiver.headers.items():
-                    self.send_header(name, value)
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        self._thread = Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+    def _answer(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
+        self.got.append(verified(request.headers, body))
+        self.answering.wait(20)
+        request.send_response(self.status)
+        for name, value in self.headers.items():
+            request.send_header(name, value)
+        request.end_headers()
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._server.start()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self.answering.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._server.close()
 
     def encrypt(self, certificate: PrivateCertificate) -> None:
         """Speak TLS from now on."""
@@ -81,12 +73,12 @@ class Receiver:
             file.flush()
             context = SSLContext(PROTOCOL_TLS_SERVER)
             context.load_cert_chain(file.name)
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self._server.encrypt(context)
 
     @property
     def port(self) -> int:
         """Where it listens."""
-        return int(self._server.server_address[1])
+        return self._server.port
 
     @property
     def types(self) -> list[str]:
