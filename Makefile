@@ -19,7 +19,7 @@ test-services: .venv/dev  ## the tests with other software, which they install: 
 	@$(SIDE_BY_SIDE) -m services
 
 test-quick: .venv/dev  ## the tests that start no hub and are not slow, for the loop of writing code
-	@$(SIDE_BY_SIDE) -m "not real_hub and not slow and not services"
+	@$(SIDE_BY_SIDE) -m "not real_hub and not slow"
 
 soak: .venv/dev  ## the tests of when runs start, for ten minutes
 	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest tests/oracle tests/triggers tests/policies/test_agenda.py \
